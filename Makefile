@@ -1,0 +1,35 @@
+# make repro: everything from nothing.  make test: the same for the tests.  make help: the rest.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+PORT ?= 5000
+
+.PHONY: help repro test check ui clean
+
+help:  ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/installed: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+repro: .venv/installed  ## run what changed of the DAG
+	dvc repro
+
+test: .venv/installed  ## all tests, the whole-DAG ones too
+	pytest
+
+check: .venv/installed  ## lint, format, types, import law
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-cache
+
+ui: .venv/installed  ## MLflow's UI on 127.0.0.1:$(PORT)
+	@python -m pipeline.ui --port $(PORT)
+
+clean:  ## remove what the stages made; runs and the environment stay
+	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

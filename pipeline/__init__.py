@@ -1,0 +1,1 @@
+"""Experiment-tracked logistic regression: Hydra composes, DVC chains, MLflow shows."""

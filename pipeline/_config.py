@@ -1,0 +1,153 @@
+"""Hydra and OmegaConf: from conf/ and overrides to checked, frozen dataclasses, and to the stages' YAML files."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from pipeline._files import ROOT
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.data import SOURCES, Source
+from pipeline.numerics.models import MODELS, Model
+from pipeline.numerics.optimizers import OPTIMIZERS, Optimizer
+
+CONF = ROOT / "conf"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where runs are logged. uri: an MLflow tracking URI, its SQLite path taken from the repository's root; null logs nothing."""
+
+    uri: str | None = None
+    experiment: str = "logistic-regression"
+
+    def __post_init__(self) -> None:
+        require(self.experiment.strip() != "", "experiment must not be empty")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One configuration, checked. `plain` is the same as nested dicts, as it is written, hashed and shown."""
+
+    data: Source
+    model: Model
+    optimizer: Optimizer
+    tracking: Tracking
+    plain: dict[str, dict[str, Any]]
+
+
+GROUPS: dict[str, Mapping[str, type[Any]]] = {"data": SOURCES, "model": MODELS, "optimizer": OPTIMIZERS}
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """The configuration that conf/ and the overrides, in Hydra's syntax, make. Raises InvalidInput in one sentence."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = OmegaConf.to_container(hydra_compose("config", list(overrides)), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvalidInput(_sentence(error, overrides)) from None
+    return check(composed)
+
+
+def check(composed: Any) -> Config:
+    """A composed configuration, as plain dicts, made into checked objects."""
+    known = [*GROUPS, "tracking"]
+    require(set(composed) == set(known), f"the keys must be {', '.join(known)}; got {', '.join(map(str, composed))}")
+    parts = {group: build(group, registry, composed[group]) for group, registry in GROUPS.items()}
+    tracking = _typed("tracking", Tracking, composed["tracking"])
+    plain = {group: {"name": composed[group]["name"], **asdict(part)} for group, part in parts.items()}
+    return Config(**parts, tracking=tracking, plain={**plain, "tracking": asdict(tracking)})
+
+
+def build(group: str, registry: Mapping[str, type[T]], section: Mapping[str, Any]) -> T:
+    """The registered dataclass that section["name"] names, with the section's other values."""
+    values = dict(section)
+    name = values.pop("name", None)
+    require(name in registry, f"{group}.name must be one of {', '.join(registry)}; got {name}")
+    return _typed(group, registry[str(name)], values)
+
+
+def _typed(group: str, schema: type[T], values: Mapping[str, Any]) -> T:
+    """schema(**values) with every value's type checked against the schema's."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    allowed = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
+    typed = OmegaConf.structured(schema)
+    for key, value in values.items():
+        require(key in allowed, f"{group}.{key} is not a key; {group} takes {', '.join(allowed)}")
+        kind = allowed[key].type
+        wrong = f"{group}.{key} must be of type {getattr(kind, '__name__', kind)}; got {value!r}"
+        try:
+            typed = OmegaConf.merge(typed, {key: value})
+        except OmegaConfBaseException:
+            raise InvalidInput(wrong) from None
+        require(isinstance(value, bool) == isinstance(typed[key], bool), wrong)
+    try:
+        return schema(**OmegaConf.to_container(typed))  # type: ignore[arg-type]
+    except InvalidInput as error:
+        raise InvalidInput(f"{group}.{error}") from None
+
+
+def _sentence(error: Exception, overrides: Sequence[str]) -> str:
+    """Hydra's report of a wrong override, in one sentence that says what is allowed."""
+    text = str(error)
+    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, name = found.groups()
+        return f"{group}={name}: there is no such {group}; choose {', '.join(options(group))}"
+    if found := re.search(r"Could not override '([^'@]+)(?:@[^']*)?'", text):
+        return _unknown_key(found[1], overrides)
+    if found := re.search(r"Environment variable '([^']+)' not found", text):
+        return f"the environment variable {found[1]} must be set"
+    hint = "; only `python -m pipeline -m` sweeps over several values" if "Ambiguous value" in text else ""
+    return text.splitlines()[0] + hint
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    group, _, rest = key.partition(".")
+    chosen = [o for o in overrides if "." not in o.partition("=")[0]]
+    if rest and group in [*GROUPS, "tracking"]:
+        allowed = compose(chosen).plain[group]
+        return f"{key} is not a key; {group} takes {', '.join(k for k in allowed if k != 'name')}"
+    return f"{key} is not a key; the keys are {', '.join([*GROUPS, 'tracking', 'experiment'])}"
+
+
+def options(group: str) -> list[str]:
+    """The names that a group of conf/ offers."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (dotted key, value) of nested dicts; a list is one value."""
+    for key, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def to_yaml(content: Mapping[str, Any]) -> str:
+    """Nested dicts as YAML, in their own order."""
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Raises InvalidInput where there is no such file, or no mapping in it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no {path}; `python -m pipeline.compose` makes it") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path} must be YAML: {' '.join(str(error).split())}") from None
+    require(isinstance(content, dict), f"{path} must hold a mapping; it does not")
+    return dict(content)

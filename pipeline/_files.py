@@ -1,0 +1,157 @@
+"""The disk: where files lie, how they are written whole or not at all, and what the code's hash is."""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.models import LogisticModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = Path("out")
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A temporary folder whose files are renamed into `target` when the block ends, and dropped when it fails."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=target))
+    except OSError as error:
+        raise InvalidInput(f"{target} must be a folder that can be written to: {error.strerror}") from None
+    try:
+        yield folder
+        for made in sorted(folder.iterdir()):
+            final = target / made.name
+            if final.is_dir():
+                shutil.rmtree(final)
+            os.replace(made, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Indented, keys in the order given, the same bytes for the same content."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises InvalidInput where there is no such file, or no JSON object in it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no {path}; an earlier stage makes it: run `dvc repro` or `python -m pipeline`") from None
+    except ValueError:
+        raise InvalidInput(f"{path} must be a JSON file; it is not") from None
+    require(isinstance(content, dict), f"{path} must hold a JSON object; it does not")
+    return dict(content)
+
+
+def read_array(path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array in a .npy file; `mapped` leaves it on the disk until it is read."""
+    try:
+        return np.asanyarray(np.load(path, mmap_mode="r" if mapped else None))
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no {path}; `python -m pipeline.generate` makes it") from None
+    except (ValueError, EOFError):
+        raise InvalidInput(f"{path} must be a .npy file; it is damaged") from None
+
+
+def read_model(path: Path) -> LogisticModel:
+    """The weights and scaling in a model.npz."""
+    try:
+        with np.load(path) as arrays:
+            return LogisticModel(arrays["mean"], arrays["scale"], arrays["w"], float(arrays["b"]))
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no {path}; `python -m pipeline.train` makes it") from None
+    except (ValueError, EOFError, KeyError, BadZipFile):
+        raise InvalidInput(f"{path} must be a model's .npz file; it is damaged") from None
+
+
+def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns by name, without pandas metadata, so that equal columns give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(dict(columns)), path)
+
+
+def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns by name. Floats are written so that they read back exactly."""
+    rows = zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True)
+    lines = [",".join(columns), *(",".join(str(value) for value in row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_csv(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """The columns, by name, of a CSV file of numbers."""
+    names = path.read_text(encoding="utf-8").split("\n", 1)[0].split(",")
+    table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+    return {name: table[:, i] for i, name in enumerate(names)}
+
+
+def write_figure(path: Path, figure: "Figure") -> None:
+    """A PNG whose bytes depend on the picture alone."""
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def digest(*parts: bytes | memoryview) -> str:
+    """SHA-256 over the parts in order, each preceded by its length."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "little"))
+        sha.update(part)
+    return sha.hexdigest()
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of JSON-like content; the order of keys does not matter."""
+    return digest(json.dumps(content, sort_keys=True).encode())
+
+
+@cache
+def sources(module: str) -> tuple[Path, ...]:
+    """The project's files that a module is made of: its own and all that it imports, at any depth, anywhere in the code."""
+    found: set[Path] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = _source(name)
+        if path is None or path in found:
+            continue
+        found.add(path)
+        todo.append(name.rpartition(".")[0])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(sorted(found))
+
+
+def _source(module: str) -> Path | None:
+    """The file of one of the project's modules; None for anything else."""
+    if module.partition(".")[0] != "pipeline":
+        return None
+    path = ROOT.joinpath(*module.split("."))
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+
+
+def code_hash(module: str) -> str:
+    """SHA-256 of the numerics that a module is made of: what can change a bit of its result."""
+    files = [path for path in sources(module) if "numerics" in path.parts]
+    return digest(*(part for path in files for part in (path.name.encode(), path.read_bytes())))

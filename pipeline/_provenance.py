@@ -1,0 +1,63 @@
+"""Where and by what a run was made: git, DVC, libraries, machine. As flat tags."""
+
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
+
+
+def provenance() -> dict[str, str]:
+    """Every tag that says where this process runs."""
+    return {**_git_tags(), **_dvc_tags(), **_versions(), **_machine()}
+
+
+def _git_tags() -> dict[str, str]:
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    dirty = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    return {"mlflow.source.git.commit": commit, "git.dirty": dirty}
+
+
+def _git(*words: str) -> str:
+    """What git prints; nothing where there is no git or no repository."""
+    try:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _dvc_tags() -> dict[str, str]:
+    names = {"DVC_STAGE": "dvc.stage", "DVC_EXP_NAME": "dvc.exp", "DVC_EXP_BASELINE_REV": "dvc.exp.baseline"}
+    found = {tag: os.environ[name] for name, tag in names.items() if os.environ.get(name)}
+    command = "dvc repro" if found else "python -m pipeline"
+    return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL", **found}
+
+
+def _versions() -> dict[str, str]:
+    tags = {"version.python": platform.python_version()}
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            tags[f"version.{library}"] = version(library)
+    return tags
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "mlflow.user": os.environ.get("USER", "unknown"),
+        "machine.platform": platform.platform(),
+        "machine.processor": _processor(),
+        "machine.cores": str(os.cpu_count()),
+    }
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,69 @@
+"""The terminal: what a stage's command line looks like, and how it ends."""
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from pipeline.numerics import InvalidInput
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def parser(module: str, does: str, example: str = "") -> argparse.ArgumentParser:
+    """The parser of `python -m pipeline.<module>`."""
+    return argparse.ArgumentParser(
+        prog=f"python -m pipeline.{module}",
+        description=does,
+        epilog=f"example: {example}" if example else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Run a stage's `main` on the command line's words. What the user can mend ends in one sentence and exit code 1."""
+    warnings.showwarning = _show_warning
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        main(sys.argv[1:])
+    except InvalidInput as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def fail(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(FAILED)
+
+
+def say(sentence: str) -> None:
+    """A line of progress, seen at once also where output is piped."""
+    print(sentence, flush=True)
+
+
+def warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Where a stage has its configuration from: Hydra overrides, or a file that `compose` wrote."""
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides on conf/, such as optimizer.lr=0.5")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="read this file of out/config/ instead (what dvc repro does)")
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    warn(" ".join(str(message).split()))

@@ -1,0 +1,47 @@
+"""Resolve conf/ and overrides.yaml into one file a stage, so that DVC sees every value that a stage reads."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import _terminal
+from pipeline._config import compose, read_yaml, to_yaml
+from pipeline._files import OUT, staged
+from pipeline.numerics import require
+
+OVERRIDES = Path("overrides.yaml")
+
+
+def stage_files(overrides: Sequence[str], models: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The content of each file of out/config/. Everything is checked here, before any work."""
+    require(
+        not any(o.partition("=")[0] == "model" for o in overrides),
+        f"model is not for {OVERRIDES}: dvc repro trains {' and '.join(models)} side by side; use `python -m pipeline model=...`",
+    )
+    files: dict[str, Mapping[str, Any]] = {}
+    for model in models:
+        plain = compose([*overrides, f"model={model}"]).plain
+        files["generate.yaml"] = {"data": plain["data"]}
+        files[f"train.{model}.yaml"] = {"model": plain["model"], "optimizer": plain["optimizer"]}
+        files["tracking.yaml"] = plain["tracking"]
+    return files
+
+
+def main(words: Sequence[str]) -> None:
+    parser = _terminal.parser("compose", __doc__, "python -m pipeline.compose numpy torch")
+    parser.add_argument("models", nargs="+", help="the models of the DAG, names of conf/model/")
+    models: list[str] = parser.parse_args(words).models
+    overrides = read_yaml(OVERRIDES).get("overrides") or []
+    require(
+        isinstance(overrides, list) and all(isinstance(o, str) for o in overrides),
+        f"overrides in {OVERRIDES} must be a list of strings such as optimizer.lr=0.5; got {overrides}",
+    )
+    files = stage_files(overrides, models)
+    with staged(OUT / "config") as folder:
+        for name, content in files.items():
+            (folder / name).write_text(to_yaml(content), encoding="utf-8")
+    _terminal.say(f"{', '.join(overrides) or 'the defaults'} -> {OUT / 'config'}: {', '.join(files)}")
+
+
+if __name__ == "__main__":
+    _terminal.run(main)

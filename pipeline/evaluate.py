@@ -1,0 +1,45 @@
+"""Measure one model on the test table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import _terminal
+from pipeline._config import Tracking
+from pipeline._files import OUT, read_array, read_json, read_model, staged, write_csv, write_json, write_parquet
+from pipeline._tracking import stage_tracking, track
+from pipeline.numerics import metrics as m
+
+
+def evaluate(data: Path, folder: Path, tracking: Tracking) -> dict[str, float]:
+    """Predict the test table in `data` with the model in `folder`; write metrics, predictions and curves. Returns the metrics."""
+    about, model = read_json(folder / "model.json"), read_model(folder / "model.npz")
+    X, y = read_array(data / "test.X.npy", mapped=True), read_array(data / "test.y.npy")
+    with track(tracking, "evaluate", about) as tracker:
+        z = model.log_odds(X)
+        p = model.predict_proba(X)
+        values = m.metrics(z, y)
+        classes = np.array(about["classes"])
+        actual, predicted = classes[y.astype(int)], classes[(z > 0).astype(int)]
+        with staged(folder) as made:
+            write_json(made / "metrics.json", values)
+            write_parquet(made / "predictions.parquet", {"actual": actual, "predicted": predicted, "probability": p})
+            write_csv(made / "curves.roc.csv", m.roc_curve(z, y))
+            write_csv(made / "curves.precision_recall.csv", m.precision_recall_curve(z, y))
+            write_csv(made / "curves.calibration.csv", m.calibration_curve(p, y))
+            write_csv(made / "curves.confusion.csv", {"actual": actual, "predicted": predicted})
+        shown = ", ".join(f"{name} {values[name]:.4f}" for name in ("accuracy", "roc_auc", "log_loss", "brier"))
+        _terminal.say(f"{len(y)} test rows: {shown} -> {folder}")
+        tracker.publish(folder)
+    return values
+
+
+def main(words: Sequence[str]) -> None:
+    parser = _terminal.parser("evaluate", __doc__, "python -m pipeline.evaluate numpy")
+    parser.add_argument("model", help="the model's folder in out/")
+    evaluate(OUT / "data", OUT / parser.parse_args(words).model, stage_tracking(OUT))
+
+
+if __name__ == "__main__":
+    _terminal.run(main)

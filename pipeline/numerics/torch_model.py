@@ -1,0 +1,135 @@
+"""The torch model: an nn.Module, autograd and torch.optim. Imported only where a torch model is trained."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.numerics.objective import Array, Objective
+from pipeline.numerics.optimizers import Adam, GradientDescent, Optimizer, State, StochasticGradientDescent
+
+
+class LogisticRegression(nn.Module):
+    """z = X w + b."""
+
+    def __init__(self, d: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d, 1, dtype=dtype)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.linear(X).squeeze(1)  # type: ignore[no-any-return]
+
+    @property
+    def theta(self) -> Array:
+        """[w, b] (d+1,), a copy."""
+        return torch.cat([self.linear.weight[0], self.linear.bias]).detach().numpy()
+
+    @theta.setter
+    def theta(self, value: Array) -> None:
+        point = torch.from_numpy(np.ascontiguousarray(value))
+        with torch.no_grad():
+            self.linear.weight.copy_(point[None, :-1])
+            self.linear.bias.copy_(point[-1:])
+
+    @property
+    def gradient(self) -> Array:
+        """What autograd left at theta (d+1,), a copy."""
+        weight, bias = self.linear.weight.grad, self.linear.bias.grad
+        assert weight is not None and bias is not None
+        return torch.cat([weight[0], bias]).numpy()
+
+
+class TorchLogLoss:
+    """mean log loss + l2/2 ||w||^2 by autograd. A is (n, d+1) with a last column of ones, y is (n,) in {0, 1}."""
+
+    def __init__(self, A: Array, y: Array, l2: float = 0.0) -> None:
+        # One thread: torch's sums in another order would give other bits.
+        torch.set_num_threads(1)
+        self._set(torch.from_numpy(A[:, :-1]), torch.from_numpy(y), l2)
+        self.module = LogisticRegression(A.shape[1] - 1, self._y.dtype)
+
+    def _set(self, X: Tensor, y: Tensor, l2: float) -> None:
+        self.n, self._X, self._y, self._l2 = len(y), X, y, l2
+        self._criterion = nn.BCEWithLogitsLoss()
+
+    def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
+        part = TorchLogLoss.__new__(TorchLogLoss)
+        rows = torch.from_numpy(index)
+        part._set(self._X[rows], self._y[rows], self._l2)
+        part.module = self.module
+        return part
+
+    def forward(self) -> Tensor:
+        """The objective at the module's parameters, a scalar tensor that autograd can differentiate."""
+        loss: Tensor = self._criterion(self.module(self._X), self._y)
+        if self._l2:
+            loss = loss + self._l2 / 2 * self.module.linear.weight.square().sum()
+        return loss
+
+    def backward(self) -> None:
+        """Leave the gradient at the module's parameters in their `grad`."""
+        self.module.zero_grad()
+        self.forward().backward()  # type: ignore[no-untyped-call]
+
+    def loss(self, theta: Array) -> float:
+        self.module.theta = theta
+        with torch.no_grad():
+            return float(self.forward())
+
+    def gradient(self, theta: Array) -> Array:
+        self.module.theta = theta
+        self.backward()
+        return self.module.gradient
+
+    def hessian(self, theta: Array) -> Array:
+        def objective(point: Tensor) -> Tensor:
+            z = self._X @ point[:-1] + point[-1]
+            penalty = self._l2 / 2 * point[:-1].square().sum()
+            return self._criterion(z, self._y) + penalty  # type: ignore[no-any-return]
+
+        hessian: Tensor = torch.autograd.functional.hessian(objective, torch.from_numpy(theta))  # type: ignore[no-untyped-call]
+        return hessian.numpy()
+
+
+class TorchOptim:
+    """A first-order optimizer run by torch.optim on the module's own parameters."""
+
+    def __init__(self, settings: Optimizer, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> None:
+        self.epochs, self.record_every, self.tol = settings.epochs, settings.record_every, settings.tol
+        self._settings, self._make = settings, make
+
+    def start(self, f: Objective, theta: Array) -> State:
+        assert isinstance(f, TorchLogLoss)
+        f.module.theta = theta
+        self._optim = self._make(f.module.parameters())
+        return self._state(f)
+
+    def step(self, f: Objective, state: State, epoch: int) -> State:
+        assert isinstance(f, TorchLogLoss)
+        if isinstance(self._settings, StochasticGradientDescent):
+            self._optim.param_groups[0]["lr"] = self._settings.rate(epoch)
+            for rows in self._settings.batches(f.n, epoch):
+                f.rows(rows).backward()
+                self._optim.step()
+        else:
+            self._optim.step()
+        return self._state(f)
+
+    def _state(self, f: TorchLogLoss) -> State:
+        if isinstance(self._settings, StochasticGradientDescent):
+            return {"theta": f.module.theta}
+        f.backward()
+        return {"theta": f.module.theta, "gradient": f.module.gradient}
+
+
+def torch_optimizer(optimizer: Optimizer) -> Optimizer:
+    """torch.optim's own where it has the method; else the NumPy method itself, fed by autograd."""
+    match optimizer:
+        case GradientDescent() | StochasticGradientDescent() as o:
+            return TorchOptim(o, lambda p: torch.optim.SGD(p, lr=o.lr, momentum=o.momentum, nesterov=o.nesterov))
+        case Adam() as o:
+            return TorchOptim(o, lambda p: torch.optim.Adam(p, lr=o.lr, betas=(o.beta1, o.beta2), eps=o.eps))
+        case _:
+            return optimizer

@@ -1,0 +1,53 @@
+"""Draw one model's figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import _terminal
+from pipeline._config import Tracking
+from pipeline._files import OUT, read_array, read_csv, read_json, read_model, staged, write_figure
+from pipeline._tracking import stage_tracking, track
+from pipeline.numerics import figures as f
+
+MOST_POINTS = 5000  # of a scatter: more hide each other
+
+
+def plot(data: Path, folder: Path, tracking: Tracking) -> None:
+    """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
+    about, values = read_json(folder / "model.json"), read_json(folder / "metrics.json")
+    model, history = read_model(folder / "model.npz"), read_csv(folder / "history.csv")
+    curves = {name: read_csv(folder / f"curves.{name}.csv") for name in ("roc", "precision_recall", "calibration")}
+    features, classes = about["features"], about["classes"]
+    with track(tracking, "plot", about) as tracker:
+        positives = values["true_positives"] + values["false_negatives"]
+        figures = {
+            "loss": f.loss_figure(history["epoch"], history["loss"]),
+            "roc": f.roc_figure(curves["roc"], values["roc_auc"]),
+            "precision_recall": f.precision_recall_figure(
+                curves["precision_recall"], values["average_precision"], positives / values["rows"]
+            ),
+            "calibration": f.calibration_figure(curves["calibration"], values["calibration_error"]),
+            "confusion": f.confusion_figure(values, [str(c) for c in classes]),
+            "weights": f.weights_figure(model.w, features),
+        }
+        if len(features) == 2:
+            X, y = read_array(data / "train.X.npy")[:MOST_POINTS], read_array(data / "train.y.npy")[:MOST_POINTS]
+            names = [f"{about['target']} = {c}" for c in classes]
+            figures["data"] = f.data_figure(X, y, features, names)
+            figures["decision_boundary"] = f.boundary_figure(X, y, features, names, model)
+        with staged(folder) as made:
+            (made / "figures").mkdir()
+            for name, figure in figures.items():
+                write_figure(made / "figures" / f"{name}.png", figure)
+        _terminal.say(f"{', '.join(figures)} -> {folder / 'figures'}")
+        tracker.publish(folder)
+
+
+def main(words: Sequence[str]) -> None:
+    parser = _terminal.parser("plot", __doc__, "python -m pipeline.plot numpy")
+    parser.add_argument("model", help="the model's folder in out/")
+    plot(OUT / "data", OUT / parser.parse_args(words).model, stage_tracking(OUT))
+
+
+if __name__ == "__main__":
+    _terminal.run(main)

@@ -1,0 +1,115 @@
+"""Put the models side by side: one page with nothing outside it, and one table."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pipeline import _terminal
+from pipeline._config import leaves
+from pipeline._files import OUT, read_json, staged, write_csv
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --best: #1f5fa822; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2.5rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
+p.about { margin-top: .2rem; opacity: .75; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; font-weight: 400; }
+td.best { background: var(--best); font-weight: 600; }
+.figures { display: grid; gap: 1rem; align-items: start; }
+figure { margin: 0; } figure img { width: 100%; border-radius: 6px; background: white; }
+figcaption { font-size: .85rem; opacity: .75; }
+code { font-size: .9em; background: var(--soft); padding: .1em .3em; border-radius: 4px; }
+"""
+HIGHER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "roc_auc", "average_precision")
+LOWER = ("log_loss", "brier", "calibration_error")
+FIGURES = ("loss", "decision_boundary", "data", "roc", "precision_recall", "calibration", "confusion", "weights")
+
+Models = Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]  # name -> model.json, metrics.json
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{cell}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _metric_row(name: str, models: Models) -> list[str]:
+    values = [metrics[name] for _, metrics in models.values()]
+    best = max(values) if name in HIGHER else min(values)
+    marks = [' class="best"' if value == best and len(set(values)) > 1 else "" for value in values]
+    cells = [f"<td{mark}>{value:.4f}</td>" for mark, value in zip(marks, values, strict=True)]
+    return [f"<td>{name.replace('_', ' ')}</td>", *cells]
+
+
+def _config_rows(models: Models) -> list[list[str]]:
+    configs = [dict(leaves(about["config"])) for about, _ in models.values()]
+    keys = list(dict.fromkeys(key for config in configs for key in config))
+    return [
+        [f"<td>{escape(key)}</td>", *(f"<td>{escape(str(config.get(key, '')))}</td>" for config in configs)] for key in keys
+    ]
+
+
+def _figure_row(name: str, models: Sequence[str], root: Path) -> str:
+    cells = []
+    for model in models:
+        path = root / model / "figures" / f"{name}.png"
+        if path.is_file():
+            image = base64.b64encode(path.read_bytes()).decode()
+            alt = f"{name.replace('_', ' ')} of {model}"
+            cells.append(
+                f'<figure><img alt="{alt}" src="data:image/png;base64,{image}"><figcaption>{model}</figcaption></figure>'
+            )
+    columns = f"grid-template-columns: repeat({max(len(models), 1)}, minmax(0, 1fr))"
+    return f'<div class="figures" style="{columns}">{"".join(cells)}</div>' if cells else ""
+
+
+def page(models: Models, root: Path) -> str:
+    """The report as HTML, with its figures inside."""
+    about = next(iter(models.values()))[0]
+    rows, source = about["data"]["rows"], about["config"]["data"]["name"]
+    names = [escape(name) for name in models]
+    scores = _table(["on the test table", *names], [_metric_row(name, models) for name in (*HIGHER, *LOWER)])
+    fits = [
+        ["<td>training loss</td>", *(f"<td>{a['fit']['loss']:.4f}</td>" for a, _ in models.values())],
+        ["<td>epochs</td>", *(f"<td>{a['fit']['epochs']}</td>" for a, _ in models.values())],
+        ["<td>stopped by</td>", *(f"<td>{a['fit']['stopped_by']}</td>" for a, _ in models.values())],
+        ["<td>fingerprint</td>", *(f"<td><code>{a['fingerprint'][:12]}</code></td>" for a, _ in models.values())],
+    ]
+    figures = [(name, _figure_row(name, list(models), root)) for name in FIGURES]
+    drawn = "".join(f"<h2>{name.replace('_', ' ').capitalize()}</h2>{row}" for name, row in figures if row)
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{escape(about["target"])}: {" and ".join(names)}</title><style>{STYLE}</style>
+<h1>{escape(about["target"])}: {" and ".join(names)}</h1>
+<p class="about">{escape(source)}, {len(about["features"])} features, {rows["training"]} training and {rows["test"]} test rows</p>
+<h2>Scores</h2>{scores}
+<h2>Training</h2>{_table(["", *names], fits)}
+{drawn}
+<h2>Configuration</h2>{_table(["", *names], _config_rows(models))}
+</html>
+"""
+
+
+def report(root: Path, names: Sequence[str]) -> None:
+    """Write root/report/index.html and comparison.csv about the models in root/<name>/."""
+    models = {name: (read_json(root / name / "model.json"), read_json(root / name / "metrics.json")) for name in names}
+    measured = next(iter(models.values()))[1]
+    with staged(root / "report") as made:
+        (made / "index.html").write_text(page(models, root), encoding="utf-8")
+        columns = {metric: [metrics[metric] for _, metrics in models.values()] for metric in measured}
+        write_csv(made / "comparison.csv", {"model": list(models), **columns})
+    _terminal.say(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
+
+
+def main(words: Sequence[str]) -> None:
+    parser = _terminal.parser("report", __doc__, "python -m pipeline.report numpy torch")
+    parser.add_argument("models", nargs="+", help="the models' folders in out/")
+    report(OUT, parser.parse_args(words).models)
+
+
+if __name__ == "__main__":
+    _terminal.run(main)
