@@ -1,8 +1,8 @@
 """The whole chain for one configuration in one process: generate, train, evaluate, plot, report.
 
-    python -m pipeline model=torch optimizer.lr=0.05          one run, in its own folder under out/runs/
-    python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, its runs under one parent in MLflow
-    python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same, in parallel processes
+python -m pipeline model=torch optimizer.lr=0.05          one run, in its own folder under out/runs/
+python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, its runs under one parent in MLflow
+python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same, in parallel processes
 """
 
 import os

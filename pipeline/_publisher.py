@@ -136,9 +136,7 @@ class Run:
         self.client.set_terminated(self.id, worst.upper())
 
 
-def open_run(
-    tracking: Mapping[str, str], stage: str, about: About, parent: str | None, provenance: Mapping[str, str]
-) -> Run:
+def open_run(tracking: Mapping[str, str], stage: str, about: About, parent: str | None, provenance: Mapping[str, str]) -> Run:
     """The run with this fingerprint (and parent, in a sweep), made where there is none."""
     client, experiment = connect(**tracking)
     made = _find(client, experiment, about["fingerprint"], parent)

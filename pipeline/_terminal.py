@@ -58,7 +58,9 @@ def warn(sentence: str) -> None:
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Where a stage has its configuration from: Hydra overrides, or a file that `compose` wrote."""
     parser.add_argument("overrides", nargs="*", help="Hydra overrides on conf/, such as optimizer.lr=0.5")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="read this file of out/config/ instead (what dvc repro does)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="read this file of out/config/ instead (what dvc repro does)"
+    )
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

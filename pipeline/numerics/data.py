@@ -106,9 +106,7 @@ class Table:
 
     def __post_init__(self) -> None:
         require(self.path != "", "path must name a .csv or .parquet file; set data.path=FILE")
-        require(
-            Path(self.path).suffix in (".csv", ".parquet"), f"path must end in .csv or .parquet; got {self.path}"
-        )
+        require(Path(self.path).suffix in (".csv", ".parquet"), f"path must end in .csv or .parquet; got {self.path}")
         require(self.target != "", "target must name the column to predict; set data.target=COLUMN")
         _check_seed(self.seed)
         _check_fraction(self.test_fraction)

@@ -167,9 +167,7 @@ def design_matrix(X: Array, model: Model) -> tuple[Array, Array, Array]:
     return A, mean, scale
 
 
-def fit(
-    X: Array, y: Array, model: Model, optimizer: Optimizer, record: Callable[[Record], None] = lambda row: None
-) -> Fit:
+def fit(X: Array, y: Array, model: Model, optimizer: Optimizer, record: Callable[[Record], None] = lambda row: None) -> Fit:
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
     `record` gets a row every `optimizer.record_every` epochs, before that epoch's update. BLAS runs on one thread: the bits
@@ -210,4 +208,3 @@ def fit(
 def _diverged(row: Record, optimizer: Optimizer) -> str:
     rate = f"; try a smaller optimizer.lr than {lr}" if (lr := getattr(optimizer, "lr", None)) else ""
     return f"training diverged: the loss is {row.loss} at epoch {row.epoch}{rate}"
-

@@ -1,0 +1,60 @@
+"""MLflow's UI over the repository's runs; the address is printed when the page answers."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+from pipeline import _terminal
+from pipeline._config import Tracking, compose
+from pipeline._files import OUT
+from pipeline._tracking import absolute_uri, check_writable, stage_tracking
+from pipeline.numerics import require
+
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.3
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def serve(tracking: Tracking, port: int) -> int:
+    """Run the server until it ends; its exit code."""
+    require(tracking.uri is not None, "tracking.uri is null, so there are no runs to show")
+    assert tracking.uri is not None
+    check_writable(tracking)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", absolute_uri(tracking.uri)]
+    address = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    _terminal.say("starting MLflow's UI; this takes a while")
+    server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT}, stdout=subprocess.DEVNULL)
+    try:
+        while server.poll() is None and not _answers(port):
+            time.sleep(POLL_SECONDS)
+        if server.poll() is None:
+            _terminal.say(f"http://{HOST}:{port}   (Ctrl-C ends it)")
+        return server.wait()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2) as page:
+            return bool(page.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def main(words: Sequence[str]) -> None:
+    parser = _terminal.parser("ui", __doc__, "python -m pipeline.ui --port 5001")
+    parser.add_argument("--port", type=int, default=5000)
+    args = parser.parse_args(words)
+    tracking = stage_tracking(OUT)
+    code = serve(tracking if tracking.uri else compose().tracking, args.port)
+    require(code == 0, f"MLflow's UI ended with exit code {code}; is port {args.port} taken?")
+
+
+if __name__ == "__main__":
+    _terminal.run(main)
