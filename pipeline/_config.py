@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where runs are logged. uri: an MLflow tracking URI, its SQLite path taken from the repository's root; null logs nothing."""
+    """Where runs are logged. uri: MLflow's tracking URI, an SQLite path being relative to the repository; null: nowhere."""
 
     uri: str | None = None
     experiment: str = "logistic-regression"

@@ -16,7 +16,7 @@ def stage_files(overrides: Sequence[str], models: Sequence[str]) -> dict[str, Ma
     """The content of each file of out/config/. Everything is checked here, before any work."""
     require(
         not any(o.partition("=")[0] == "model" for o in overrides),
-        f"model is not for {OVERRIDES}: dvc repro trains {' and '.join(models)} side by side; use `python -m pipeline model=...`",
+        f"model cannot be set in {OVERRIDES}: dvc repro trains {' and '.join(models)}; use `python -m pipeline model=...`",
     )
     files: dict[str, Mapping[str, Any]] = {}
     for model in models:

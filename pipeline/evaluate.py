@@ -13,7 +13,7 @@ from pipeline.numerics import metrics as m
 
 
 def evaluate(data: Path, folder: Path, tracking: Tracking) -> dict[str, float]:
-    """Predict the test table in `data` with the model in `folder`; write metrics, predictions and curves. Returns the metrics."""
+    """Predict the test table in `data` with the model in `folder`; write predictions, curves and metrics, and return these."""
     about, model = read_json(folder / "model.json"), read_model(folder / "model.npz")
     X, y = read_array(data / "test.X.npy", mapped=True), read_array(data / "test.y.npy")
     with track(tracking, "evaluate", about) as tracker:

@@ -72,6 +72,8 @@ def page(models: Models, root: Path) -> str:
     about = next(iter(models.values()))[0]
     rows, source = about["data"]["rows"], about["config"]["data"]["name"]
     names = [escape(name) for name in models]
+    title = f"{escape(about['target'])}: {' and '.join(names)}"
+    subtitle = f"{escape(source)}, {len(about['features'])} features, {rows['training']} training and {rows['test']} test rows"
     scores = _table(["on the test table", *names], [_metric_row(name, models) for name in (*HIGHER, *LOWER)])
     fits = [
         ["<td>training loss</td>", *(f"<td>{a['fit']['loss']:.4f}</td>" for a, _ in models.values())],
@@ -83,9 +85,9 @@ def page(models: Models, root: Path) -> str:
     drawn = "".join(f"<h2>{name.replace('_', ' ').capitalize()}</h2>{row}" for name, row in figures if row)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(about["target"])}: {" and ".join(names)}</title><style>{STYLE}</style>
-<h1>{escape(about["target"])}: {" and ".join(names)}</h1>
-<p class="about">{escape(source)}, {len(about["features"])} features, {rows["training"]} training and {rows["test"]} test rows</p>
+<title>{title}</title><style>{STYLE}</style>
+<h1>{title}</h1>
+<p class="about">{subtitle}</p>
 <h2>Scores</h2>{scores}
 <h2>Training</h2>{_table(["", *names], fits)}
 {drawn}

@@ -96,14 +96,14 @@ class GradientDescent:
 class StochasticGradientDescent:
     """Mini-batches in a new seeded order every epoch, at the rate lr / (1 + decay * epoch)."""
 
-    lr: float = 0.1
-    epochs: int = 50
+    lr: float = 0.3
+    epochs: int = 100
     record_every: int = 1
     tol: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
     batch_size: int = 32
-    decay: float = 0.1
+    decay: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -37,7 +37,8 @@ class LogisticRegression(nn.Module):
     def gradient(self) -> Array:
         """What autograd left at theta (d+1,), a copy."""
         weight, bias = self.linear.weight.grad, self.linear.bias.grad
-        assert weight is not None and bias is not None
+        assert weight is not None
+        assert bias is not None
         return torch.cat([weight[0], bias]).numpy()
 
 

@@ -1,0 +1,85 @@
+"""Sources: what they give, and the sentence for each table that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.numerics import InvalidInput
+from pipeline.numerics.data import BreastCancer, Document, Part, Table, split
+
+
+def test_the_document_s_points() -> None:
+    data = Document().load()
+    stream = np.random.RandomState(0)
+    X = stream.randn(1000, 2)
+    np.testing.assert_array_equal(data.train.X, X)
+    p = 1 / (1 + np.exp(-(X @ [2, -3] + 0.5)))
+    np.testing.assert_array_equal(data.train.y, p > 0.5)
+    np.testing.assert_array_equal(data.test.X, stream.randn(500, 2))
+
+
+def test_breast_cancer_keeps_its_classes_shares() -> None:
+    data = BreastCancer().load()
+    assert data.train.X.shape == (427, 30)
+    assert data.test.X.shape == (142, 30)
+    assert data.test.y.mean() == pytest.approx(357 / 569, abs=0.01)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.25, 0.99])
+def test_split_is_seeded_stratified_and_whole(fraction: float) -> None:
+    X = np.arange(100.0)[:, None]
+    y = (np.arange(100) % 5 == 0).astype(np.float64)
+    train, test = split(Part(X, y), fraction, seed=3)
+    np.testing.assert_array_equal(np.sort(np.vstack([train.X, test.X]), axis=0), X)
+    assert set(train.y) == set(test.y) == {0, 1}
+    np.testing.assert_array_equal(split(Part(X, y), fraction, seed=3)[1].X, test.X)
+    assert fraction != 0.25 or not np.array_equal(split(Part(X, y), fraction, seed=4)[1].X, test.X)
+
+
+def write(folder: Path, name: str = "t.csv", **columns: object) -> str:
+    frame = pd.DataFrame(columns or {"a": [1, 2, 3, 4, 5, 6.5], "b": [0, 1, 0, 1, 1, 0], "y": ["no", "yes"] * 3})
+    path = folder / name
+    frame.to_csv(path, index=False) if name.endswith(".csv") else frame.to_parquet(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table(tmp_path: Path, name: str) -> None:
+    data = Table(path=write(tmp_path, name), target="y").load()
+    assert data.features == ["a", "b"]
+    assert data.classes == ("no", "yes")
+    other = Table(path=write(tmp_path, name), target="y", positive="no").load()
+    assert other.classes == ("yes", "no")
+    np.testing.assert_array_equal(np.sort(other.train.y), np.sort(1 - data.train.y))
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"a": [], "y": []}, "no rows"),
+        ({"y": [0, 1]}, "no column beside the target y"),
+        ({"a": [1, 2], "y": [1, 1]}, "must have two classes; got 1: 1"),
+        ({"a": [1, 2, 3], "y": [0, 1, 2]}, "must have two classes; got 3: 0, 1, 2"),
+        ({"a": [1, 2, 3], "y": [0, 1, None]}, "must have a value in every row; 1 are missing"),
+        ({"a": [1, 2], "word": ["u", "v"], "day": ["m", "t"], "y": [0, 1]}, "must be numeric .* these are not: word, day"),
+        ({"a": [1, None, 3], "y": [0, 1, 0]}, "no missing values .* these have some: a"),
+        ({"a": [1, float("inf"), 3, 4], "y": [0, 1, 0, 1]}, "must be finite .* a"),
+        ({"a": [1, 2, 3], "y": [0, 1, 0]}, "at least 2 rows"),
+        ({"a": [1, 2, 3], "z": [0, 1, 0]}, "no column y in .* its columns are a, z"),
+    ],
+)
+def test_a_table_that_cannot_be_used(tmp_path: Path, columns: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        Table(path=write(tmp_path, **columns), target="y").load()
+
+
+def test_a_missing_or_broken_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="there is none at"):
+        Table(path=str(tmp_path / "no.csv"), target="y").load()
+    (tmp_path / "broken.parquet").write_text("not parquet")
+    with pytest.raises(InvalidInput, match="could not be read as parquet"):
+        Table(path=str(tmp_path / "broken.parquet"), target="y").load()
+    with pytest.raises(InvalidInput, match="positive must be one of no, yes; got maybe"):
+        Table(path=write(tmp_path), target="y", positive="maybe").load()

@@ -1,0 +1,155 @@
+"""Fits: the document's losses, agreement of the two models, and scikit-learn's optimum."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+
+from pipeline.numerics import InvalidInput
+from pipeline.numerics.data import Document
+from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit
+from pipeline.numerics.objective import Array
+from pipeline.numerics.optimizers import (
+    LBFGS,
+    Adam,
+    GradientDescent,
+    Newton,
+    Optimizer,
+    StochasticGradientDescent,
+)
+
+DOCUMENT = {
+    "numpy": "0.6931 0.5710 0.4932 0.4403 0.4019 0.3726 0.3495 0.3305 0.3147 0.3013",
+    "torch": "0.6921 0.5684 0.4893 0.4356 0.3970 0.3678 0.3449 0.3263 0.3108 0.2977",
+}
+START = (0.041394, -0.194136, -0.495043)
+L2 = 0.01
+
+
+@pytest.fixture(scope="module")
+def cancer() -> tuple[Array, Array]:
+    X, y = load_breast_cancer(return_X_y=True)
+    return X, y.astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def optimum(cancer: tuple[Array, Array]) -> Array:
+    """scikit-learn's [w, b] on the standardised table."""
+    X, y = cancer
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    peer = LogisticRegression(C=1 / (L2 * len(y)), tol=1e-12, solver="newton-cholesky", max_iter=1000).fit(Z, y)
+    return np.append(peer.coef_[0], peer.intercept_)
+
+
+def theta(model: LogisticModel) -> Array:
+    return np.append(model.w, model.b)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("numpy", NumpyModel(standardize=False)), ("torch", TorchModel(standardize=False, init=START))],
+)
+def test_the_document_to_the_last_printed_digit(name: str, model: Model) -> None:
+    data, history = Document().load(), list[Record]()
+    fit(data.train.X, data.train.y, model, GradientDescent(), history.append)
+    assert " ".join(f"{row.loss:.4f}" for row in history) == DOCUMENT[name]
+    assert [row.epoch for row in history] == list(range(0, 100, 10))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        GradientDescent(record_every=1),
+        GradientDescent(record_every=1, momentum=0.9),
+        GradientDescent(record_every=1, momentum=0.9, nesterov=True),
+        Adam(record_every=1, epochs=100),
+        StochasticGradientDescent(epochs=10, momentum=0.5),
+        LBFGS(epochs=8),
+        Newton(epochs=4),
+    ],
+    ids=lambda o: type(o).__name__,
+)
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_numpy_and_torch_agree_at_every_epoch(optimizer: Optimizer, l2: float) -> None:
+    data = Document().load()
+    histories: list[list[Record]] = []
+    for kind in (NumpyModel, TorchModel):
+        histories.append([])
+        model = kind(dtype="float64", init=START, l2=l2)
+        fit(data.train.X, data.train.y, model, optimizer, histories[-1].append)
+    for by_hand, autograd in zip(*histories, strict=True):
+        assert by_hand.loss == pytest.approx(autograd.loss, abs=1e-12)
+        assert by_hand.gradient_norm == pytest.approx(autograd.gradient_norm, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", [NumpyModel, TorchModel])
+@pytest.mark.parametrize(
+    "optimizer",
+    [GradientDescent(lr=1, epochs=20_000, tol=1e-9, momentum=0.9), LBFGS(tol=1e-9), Newton()],
+    ids=lambda o: type(o).__name__,
+)
+def test_batch_optimizers_reach_scikit_learn(
+    kind: type[NumpyModel], optimizer: Optimizer, cancer: tuple[Array, Array], optimum: Array
+) -> None:
+    result = fit(*cancer, kind(dtype="float64", init="zeros", l2=L2), optimizer)
+    np.testing.assert_allclose(theta(result.model), optimum, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [NumpyModel, TorchModel])
+@pytest.mark.parametrize("optimizer", [Adam(), StochasticGradientDescent()], ids=lambda o: type(o).__name__)
+def test_stochastic_optimizers_come_near(
+    kind: type[NumpyModel], optimizer: Optimizer, cancer: tuple[Array, Array], optimum: Array
+) -> None:
+    best = fit(*cancer, NumpyModel(l2=L2, init=optimum.tolist()), Newton(epochs=0)).loss
+    assert fit(*cancer, kind(dtype="float64", l2=L2), optimizer).loss < best + 1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_step_from_raw_columns_ignores_their_units(name: str, cancer: tuple[Array, Array]) -> None:
+    X, y = cancer
+    model = MODELS[name](dtype="float64", l2=L2, init="zeros")  # type: ignore[call-arg]
+    plain = fit(X, y, model, LBFGS()).model.predict_proba(X)
+    scaled = fit(X * 1e3 + 7, y, model, LBFGS()).model.predict_proba(X * 1e3 + 7)
+    np.testing.assert_allclose(plain, scaled, atol=1e-5)
+
+
+def test_a_constant_column_has_no_say() -> None:
+    data = Document().load()
+    X = np.column_stack([data.train.X, np.full(len(data.train.y), 7.0)])
+    model = fit(X, data.train.y, NumpyModel(l2=L2), Newton()).model
+    assert model.scale[2] == 1
+    assert model.w[2] == pytest.approx(0, abs=1e-12)
+
+
+def test_raw_weights_are_the_same_model(cancer: tuple[Array, Array]) -> None:
+    X, y = cancer
+    model = fit(X, y, NumpyModel(l2=L2), Newton()).model
+    w, b = model.raw_weights()
+    np.testing.assert_allclose(X @ w + b, model.log_odds(X), atol=1e-9)
+
+
+def test_divergence_names_the_learning_rate() -> None:
+    data = Document().load()
+    with pytest.raises(InvalidInput, match=r"diverged.*optimizer\.lr than 1e\+308"):
+        fit(data.train.X, data.train.y, NumpyModel(), GradientDescent(lr=1e308))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"dtype": "float16"}, "dtype must be one of float32, float64; got float16"),
+        ({"l2": -1.0}, "l2 must be >= 0 and finite; got -1.0"),
+        ({"init": "ones"}, "init must be one of zeros, uniform or a list"),
+        ({"init": [1.0, float("nan")]}, "init must be one of zeros, uniform or a list"),
+    ],
+)
+def test_impossible_values(name: str, wrong: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        MODELS[name](**wrong)
+
+
+def test_an_initial_point_of_another_size() -> None:
+    data = Document().load()
+    with pytest.raises(InvalidInput, match="init must have 3 numbers .* got 2"):
+        fit(data.train.X, data.train.y, NumpyModel(init=[0.0, 0.0]), GradientDescent())

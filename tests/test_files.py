@@ -1,0 +1,79 @@
+"""Files are whole or absent, read back exactly, and have the same bytes each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import _files
+from pipeline.numerics import InvalidInput
+
+
+def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("old")
+
+    def fail() -> None:
+        with _files.staged(tmp_path) as folder:
+            (folder / "kept.txt").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+    assert (tmp_path / "kept.txt").read_text() == "old"
+
+
+def test_a_finished_stage_replaces_files_and_folders(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with _files.staged(tmp_path) as folder:
+            (folder / "sub").mkdir()
+            (folder / "sub" / text).write_text(text)
+            (folder / "file").write_text(text)
+    assert (tmp_path / "file").read_text() == "new"
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["new"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="must be a folder that can be written to"), _files.staged(tmp_path / "file"):
+        pass
+
+
+def test_csv_reads_back_exactly(tmp_path: Path) -> None:
+    columns = {"epoch": [0, 10], "loss": [0.1 + 0.2, 1e-300]}
+    _files.write_csv(tmp_path / "t.csv", columns)
+    back = _files.read_csv(tmp_path / "t.csv")
+    assert {name: values.tolist() for name, values in back.items()} == columns
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.json"])
+def test_damaged_and_missing_files(tmp_path: Path, name: str) -> None:
+    read = {"a.npy": _files.read_array, "a.npz": _files.read_model, "a.json": _files.read_json}[name]
+    with pytest.raises(InvalidInput, match="there is no"):
+        read(tmp_path / name)
+    (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(InvalidInput, match="damaged|must be a JSON file"):
+        read(tmp_path / name)
+
+
+def test_digests_tell_parts_apart() -> None:
+    assert _files.digest(b"ab", b"c") != _files.digest(b"a", b"bc")
+    assert _files.digest_of({"a": 1, "b": 2}) == _files.digest_of({"b": 2, "a": 1})
+
+
+def test_the_code_s_hash_covers_what_trains_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = {path.name for path in _files.sources("pipeline.numerics.models")}
+    assert {"models.py", "objective.py", "optimizers.py", "torch_model.py"} <= names
+    assert not names & {"figures.py", "metrics.py", "_tracking.py"}
+    before = _files.code_hash("pipeline.numerics.models")
+    edited = tmp_path / "numerics" / "objective.py"
+    edited.parent.mkdir()
+    edited.write_text("pass")
+    monkeypatch.setattr(_files, "sources", lambda _: (edited,))
+    assert _files.code_hash("pipeline.numerics.models") != before
+
+
+def test_npz_and_parquet_have_stable_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _files.write_parquet(tmp_path / f"{name}.parquet", {"x": np.arange(3.0), "y": np.array(["u", "v", "w"])})
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
