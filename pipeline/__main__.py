@@ -5,13 +5,13 @@ python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, 
 python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same, in parallel processes
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import _terminal
@@ -39,16 +39,23 @@ def chain(config: Config, root: Path) -> float:
     return metrics["log_loss"]
 
 
+refused: list[InvalidInput] = []
+
+
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def job(composed: DictConfig) -> float:
-    """One configuration, as Hydra composed it, into the folder that Hydra gives it."""
+    """One configuration, as Hydra composed it, into the folder that Hydra gives it; its test log loss.
+
+    What is refused outside a sweep is kept for `main` to raise: Hydra would wrap its own words around it.
+    """
     try:
         config = check(OmegaConf.to_container(composed, resolve=True))
         return chain(config, Path(HydraConfig.get().runtime.output_dir))
     except InvalidInput as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        raise CompactHydraException(f"error: {error}") from None
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise CompactHydraException(f"error: {error}") from error
+        refused.append(error)
+        return float("nan")
 
 
 def main(words: Sequence[str]) -> None:
@@ -60,6 +67,8 @@ def main(words: Sequence[str]) -> None:
     if not any(word.startswith("-") for word in words):
         compose(words)  # fails in one sentence
     job()
+    for error in refused:
+        raise error
 
 
 if __name__ == "__main__":

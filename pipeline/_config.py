@@ -83,7 +83,7 @@ def _typed(group: str, schema: type[T], values: Mapping[str, Any]) -> T:
     from omegaconf.errors import OmegaConfBaseException
 
     allowed = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
-    typed = OmegaConf.structured(schema)
+    typed: Any = OmegaConf.structured(schema)
     for key, value in values.items():
         require(key in allowed, f"{group}.{key} is not a key; {group} takes {', '.join(allowed)}")
         kind = allowed[key].type

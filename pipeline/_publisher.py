@@ -306,17 +306,18 @@ class Listener:
                 self._answer(lambda: open_sweep(**content))
             case "close_sweep":
                 self._answer(lambda: close_sweep(**content))
-            case _ if self._run is None:
-                if do == "close":
-                    self._answer(lambda: None)
-            case "loss":
-                self._run.loss(**content)
-                self._attempt(lambda: self._run.flush(FLUSH_SECONDS))
-            case "publish":
-                self._attempt(lambda: self._run.publish(Path(content["folder"])))
             case "close":
-                self._answer(lambda: self._run.close(**content))
-                self._run = None
+                run, self._run = self._run, None
+                self._answer(lambda: run.close(**content) if run else None)
+            case _ if self._run:
+                self._show(self._run, do, content)
+
+    def _show(self, run: Run, do: str, content: Mapping[str, Any]) -> None:
+        if do == "publish":
+            self._attempt(lambda: run.publish(Path(content["folder"])))
+        else:
+            run.loss(**content)
+            self._attempt(lambda: run.flush(FLUSH_SECONDS))
 
     def _attempt(self, action: Callable[[], Any]) -> Any:
         try:
@@ -359,7 +360,7 @@ def serve(ear: socket.socket, owner: psutil.Process) -> None:
 
 def _lives(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 

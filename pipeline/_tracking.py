@@ -102,7 +102,7 @@ def _owner() -> int:
         for ancestor in psutil.Process().parents():
             with suppress(psutil.Error):
                 if "DVC_STAGE" not in ancestor.environ():
-                    return ancestor.pid
+                    return int(ancestor.pid)
     return os.getpid()
 
 

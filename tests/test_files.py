@@ -1,5 +1,6 @@
 """Files are whole or absent, read back exactly, and have the same bytes each time."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,12 @@ def test_csv_reads_back_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.json"])
 def test_damaged_and_missing_files(tmp_path: Path, name: str) -> None:
-    read = {"a.npy": _files.read_array, "a.npz": _files.read_model, "a.json": _files.read_json}[name]
+    readers: dict[str, Callable[[Path], object]] = {
+        "a.npy": _files.read_array,
+        "a.npz": _files.read_model,
+        "a.json": _files.read_json,
+    }
+    read = readers[name]
     with pytest.raises(InvalidInput, match="there is no"):
         read(tmp_path / name)
     (tmp_path / name).write_bytes(b"damaged")

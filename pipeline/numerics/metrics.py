@@ -1,10 +1,11 @@
 """What a test table says of a model, from log-odds z (n,) and labels y (n,) in {0, 1}. The decision is p > 0.5."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.numerics.objective import Array, log_losses, sigmoid
 
-Curve = dict[str, Array]
+Curve = dict[str, NDArray[np.float64]]
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -128,9 +128,12 @@ class TorchOptim:
 def torch_optimizer(optimizer: Optimizer) -> Optimizer:
     """torch.optim's own where it has the method; else the NumPy method itself, fed by autograd."""
     match optimizer:
-        case GradientDescent() | StochasticGradientDescent() as o:
-            return TorchOptim(o, lambda p: torch.optim.SGD(p, lr=o.lr, momentum=o.momentum, nesterov=o.nesterov))
-        case Adam() as o:
-            return TorchOptim(o, lambda p: torch.optim.Adam(p, lr=o.lr, betas=(o.beta1, o.beta2), eps=o.eps))
+        case (
+            GradientDescent(lr=lr, momentum=momentum, nesterov=nesterov)
+            | StochasticGradientDescent(lr=lr, momentum=momentum, nesterov=nesterov)
+        ):
+            return TorchOptim(optimizer, lambda p: torch.optim.SGD(p, lr=lr, momentum=momentum, nesterov=nesterov))
+        case Adam(lr=lr, beta1=beta1, beta2=beta2, eps=eps):
+            return TorchOptim(optimizer, lambda p: torch.optim.Adam(p, lr=lr, betas=(beta1, beta2), eps=eps))
         case _:
             return optimizer

@@ -38,7 +38,7 @@ def test_split_is_seeded_stratified_and_whole(fraction: float) -> None:
     assert fraction != 0.25 or not np.array_equal(split(Part(X, y), fraction, seed=4)[1].X, test.X)
 
 
-def write(folder: Path, name: str = "t.csv", **columns: object) -> str:
+def write(folder: Path, name: str = "t.csv", columns: dict[str, object] | None = None) -> str:
     frame = pd.DataFrame(columns or {"a": [1, 2, 3, 4, 5, 6.5], "b": [0, 1, 0, 1, 1, 0], "y": ["no", "yes"] * 3})
     path = folder / name
     frame.to_csv(path, index=False) if name.endswith(".csv") else frame.to_parquet(path)
@@ -72,7 +72,7 @@ def test_a_table(tmp_path: Path, name: str) -> None:
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, columns: dict[str, object], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        Table(path=write(tmp_path, **columns), target="y").load()
+        Table(path=write(tmp_path, columns=columns), target="y").load()
 
 
 def test_a_missing_or_broken_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The objective against numerical derivatives, autograd and scikit-learn's own formula."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,9 @@ def test_the_bits_do_not_depend_on_threads(threads: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(objective, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(objective, "THREADS_PAY_FROM", 0)
     A, y, theta = problem(5000)
-    monkeypatch.setattr(objective.os, "cpu_count", lambda: threads)
+    monkeypatch.setattr(os, "cpu_count", lambda: threads)
     spread = LogLoss(A, y, 0.1)
-    monkeypatch.setattr(objective.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     alone = LogLoss(A, y, 0.1)
     assert spread.gradient(theta).tobytes() == alone.gradient(theta).tobytes()
     assert spread.hessian(theta).tobytes() == alone.hessian(theta).tobytes()

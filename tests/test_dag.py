@@ -1,0 +1,188 @@
+"""The DAG as its users run it: real `dvc` in a copy of the repository."""
+
+import filecmp
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import Run
+
+from pipeline._config import compose, leaves
+from pipeline._files import ROOT, sources
+from tests.conftest import Shell, copy_repo
+
+STAGES = ("compose", "generate", "train", "evaluate", "plot", "report")
+ALL = {"compose", "generate", "report", *(f"{s}@{m}" for s in ("train", "evaluate", "plot") for m in ("numpy", "torch"))}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_what_the_stage_imports(stage: str) -> None:
+    described = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    deps = {dep for dep in described.get("do", described)["deps"] if dep.endswith(".py")}
+    assert deps == {str(path.relative_to(ROOT)) for path in sources(f"pipeline.{stage}")}
+
+
+def runs_of(repo: Path) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("logistic-regression")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def executed(output: str) -> set[str]:
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def other_values() -> dict[str, tuple[str, set[str]]]:
+    """For every leaf of the default configuration: an override that changes it, and the stages that must then run again."""
+    changed = {
+        "data.rows": ("900", {"generate"}),
+        "data.test_rows": ("400", {"generate"}),
+        "data.seed": ("1", {"generate"}),
+        "model.dtype": ("float16", set()),
+        "model.l2": ("0.5", {"train@numpy", "train@torch"}),
+        "model.init": ("[1.0,1.0,1.0]", {"train@numpy", "train@torch"}),
+        "model.seed": ("1", {"train@numpy", "train@torch"}),
+        "model.standardize": ("true", {"train@numpy", "train@torch"}),
+        "optimizer.lr": ("0.2", {"train@numpy", "train@torch"}),
+        "optimizer.epochs": ("50", {"train@numpy", "train@torch"}),
+        "optimizer.record_every": ("5", {"train@numpy", "train@torch"}),
+        "optimizer.tol": ("0.001", {"train@numpy", "train@torch"}),
+        "optimizer.momentum": ("0.5", {"train@numpy", "train@torch"}),
+        "tracking.uri": ("sqlite:///mlruns/other.db", set()),
+        "tracking.experiment": ("other", set()),
+    }
+    return {key: (f"{key}={value}", stages) for key, (value, stages) in changed.items() if key != "model.dtype"}
+
+
+SPECIAL = {
+    "model.dtype": ("model.dtype=float32", {"train@numpy"}),  # torch's is float32 already
+    "optimizer.nesterov": ("optimizer.nesterov=true", {"train@numpy", "train@torch"}),
+}
+
+
+@pytest.mark.slow
+def test_every_leaf_re_runs_exactly_its_stages(repo: Path, shell: Shell) -> None:
+    assert shell("dvc repro", repo).returncode == 0
+    cases = {**other_values(), **SPECIAL}
+    known = {key for key, _ in leaves(compose().plain) if not key.endswith(".name")}
+    assert set(cases) == known, "a new key of the configuration needs a line here that says which stages read it"
+    for key, (override, stages) in cases.items():
+        base = ["optimizer.momentum=0.5"] if key == "optimizer.nesterov" else []
+        (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": [*base, override]}))
+        composed = shell("python -m pipeline.compose numpy torch", repo)
+        assert composed.returncode == 0, composed.stderr
+        status = json.loads(shell("dvc status --json", repo).stdout)
+        assert set(status) - {"compose"} == stages, key
+    (repo / "overrides.yaml").write_text("overrides: [data=breast_cancer]\n")
+    shell("python -m pipeline.compose numpy torch", repo)
+    status = json.loads(shell("dvc status --json", repo).stdout)
+    assert {"generate", "train@numpy", "train@torch"} == set(status) - {"compose"}
+
+
+@pytest.mark.slow
+def test_the_default_dag(repo: Path, shell: Shell) -> None:
+    first = shell("dvc repro", repo)
+    assert first.returncode == 0, first.stderr
+    assert executed(first.stdout) == ALL
+    assert "Epoch 90, Loss: 0.3013" in first.stdout
+    assert "Epoch 90, Loss: 0.2977" in first.stdout
+    again = shell("dvc repro", repo)
+    assert executed(again.stdout) == set()
+
+    runs = runs_of(repo)
+    assert sorted(run.data.tags["model"] for run in runs) == ["numpy", "torch"]
+    for run in runs:
+        check_run(repo, run)
+
+    # A comment and another order of keys: nothing but compose.
+    path = repo / "conf" / "optimizer" / "gd.yaml"
+    path.write_text("# a comment\n" + "\n".join(reversed(path.read_text().strip().splitlines())) + "\n")
+    assert executed(shell("dvc repro", repo).stdout) == {"compose"}
+
+    # There and back: the cached result leads to its own run.
+    (repo / "overrides.yaml").write_text("overrides: [optimizer.lr=0.2]\n")
+    assert "train@numpy" in executed(shell("dvc repro", repo).stdout)
+    assert len(runs_of(repo)) == 4
+    diff = shell("dvc params diff", repo).stdout
+    assert "optimizer.lr" in diff
+    (repo / "overrides.yaml").write_text("overrides: []\n")
+    assert shell("dvc repro", repo).returncode == 0
+    assert len(runs_of(repo)) == 4
+    model = json.loads((repo / "out/numpy/model.json").read_text())
+    assert model["fingerprint"] in {run.data.tags["fingerprint"] for run in runs}
+
+    for command in ("dvc dag", "dvc metrics show", "dvc plots show"):
+        shown = shell(command, repo)
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout
+
+
+def check_run(repo: Path, run: Run) -> None:
+    """The run shows what the files hold."""
+    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+    name = run.data.tags["model"]
+    folder = repo / "out" / name
+    about = json.loads((folder / "model.json").read_text())
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["fingerprint"] == about["fingerprint"]
+    assert run.data.tags["git.dirty"] == "false"
+    assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
+    assert set(run.data.params) == {key for key, _ in leaves(about["config"])}
+    lines = (folder / "history.csv").read_text().splitlines()[1:]
+    points = client.get_metric_history(run.info.run_id, "loss")
+    assert [(p.step, p.value) for p in points] == [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
+    for metric, value in json.loads((folder / "metrics.json").read_text()).items():
+        assert run.data.metrics[f"test/{metric}"] == value
+    lock = yaml.safe_load((repo / "dvc.lock").read_text())["stages"][f"train@{name}"]
+    for out in lock["outs"]:
+        assert run.data.tags[f"dvc.md5.{Path(out['path']).name}"] == out["md5"]
+    figures = {item.path for item in client.list_artifacts(run.info.run_id, "figures")}
+    assert {"figures/loss.png", "figures/decision_boundary.png", "figures/data.png", "figures/roc.png"} <= figures
+    assert [d.dataset.digest for d in run.inputs.dataset_inputs] == [v[:36] for v in about["data"]["digest"].values()]
+    check_served_model(repo, run, folder)
+
+
+def check_served_model(repo: Path, run: Run, folder: Path) -> None:
+    import mlflow
+    import pandas as pd
+
+    mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
+    table = pd.read_parquet(repo / "out" / "data" / "test.parquet")
+    expected = pd.read_parquet(folder / "predictions.parquet")
+    served = pyfunc.load_model(f"runs:/{run.info.run_id}/model").predict(table[["x1", "x2"]])
+    assert served["prediction"].tolist() == expected["predicted"].tolist()
+    assert (served["probability"] - expected["probability"]).abs().max() < 1e-15
+
+
+@pytest.mark.slow
+def test_two_clones_threads_and_doors_give_the_same_bytes(tmp_path: Path, store: Path, shell: Shell) -> None:
+    one, two = (copy_repo(tmp_path / name, store) for name in ("one", "two"))
+    assert shell("dvc repro", one, OMP_NUM_THREADS="1").returncode == 0
+    assert shell("dvc repro", two, OMP_NUM_THREADS="2").returncode == 0
+    assert (one / "dvc.lock").read_bytes() == (two / "dvc.lock").read_bytes()
+    for name in ("numpy", "torch"):
+        assert shell(f"python -m pipeline.train model={name} tracking=none", two).returncode == 0
+        alone = shell(f"python -m pipeline model={name} tracking=none hydra.run.dir=out/alone", two)
+        assert alone.returncode == 0, alone.stderr
+        for file in ("model.json", "model.npz", "history.csv"):
+            made = one / "out" / name / file
+            assert filecmp.cmp(made, two / "out" / name / file, shallow=False), file
+            assert filecmp.cmp(made, two / "out" / "alone" / name / file, shallow=False), file
+
+
+@pytest.mark.slow
+def test_experiments_land_in_the_one_store(repo: Path, shell: Shell) -> None:
+    shell("dvc repro && git add -A && git commit -qm lock", repo)
+    before = len(runs_of(repo))
+    ran = shell("""dvc exp run -S 'overrides.yaml:overrides=["data=breast_cancer"]'""", repo)
+    assert ran.returncode == 0, ran.stderr
+    assert len(runs_of(repo)) == before + 2
+    temp = shell("""dvc exp run --temp -S 'overrides.yaml:overrides=["optimizer.lr=0.3"]'""", repo)
+    assert temp.returncode == 0, temp.stderr
+    runs: list[Any] = runs_of(repo)
+    assert len(runs) == before + 4
+    assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(repo) for run in runs)
+    assert all("dvc.exp" in run.data.tags for run in runs[:4])
