@@ -20,7 +20,7 @@ repro: .venv/installed  ## run what changed of the DAG
 	dvc repro
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
-	pytest
+	pytest -n 2
 
 check: .venv/installed  ## lint, format, types, import law
 	ruff check .
