@@ -231,10 +231,13 @@ def _log_model(run: Run, about: About, folder: Path) -> None:
     )
     with np.load(folder / "model.npz") as weights:
         example = pd.DataFrame(weights["mean"][None], columns=about["features"])
+    info = run.client.get_run(run.id).info
+    config = {key: _text(value) for key, value in leaves(about["config"])}
+    logged = run.client.create_logged_model(info.experiment_id, name="model", source_run_id=run.id, params=config)
     Model.log(
         None,
         pyfunc,
-        name="model",
+        model_id=logged.model_id,
         run_id=run.id,
         python_model=str(Path(__file__).with_name("_serving.py")),
         artifacts={"about": str(folder / "model.json"), "weights": str(folder / "model.npz")},
