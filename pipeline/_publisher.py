@@ -42,6 +42,8 @@ from pipeline.numerics import require
 
 FLUSH_SECONDS, POLL_SECONDS = 1.0, 0.1
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
+DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 About = Mapping[str, Any]
 
 
@@ -60,7 +62,7 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        return str(client.create_experiment(name, artifacts, KIND))
     require(found.lifecycle_stage == "active", f"the experiment {name} was deleted in MLflow; restore it or take another")
     return str(found.experiment_id)
 
@@ -213,8 +215,8 @@ def _log_dataset(run: Run, about: About, part: str) -> None:
     rows, columns = about["data"]["rows"][part], len(about["features"])
     colspec = [{"name": name, "type": "double", "required": True} for name in about["features"]]
     dataset = Dataset(
-        name=f"{about['config']['data']['name']} {part}",
-        digest=about["data"]["digest"][part][:36],
+        name=about["config"]["data"]["name"],
+        digest=about["data"]["digest"][part][:DIGEST_LETTERS],
         source_type="local",
         source=json.dumps(about["config"]["data"]),
         schema=json.dumps({"mlflow_colspec": colspec}),

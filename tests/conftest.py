@@ -11,7 +11,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-TRACKED = ("conf", "pipeline", "data", "mlruns/.gitignore", ".dvc", ".dvcignore", ".gitignore", "dvc.yaml", "overrides.yaml")
+TRACKED = (
+    "conf",
+    "pipeline",
+    "data",
+    "mlruns/.gitignore",
+    ".dvc",
+    ".dvcignore",
+    ".gitignore",
+    "dvc.yaml",
+    "overrides.yaml",
+    "Makefile",
+)
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ def check_run(repo: Path, run: Run) -> None:
         assert run.data.tags[f"dvc.md5.{Path(out['path']).name}"] == out["md5"]
     figures = {item.path for item in client.list_artifacts(run.info.run_id, "figures")}
     assert {"figures/loss.png", "figures/decision_boundary.png", "figures/data.png", "figures/roc.png"} <= figures
-    assert [d.dataset.digest for d in run.inputs.dataset_inputs] == [v[:36] for v in about["data"]["digest"].values()]
+    assert [d.dataset.digest for d in run.inputs.dataset_inputs] == [v[:12] for v in about["data"]["digest"].values()]
     check_served_model(repo, run, folder)
 
 
