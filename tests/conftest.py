@@ -12,16 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 TRACKED = (
-    "conf",
-    "pipeline",
-    "data",
-    "mlruns/.gitignore",
-    ".dvc",
-    ".dvcignore",
-    ".gitignore",
-    "dvc.yaml",
-    "overrides.yaml",
-    "Makefile",
+    *("conf", "pipeline", "data", "mlruns/.gitignore", ".dvc", ".dvcignore", ".gitignore"),
+    *("dvc.yaml", "overrides.yaml", "Makefile"),
 )
 
 

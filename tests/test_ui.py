@@ -76,7 +76,7 @@ def test_compare_the_two_runs(address: str, page: Page) -> None:
     page.screenshot(path=SCREENSHOTS / "compare.png", full_page=True)
 
     page.get_by_role("link", name="loss", exact=True).click()
-    page.locator(".js-plotly-plot .scatterlayer .trace").nth(1).wait_for(state="attached")
-    assert page.locator(".js-plotly-plot .scatterlayer .trace").count() == 2
+    for name in ("numpy gd document", "torch gd document"):
+        page.locator(".js-plotly-plot").get_by_text(name).first.wait_for(state="attached")
     page.wait_for_timeout(1000)
     page.screenshot(path=SCREENSHOTS / "loss.png")
