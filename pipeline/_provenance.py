@@ -7,6 +7,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipeline import KERNELS
+
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
 
 
@@ -52,6 +54,7 @@ def _machine() -> dict[str, str]:
         "machine.platform": platform.platform(),
         "machine.processor": _processor(),
         "machine.cores": str(os.cpu_count()),
+        "machine.kernels": ", ".join(f"{name}={os.environ.get(name, '')}" for name in KERNELS),
     }
 
 

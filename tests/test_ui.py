@@ -16,6 +16,14 @@ from tests.conftest import Shell, environment
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "out/screenshots")).resolve()
 QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-sync")
 
+SETTLED = 1500  # milliseconds in which a page ends its animations
+# The curves of the plot on the page as [run name, losses], once there are two of them.
+DRAWN = """() => {
+    const plot = document.querySelector(".js-plotly-plot")
+    const curves = new Map((plot?.data ?? []).map(trace => [trace.name, [...trace.y]]))
+    return curves.size == 2 && [...curves]
+}"""
+
 
 @pytest.fixture
 def address(repo: Path, shell: Shell) -> Iterator[str]:
@@ -56,13 +64,12 @@ def page() -> Iterator[Page]:
 @pytest.mark.slow
 def test_compare_the_two_runs(address: str, page: Page) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    names = ("numpy gd document", "torch gd document")
     page.goto(f"{address}/#/experiments/1/runs")
-    for name in ("numpy gd document", "torch gd document"):
+    for name in names:
         page.get_by_text(name).first.wait_for()
-    close = page.get_by_label("Close")
-    if close.count():
-        close.first.click()
-    page.wait_for_timeout(1000)
+    page.get_by_label("Close", exact=True).click()  # the assistant's panel
+    page.wait_for_timeout(SETTLED)
     page.screenshot(path=SCREENSHOTS / "runs.png")
 
     rows = page.get_by_label("Press Space to toggle row selection (unchecked)")
@@ -73,10 +80,15 @@ def test_compare_the_two_runs(address: str, page: Page) -> None:
     row = page.locator("tr", has_text="model.dtype")
     assert "float32" in row.inner_text()
     assert "float64" in row.inner_text()
+    page.wait_for_timeout(SETTLED)
     page.screenshot(path=SCREENSHOTS / "compare.png", full_page=True)
 
     page.get_by_role("link", name="loss", exact=True).click()
-    for name in ("numpy gd document", "torch gd document"):
-        page.locator(".js-plotly-plot").get_by_text(name).first.wait_for(state="attached")
-    page.wait_for_timeout(1000)
+    page.wait_for_function(DRAWN)
+    curves = page.evaluate(DRAWN)
+    for name, first, last in zip(names, (0.6931, 0.6921), (0.3013, 0.2977), strict=True):
+        curve = next(losses for label, losses in curves if label.startswith(name))
+        assert len(curve) == 10
+        assert (round(curve[0], 4), round(curve[-1], 4)) == (first, last)
+    page.wait_for_timeout(SETTLED)
     page.screenshot(path=SCREENSHOTS / "loss.png")
