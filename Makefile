@@ -13,6 +13,7 @@ help:  ## show this
 .venv/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv .venv
+	@echo "installing the packages of requirements.lock into .venv: two minutes or so"
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@
 
@@ -28,8 +29,8 @@ check: .venv/installed  ## lint, format, types, import law
 	mypy
 	lint-imports --no-cache
 
-ui: .venv/installed  ## MLflow's UI on 127.0.0.1:$(PORT)
+ui: .venv/installed  ## MLflow's UI on 127.0.0.1:5000; PORT=5001 changes that
 	@python -m pipeline.ui --port $(PORT)
 
-clean:  ## remove what the stages made; runs and the environment stay
+clean:  ## remove out/, all that was made; the runs in MLflow, DVC's cache and the environment stay
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

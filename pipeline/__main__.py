@@ -5,7 +5,11 @@ python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, 
 python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same, in parallel processes
 """
 
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import hydra
@@ -15,7 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import _terminal
-from pipeline._config import CONF, Config, check, compose, to_yaml
+from pipeline._config import CONF, Config, check, check_sweep, compose, leaves, read_yaml, to_yaml
+from pipeline._files import OUT, read_json, staged, write_csv
 from pipeline._tracking import sweep
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
@@ -24,14 +29,16 @@ from pipeline.plot import plot
 from pipeline.report import report
 from pipeline.train import train
 
+SHOWN = ("log_loss", "accuracy", "roc_auc")  # of the test metrics, beside what a sweep's jobs differ in
+
 
 def chain(config: Config, root: Path) -> float:
     """All stages for one configuration, into root. Returns the test log loss, which a sweep may minimise."""
     plain = config.plain
     name = plain["model"]["name"]
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "config.yaml").write_text(to_yaml(plain), encoding="utf-8")
     generate(config.data, plain["data"], root / "data")
+    with staged(root) as made:
+        (made / "config.yaml").write_text(to_yaml(plain), encoding="utf-8")
     train({group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking)
     metrics = evaluate(root / "data", root / name, config.tracking)
     plot(root / "data", root / name, config.tracking)
@@ -48,27 +55,71 @@ def job(composed: DictConfig) -> float:
 
     What is refused outside a sweep is kept for `main` to raise: Hydra would wrap its own words around it.
     """
+    settings = HydraConfig.get()
+    root = Path(os.path.relpath(settings.runtime.output_dir))
+    if settings.mode == RunMode.MULTIRUN:
+        _terminal.label = f"[{settings.job.num}] "
+        _terminal.say(" ".join(settings.overrides.task))
     try:
-        config = check(OmegaConf.to_container(composed, resolve=True))
-        return chain(config, Path(HydraConfig.get().runtime.output_dir))
+        return chain(check(OmegaConf.to_container(composed, resolve=True)), root)
     except InvalidInput as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        with suppress(OSError):
+            root.rmdir()  # unless something was made in it
+        if settings.mode == RunMode.MULTIRUN:
             raise CompactHydraException(f"error: {error}") from error
         refused.append(error)
         return float("nan")
+    finally:
+        _terminal.label = ""
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, list) else value
+
+
+def compare(folder: Path) -> None:
+    """Show what a sweep's finished jobs differ in and how they did, and write it to comparison.csv."""
+    jobs = sorted((path.parent for path in folder.glob("*/config.yaml")), key=lambda path: int(path.name))
+    configs = [dict(leaves(read_yaml(job / "config.yaml"))) for job in jobs]
+    found = [next(iter(sorted(job.glob("*/metrics.json"))), None) for job in jobs]
+    keys = list(dict.fromkeys(key for config in configs for key in config))
+    differing = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
+    header = ["job", *differing, *SHOWN]
+    rows = [
+        [job.name, *(_plain(config.get(key)) for key in differing), *(read_json(metrics)[name] for name in SHOWN)]
+        for job, config, metrics in zip(jobs, configs, found, strict=True)
+        if metrics
+    ]
+    if not rows:
+        return
+    with staged(folder) as made:
+        write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
+    _terminal.say(_terminal.table(header, rows))
+    best = min(rows, key=lambda row: float(row[header.index("log_loss")]))
+    _terminal.say(f"least log loss: job {best[0]} -> {folder / best[0]}; all of them -> {folder / 'comparison.csv'}")
 
 
 def main(words: Sequence[str]) -> None:
-    if not {"-m", "--multirun"}.isdisjoint(words):
-        tracking = compose([word for word in words if word.startswith("tracking")]).tracking
-        with sweep(tracking, " ".join(word for word in words if "=" in word)):
-            job()
+    overrides = [word for word in words if "=" in word or word[0] in "+~"]
+    if {"-m", "--multirun"}.isdisjoint(words):
+        if not any(word.startswith("-") for word in words):
+            compose(words)  # fails in one sentence
+        job()
+        for error in refused:
+            raise error
         return
-    if not any(word.startswith("-") for word in words):
-        compose(words)  # fails in one sentence
-    job()
-    for error in refused:
-        raise error
+    check_sweep(overrides)
+    tracking = compose([word for word in words if word.startswith("tracking")]).tracking
+    key = "hydra.sweep.dir="
+    given = next((word.removeprefix(key) for word in overrides if word.startswith(key)), None)
+    folder = Path(given or OUT / "sweeps" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    if not given:
+        sys.argv.insert(sys.argv.index(overrides[0]) if overrides else len(sys.argv), f"{key}{folder}")
+    try:
+        with sweep(tracking, " ".join(overrides)):
+            job()
+    finally:
+        compare(folder)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class Tracking:
 
     def __post_init__(self) -> None:
         require(self.experiment.strip() != "", "experiment must not be empty")
+        somewhere = self.uri is None or re.match(r"[\w+-]+://?.", self.uri)
+        require(bool(somewhere), f"uri must be like sqlite:///FILE or http://HOST:PORT, or null; got {self.uri}")
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,40 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             composed = OmegaConf.to_container(hydra_compose("config", list(overrides)), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise InvalidInput(_sentence(error, overrides)) from None
     return check(composed)
+
+
+def check_sweep(overrides: Sequence[str]) -> None:
+    """Raise InvalidInput unless every value of a sweep, each with the others' first, is a configuration."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        values = [
+            list(override.sweep_string_iterator()) if override.is_sweep_override() else None
+            for override in parsed
+            if not override.is_hydra_override()
+        ]
+    except HydraException as error:
+        raise InvalidInput(_sentence(error, overrides)) from None
+    keys = [override.get_key_element() for override in parsed if not override.is_hydra_override()]
+    plain = [override.input_line or "" for override in parsed if not override.is_hydra_override()]
+    first = [word if found is None else f"{key}={found[0]}" for key, word, found in zip(keys, plain, values, strict=True)]
+    compose(first)
+    for i, found in enumerate(values):
+        for value in (found or [])[1:]:
+            compose([*first[:i], f"{keys[i]}={value}", *first[i + 1 :]])
 
 
 def check(composed: Any) -> Config:
     """A composed configuration, as plain dicts, made into checked objects."""
     known = [*GROUPS, "tracking"]
     require(set(composed) == set(known), f"the keys must be {', '.join(known)}; got {', '.join(map(str, composed))}")
+    for group in known:
+        require(isinstance(composed[group], dict), f"{group} must be one of {', '.join(options(group))}; got {composed[group]}")
     parts = {group: build(group, registry, composed[group]) for group, registry in GROUPS.items()}
     tracking = _typed("tracking", Tracking, composed["tracking"])
     plain = {group: {"name": composed[group]["name"], **asdict(part)} for group, part in parts.items()}
@@ -104,11 +131,16 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     text = str(error)
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, name = found.groups()
-        return f"{group}={name}: there is no such {group}; choose {', '.join(options(group))}"
+        known = ", ".join(options(group))
+        return f"{group}={name}: there is no such {group}" + (f"; choose {known}" if known else "")
     if found := re.search(r"Could not override '([^'@]+)(?:@[^']*)?'", text):
         return _unknown_key(found[1], overrides)
     if found := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {found[1]} must be set"
+    if found := re.search(r"[Ee]rror parsing override '([^']*)'", text):
+        return f"an override must be KEY=VALUE in Hydra's syntax; got {found[1]}"
+    if "no viable alternative" in text or "mismatched input" in text or "token recognition error" in text:
+        return f"overrides must be in Hydra's syntax, KEY=VALUE each; got {' '.join(overrides)}: {text.splitlines()[0]}"
     hint = "; only `python -m pipeline -m` sweeps over several values" if "Ambiguous value" in text else ""
     return text.splitlines()[0] + hint
 
@@ -151,3 +183,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InvalidInput(f"{path} must be YAML: {' '.join(str(error).split())}") from None
     require(isinstance(content, dict), f"{path} must hold a mapping; it does not")
     return dict(content)
+
+
+def read_config(path: Path, *groups: str) -> dict[str, dict[str, Any]]:
+    """A file that `compose` wrote: these groups and nothing else, their values not checked yet."""
+    content = read_yaml(path)
+    fits = set(content) == set(groups) and all(isinstance(section, dict) for section in content.values())
+    require(fits, f"{path} must hold {' and '.join(groups)}; it has {', '.join(map(str, content)) or 'nothing'}")
+    return content
+
+
+def read_tracking(path: Path) -> Tracking:
+    """tracking.yaml as `compose` wrote it."""
+    return _typed("tracking", Tracking, read_yaml(path))

@@ -1,6 +1,7 @@
 """The disk: where files lie, how they are written whole or not at all, and what the code's hash is."""
 
 import ast
+import csv
 import hashlib
 import json
 import os
@@ -71,7 +72,23 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any
         raise InvalidInput(f"{path} must be a .npy file; it is damaged") from None
 
 
-def read_model(path: Path) -> LogisticModel:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_model(folder: Path, data: Path) -> tuple[dict[str, Any], LogisticModel]:
+    """model.json's content and model.npz's weights and scaling. Raises InvalidInput where they are not of one fit to `data`."""
+    about, path = read_json(folder / "model.json"), folder / "model.npz"
+    model = read_weights(path)
+    require(file_digest(path) == about.get("weights"), f"{path} must be what model.json describes; train again")
+    same = read_json(data / "schema.json").get("digest") == about["data"]["digest"]
+    require(same, f"{data} must be what {folder} was trained on; train again")
+    return about, model
+
+
+def read_weights(path: Path) -> LogisticModel:
     """The weights and scaling in a model.npz."""
     try:
         with np.load(path) as arrays:
@@ -92,9 +109,10 @@ def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
     """Columns by name. Floats are written so that they read back exactly."""
-    rows = zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True)
-    lines = [",".join(columns), *(",".join(str(value) for value in row) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -105,7 +123,7 @@ def read_csv(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
 
 
 def write_figure(path: Path, figure: "Figure") -> None:
-    """A PNG whose bytes depend on the picture alone."""
+    """A PNG without a time or a version in it."""
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
@@ -152,6 +170,6 @@ def _source(module: str) -> Path | None:
 
 
 def code_hash(module: str) -> str:
-    """SHA-256 of the numerics that a module is made of: what can change a bit of its result."""
-    files = [path for path in sources(module) if "numerics" in path.parts]
-    return digest(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
+    """SHA-256 of the project's files that a module is made of, and of where they lie in the repository."""
+    files = sources(module)
+    return digest(*(part for file in files for part in (file.relative_to(ROOT).as_posix().encode(), file.read_bytes())))

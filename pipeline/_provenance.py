@@ -3,11 +3,13 @@
 import os
 import platform
 import subprocess
+import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import KERNELS
+from pipeline._files import ROOT
 
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
 
@@ -21,14 +23,15 @@ def _git_tags() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return {}
-    dirty = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    # `dvc repro` writes dvc.lock after each stage.
+    dirty = str(bool(_git("status", "--porcelain", "--", ".", ":!dvc.lock"))).lower()
     return {"mlflow.source.git.commit": commit, "git.dirty": dirty}
 
 
 def _git(*words: str) -> str:
     """What git prints; nothing where there is no git or no repository."""
     try:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -36,7 +39,8 @@ def _git(*words: str) -> str:
 def _dvc_tags() -> dict[str, str]:
     names = {"DVC_STAGE": "dvc.stage", "DVC_EXP_NAME": "dvc.exp", "DVC_EXP_BASELINE_REV": "dvc.exp.baseline"}
     found = {tag: os.environ[name] for name, tag in names.items() if os.environ.get(name)}
-    command = "dvc repro" if found else "python -m pipeline"
+    module = getattr(sys.modules["__main__"].__spec__, "name", "").removesuffix(".__main__")
+    command = "dvc repro" if found else f"python -m {module if module.startswith('pipeline') else 'pipeline'}"
     return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL", **found}
 
 

@@ -14,6 +14,8 @@ from pipeline.numerics import InvalidInput
 
 FAILED, INTERRUPTED = 1, 130
 
+label = ""  # what `say` and `warn` put first: which of a sweep's jobs speaks
+
 
 def parser(module: str, does: str, example: str = "") -> argparse.ArgumentParser:
     """The parser of `python -m pipeline.<module>`."""
@@ -48,11 +50,18 @@ def fail(sentence: str) -> NoReturn:
 
 def say(sentence: str) -> None:
     """A line of progress, seen at once also where output is piped."""
-    print(sentence, flush=True)
+    print(f"{label}{sentence}", flush=True)
 
 
 def warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr)
+    print(f"{label}warning: {sentence}", file=sys.stderr)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned columns, numbers to four decimals."""
+    cells = [list(header), *([f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +70,14 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="read this file of out/config/ instead (what dvc repro does)"
     )
+
+
+def parse_configuration(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a stage with `add_configuration`, which takes one or the other."""
+    args = parser.parse_args(words)
+    if args.config and args.overrides:
+        raise InvalidInput(f"--config takes no overrides; got {' '.join(args.overrides)}")
+    return args
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

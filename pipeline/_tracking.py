@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline import _terminal
-from pipeline._config import Tracking, compose, read_yaml
+from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT
 from pipeline._provenance import provenance
 from pipeline.numerics import InvalidInput
 
 PARENT = "PIPELINE_PARENT_RUN"  # the environment variable by which a sweep's jobs know their parent run
 PATIENCE_SECONDS = 120.0
+LONGEST_FOLDER = 60  # of the 104 bytes that a Unix socket's path may have
 SQLITE = "sqlite:///"
 
 
@@ -46,6 +47,8 @@ def check_writable(tracking: Tracking) -> None:
     database = Path(absolute_uri(tracking.uri).removeprefix(SQLITE))
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=database.parent):  # SQLite writes its journal there
+            pass
         for path in (database.parent / ".lock", database):
             with path.open("r+b" if path.exists() else "ab"):
                 pass
@@ -56,7 +59,7 @@ def check_writable(tracking: Tracking) -> None:
 def stage_tracking(out: Path) -> Tracking:
     """Where the stages that have no configuration of their own log: as `compose` wrote it, else conf/'s default."""
     written = out / "config" / "tracking.yaml"
-    return Tracking(**read_yaml(written)) if written.is_file() else compose().tracking
+    return read_tracking(written) if written.is_file() else compose().tracking
 
 
 class Publisher:
@@ -107,8 +110,9 @@ def _owner() -> int:
 
 
 def _private_folder() -> Path:
-    """Where sockets lie: a folder that no other user can enter."""
-    folder = Path(tempfile.gettempdir()) / f"pipeline-{os.getuid()}"
+    """Where sockets lie: a folder that no other user can enter, with a path short enough for a socket's."""
+    temporary = tempfile.gettempdir()
+    folder = Path(temporary if len(temporary) < LONGEST_FOLDER else "/tmp") / f"pipeline-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise InvalidInput(f"{folder} must belong to this user; it does not")
@@ -139,11 +143,22 @@ _publishers: dict[int, Publisher] = {}
 
 
 def _publisher() -> Publisher:
-    """This process's own."""
+    """This process's own. Raises TrackingError where it cannot be started."""
     pid = os.getpid()
     if pid not in _publishers:
-        _publishers[pid] = Publisher()
+        try:
+            _publishers[pid] = Publisher()
+        except OSError as error:
+            raise TrackingError(f"the process that speaks to MLflow could not be started: {error}") from None
     return _publishers[pid]
+
+
+def _behind(error: TrackingError) -> None:
+    _terminal.warn(f"MLflow does not show this yet, the files are complete: {error}")
+
+
+def _ending(error: BaseException) -> str:
+    return "killed" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
 
 
 class Tracker(Protocol):
@@ -189,7 +204,12 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
         yield Untracked()
         return
     check_writable(tracking)
-    publisher = _publisher()
+    try:
+        publisher = _publisher()
+    except TrackingError as error:
+        _behind(error)
+        yield Untracked()
+        return
     where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
     family = {"parent": os.environ.get(PARENT), "provenance": provenance()}
     publisher.send("open", tracking=where, stage=stage, about=about, **family)
@@ -197,14 +217,16 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
     try:
         yield Run(publisher)
     except BaseException as error:
-        ending = "killed" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+        ending = _ending(error)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise
     finally:
         try:
-            publisher.ask("close", ending=ending, reason=reason)
+            run_id = publisher.ask("close", ending=ending, reason=reason)
+            if stage == "train":
+                _terminal.say(f"in MLflow: runs:/{run_id}")
         except TrackingError as error:
-            _terminal.warn(f"MLflow does not show this yet, the files are complete: {error}")
+            _behind(error)
 
 
 @contextmanager
@@ -216,10 +238,22 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
     check_writable(tracking)
     where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
     tags = {**provenance(), "mlflow.source.name": f"python -m pipeline {' '.join(sys.argv[1:])}"}
-    os.environ[PARENT] = _publisher().ask("open_sweep", tracking=where, name=name, tags=tags)
-    ending = "failed"
+    try:
+        os.environ[PARENT] = _publisher().ask("open_sweep", tracking=where, name=name, tags=tags)
+    except TrackingError as error:
+        _behind(error)
+        yield
+        return
+    ending = "finished"
     try:
         yield
-        ending = "finished"
+    except BaseException as error:
+        failed = isinstance(error, SystemExit) and error.code == _terminal.FAILED  # how Hydra ends when a job failed
+        ending = "failed" if failed else _ending(error)
+        raise
     finally:
-        _publisher().ask("close_sweep", tracking=where, run_id=os.environ.pop(PARENT), ending=ending)
+        del os.environ[PARENT]
+        try:
+            _publisher().ask("close_sweep", ending=ending)
+        except TrackingError as error:
+            _behind(error)

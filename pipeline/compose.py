@@ -21,6 +21,7 @@ def stage_files(overrides: Sequence[str], models: Sequence[str]) -> dict[str, Ma
     files: dict[str, Mapping[str, Any]] = {}
     for model in models:
         plain = compose([*overrides, f"model={model}"]).plain
+        require(plain["model"]["name"] == model, f"model.name must not be set; got {plain['model']['name']} for model {model}")
         files["generate.yaml"] = {"data": plain["data"]}
         files[f"train.{model}.yaml"] = {"model": plain["model"], "optimizer": plain["optimizer"]}
         files["tracking.yaml"] = plain["tracking"]

@@ -7,14 +7,14 @@ import numpy as np
 
 from pipeline import _terminal
 from pipeline._config import Tracking
-from pipeline._files import OUT, read_array, read_json, read_model, staged, write_csv, write_json, write_parquet
+from pipeline._files import OUT, read_array, read_model, staged, write_csv, write_json, write_parquet
 from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import metrics as m
 
 
 def evaluate(data: Path, folder: Path, tracking: Tracking) -> dict[str, float]:
     """Predict the test table in `data` with the model in `folder`; write predictions, curves and metrics, and return these."""
-    about, model = read_json(folder / "model.json"), read_model(folder / "model.npz")
+    about, model = read_model(folder, data)
     X, y = read_array(data / "test.X.npy", mapped=True), read_array(data / "test.y.npy")
     with track(tracking, "evaluate", about) as tracker:
         z = model.log_odds(X)

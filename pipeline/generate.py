@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import _terminal
-from pipeline._config import build, compose, read_yaml
+from pipeline._config import build, compose, read_config
 from pipeline._files import OUT, digest, staged, write_json, write_parquet
 from pipeline.numerics.data import SOURCES, Dataset, Part, Source, Table
 
@@ -51,8 +51,8 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
 def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("generate", __doc__, "python -m pipeline.generate data=breast_cancer data.seed=1")
     _terminal.add_configuration(parser)
-    args = parser.parse_args(words)
-    config = read_yaml(args.config)["data"] if args.config else compose(args.overrides).plain["data"]
+    args = _terminal.parse_configuration(parser, words)
+    config = read_config(args.config, "data")["data"] if args.config else compose(args.overrides).plain["data"]
     source = build("data", SOURCES, config)
     if args.config and isinstance(source, Table) and WATCHED.resolve() not in Path(source.path).resolve().parents:
         _terminal.warn(f"{source.path} is outside {WATCHED}/, so `dvc repro` will not see when it changes; move it there")

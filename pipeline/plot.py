@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import rc_context, rcdefaults
+
 from pipeline import _terminal
 from pipeline._config import Tracking
 from pipeline._files import OUT, read_array, read_csv, read_json, read_model, staged, write_figure
@@ -14,11 +16,12 @@ MOST_POINTS = 5000  # of a scatter: more hide each other
 
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
-    about, values = read_json(folder / "model.json"), read_json(folder / "metrics.json")
-    model, history = read_model(folder / "model.npz"), read_csv(folder / "history.csv")
+    about, model = read_model(folder, data)
+    values, history = read_json(folder / "metrics.json"), read_csv(folder / "history.csv")
     curves = {name: read_csv(folder / f"curves.{name}.csv") for name in ("roc", "precision_recall", "calibration")}
     features, classes = about["features"], about["classes"]
-    with track(tracking, "plot", about) as tracker:
+    with track(tracking, "plot", about) as tracker, rc_context():
+        rcdefaults()  # no matplotlibrc of the user's changes a figure's bytes
         positives = values["true_positives"] + values["false_negatives"]
         figures = {
             "loss": f.loss_figure(history["epoch"], history["loss"]),
@@ -28,7 +31,7 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             ),
             "calibration": f.calibration_figure(curves["calibration"], values["calibration_error"]),
             "confusion": f.confusion_figure(values, [str(c) for c in classes]),
-            "weights": f.weights_figure(model.w, features),
+            "weights": f.weights_figure(model.w, features, about["config"]["model"]["standardize"]),
         }
         if len(features) == 2:
             X, y = read_array(data / "train.X.npy")[:MOST_POINTS], read_array(data / "train.y.npy")[:MOST_POINTS]

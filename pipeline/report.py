@@ -26,6 +26,7 @@ code { font-size: .9em; background: var(--soft); padding: .1em .3em; border-radi
 """
 HIGHER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "roc_auc", "average_precision")
 LOWER = ("log_loss", "brier", "calibration_error")
+ABBREVIATIONS = ("auc", "f1", "mcc", "roc")
 FIGURES = ("loss", "decision_boundary", "data", "roc", "precision_recall", "calibration", "confusion", "weights")
 
 Models = Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]  # name -> model.json, metrics.json
@@ -38,11 +39,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _metric_row(name: str, models: Models) -> list[str]:
-    values = [metrics[name] for _, metrics in models.values()]
+    values = [round(metrics[name], 4) for _, metrics in models.values()]
     best = max(values) if name in HIGHER else min(values)
     marks = [' class="best"' if value == best and len(set(values)) > 1 else "" for value in values]
     cells = [f"<td{mark}>{value:.4f}</td>" for mark, value in zip(marks, values, strict=True)]
-    return [f"<td>{name.replace('_', ' ')}</td>", *cells]
+    return [f"<td>{_words(name)}</td>", *cells]
+
+
+def _words(name: str) -> str:
+    """A metric's or figure's name as one writes it: roc_auc as ROC AUC."""
+    return " ".join(word.upper() if word in ABBREVIATIONS else word for word in name.split("_"))
 
 
 def _config_rows(models: Models) -> list[list[str]]:
@@ -59,7 +65,7 @@ def _figure_row(name: str, models: Sequence[str], root: Path) -> str:
         path = root / model / "figures" / f"{name}.png"
         if path.is_file():
             image = base64.b64encode(path.read_bytes()).decode()
-            alt = f"{name.replace('_', ' ')} of {model}"
+            alt = f"{_words(name)} of {model}"
             cells.append(
                 f'<figure><img alt="{alt}" src="data:image/png;base64,{image}"><figcaption>{model}</figcaption></figure>'
             )
@@ -72,17 +78,18 @@ def page(models: Models, root: Path) -> str:
     about = next(iter(models.values()))[0]
     rows, source = about["data"]["rows"], about["config"]["data"]["name"]
     names = [escape(name) for name in models]
-    title = f"{escape(about['target'])}: {' and '.join(names)}"
+    title = f"Predicting {escape(about['target'])}: {' and '.join(names)}"
     subtitle = f"{escape(source)}, {len(about['features'])} features, {rows['training']} training and {rows['test']} test rows"
     scores = _table(["on the test table", *names], [_metric_row(name, models) for name in (*HIGHER, *LOWER)])
     fits = [
         ["<td>training loss</td>", *(f"<td>{a['fit']['loss']:.4f}</td>" for a, _ in models.values())],
+        ["<td>optimizer</td>", *(f"<td>{a['fit']['optimizer']}</td>" for a, _ in models.values())],
         ["<td>epochs</td>", *(f"<td>{a['fit']['epochs']}</td>" for a, _ in models.values())],
         ["<td>stopped by</td>", *(f"<td>{a['fit']['stopped_by']}</td>" for a, _ in models.values())],
         ["<td>fingerprint</td>", *(f"<td><code>{a['fingerprint'][:12]}</code></td>" for a, _ in models.values())],
     ]
     figures = [(name, _figure_row(name, list(models), root)) for name in FIGURES]
-    drawn = "".join(f"<h2>{name.replace('_', ' ').capitalize()}</h2>{row}" for name, row in figures if row)
+    drawn = "".join(f"<h2>{_words(name)[0].upper()}{_words(name)[1:]}</h2>{row}" for name, row in figures if row)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{STYLE}</style>

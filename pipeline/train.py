@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 
 from pipeline import _terminal
-from pipeline._config import Tracking, build, compose, read_yaml
-from pipeline._files import OUT, code_hash, digest_of, read_array, read_json, staged, write_csv, write_json
-from pipeline._tracking import Tracker, track
-from pipeline.numerics.models import MODELS, Fit, Record, fit
+from pipeline._config import Tracking, build, compose, read_config
+from pipeline._files import OUT, code_hash, digest_of, file_digest, read_array, read_json, staged, write_csv, write_json
+from pipeline._tracking import Tracker, stage_tracking, track
+from pipeline.numerics import require
+from pipeline.numerics.matrix import Array
+from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, varying
 from pipeline.numerics.optimizers import OPTIMIZERS
+
+STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
 
 def describe(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The head of model.json: the fingerprint and what it is made of."""
     parts = {
         "config": digest_of(config),
-        "data": schema["digest"]["training"],
+        "data": digest_of(schema["digest"]),
         "code": code_hash("pipeline.numerics.models"),
     }
     return {
@@ -41,20 +45,26 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     X, y = read_array(data / "train.X.npy", mapped=True), read_array(data / "train.y.npy")
     about = describe({"data": schema["source"], **config}, schema)
+    _warn_of_constants(X, model, schema["features"])
     with track(tracking, "train", about) as tracker:
         history: list[Record] = []
         result = fit(X, y, model, optimizer, lambda row: _record(row, history, tracker))
-        _warn_of_constants(X, schema["features"])
         about["fit"] = {
+            "optimizer": next(name for name, kind in OPTIMIZERS.items() if isinstance(result.optimizer, kind)),
             "epochs": result.epochs,
             "stopped_by": result.stopped_by,
             "loss": result.loss,
             "gradient_norm": result.gradient_norm,
         }
         _write(folder, about, result, history)
-        _terminal.say(f"{result.epochs} epochs, stopped by {result.stopped_by}, loss {result.loss:.4f} -> {folder}")
+        _terminal.say(_summary(about["fit"], folder))
         tracker.publish(folder)
     return about
+
+
+def _summary(fit: Mapping[str, Any], folder: Path) -> str:
+    how = f"{fit['epochs']} epochs, stopped by {STOPPED_BY[fit['stopped_by']]}"
+    return f"{fit['optimizer']}: {how}, loss {fit['loss']:.4f} -> {folder}"
 
 
 def _record(row: Record, history: list[Record], tracker: Tracker) -> None:
@@ -63,17 +73,18 @@ def _record(row: Record, history: list[Record], tracker: Tracker) -> None:
     tracker.loss(row.epoch, row.loss, row.gradient_norm)
 
 
-def _warn_of_constants(X: np.ndarray[Any, Any], features: Sequence[str]) -> None:
-    constant = [name for name, spread in zip(features, np.ptp(X, axis=0), strict=True) if spread == 0]
-    if constant:
+def _warn_of_constants(X: Array, model: Model, features: Sequence[str]) -> None:
+    constant = [name for name, varies in zip(features, varying(X), strict=True) if not varies]
+    if constant and model.standardize:
         _terminal.warn(f"constant in the training table, so without any say in the model: {', '.join(constant)}")
 
 
-def _write(folder: Path, about: Mapping[str, Any], result: Fit, history: Sequence[Record]) -> None:
+def _write(folder: Path, about: dict[str, Any], result: Fit, history: Sequence[Record]) -> None:
     fitted = result.model
     with staged(folder) as made:
-        write_json(made / "model.json", about)
         np.savez(made / "model.npz", mean=fitted.mean, scale=fitted.scale, w=fitted.w, b=fitted.b)
+        about["weights"] = file_digest(made / "model.npz")
+        write_json(made / "model.json", about)
         columns = ("epoch", "loss", "gradient_norm")
         write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in columns})
 
@@ -81,15 +92,18 @@ def _write(folder: Path, about: Mapping[str, Any], result: Fit, history: Sequenc
 def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("train", __doc__, "python -m pipeline.train model=torch optimizer=adam optimizer.lr=0.05")
     _terminal.add_configuration(parser)
-    args = parser.parse_args(words)
+    args = _terminal.parse_configuration(parser, words)
+    data = OUT / "data"
     if args.config:
-        config = read_yaml(args.config)
-        tracking = Tracking(**read_yaml(args.config.with_name("tracking.yaml")))
+        config, tracking = read_config(args.config, "model", "optimizer"), stage_tracking(OUT)
     else:
         composed = compose(args.overrides)
         config = {group: composed.plain[group] for group in ("model", "optimizer")}
         tracking = composed.tracking
-    train(config, OUT / "data", OUT / config["model"]["name"], tracking)
+        made = read_json(data / "schema.json")["source"]
+        first = f"run `python -m pipeline.generate {' '.join(args.overrides)}` first"
+        require(composed.plain["data"] == made, f"the configuration's data must be what {data} holds; {first}")
+    train(config, data, OUT / config["model"]["name"], tracking)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """MLflow's UI over the repository's runs; the address is printed when the page answers."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,9 @@ def serve(tracking: Tracking, port: int) -> int:
     require(tracking.uri is not None, "tracking.uri is null, so there are no runs to show")
     assert tracking.uri is not None
     check_writable(tracking)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", absolute_uri(tracking.uri)]
+    with socket.socket() as port_taken:
+        require(port_taken.connect_ex((HOST, port)) != 0, f"port {port} is taken by another program; choose one with --port")
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", absolute_uri(tracking.uri)]
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
     _terminal.say("starting MLflow's UI; this takes a while")
     server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT}, stdout=subprocess.DEVNULL)
@@ -53,7 +56,7 @@ def main(words: Sequence[str]) -> None:
     args = parser.parse_args(words)
     tracking = stage_tracking(OUT)
     code = serve(tracking if tracking.uri else compose().tracking, args.port)
-    require(code == 0, f"MLflow's UI ended with exit code {code}; is port {args.port} taken?")
+    require(code == 0, f"MLflow's UI ended with exit code {code}")
 
 
 if __name__ == "__main__":

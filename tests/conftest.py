@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import KERNELS
+
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 TRACKED = (
@@ -53,7 +55,8 @@ def environment(**more: str) -> dict[str, str]:
     """This process's, with the interpreter's own programs first on the path, and a git identity."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     who = {f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "HYDRA_"))}
+    ours = ("DVC_", "MLFLOW_", "HYDRA_", *KERNELS)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {**kept, **who, "PATH": path, "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **more}
 
 

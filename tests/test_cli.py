@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,18 +27,33 @@ from tests.test_dag import runs_of
         ("pipeline.plot numpy", "there is no out/numpy/model.json"),
         ("pipeline.report numpy", "there is no out/numpy/model.json"),
         ("pipeline.compose jax", "model=jax: there is no such model; choose numpy, torch"),
+        ("pipeline foo", "an override must be KEY=VALUE in Hydra's syntax; got foo"),
+        ("pipeline optimizer.lr=[", "overrides must be in Hydra's syntax"),
+        ("pipeline -m optimizer.lr=0.1,-1", "optimizer.lr must be > 0 and finite; got -1.0"),
+        ("pipeline -m model=numpy,torhc", "model=torhc: there is no such model; choose numpy, torch"),
+        ("pipeline tracking.uri=foo", "tracking.uri must be like sqlite:///FILE or http://HOST:PORT, or null; got foo"),
+        ("pipeline data=table data.path=three.csv data.target=y", "must have two classes; got 3: 0, 1, 2"),
+        (
+            "pipeline data=table data.path=gap.csv data.target=y",
+            "columns must have no missing values in gap.csv; these have some: a",
+        ),
+        ("pipeline data=table data.path=empty.csv data.target=y", "there are no rows in empty.csv"),
+        ("pipeline data=table data.path=twice.csv data.target=y", "column names must be unique; twice.csv repeats a"),
+        ("pipeline.train --config overrides.yaml", "overrides.yaml must hold model and optimizer; it has overrides"),
+        ("pipeline.train --config x.yaml data.rows=7", "--config takes no overrides; got data.rows=7"),
     ],
 )
 def test_one_sentence_and_nothing_half_written(repo: Path, shell: Shell, command: str, sentence: str) -> None:
-    (repo / "t.csv").write_text("a,y\n1,0\n2,1\n")
+    tables = {"t": "a,y\n1,0\n2,1\n", "three": "a,y\n1,0\n2,1\n3,2\n", "gap": "a,y\n1,0\n,1\n", "empty": "a,y\n"}
+    for name, text in {**tables, "twice": "a,a,y\n1,2,0\n3,4,1\n"}.items():
+        (repo / f"{name}.csv").write_text(text)
     done = shell(f"python -m {command}", repo)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
-    made = [path for path in (repo / "out").rglob("*") if path.is_file() and path.name != "config.yaml"]
-    assert made == []
+    assert [path for path in (repo / "out").rglob("*") if path.is_file()] == []
 
 
 def test_the_whole_traceback_on_request(repo: Path, shell: Shell) -> None:
@@ -76,9 +93,10 @@ def test_a_sweep_has_a_parent(repo: Path, shell: Shell, launcher: str) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline -m optimizer.lr=0.1,-1", repo)
+    done = shell("python -m pipeline -m model.l2=1 optimizer.lr=0.1,1e308", repo)
     assert done.returncode == 1
-    assert "optimizer.lr must be > 0" in done.stderr
+    assert "training diverged" in done.stderr
+    assert "least log loss: job 0" in done.stdout
     statuses = {run.info.status for run in runs_of(repo) if "mlflow.parentRunId" not in run.data.tags}
     assert statuses == {"FAILED"}
 
@@ -103,9 +121,57 @@ def points(repo: Path) -> list[object]:
     return list(client.get_metric_history(runs[0].info.run_id, "loss")) if runs else []
 
 
-def wait_for(condition: "object", seconds: float = 40) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
-    assert callable(condition)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, shell: Shell) -> None:
+    quiet = "tracking=none"
+    assert shell("python -m pipeline.generate && python -m pipeline.train " + quiet, repo).returncode == 0
+    other = shell("python -m pipeline.train data.rows=7 " + quiet, repo)
+    assert "the configuration's data must be what out/data holds; run `python -m pipeline.generate data.rows=7" in other.stderr
+    assert shell("python -m pipeline.generate data.seed=5", repo).returncode == 0
+    stale = shell("python -m pipeline.evaluate numpy", repo)
+    assert "out/data must be what out/numpy was trained on; train again" in stale.stderr
+    with (repo / "out" / "numpy" / "model.npz").open("ab") as file:
+        file.write(b"damage")
+    assert "must be what model.json describes" in shell("python -m pipeline.evaluate numpy", repo).stderr
+
+
+def test_without_a_server_the_work_goes_on(repo: Path, shell: Shell) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tracking.uri=http://127.0.0.1:{free.getsockname()[1]}"
+    done = shell(f"python -m pipeline -m {address} optimizer.lr=0.1,0.2", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 0, done.stderr
+    assert "warning: MLflow does not show this yet, the files are complete" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "least log loss: job 1" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_mlflow_could_not_take_is_not_finished_and_comes_later(repo: Path, shell: Shell) -> None:
+    shell("python -m pipeline.compose numpy torch && python -m pipeline.generate", repo)
+    (repo / "mlruns" / "artifacts").write_text("in the way")
+    behind = shell("python -m pipeline.train", repo)
+    assert behind.returncode == 0
+    assert "MLflow does not show this yet" in behind.stderr
+    assert [run.info.status for run in runs_of(repo)] == ["FAILED"]
+    (repo / "mlruns" / "artifacts").unlink()
+    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
+    (run,) = runs_of(repo)
+    assert run.info.status == "FINISHED"
+    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+    assert "training/model.npz" in [item.path for item in client.list_artifacts(run.info.run_id, "training")]
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_is_not_running(repo: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "-m", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
+    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: len(runs_of(repo)) == 2)
+        process.kill()
+    wait_for(lambda: {run.info.status for run in runs_of(repo)} == {"KILLED"})

@@ -59,7 +59,7 @@ def test_leaves() -> None:
         ("optimizer.lr=-1", "optimizer.lr must be > 0 and finite; got -1.0"),
         ("optimizer.momentum=1.5", r"optimizer.momentum must be in \[0, 1\); got 1.5"),
         ("optimizer.nesterov=true", "optimizer.nesterov needs momentum > 0; got momentum 0.0"),
-        ("optimizer=sgdd", "there is no such optimizer; choose adam, gd, lbfgs, newton, sgd"),
+        ("optimizer=sgdd", "there is no such optimizer; choose adam, auto, gd"),
         ("experiment=nope", "there is no such experiment; choose breast_cancer, document_numpy, document_torch"),
         ("model.name=jax", "model.name must be one of numpy, torch; got jax"),
         ("data=table", "data.path must name a .csv or .parquet file"),

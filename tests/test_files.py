@@ -51,7 +51,7 @@ def test_csv_reads_back_exactly(tmp_path: Path) -> None:
 def test_damaged_and_missing_files(tmp_path: Path, name: str) -> None:
     readers: dict[str, Callable[[Path], object]] = {
         "a.npy": _files.read_array,
-        "a.npz": _files.read_model,
+        "a.npz": _files.read_weights,
         "a.json": _files.read_json,
     }
     read = readers[name]
@@ -76,6 +76,7 @@ def test_the_code_s_hash_covers_what_trains_and_nothing_else(monkeypatch: pytest
     edited.parent.mkdir()
     edited.write_text("pass")
     monkeypatch.setattr(_files, "sources", lambda _: (edited,))
+    monkeypatch.setattr(_files, "ROOT", tmp_path)
     assert _files.code_hash("pipeline.numerics.models") != before
 
 

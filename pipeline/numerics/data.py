@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics import require
-from pipeline.numerics.objective import Array
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.matrix import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ class Table:
 
     def load(self) -> Dataset:
         frame = self._read()
-        columns = [str(column) for column in frame.columns]
+        frame.columns = columns = [str(column) for column in frame.columns]
         where = f"in {self.path}"
         require(self.target in columns, f"there is no column {self.target} {where}; its columns are {', '.join(columns)}")
         require(len(frame) > 0, f"there are no rows {where}")
@@ -130,24 +130,32 @@ class Table:
 
         require(Path(self.path).is_file(), f"data.path must name a file; there is none at {self.path}")
         try:
-            frame = pd.read_csv(self.path) if self.path.endswith(".csv") else pd.read_parquet(self.path)
+            if self.path.endswith(".csv"):
+                frame, names = pd.read_csv(self.path), pd.read_csv(self.path, header=None, nrows=1, dtype=str).iloc[0]
+            else:
+                frame = pd.read_parquet(self.path)
+                names = pd.Series(frame.columns)
         except (ValueError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            require(False, f"{self.path} could not be read as {Path(self.path).suffix[1:]}: {reason}")
-        doubled = frame.columns[frame.columns.duplicated()].tolist()
+            raise InvalidInput(
+                f"{self.path} could not be read as {Path(self.path).suffix[1:]}: {str(error).splitlines()[0]}"
+            ) from None
+        doubled = ", ".join(map(str, names[names.duplicated()]))
         require(not doubled, f"column names must be unique; {self.path} repeats {doubled}")
         return frame
 
     def _labels(self, column: "pd.Series[Any]", where: str) -> tuple[Array, tuple[Label, Label]]:
         missing = int(column.isna().sum())
         require(missing == 0, f"the target {self.target} {where} must have a value in every row; {missing} are missing")
-        found = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v))
+        values = column.unique().tolist()
+        other = next((value for value in values if not isinstance(value, bool | int | float | str)), None)
+        require(other is None, f"the target {self.target} {where} must be text or numbers; got {other}")
+        found = sorted(values, key=lambda v: (str(type(v)), v))
         shown = ", ".join(str(v) for v in found[:5]) + (", ..." if len(found) > 5 else "")
         require(len(found) == 2, f"the target {self.target} {where} must have two classes; got {len(found)}: {shown}")
         positive = found[1]
         if self.positive is not None:
             chosen = [v for v in found if str(v) == str(self.positive)]
-            require(len(chosen) == 1, f"positive must be one of {shown}; got {self.positive}")
+            require(len(chosen) == 1, f"data.positive must be one of {shown}; got {self.positive}")
             positive = chosen[0]
         negative = found[0] if positive == found[1] else found[1]
         return (column == positive).to_numpy(np.float64), (negative, positive)

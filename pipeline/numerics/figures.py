@@ -7,9 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.numerics.matrix import Array
 from pipeline.numerics.metrics import Curve
 from pipeline.numerics.models import LogisticModel
-from pipeline.numerics.objective import Array
 
 BLUE, RED, GREY = "#1f5fa8", "#c23b3b", "#8a8a8a"
 
@@ -33,7 +33,7 @@ def loss_figure(epochs: Array, losses: Array) -> Figure:
 def data_figure(X: Array, y: Array, features: Sequence[str], names: Sequence[str]) -> Figure:
     """Two features as a scatter, coloured by class. `names` labels y = 0 and y = 1."""
     figure, axes = _axes("Training data", features[0], features[1])
-    axes.legend(_scatter(axes, X, y), names, loc="upper right")
+    axes.legend(_scatter(axes, X, y), names)
     return figure
 
 
@@ -49,7 +49,7 @@ def boundary_figure(X: Array, y: Array, features: Sequence[str], names: Sequence
         handles += axes.plot(x1, -(w[0] * x1 + b) / w[1], "k--")
     elif w[0] != 0:
         handles.append(axes.axvline(-b / w[0], color="k", linestyle="--"))
-    axes.legend(handles, [*names, "p = 0.5"], loc="upper right")
+    axes.legend(handles, [*names, "p = 0.5"])
     return figure
 
 
@@ -80,7 +80,7 @@ def precision_recall_figure(curve: Curve, average: float, base_rate: float) -> F
 
 def calibration_figure(curve: Curve, error: float) -> Figure:
     """Observed share of positives against mean prediction; a dot's area grows with its rows."""
-    figure, axes = _axes(f"Calibration (error {error:.4f})", "Mean prediction", "Share of positives", (4.8, 4.8))
+    figure, axes = _axes(f"Calibration (error {error:.4f}; area: rows)", "Mean prediction", "Share of positives", (4.8, 4.8))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="Perfect")
     axes.plot(curve["predicted"], curve["observed"], color=BLUE, label="Model")
     axes.scatter(curve["predicted"], curve["observed"], 20 + 300 * curve["rows"] / curve["rows"].sum(), color=BLUE)
@@ -92,7 +92,7 @@ def confusion_figure(values: Mapping[str, float], classes: Sequence[str]) -> Fig
     """Rows of each actual class (down) said to be each class (across), from the four counts among the metrics."""
     negatives, positives = ("true_negatives", "false_positives"), ("false_negatives", "true_positives")
     counts = np.array([[values[name] for name in row] for row in (negatives, positives)], float)
-    figure, axes = _axes("Confusion matrix", "Predicted", "Actual", (4.8, 4.8))
+    figure, axes = _axes("Confusion matrix (% of row)", "Predicted", "Actual", (4.8, 4.8))
     axes.grid(False)
     axes.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
@@ -104,11 +104,13 @@ def confusion_figure(values: Mapping[str, float], classes: Sequence[str]) -> Fig
     return figure
 
 
-def weights_figure(w: Array, features: Sequence[str], most: int = 25) -> Figure:
-    """The largest weights, on the scale that the model was trained on."""
+def weights_figure(w: Array, features: Sequence[str], standardized: bool, most: int = 25) -> Figure:
+    """The largest weights, on the scale that the model was trained on, in the colour of the class that they speak for."""
     top = np.argsort(-np.abs(w), kind="stable")[:most][::-1]
     title = "Weights" if len(w) <= most else f"The {most} largest of {len(w)} weights"
-    figure, axes = _axes(title, "Weight", "", (6.4, 1.2 + 0.28 * len(top)))
-    axes.barh([features[i] for i in top], w[top], color=[RED if w[i] < 0 else BLUE for i in top])
+    unit = "standard deviation" if standardized else "unit"
+    figure, axes = _axes(title, f"Weight: log-odds per {unit}", "", (6.4, 1.2 + 0.28 * len(top)))
+    axes.barh([features[i] for i in top], w[top], color=[BLUE if w[i] < 0 else RED for i in top])
+    axes.margins(y=0.02)
     axes.axvline(0, color="k", linewidth=0.8)
     return figure

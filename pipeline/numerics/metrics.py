@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics.objective import Array, log_losses, sigmoid
+from pipeline.numerics.matrix import Array
+from pipeline.numerics.objective import log_losses, sigmoid
 
 Curve = dict[str, NDArray[np.float64]]
 

@@ -3,17 +3,22 @@
 A fitted model is the same thing whatever trained it: a `LogisticModel` of weights and scaling, which predicts in NumPy.
 """
 
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
-from pipeline.numerics import require
-from pipeline.numerics.objective import Array, LogLoss, Objective, sigmoid
-from pipeline.numerics.optimizers import Optimizer
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.matrix import CACHED_BYTES, Array, Features, matrix
+from pipeline.numerics.objective import LogLoss, Objective, sigmoid
+from pipeline.numerics.optimizers import Auto, Optimizer, State
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 INITS = ("zeros", "uniform")
@@ -28,19 +33,22 @@ class LogisticModel:
     w: Array  # (d,)
     b: float
 
-    def log_odds(self, X: Array) -> Array:
+    def log_odds(self, X: Features) -> Array:
         """z (n,) in float64 from raw features X (n, d); the same bits with any number of threads."""
         require(X.shape[1:] == self.w.shape, f"the model takes {len(self.w)} features; got an array of shape {X.shape}")
-        with threadpool_limits(1):
+        with one_thread():
+            if not isinstance(X, np.ndarray):
+                w, b = self.raw_weights()
+                return np.asarray(X @ w + b)
             return np.asarray(((X - self.mean) / self.scale) @ self.w.astype(np.float64) + self.b)
 
-    def predict_proba(self, X: Array) -> Array:
+    def predict_proba(self, X: Features) -> Array:
         """p(y = 1) (n,) from raw features X (n, d)."""
         return sigmoid(self.log_odds(X))
 
     def raw_weights(self) -> tuple[Array, float]:
         """(w (d,), b) with which z = X w + b on raw features."""
-        w = self.w / self.scale
+        w = self.w.astype(np.float64) / self.scale
         return w, float(self.b - w @ self.mean)
 
 
@@ -62,6 +70,7 @@ class Fit:
     loss: float
     gradient_norm: float
     stopped_by: str  # "tol", "epochs", or "precision": no step decreases the loss in this dtype
+    optimizer: Optimizer  # the one that ran
 
 
 class Model(Protocol):
@@ -87,8 +96,8 @@ class Model(Protocol):
     def standardize(self) -> bool:
         """Train on (x - mean) / scale; the scaling is kept in the model."""
 
-    def problem(self, A: Array, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
-        """The objective, and the optimizer that can minimise it."""
+    def problem(self, X: Features, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
+        """The objective over X as `standardised` gave it, and the optimizer that can minimise it."""
 
 
 def check_model(m: Model) -> None:
@@ -117,8 +126,8 @@ class NumpyModel:
     def __post_init__(self) -> None:
         check_model(self)
 
-    def problem(self, A: Array, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
-        return LogLoss(A, y, self.l2), optimizer
+    def problem(self, X: Features, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
+        return LogLoss(matrix(X), y, self.l2), optimizer
 
 
 @dataclass(frozen=True)
@@ -134,10 +143,10 @@ class TorchModel:
     def __post_init__(self) -> None:
         check_model(self)
 
-    def problem(self, A: Array, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
+    def problem(self, X: Features, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
         from pipeline.numerics.torch_model import TorchLogLoss, torch_optimizer
 
-        return TorchLogLoss(A, y, self.l2), torch_optimizer(optimizer)
+        return TorchLogLoss(X, y, self.l2), torch_optimizer(optimizer)
 
 
 MODELS: dict[str, type[Model]] = {"numpy": NumpyModel, "torch": TorchModel}
@@ -155,56 +164,161 @@ def initial_point(model: Model, d: int) -> Array:
     return np.zeros(d + 1)
 
 
-def design_matrix(X: Array, model: Model) -> tuple[Array, Array, Array]:
-    """A = [standardised X, 1] (n, d+1) with its mean and scale (d,). A constant column has scale 1."""
-    n, d = X.shape
-    mean, scale = np.zeros(d), np.ones(d)
-    if model.standardize:
-        mean, spread = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
-        scale = np.where(np.ptp(X, axis=0) > 0, spread, 1.0)
-    A = np.ones((n, d + 1), DTYPES[model.dtype])
-    A[:, :d] = (X - mean) / scale
-    return A, mean, scale
+def standardised(X: Features, model: Model) -> tuple[Features, Array, Array]:
+    """The features that `model` trains on, in its dtype, with their mean and scale (d,).
+
+    (x - mean) / scale if the model standardises, else X itself, not copied where its dtype and layout allow. A constant column
+    has scale 1. A sparse X is scaled by its columns' root mean squares and not shifted, so it stays sparse.
+    """
+    dtype = DTYPES[model.dtype]
+    mean, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+    if not isinstance(X, np.ndarray):
+        if model.standardize:
+            norms = np.sqrt(np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1]) / max(X.shape[0], 1))
+            scale = np.where(norms > 0, norms, 1.0)
+        scaled = X.astype(dtype)
+        scaled.data /= scale.astype(dtype)[X.indices]
+        return scaled, mean, scale
+    if not model.standardize:
+        return np.ascontiguousarray(X, dtype), mean, scale
+    mean = np.where(varying(X), sum(X[rows].sum(axis=0, dtype=np.float64) for rows in _blocks(X)) / len(X), X[0])
+    # Squares of what is divided by the largest deviation neither overflow nor vanish.
+    largest = np.max([np.abs(X[rows] - mean).max(axis=0) for rows in _blocks(X)], axis=0)
+    largest[largest == 0] = 1.0
+    squares = sum(np.square((X[rows] - mean) / largest).sum(axis=0) for rows in _blocks(X))
+    scale = np.where(squares > 0, largest * np.sqrt(squares / len(X)), 1.0)
+    Z = np.empty(X.shape, dtype)
+    for rows in _blocks(X):
+        np.divide(X[rows] - mean, scale, out=Z[rows], casting="same_kind")
+    return Z, mean, scale
 
 
-def fit(X: Array, y: Array, model: Model, optimizer: Optimizer, record: Callable[[Record], None] = lambda row: None) -> Fit:
+def _blocks(X: Array) -> list[slice]:
+    step = max(1, CACHED_BYTES // (8 * max(X.shape[1], 1)))
+    return [slice(i, i + step) for i in range(0, len(X), step)]
+
+
+def varying(X: Features) -> NDArray[np.bool_]:
+    """Which columns (d,) of X hold more than one value. A sparse X's are those that hold anything."""
+    if not isinstance(X, np.ndarray):
+        return np.bincount(X.indices, X.data != 0, X.shape[1]) > 0
+    found = np.zeros(X.shape[1], bool)
+    for rows in _blocks(X):
+        found |= (X[rows] != X[0]).any(axis=0)
+        if found.all():
+            break
+    return found
+
+
+@lru_cache(maxsize=1)
+def _controller(modules: int) -> ThreadpoolController:
+    """What limits the BLAS libraries in this process; looked up anew when more modules, perhaps with a BLAS, are loaded."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """BLAS on one thread: its sums, and so their bits, are then the same on every machine."""
+    import scipy.linalg  # noqa: F401  its BLAS, too
+
+    with _controller(len(sys.modules)).limit(limits=1):
+        yield
+
+
+def check_data(X: Features, y: Array) -> None:
+    """Raise InvalidInput unless X (n, d) and y (n,) are numbers that a model can be fitted to. (NaN shows in the fit.)"""
+    require(X.ndim == 2, f"X must be of shape (n, d); got {X.shape}")
+    require(X.dtype.kind in "fiub", f"X must be real numbers; got {X.dtype}")
+    require(X.shape[0] > 0, "X must have rows; it has none")
+    require(y.shape == (X.shape[0],), f"y must be of shape ({X.shape[0]},), as X has rows; got {y.shape}")
+    ones = np.count_nonzero(y == 1)
+    require(bool(ones + np.count_nonzero(y == 0) == len(y)), "y must be 0 or 1 in every row")
+    require(
+        bool(0 < ones < len(y)), f"y must be of both classes, for there is no best model of one; all {len(y)} rows are {y[0]:g}"
+    )
+
+
+def fit(
+    X: Features,
+    y: Array,
+    model: Model,
+    optimizer: Optimizer | Auto,
+    record: Callable[[Record], None] = lambda row: None,
+    watch: Callable[[int, State], None] = lambda epoch, state: None,
+) -> Fit:
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
-    `record` gets a row every `optimizer.record_every` epochs, before that epoch's update. BLAS runs on one thread: the bits
-    are those of one thread, whatever the machine offers. Raises InvalidInput if the loss stops being finite.
+    X is an array of real numbers or a SciPy CSR array. `record` gets a row every `optimizer.record_every` epochs, before that
+    epoch's update; `watch` the state of every epoch. Raises InvalidInput where the data cannot be used or the fit diverges.
     """
-    with threadpool_limits(1), warnings.catch_warnings():
+    check_data(X, y)
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow shows in the loss, which is checked
-        A, mean, scale = design_matrix(X, model)
-        start = initial_point(model, X.shape[1]).astype(A.dtype)
-        f, method = model.problem(A, y.astype(A.dtype), optimizer)
-
-        def measure(epoch: int) -> Record:
-            theta = state["theta"]
-            gradient = state["gradient"] if "gradient" in state else f.gradient(theta)
-            row = Record(epoch, f.loss(theta), float(np.abs(gradient).max()))
-            require(np.isfinite(row.loss) and np.isfinite(row.gradient_norm), _diverged(row, optimizer))
-            return row
-
-        state, epoch, stopped_by = method.start(f, start), 0, "epochs"
+        Z, mean, scale = standardised(X, model)
+        if isinstance(optimizer, Auto):
+            optimizer = optimizer.pick(X.shape[1], sparse=not isinstance(X, np.ndarray))
+        theta = initial_point(model, X.shape[1]).astype(Z.dtype)
+        if model.standardize:
+            theta[:-1][~varying(X)] = 0  # a constant column has no say
+        f, method = model.problem(Z, y.astype(Z.dtype), optimizer)
+        state, epoch, stopped_by = method.start(f, theta), 0, "epochs"
+        rises = Rises()
         for epoch in range(optimizer.epochs):
-            if epoch % optimizer.record_every == 0:
-                record(measure(epoch))
-            if "gradient" in state and np.abs(state["gradient"]).max() <= optimizer.tol:
+            due = epoch % optimizer.record_every == 0
+            if due:
+                row = _measure(f, state, epoch)
+                _check_progress(row, rises, X, optimizer)
+                record(row)
+            if optimizer.tol and (due or "gradient" in state) and _gradient_norm(f, state) <= optimizer.tol:
                 stopped_by = "tol"
                 break
+            watch(epoch, state)
             previous, state = state, method.step(f, state, epoch)
             if state is previous:
                 stopped_by = "precision"
                 break
         else:
             epoch = optimizer.epochs
-        end = measure(epoch)
+        end = _measure(f, state, epoch)
+        _check_progress(end, rises, X, optimizer)
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
-    return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by)
+    return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
 
 
-def _diverged(row: Record, optimizer: Optimizer) -> str:
+def _measure(f: Objective, state: State, epoch: int) -> Record:
+    loss = state["loss"] if "loss" in state else f.loss(state["theta"])
+    return Record(epoch, float(loss), _gradient_norm(f, state))
+
+
+def _gradient_norm(f: Objective, state: State) -> float:
+    gradient = state["gradient"] if "gradient" in state else f.gradient(state["theta"])
+    return float(np.abs(gradient).max())
+
+
+class Rises:
+    """How often in a row the recorded loss rose, and where it began."""
+
+    MOST, FACTOR = 10, 10.0
+
+    def __init__(self) -> None:
+        self._first, self._last, self._count = float("inf"), float("inf"), 0
+
+    def without_end(self, loss: float) -> bool:
+        """Whether the loss has risen ten records running, to ten times what it was at first."""
+        self._first = min(self._first, loss)
+        self._count = self._count + 1 if loss > self._last else 0
+        self._last = loss
+        return self._count >= self.MOST and loss > self.FACTOR * self._first
+
+
+def _check_progress(row: Record, rises: Rises, X: Features, optimizer: Optimizer) -> None:
+    """Raise InvalidInput where the fit cannot end well: for the data's sake, or the learning rate's."""
+    finite = np.isfinite(row.loss) and np.isfinite(row.gradient_norm)
+    if finite and not rises.without_end(row.loss):
+        return
+    values = X if isinstance(X, np.ndarray) else X.data
+    require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
     rate = f"; try a smaller optimizer.lr than {lr}" if (lr := getattr(optimizer, "lr", None)) else ""
-    return f"training diverged: the loss is {row.loss} at epoch {row.epoch}{rate}"
+    how = f"is {row.loss}" if not finite else f"has risen to {row.loss:.4g} without end"
+    raise InvalidInput(f"training diverged: the loss {how} at epoch {row.epoch}{rate}")

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.numerics.objective import Array, Objective
+from pipeline.numerics.matrix import Array
+from pipeline.numerics.objective import Objective
 from pipeline.numerics.optimizers import Adam, GradientDescent, Optimizer, State, StochasticGradientDescent
 
 
@@ -19,7 +20,7 @@ class LogisticRegression(nn.Module):
         self.linear = nn.Linear(d, 1, dtype=dtype)
 
     def forward(self, X: Tensor) -> Tensor:
-        return self.linear(X).squeeze(1)  # type: ignore[no-any-return]
+        return self.linear(X).squeeze(1)
 
     @property
     def theta(self) -> Array:
@@ -43,13 +44,13 @@ class LogisticRegression(nn.Module):
 
 
 class TorchLogLoss:
-    """mean log loss + l2/2 ||w||^2 by autograd. A is (n, d+1) with a last column of ones, y is (n,) in {0, 1}."""
+    """mean log loss + l2/2 ||w||^2 by autograd, for X (n, d) and y (n,) in {0, 1}."""
 
-    def __init__(self, A: Array, y: Array, l2: float = 0.0) -> None:
+    def __init__(self, X: Array, y: Array, l2: float = 0.0) -> None:
         # One thread: torch's sums in another order would give other bits.
         torch.set_num_threads(1)
-        self._set(torch.from_numpy(A[:, :-1]), torch.from_numpy(y), l2)
-        self.module = LogisticRegression(A.shape[1] - 1, self._y.dtype)
+        self._set(torch.from_numpy(X), torch.from_numpy(y), l2)
+        self.module = LogisticRegression(X.shape[1], self._y.dtype)
 
     def _set(self, X: Tensor, y: Tensor, l2: float) -> None:
         self.n, self._X, self._y, self._l2 = len(y), X, y, l2
@@ -69,10 +70,12 @@ class TorchLogLoss:
             loss = loss + self._l2 / 2 * self.module.linear.weight.square().sum()
         return loss
 
-    def backward(self) -> None:
-        """Leave the gradient at the module's parameters in their `grad`."""
+    def backward(self) -> float:
+        """The loss; leaves the gradient at the module's parameters in their `grad`."""
         self.module.zero_grad()
-        self.forward().backward()  # type: ignore[no-untyped-call]
+        loss = self.forward()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
 
     def loss(self, theta: Array) -> float:
         self.module.theta = theta
@@ -80,18 +83,34 @@ class TorchLogLoss:
             return float(self.forward())
 
     def gradient(self, theta: Array) -> Array:
+        return self.loss_and_gradient(theta)[1]
+
+    def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
         self.module.theta = theta
-        self.backward()
-        return self.module.gradient
+        return self.backward(), self.module.gradient
+
+    def _at(self, point: Tensor) -> Tensor:
+        """The objective as a function of theta, for second derivatives."""
+        z = self._X @ point[:-1] + point[-1]
+        penalty = self._l2 / 2 * point[:-1].square().sum()
+        return self._criterion(z, self._y) + penalty
 
     def hessian(self, theta: Array) -> Array:
-        def objective(point: Tensor) -> Tensor:
-            z = self._X @ point[:-1] + point[-1]
-            penalty = self._l2 / 2 * point[:-1].square().sum()
-            return self._criterion(z, self._y) + penalty  # type: ignore[no-any-return]
-
-        hessian: Tensor = torch.autograd.functional.hessian(objective, torch.from_numpy(theta))  # type: ignore[no-untyped-call]
+        hessian: Tensor = torch.autograd.functional.hessian(self._at, torch.from_numpy(theta))  # type: ignore[no-untyped-call]
         return hessian.numpy()
+
+    def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
+        point = torch.from_numpy(theta).requires_grad_()
+        (slope,) = torch.autograd.grad(self._at(point), point, create_graph=True)
+
+        def product(v: Array) -> Array:
+            return torch.autograd.grad(slope, point, torch.from_numpy(v), retain_graph=True)[0].numpy()
+
+        return product
+
+    def curvatures(self) -> Array:
+        squares = torch.cat([self._X.square().mean(dim=0) / 4 + self._l2, torch.full((1,), 0.25, dtype=self._y.dtype)])
+        return squares.numpy()
 
 
 class TorchOptim:
@@ -121,8 +140,8 @@ class TorchOptim:
     def _state(self, f: TorchLogLoss) -> State:
         if isinstance(self._settings, StochasticGradientDescent):
             return {"theta": f.module.theta}
-        f.backward()
-        return {"theta": f.module.theta, "gradient": f.module.gradient}
+        loss = f.backward()
+        return {"theta": f.module.theta, "gradient": f.module.gradient, "loss": np.asarray(loss)}
 
 
 def torch_optimizer(optimizer: Optimizer) -> Optimizer:

@@ -81,5 +81,5 @@ def test_a_missing_or_broken_file(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_text("not parquet")
     with pytest.raises(InvalidInput, match="could not be read as parquet"):
         Table(path=str(tmp_path / "broken.parquet"), target="y").load()
-    with pytest.raises(InvalidInput, match="positive must be one of no, yes; got maybe"):
+    with pytest.raises(InvalidInput, match="data.positive must be one of no, yes; got maybe"):
         Table(path=write(tmp_path), target="y", positive="maybe").load()

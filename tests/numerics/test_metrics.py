@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics as peer
 
 from pipeline.numerics import metrics as m
-from pipeline.numerics.objective import Array, sigmoid
+from pipeline.numerics.matrix import Array
+from pipeline.numerics.objective import sigmoid
 
 
 def scores(ties: bool) -> tuple[Array, Array]:

@@ -1,36 +1,49 @@
 """The objective against numerical derivatives, autograd and scikit-learn's own formula."""
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.numerics import objective
-from pipeline.numerics.objective import Array, LogLoss, log_losses, sigmoid
+from pipeline.numerics.matrix import Array, Augmented, Dense, Sparse, matrix, with_ones
+from pipeline.numerics.objective import LogLoss, log_losses, sigmoid
 from pipeline.numerics.torch_model import TorchLogLoss
 
-OBJECTIVES = [LogLoss, TorchLogLoss]
+
+def by_hand(X: Array, y: Array, l2: float = 0.0) -> LogLoss:
+    return LogLoss(matrix(X), y, l2)
+
+
+OBJECTIVES = [by_hand, TorchLogLoss]
+
+
+def csr(X: Array) -> Sparse:
+    from scipy.sparse import csr_array
+
+    return Sparse(csr_array(X))
 
 
 def problem(n: int = 200, d: int = 4) -> tuple[Array, Array, Array]:
+    """X (n, d), y (n,) and a theta (d+1,)."""
     rng = np.random.default_rng(0)
-    A = np.column_stack([rng.standard_normal((n, d)), np.ones(n)])
-    return A, (rng.random(n) < 0.4).astype(np.float64), rng.standard_normal(d + 1)
+    return rng.standard_normal((n, d)), (rng.random(n) < 0.4).astype(np.float64), rng.standard_normal(d + 1)
 
 
-@pytest.mark.parametrize("z", [-1e308, -1e4, -800.0, -1.0, 0.0, 1.0, 800.0, 1e4])
+@pytest.mark.parametrize("z", [-1e308, -1e4, -800.0, -36.0, -30.0, -20.0, -1.0, 0.0, 1.0, 20.0, 30.0, 36.0, 800.0, 1e4])
 def test_sigmoid_and_loss_hold_at_any_log_odds(z: float) -> None:
     p = sigmoid(np.array([z]))[0]
     assert p == pytest.approx(0.5 * (1 + np.tanh(z / 2)), abs=1e-15)
     loss = log_losses(np.array([z, z]), np.array([0.0, 1.0]))
-    np.testing.assert_allclose(loss, [max(z, 0) + np.log1p(np.exp(-abs(z))), max(-z, 0) + np.log1p(np.exp(-abs(z)))])
+    np.testing.assert_allclose(
+        loss, [max(z, 0) + np.log1p(np.exp(-abs(z))), max(-z, 0) + np.log1p(np.exp(-abs(z)))], rtol=1e-15
+    )
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_gradient_and_hessian_are_the_loss_s_derivatives(kind: Any) -> None:
-    A, y, theta = problem()
-    f, step = kind(A, y, 0.1), 1e-5
+    X, y, theta = problem()
+    f, step = kind(X, y, 0.1), 1e-5
     for i, unit in enumerate(np.eye(len(theta))):
         slope = (f.loss(theta + step * unit) - f.loss(theta - step * unit)) / (2 * step)
         assert f.gradient(theta)[i] == pytest.approx(slope, abs=1e-8)
@@ -39,36 +52,69 @@ def test_gradient_and_hessian_are_the_loss_s_derivatives(kind: Any) -> None:
 
 
 def test_numpy_and_autograd_agree() -> None:
-    A, y, theta = problem()
-    by_hand, autograd = LogLoss(A, y, 0.3), TorchLogLoss(A, y, 0.3)
-    assert by_hand.loss(theta) == pytest.approx(autograd.loss(theta), abs=1e-14)
-    np.testing.assert_allclose(by_hand.gradient(theta), autograd.gradient(theta), atol=1e-14)
-    np.testing.assert_allclose(by_hand.hessian(theta), autograd.hessian(theta), atol=1e-13)
+    X, y, theta = problem()
+    numpy, autograd = by_hand(X, y, 0.3), TorchLogLoss(X, y, 0.3)
+    assert numpy.loss(theta) == pytest.approx(autograd.loss(theta), abs=1e-14)
+    np.testing.assert_allclose(numpy.gradient(theta), autograd.gradient(theta), atol=1e-14)
+    np.testing.assert_allclose(numpy.hessian(theta), autograd.hessian(theta), atol=1e-13)
+    np.testing.assert_allclose(numpy.curvatures(), autograd.curvatures(), atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_the_intercept_is_not_penalised(kind: Any) -> None:
-    A, y, _ = problem()
-    only_b = np.zeros(A.shape[1])
+    X, y, theta = problem()
+    only_b = np.zeros_like(theta)
     only_b[-1] = 3.0
-    assert kind(A, y, 100.0).loss(only_b) == pytest.approx(kind(A, y, 0.0).loss(only_b))
+    assert kind(X, y, 100.0).loss(only_b) == pytest.approx(kind(X, y, 0.0).loss(only_b))
 
 
 def test_float32_stays_float32() -> None:
-    A, y, theta = (part.astype(np.float32) for part in problem())
-    f = LogLoss(A, y, 0.1)
+    X, y, theta = (part.astype(np.float32) for part in problem())
+    f = by_hand(X, y, 0.1)
     assert f.gradient(theta).dtype == np.float32
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_bits_do_not_depend_on_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objective, "BLOCK_BYTES", 4096)
-    monkeypatch.setattr(objective, "THREADS_PAY_FROM", 0)
-    A, y, theta = problem(5000)
-    monkeypatch.setattr(os, "cpu_count", lambda: threads)
-    spread = LogLoss(A, y, 0.1)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    alone = LogLoss(A, y, 0.1)
-    assert spread.gradient(theta).tobytes() == alone.gradient(theta).tobytes()
-    assert spread.hessian(theta).tobytes() == alone.hessian(theta).tobytes()
-    assert spread.loss(theta) == alone.loss(theta)
+@pytest.mark.parametrize("kind", [Dense, csr])
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.numerics.matrix.CACHED_BYTES", 4096)
+    X, y, theta = problem(5000)
+    f = LogLoss(kind(X), y, 0.1)
+    found = []
+    for count in (threads, 1):
+        monkeypatch.setattr(objective, "threads", lambda count=count: count)
+        loss, gradient = f.loss_and_gradient(theta)
+        rest = (f.gradient(theta), f.hessian(theta), f.hessian_times(theta)(theta), f.curvatures())
+        found.append([np.asarray(loss).tobytes(), gradient.tobytes(), *(part.tobytes() for part in rest)])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", [Augmented, Dense, csr])
+def test_every_form_of_the_matrix_is_the_same(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.numerics.matrix.CACHED_BYTES", 4096)
+    X, y, theta = problem(1000)
+    f = LogLoss(kind(with_ones(X) if kind is Augmented else X), y, 0.1)
+    z = X @ theta[:-1] + theta[-1]
+    p, A = sigmoid(z), with_ones(X)
+    l2 = np.array([0.1] * 4 + [0])
+    gradient, hessian = A.T @ (p - y) / len(y) + l2 * theta, (A.T * (p * (1 - p))) @ A / len(y) + np.diag(l2)
+    loss = log_losses(z, y).mean() + 0.05 * theta[:-1] @ theta[:-1]
+    for result in (f.loss(theta), f.loss_and_gradient(theta)[0]):
+        assert result == pytest.approx(loss, abs=1e-14)
+    for result in (f.gradient(theta), f.loss_and_gradient(theta)[1]):
+        np.testing.assert_allclose(result, gradient, atol=1e-14)
+    np.testing.assert_allclose(f.hessian(theta), hessian, atol=1e-14)
+    np.testing.assert_allclose(f.hessian_times(theta)(theta), hessian @ theta, atol=1e-14)
+    np.testing.assert_allclose(f.curvatures(), np.square(A).mean(axis=0) / 4 + l2, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [Augmented, Dense, csr])
+def test_several_problems_at_once(kind: Any) -> None:
+    X, y, _ = problem(1000)
+    A = kind(with_ones(X) if kind is Augmented else X)
+    thetas, l2 = np.random.default_rng(1).standard_normal((5, 3)), np.array([0.0, 0.1, 1.0])
+    together = LogLoss(A, y, l2)
+    for i in range(3):
+        alone = LogLoss(A, y, l2[i])
+        np.testing.assert_allclose(together.gradient(thetas)[:, i], alone.gradient(thetas[:, i].copy()), atol=1e-14)
+        assert together.loss(thetas)[i] == pytest.approx(alone.loss(thetas[:, i].copy()), abs=1e-14)

@@ -1,0 +1,147 @@
+"""A = [X, 1] (n, d+1), the matrix of an objective, stored in one of three ways that all multiply alike.
+
+`times` and `transposed_times` take a vector or, for several fits at once, a matrix with a column a fit.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol, Self, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Array = NDArray[np.floating[Any]]
+Features = Union[Array, "csr_array[Any, Any]"]
+Rows = slice | NDArray[np.intp]
+
+CACHED_BYTES = 1 << 20  # rows that stay in a core's cache between forward and backward
+SMALL = 200_000  # elements of X up to which a copy, and one thread, cost less than they save
+
+
+class Matrix(Protocol):
+    """What an objective needs of A."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d+1)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+
+    @property
+    def block_rows(self) -> int:
+        """How many rows to take at a time."""
+
+    def take(self, rows: Rows) -> Self:
+        """The same kind of matrix of some of the rows."""
+
+    def times(self, theta: Array, out: Array) -> Array:
+        """A theta, written to `out`."""
+
+    def transposed_times(self, r: Array) -> Array:
+        """A^T r."""
+
+    def gram(self, weights: Array) -> Array:
+        """A^T diag(weights) A (d+1, d+1), for weights (n,) >= 0."""
+
+    def squares(self) -> Array:
+        """The sum of squares of each column (d+1,)."""
+
+
+class Augmented:
+    """A itself, with its column of ones: one product gives the intercept too. For small problems."""
+
+    def __init__(self, A: Array) -> None:
+        self._A = A
+        self.shape, self.dtype, self.block_rows = A.shape, A.dtype, len(A)
+
+    def take(self, rows: Rows) -> "Augmented":
+        return Augmented(self._A[rows])
+
+    def times(self, theta: Array, out: Array) -> Array:
+        return np.dot(self._A, theta, out=out)
+
+    def transposed_times(self, r: Array) -> Array:
+        return np.dot(self._A.T, r)
+
+    def gram(self, weights: Array) -> Array:
+        S = self._A * np.sqrt(weights)[:, None]
+        return np.dot(S.T, S)
+
+    def squares(self) -> Array:
+        return np.square(self._A).sum(axis=0)
+
+
+class Dense:
+    """X as the user has it: nothing is copied."""
+
+    def __init__(self, X: Array) -> None:
+        n, d = X.shape
+        self._X = X
+        self.shape, self.dtype = (n, d + 1), X.dtype
+        self.block_rows = max(64, CACHED_BYTES // (max(d, 1) * X.itemsize))
+
+    def take(self, rows: Rows) -> "Dense":
+        return Dense(self._X[rows])
+
+    def times(self, theta: Array, out: Array) -> Array:
+        np.dot(self._X, theta[:-1], out=out)
+        out += theta[-1]
+        return out
+
+    def transposed_times(self, r: Array) -> Array:
+        return np.concatenate([np.dot(self._X.T, r), r.sum(axis=0, keepdims=True)])
+
+    def gram(self, weights: Array) -> Array:
+        return Augmented(with_ones(self._X)).gram(weights)
+
+    def squares(self) -> Array:
+        return np.append(np.square(self._X).sum(axis=0), self.shape[0])
+
+
+class Sparse:
+    """X in SciPy's CSR format; it is never made dense."""
+
+    def __init__(self, X: "csr_array[Any, Any]") -> None:
+        n, d = X.shape
+        self._X, self._XT = X, X.T
+        self.shape, self.dtype = (n, d + 1), X.dtype
+        a_row = max(1, X.nnz // max(n, 1))
+        self.block_rows = max(
+            64, CACHED_BYTES // (12 * a_row), 8 * d // a_row
+        )  # a block's result (d+1,) must be worth its work
+
+    def take(self, rows: Rows) -> "Sparse":
+        return Sparse(self._X[rows])
+
+    def times(self, theta: Array, out: Array) -> Array:
+        np.add(self._X @ theta[:-1], theta[-1], out=out)
+        return out
+
+    def transposed_times(self, r: Array) -> Array:
+        return np.concatenate([self._XT @ r, r.sum(axis=0, keepdims=True)])
+
+    def gram(self, weights: Array) -> Array:
+        S = self._X.multiply(np.sqrt(weights)[:, None])
+        border = self.transposed_times(weights)
+        return np.block([[(S.T @ S).toarray(), border[:-1, None]], [border]])
+
+    def squares(self) -> Array:
+        d = self.shape[1] - 1
+        return np.append(np.bincount(self._X.indices, np.square(self._X.data), d), self.shape[0])
+
+
+def with_ones(X: Array) -> Array:
+    """A = [X, 1]."""
+    A = np.ones((X.shape[0], X.shape[1] + 1), X.dtype)
+    A[:, :-1] = X
+    return A
+
+
+def matrix(X: Features) -> Matrix:
+    """A of features X, an array or a SciPy CSR array, in the form that multiplies fastest."""
+    if not isinstance(X, np.ndarray):
+        return Sparse(X)
+    return Augmented(with_ones(X)) if X.size <= SMALL else Dense(X)
