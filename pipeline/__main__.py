@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline import _terminal
 from pipeline._config import CONF, Config, check, check_sweep, compose, leaves, read_yaml, to_yaml
 from pipeline._files import OUT, read_json, staged, write_csv
-from pipeline._tracking import sweep
+from pipeline._tracking import check_writable, sweep
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
@@ -36,6 +36,7 @@ def chain(config: Config, root: Path) -> float:
     """All stages for one configuration, into root. Returns the test log loss, which a sweep may minimise."""
     plain = config.plain
     name = plain["model"]["name"]
+    check_writable(config.tracking)
     generate(config.data, plain["data"], root / "data")
     with staged(root) as made:
         (made / "config.yaml").write_text(to_yaml(plain), encoding="utf-8")
@@ -100,7 +101,8 @@ def compare(folder: Path) -> None:
 
 
 def main(words: Sequence[str]) -> None:
-    overrides = [word for word in words if "=" in word or word[0] in "+~"]
+    overrides = [word for word in words if "=" in word or word[:1] in ("+", "~")]
+    (OUT / "runs").mkdir(parents=True, exist_ok=True)
     if {"-m", "--multirun"}.isdisjoint(words):
         if not any(word.startswith("-") for word in words):
             compose(words)  # fails in one sentence
@@ -108,8 +110,7 @@ def main(words: Sequence[str]) -> None:
         for error in refused:
             raise error
         return
-    check_sweep(overrides)
-    tracking = compose([word for word in words if word.startswith("tracking")]).tracking
+    tracking = check_sweep(overrides).tracking
     key = "hydra.sweep.dir="
     given = next((word.removeprefix(key) for word in overrides if word.startswith(key)), None)
     folder = Path(given or OUT / "sweeps" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")

@@ -15,6 +15,7 @@ from pipeline.numerics.models import MODELS, Model
 from pipeline.numerics.optimizers import OPTIMIZERS, Optimizer
 
 CONF = ROOT / "conf"
+MOST_LETTERS = 250  # in the name of an MLflow experiment, which names a folder
 T = TypeVar("T")
 
 
@@ -26,8 +27,9 @@ class Tracking:
     experiment: str = "logistic-regression"
 
     def __post_init__(self) -> None:
-        require(self.experiment.strip() != "", "experiment must not be empty")
-        somewhere = self.uri is None or re.match(r"[\w+-]+://?.", self.uri)
+        name = self.experiment.strip(". ")
+        require(0 < len(name) <= MOST_LETTERS, f"experiment must have 1 to {MOST_LETTERS} letters; got {self.experiment!r}")
+        somewhere = self.uri is None or re.fullmatch(r"sqlite:///[^?]+|(?!sqlite:)[\w+-]+://.+", self.uri)
         require(bool(somewhere), f"uri must be like sqlite:///FILE or http://HOST:PORT, or null; got {self.uri}")
 
 
@@ -56,13 +58,13 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             composed = OmegaConf.to_container(hydra_compose("config", list(overrides)), resolve=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         raise InvalidInput(_sentence(error, overrides)) from None
     return check(composed)
 
 
-def check_sweep(overrides: Sequence[str]) -> None:
-    """Raise InvalidInput unless every value of a sweep, each with the others' first, is a configuration."""
+def check_sweep(overrides: Sequence[str]) -> Config:
+    """A sweep's first configuration. Raises InvalidInput unless every value, each with the others' first, makes one."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -78,10 +80,11 @@ def check_sweep(overrides: Sequence[str]) -> None:
     keys = [override.get_key_element() for override in parsed if not override.is_hydra_override()]
     plain = [override.input_line or "" for override in parsed if not override.is_hydra_override()]
     first = [word if found is None else f"{key}={found[0]}" for key, word, found in zip(keys, plain, values, strict=True)]
-    compose(first)
+    config = compose(first)
     for i, found in enumerate(values):
         for value in (found or [])[1:]:
             compose([*first[:i], f"{keys[i]}={value}", *first[i + 1 :]])
+    return config
 
 
 def check(composed: Any) -> Config:
@@ -178,8 +181,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InvalidInput(f"there is no {path}; `python -m pipeline.compose` makes it") from None
-    except yaml.YAMLError as error:
+        raise InvalidInput(f"there is no {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} must be YAML: {' '.join(str(error).split())}") from None
     require(isinstance(content, dict), f"{path} must hold a mapping; it does not")
     return dict(content)

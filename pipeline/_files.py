@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("out")
+SCHEMA = ("features", "target", "classes", "rows", "digest", "source")  # keys of schema.json
+ABOUT = ("fingerprint", "features", "target", "classes", "data", "config", "weights", "fit")  # of model.json
 
 
 @contextmanager
@@ -50,15 +52,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises InvalidInput where there is no such file, or no JSON object in it."""
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """Raises InvalidInput where there is no such file, or no JSON object with these keys in it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidInput(f"there is no {path}; an earlier stage makes it: run `dvc repro` or `python -m pipeline`") from None
     except ValueError:
         raise InvalidInput(f"{path} must be a JSON file; it is not") from None
-    require(isinstance(content, dict), f"{path} must hold a JSON object; it does not")
+    whole = isinstance(content, dict) and set(keys) <= set(content)
+    require(whole, f"{path} must hold a JSON object with {', '.join(keys) or 'any keys'}; it does not")
     return dict(content)
 
 
@@ -80,10 +83,10 @@ def file_digest(path: Path) -> str:
 
 def read_model(folder: Path, data: Path) -> tuple[dict[str, Any], LogisticModel]:
     """model.json's content and model.npz's weights and scaling. Raises InvalidInput where they are not of one fit to `data`."""
-    about, path = read_json(folder / "model.json"), folder / "model.npz"
+    about, path = read_json(folder / "model.json", *ABOUT), folder / "model.npz"
     model = read_weights(path)
-    require(file_digest(path) == about.get("weights"), f"{path} must be what model.json describes; train again")
-    same = read_json(data / "schema.json").get("digest") == about["data"]["digest"]
+    require(file_digest(path) == about["weights"], f"{path} must be what model.json describes; train again")
+    same = read_json(data / "schema.json", *SCHEMA)["digest"] == about["data"]["digest"]
     require(same, f"{data} must be what {folder} was trained on; train again")
     return about, model
 
@@ -95,7 +98,7 @@ def read_weights(path: Path) -> LogisticModel:
             return LogisticModel(arrays["mean"], arrays["scale"], arrays["w"], float(arrays["b"]))
     except FileNotFoundError:
         raise InvalidInput(f"there is no {path}; `python -m pipeline.train` makes it") from None
-    except (ValueError, EOFError, KeyError, BadZipFile):
+    except (ValueError, EOFError, KeyError, TypeError, BadZipFile):
         raise InvalidInput(f"{path} must be a model's .npz file; it is damaged") from None
 
 
@@ -115,11 +118,17 @@ def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
         writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
 
 
-def read_csv(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    """The columns, by name, of a CSV file of numbers."""
-    names = path.read_text(encoding="utf-8").split("\n", 1)[0].split(",")
-    table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
-    return {name: table[:, i] for i, name in enumerate(names)}
+def read_csv(path: Path, *columns: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """These columns of a CSV file of numbers."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            names = file.readline().rstrip("\n").split(",")
+            table = np.array([row.split(",") for row in file.read().splitlines()], float, ndmin=2)
+        return {name: table[:, names.index(name)] for name in columns}
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no {path}; an earlier stage makes it") from None
+    except (ValueError, IndexError):
+        raise InvalidInput(f"{path} must be a CSV file of numbers with {', '.join(columns)}; it is damaged") from None
 
 
 def write_figure(path: Path, figure: "Figure") -> None:

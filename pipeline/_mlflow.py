@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -43,7 +44,7 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     mlflow.set_tracking_uri(uri)
     with _alone(uri):  # a new SQLite store, migrated by two at once, breaks
         client = MlflowClient(uri)
-        artifacts = f"{(_folder(uri) / 'artifacts').as_uri()}/{experiment}" if uri.startswith(SQLITE) else None
+        artifacts = (_folder(uri) / "artifacts" / quote(experiment, safe="")).as_uri() if uri.startswith(SQLITE) else None
         return client, _experiment(client, experiment, artifacts)
 
 
@@ -174,7 +175,7 @@ def _tags(about: About, parent: str | None) -> dict[str, str]:
 
 
 def _publish_training(run: Run, folder: Path) -> None:
-    about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv")
+    about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
     for epoch, loss, norm in zip(history["epoch"], history["loss"], history["gradient_norm"], strict=True):
         run.loss(int(epoch), float(loss), float(norm), _now())
     run.flush()

@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 
 from pipeline._mlflow import UNPUBLISHED, Run, close_sweep, open_run, open_sweep
+from pipeline._terminal import POLL_SECONDS, lives
 
-FLUSH_SECONDS, POLL_SECONDS = 1.0, 0.1
+FLUSH_SECONDS = 1.0
 
 
 class Listener:
@@ -104,29 +105,26 @@ class Listener:
         self._failure = ""
 
 
-def serve(ear: socket.socket, owner: psutil.Process) -> None:
-    """A thread for each line, until the owner has ended and no line is open."""
+def serve(ear: socket.socket, owner: int) -> None:
+    """A thread for each line, until the owner has ended and no line is open or waits."""
+    process = psutil.Process(owner) if psutil.pid_exists(owner) else None
     ear.settimeout(POLL_SECONDS)
     listeners: list[threading.Thread] = []
-    while any(thread.is_alive() for thread in listeners) or _lives(owner):
+    while True:
         try:
             line, _ = ear.accept()
         except TimeoutError:
-            continue
+            if any(thread.is_alive() for thread in listeners) or (process and lives(process)):
+                continue
+            break
         line.setblocking(True)
         listeners.append(threading.Thread(target=Listener(line).listen))
         listeners[-1].start()
     Path(ear.getsockname()).unlink(missing_ok=True)
 
 
-def _lives(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    serve(socket.socket(fileno=int(sys.argv[1])), psutil.Process(int(sys.argv[2])))
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -4,15 +4,21 @@ import argparse
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import psutil
+
 from pipeline.numerics import InvalidInput
 
 FAILED, INTERRUPTED = 1, 130
+POLL_SECONDS = 0.2
 
 label = ""  # what `say` and `warn` put first: which of a sweep's jobs speaks
 
@@ -31,16 +37,42 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Run a stage's `main` on the command line's words. What the user can mend ends in one sentence and exit code 1."""
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with, args=[owner()], daemon=True).start()
     try:
         main(sys.argv[1:])
-    except InvalidInput as error:
+    except (InvalidInput, OSError, MemoryError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        fail(str(error))
+        fail(f"{error.filename} cannot be used: {error.strerror}" if isinstance(error, OSError) else str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+def owner() -> psutil.Process:
+    """The process whose end is this one's: the dvc above a stage, else this one."""
+    here = psutil.Process()
+    if "DVC_STAGE" in os.environ:
+        for ancestor in here.parents():
+            with suppress(psutil.Error):
+                if "DVC_STAGE" not in ancestor.environ():
+                    return ancestor
+    return here
+
+
+def lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _end_with(process: psutil.Process) -> None:
+    """End as by SIGTERM when the process has ended: a killed dvc would leave its stage to write over a later one's files."""
+    while lives(process):
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def fail(sentence: str) -> NoReturn:

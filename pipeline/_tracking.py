@@ -66,7 +66,7 @@ class Publisher:
     """This process's line to the publisher, which is started where none runs."""
 
     def __init__(self) -> None:
-        owner = _owner()
+        owner = _terminal.owner().pid
         address = str(_private_folder() / f"{owner}.sock")
         self._line = socket.socket(socket.AF_UNIX)
         try:
@@ -95,18 +95,6 @@ class Publisher:
         if "error" in answer:
             raise TrackingError(answer["error"])
         return answer["value"]
-
-
-def _owner() -> int:
-    """The process that the publisher serves and ends with: the dvc above a stage, else this one."""
-    if "DVC_STAGE" in os.environ:
-        import psutil
-
-        for ancestor in psutil.Process().parents():
-            with suppress(psutil.Error):
-                if "DVC_STAGE" not in ancestor.environ():
-                    return int(ancestor.pid)
-    return os.getpid()
 
 
 def _private_folder() -> Path:

@@ -32,7 +32,9 @@ def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("compose", __doc__, "python -m pipeline.compose numpy torch")
     parser.add_argument("models", nargs="+", help="the models of the DAG, names of conf/model/")
     models: list[str] = parser.parse_args(words).models
-    overrides = read_yaml(OVERRIDES).get("overrides") or []
+    written = read_yaml(OVERRIDES)
+    require(set(written) == {"overrides"}, f"{OVERRIDES} must hold overrides alone; it has {', '.join(written) or 'nothing'}")
+    overrides = written["overrides"] or []
     require(
         isinstance(overrides, list) and all(isinstance(o, str) for o in overrides),
         f"overrides in {OVERRIDES} must be a list of strings such as optimizer.lr=0.5; got {overrides}",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import rc_context, rcdefaults
+from matplotlib import rc_context, rcdefaults, rcParams
 
 from pipeline import _terminal
 from pipeline._config import Tracking
@@ -11,17 +11,23 @@ from pipeline._files import OUT, read_array, read_csv, read_json, read_model, st
 from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import figures as f
 
+CURVES = {
+    "roc": ("false_positive_rate", "true_positive_rate"),
+    "precision_recall": ("recall", "precision"),
+    "calibration": ("predicted", "observed", "rows"),
+}
 MOST_POINTS = 5000  # of a scatter: more hide each other
 
 
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
     about, model = read_model(folder, data)
-    values, history = read_json(folder / "metrics.json"), read_csv(folder / "history.csv")
-    curves = {name: read_csv(folder / f"curves.{name}.csv") for name in ("roc", "precision_recall", "calibration")}
+    values, history = read_json(folder / "metrics.json", "rows", "roc_auc"), read_csv(folder / "history.csv", "epoch", "loss")
+    curves = {name: read_csv(folder / f"curves.{name}.csv", *columns) for name, columns in CURVES.items()}
     features, classes = about["features"], about["classes"]
     with track(tracking, "plot", about) as tracker, rc_context():
         rcdefaults()  # no matplotlibrc of the user's changes a figure's bytes
+        rcParams["text.parse_math"] = False  # a $ in a column's name starts no formula
         positives = values["true_positives"] + values["false_negatives"]
         figures = {
             "loss": f.loss_figure(history["epoch"], history["loss"]),

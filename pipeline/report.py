@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import _terminal
 from pipeline._config import leaves
-from pipeline._files import OUT, read_json, staged, write_csv
+from pipeline._files import ABOUT, OUT, read_json, staged, write_csv
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --best: #1f5fa822; }
@@ -105,7 +105,10 @@ def page(models: Models, root: Path) -> str:
 
 def report(root: Path, names: Sequence[str]) -> None:
     """Write root/report/index.html and comparison.csv about the models in root/<name>/."""
-    models = {name: (read_json(root / name / "model.json"), read_json(root / name / "metrics.json")) for name in names}
+    models = {
+        name: (read_json(root / name / "model.json", *ABOUT), read_json(root / name / "metrics.json", *HIGHER, *LOWER))
+        for name in names
+    }
     measured = next(iter(models.values()))[1]
     with staged(root / "report") as made:
         (made / "index.html").write_text(page(models, root), encoding="utf-8")

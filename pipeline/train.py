@@ -8,13 +8,14 @@ import numpy as np
 
 from pipeline import _terminal
 from pipeline._config import Tracking, build, compose, read_config
-from pipeline._files import OUT, code_hash, digest_of, file_digest, read_array, read_json, staged, write_csv, write_json
+from pipeline._files import OUT, SCHEMA, code_hash, digest_of, file_digest, read_array, read_json, staged, write_csv, write_json
 from pipeline._tracking import Tracker, stage_tracking, track
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, varying
 from pipeline.numerics.optimizers import OPTIMIZERS
 
+HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
 STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
 
@@ -41,7 +42,7 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
 
     Returns the content of model.json.
     """
-    schema = read_json(data / "schema.json")
+    schema = read_json(data / "schema.json", *SCHEMA)
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     X, y = read_array(data / "train.X.npy", mapped=True), read_array(data / "train.y.npy")
     about = describe({"data": schema["source"], **config}, schema)
@@ -85,8 +86,7 @@ def _write(folder: Path, about: dict[str, Any], result: Fit, history: Sequence[R
         np.savez(made / "model.npz", mean=fitted.mean, scale=fitted.scale, w=fitted.w, b=fitted.b)
         about["weights"] = file_digest(made / "model.npz")
         write_json(made / "model.json", about)
-        columns = ("epoch", "loss", "gradient_norm")
-        write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in columns})
+        write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in HISTORY})
 
 
 def main(words: Sequence[str]) -> None:
@@ -100,7 +100,7 @@ def main(words: Sequence[str]) -> None:
         composed = compose(args.overrides)
         config = {group: composed.plain[group] for group in ("model", "optimizer")}
         tracking = composed.tracking
-        made = read_json(data / "schema.json")["source"]
+        made = read_json(data / "schema.json", *SCHEMA)["source"]
         first = f"run `python -m pipeline.generate {' '.join(args.overrides)}` first"
         require(composed.plain["data"] == made, f"the configuration's data must be what {data} holds; {first}")
     train(config, data, OUT / config["model"]["name"], tracking)

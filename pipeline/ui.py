@@ -54,6 +54,7 @@ def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("ui", __doc__, "python -m pipeline.ui --port 5001")
     parser.add_argument("--port", type=int, default=5000)
     args = parser.parse_args(words)
+    require(0 < args.port < 2**16, f"--port must be in 1 to {2**16 - 1}; got {args.port}")
     tracking = stage_tracking(OUT)
     code = serve(tracking if tracking.uri else compose().tracking, args.port)
     require(code == 0, f"MLflow's UI ended with exit code {code}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -27,6 +28,7 @@ from tests.test_dag import runs_of
         ("pipeline.plot numpy", "there is no out/numpy/model.json"),
         ("pipeline.report numpy", "there is no out/numpy/model.json"),
         ("pipeline.compose jax", "model=jax: there is no such model; choose numpy, torch"),
+        ("pipeline data=table data.path=t.csv data.target=y tracking.experiment=..", "tracking.experiment must have 1 to"),
         ("pipeline foo", "an override must be KEY=VALUE in Hydra's syntax; got foo"),
         ("pipeline optimizer.lr=[", "overrides must be in Hydra's syntax"),
         ("pipeline -m optimizer.lr=0.1,-1", "optimizer.lr must be > 0 and finite; got -1.0"),
@@ -175,3 +177,16 @@ def test_a_killed_sweep_is_not_running(repo: Path) -> None:
         wait_for(lambda: len(runs_of(repo)) == 2)
         process.kill()
     wait_for(lambda: {run.info.status for run in runs_of(repo)} == {"KILLED"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_dvc_leaves_nothing_running(repo: Path, how: signal.Signals) -> None:
+    (repo / "overrides.yaml").write_text("overrides: [optimizer.epochs=100000000, data.rows=100000]\n")
+    with subprocess.Popen(["dvc", "repro", "-q"], cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: bool(points(repo)))
+        stages = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        os.kill(process.pid, how)
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in stages))
+    wait_for(lambda: [run.info.status for run in runs_of(repo)] == ["KILLED"])
+    assert not (repo / "out" / "numpy").exists() or not any((repo / "out" / "numpy").iterdir())

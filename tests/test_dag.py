@@ -106,7 +106,7 @@ def test_the_default_dag(repo: Path, shell: Shell) -> None:
     assert "train@numpy" in executed(shell("dvc repro", repo).stdout)
     assert len(runs_of(repo)) == 4
     diff = json.loads(shell("dvc params diff --json", repo).stdout)
-    assert diff["out/config/train.numpy.yaml"] == {"optimizer.lr": {"old": 0.1, "new": 0.2}}
+    assert diff["out/config/train.numpy.yaml"] == {"optimizer.lr": {"old": 0.1, "new": 0.2, "diff": 0.1}}
     assert "log_loss" in shell("dvc metrics diff", repo).stdout
     (repo / "overrides.yaml").write_text("overrides: []\n")
     assert shell("dvc repro", repo).returncode == 0

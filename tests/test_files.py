@@ -43,7 +43,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_csv_reads_back_exactly(tmp_path: Path) -> None:
     columns = {"epoch": [0, 10], "loss": [0.1 + 0.2, 1e-300]}
     _files.write_csv(tmp_path / "t.csv", columns)
-    back = _files.read_csv(tmp_path / "t.csv")
+    back = _files.read_csv(tmp_path / "t.csv", "epoch", "loss")
     assert {name: values.tolist() for name, values in back.items()} == columns
 
 
@@ -84,3 +84,10 @@ def test_npz_and_parquet_have_stable_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         _files.write_parquet(tmp_path / f"{name}.parquet", {"x": np.arange(3.0), "y": np.array(["u", "v", "w"])})
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "epoch\n", "epoch,loss\n1,", "epoch,loss\n1,x\n", "epoch\n1\n"])
+def test_a_damaged_csv(tmp_path: Path, text: str) -> None:
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(InvalidInput, match="must be a CSV file of numbers with epoch, loss; it is damaged"):
+        _files.read_csv(tmp_path / "history.csv", "epoch", "loss")

@@ -146,15 +146,20 @@ class Table:
     def _labels(self, column: "pd.Series[Any]", where: str) -> tuple[Array, tuple[Label, Label]]:
         missing = int(column.isna().sum())
         require(missing == 0, f"the target {self.target} {where} must have a value in every row; {missing} are missing")
-        values = column.unique().tolist()
-        other = next((value for value in values if not isinstance(value, bool | int | float | str)), None)
-        require(other is None, f"the target {self.target} {where} must be text or numbers; got {other}")
+        try:
+            values = column.unique().tolist()
+        except TypeError:  # lists
+            values = column.tolist()
+        other = next((value for value in values if not _is_label(value)), None)
+        require(
+            other is None, f"the target {self.target} {where} must be text, true or false, or numbers of 64 bits; got {other}"
+        )
         found = sorted(values, key=lambda v: (str(type(v)), v))
         shown = ", ".join(str(v) for v in found[:5]) + (", ..." if len(found) > 5 else "")
         require(len(found) == 2, f"the target {self.target} {where} must have two classes; got {len(found)}: {shown}")
         positive = found[1]
         if self.positive is not None:
-            chosen = [v for v in found if str(v) == str(self.positive)]
+            chosen = [v for v in found if v == self.positive or str(v) == str(self.positive)]
             require(len(chosen) == 1, f"data.positive must be one of {shown}; got {self.positive}")
             positive = chosen[0]
         negative = found[0] if positive == found[1] else found[1]
@@ -170,6 +175,12 @@ def _require_numeric(frame: "pd.DataFrame", where: str) -> None:
     require(not missing, f"columns must have no missing values {where}; these have some: {', '.join(missing)}")
     infinite = [str(name) for name in frame.columns if np.isinf(frame[name].to_numpy(np.float64)).any()]
     require(not infinite, f"columns must be finite {where}; these are not everywhere: {', '.join(infinite)}")
+
+
+def _is_label(value: object) -> bool:
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str) or (isinstance(value, float) and bool(np.isfinite(value)))
 
 
 def _check_seed(seed: int) -> None:

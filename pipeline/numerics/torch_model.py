@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.objective import Objective
 from pipeline.numerics.optimizers import Adam, GradientDescent, Optimizer, State, StochasticGradientDescent
@@ -146,6 +147,8 @@ class TorchOptim:
 
 def torch_optimizer(optimizer: Optimizer) -> Optimizer:
     """torch.optim's own where it has the method; else the NumPy method itself, fed by autograd."""
+    most = torch.finfo(torch.float32).max
+    require(getattr(optimizer, "lr", 0.0) <= most, f"optimizer.lr must be at most {most:.3g} for torch")
     match optimizer:
         case (
             GradientDescent(lr=lr, momentum=momentum, nesterov=nesterov)

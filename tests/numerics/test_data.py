@@ -67,6 +67,8 @@ def test_a_table(tmp_path: Path, name: str) -> None:
         ({"a": [1, None, 3], "y": [0, 1, 0]}, "no missing values .* these have some: a"),
         ({"a": [1, float("inf"), 3, 4], "y": [0, 1, 0, 1]}, "must be finite .* a"),
         ({"a": [1, 2, 3], "y": [0, 1, 0]}, "at least 2 rows"),
+        ({"a": [1, 2, 3], "y": [10**19, 1, 1]}, "numbers of 64 bits; got 10000000000000000000"),
+        ({"a": [1, 2, 3], "y": [float("inf"), 1, 1]}, "numbers of 64 bits; got inf"),
         ({"a": [1, 2, 3], "z": [0, 1, 0]}, "no column y in .* its columns are a, z"),
     ],
 )

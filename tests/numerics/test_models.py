@@ -153,6 +153,12 @@ def test_impossible_values(name: str, wrong: dict[str, object], sentence: str) -
         MODELS[name](**wrong)
 
 
+def test_a_rate_that_float32_cannot_hold() -> None:
+    data = Document().load()
+    with pytest.raises(InvalidInput, match=r"optimizer\.lr must be at most 3\.4e\+38 for torch"):
+        fit(data.train.X, data.train.y, TorchModel(), GradientDescent(lr=1e300))
+
+
 def test_an_initial_point_of_another_size() -> None:
     data = Document().load()
     with pytest.raises(InvalidInput, match="init must have 3 numbers .* got 2"):
