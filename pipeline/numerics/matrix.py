@@ -54,7 +54,7 @@ class Augmented:
     """A itself, with its column of ones: one product gives the intercept too. For small problems."""
 
     def __init__(self, A: Array) -> None:
-        self._A = A
+        self._A = np.asfortranarray(A)
         self.shape, self.dtype, self.block_rows = A.shape, A.dtype, len(A)
 
     def take(self, rows: Rows) -> "Augmented":

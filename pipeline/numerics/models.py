@@ -4,7 +4,6 @@ A fitted model is the same thing whatever trained it: a `LogisticModel` of weigh
 """
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,16 +151,21 @@ class TorchModel:
 MODELS: dict[str, type[Model]] = {"numpy": NumpyModel, "torch": TorchModel}
 
 
-def initial_point(model: Model, d: int) -> Array:
-    """theta (d+1,) in float64, where a fit on d features starts."""
+def starting_point(X: Features, model: Model) -> Array:
+    """theta (d+1,) in float64, where a fit to X (n, d) starts. Where X is standardised, a constant column's weight is 0."""
+    d = X.shape[1]
     if not isinstance(model.init, str):
         given = f"init must have {d + 1} numbers ({d} weights and an intercept) for {d} features"
         require(len(model.init) == d + 1, f"{given}; got {len(model.init)}")
-        return np.array(model.init, np.float64)
-    if model.init == "uniform":
+        theta = np.array(model.init, np.float64)
+    elif model.init == "uniform":
         bound = 1 / np.sqrt(max(d, 1))
-        return np.random.default_rng(model.seed).uniform(-bound, bound, d + 1)
-    return np.zeros(d + 1)
+        theta = np.random.default_rng(model.seed).uniform(-bound, bound, d + 1)
+    else:
+        theta = np.zeros(d + 1)
+    if model.standardize:
+        theta[:-1][~varying(X)] = 0
+    return theta
 
 
 def standardised(X: Features, model: Model) -> tuple[Features, Array, Array]:
@@ -252,22 +256,19 @@ def fit(
     epoch's update; `watch` the state of every epoch. Raises InvalidInput where the data cannot be used or the fit diverges.
     """
     check_data(X, y)
-    with one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an overflow shows in the loss, which is checked
+    with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss, which is checked
         Z, mean, scale = standardised(X, model)
         if isinstance(optimizer, Auto):
             optimizer = optimizer.pick(X.shape[1], sparse=not isinstance(X, np.ndarray))
-        theta = initial_point(model, X.shape[1]).astype(Z.dtype)
-        if model.standardize:
-            theta[:-1][~varying(X)] = 0  # a constant column has no say
+        theta = starting_point(X, model).astype(Z.dtype)
         f, method = model.problem(Z, y.astype(Z.dtype), optimizer)
         state, epoch, stopped_by = method.start(f, theta), 0, "epochs"
-        rises = Rises()
+        watch_loss = Watch(X, optimizer)
         for epoch in range(optimizer.epochs):
             due = epoch % optimizer.record_every == 0
             if due:
                 row = _measure(f, state, epoch)
-                _check_progress(row, rises, X, optimizer)
+                watch_loss.check(row)
                 record(row)
             if optimizer.tol and (due or "gradient" in state) and _gradient_norm(f, state) <= optimizer.tol:
                 stopped_by = "tol"
@@ -280,7 +281,7 @@ def fit(
         else:
             epoch = optimizer.epochs
         end = _measure(f, state, epoch)
-        _check_progress(end, rises, X, optimizer)
+        watch_loss.check(end)
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
@@ -296,29 +297,24 @@ def _gradient_norm(f: Objective, state: State) -> float:
     return float(np.abs(gradient).max())
 
 
-class Rises:
-    """How often in a row the recorded loss rose, and where it began."""
+class Watch:
+    """Raises InvalidInput where a fit cannot end well: for the data's sake, or the learning rate's."""
 
-    MOST, FACTOR = 10, 10.0
+    RISES, FACTOR = 10, 10.0  # a loss that has risen so often running, and to so many times its least, rises without end
 
-    def __init__(self) -> None:
-        self._first, self._last, self._count = float("inf"), float("inf"), 0
+    def __init__(self, X: Features, optimizer: Optimizer) -> None:
+        self._X, self._optimizer = X, optimizer
+        self._least, self._last, self._rises = float("inf"), float("inf"), 0
 
-    def without_end(self, loss: float) -> bool:
-        """Whether the loss has risen ten records running, to ten times what it was at first."""
-        self._first = min(self._first, loss)
-        self._count = self._count + 1 if loss > self._last else 0
-        self._last = loss
-        return self._count >= self.MOST and loss > self.FACTOR * self._first
-
-
-def _check_progress(row: Record, rises: Rises, X: Features, optimizer: Optimizer) -> None:
-    """Raise InvalidInput where the fit cannot end well: for the data's sake, or the learning rate's."""
-    finite = np.isfinite(row.loss) and np.isfinite(row.gradient_norm)
-    if finite and not rises.without_end(row.loss):
-        return
-    values = X if isinstance(X, np.ndarray) else X.data
-    require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
-    rate = f"; try a smaller optimizer.lr than {lr}" if (lr := getattr(optimizer, "lr", None)) else ""
-    how = f"is {row.loss}" if not finite else f"has risen to {row.loss:.4g} without end"
-    raise InvalidInput(f"training diverged: the loss {how} at epoch {row.epoch}{rate}")
+    def check(self, row: Record) -> None:
+        self._rises = self._rises + 1 if row.loss > self._last else 0
+        self._least, self._last = min(self._least, row.loss), row.loss
+        finite = np.isfinite(row.loss) and np.isfinite(row.gradient_norm)
+        if finite and (self._rises < self.RISES or row.loss <= self.FACTOR * self._least):
+            return
+        values = self._X if isinstance(self._X, np.ndarray) else self._X.data
+        require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
+        how = f"has risen to {row.loss:.4g} without end" if finite else f"is {row.loss}"
+        lr = getattr(self._optimizer, "lr", None)
+        advice = f"; try a smaller optimizer.lr than {lr}" if lr else "; the features may be too large: standardise them"
+        raise InvalidInput(f"training diverged: the loss {how} at epoch {row.epoch}{advice}")

@@ -10,10 +10,11 @@ The loss is computed from the log-odds z, never from p, so it stays finite and e
 theta (d+1, k) and l2 (k,) state k problems over the same data: everything below but the Hessian then has a column a problem.
 """
 
+import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -74,15 +75,15 @@ def log_losses(z: Array, y: Array) -> Array:
     return softplus(z * (1 - 2 * y))
 
 
-Block = tuple[Matrix, Array]  # some rows of A and of y
-Task = tuple[list[Block], Array]  # blocks that one thread does one after the other, and its room for their z
+Block = tuple[Matrix, Array]  # some rows of A and of y; a thread takes a list of them, a task, with room for their z
 
 
 class LogLoss:
     """The objective in NumPy: forward and backward fused over row blocks that stay in cache, the blocks spread over threads.
 
     The blocks, and the order in which their sums are added in float64, depend on the shape alone: the number of threads does
-    not change a bit of the result (with BLAS on one thread: see `models.fit`).
+    not change a bit of the result (with BLAS on one thread: see `models.fit`). exp overflows where p is 0: run it where NumPy
+    ignores that (`np.errstate(all="ignore")`).
     """
 
     def __init__(self, A: Matrix, y: Array, l2: float | Array = 0.0) -> None:
@@ -91,13 +92,16 @@ class LogLoss:
         self._free = np.ones(A.shape[1], A.dtype)  # 1 where penalised
         self._free[-1] = 0
         self._penalty = np.multiply.outer(self._free, l2).astype(A.dtype)
-        step = A.block_rows
+        self._is_penalised = bool(self._penalty.any())
+        columns = np.size(l2)
+        step = max(64, A.block_rows * A.shape[1] // (A.shape[1] + columns - 1))  # columns of z share the cache
         blocks: list[Block] = [
             (A.take(slice(start, start + step)), y[start : start + step]) for start in range(0, self.n, step)
         ]
         size = -(-len(blocks) // TASKS) or 1
         room = (min(step, self.n), *np.shape(l2))
-        self._tasks: list[Task] = [(blocks[i : i + size], np.empty(room, A.dtype)) for i in range(0, len(blocks), size)]
+        self._tasks = [blocks[i : i + size] for i in range(0, len(blocks), size)]
+        self._rooms = [np.empty(room, A.dtype) for _ in self._tasks]
         self._y_shape = (-1, 1) if np.ndim(l2) else (-1,)
 
     def rows(self, index: NDArray[np.intp]) -> "LogLoss":
@@ -105,23 +109,23 @@ class LogLoss:
 
     def loss(self, theta: Array) -> Any:
         def task(blocks: list[Block], room: Array) -> Any:
-            return sum(self._block_loss(A.times(theta, room[: len(y)]), y) for A, y in blocks)
+            return _add(self._block_loss(A.times(theta, room[: len(y)]), y) for A, y in blocks)
 
         return self._penalised(self._sum(task), theta)
 
     def gradient(self, theta: Array) -> Array:
         def task(blocks: list[Block], room: Array) -> Any:
-            return sum(self._block_gradient(A, A.times(theta, room[: len(y)]), y) for A, y in blocks)
+            return _add(self._block_gradient(A, A.times(theta, room[: len(y)]), y) for A, y in blocks)
 
         return self._mean_gradient(self._sum(task), theta)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
         def task(blocks: list[Block], room: Array) -> Any:
-            total: Any = 0.0
+            parts = []
             for A, y in blocks:
                 z = A.times(theta, room[: len(y)])
-                total += np.concatenate([self._block_loss(z, y)[None], self._block_gradient(A, z, y)])
-            return total
+                parts.append(np.concatenate([self._block_loss(z, y)[None], self._block_gradient(A, z, y)]))
+            return _add(parts)
 
         total = self._sum(task)
         return self._penalised(total[0], theta), self._mean_gradient(total[1:], theta)
@@ -139,12 +143,13 @@ class LogLoss:
 
     def _mean_gradient(self, total: Array, theta: Array) -> Array:
         total /= self.n
-        total += self._penalty * theta
+        if self._is_penalised:
+            total += self._penalty * theta
         return total.astype(theta.dtype, copy=False)
 
     def hessian(self, theta: Array) -> Array:
         def task(blocks: list[Block], room: Array) -> Any:
-            return sum(A.gram(_spread(A.times(theta, room[: len(y)]))).astype(np.float64, copy=False) for A, y in blocks)
+            return _add(A.gram(_spread(A.times(theta, room[: len(y)]))).astype(np.float64, copy=False) for A, y in blocks)
 
         return self._sum(task) / self.n + np.diag(self._penalty)
 
@@ -154,33 +159,33 @@ class LogLoss:
 
         def product(v: Array) -> Array:
             def task(blocks: list[Block], room: Array, weights: list[Array]) -> Any:
-                return sum(
+                return _add(
                     A.transposed_times(A.times(v, room[: len(y)]) * spread).astype(np.float64, copy=False)
                     for (A, y), spread in zip(blocks, weights, strict=True)
                 )
 
-            return self._mean_gradient(sum(self._each(task, spreads)), v)
+            return self._mean_gradient(_add(self._each(task, spreads)), v)
 
         spreads = self._each(weigh)
         return product
 
     def curvatures(self) -> Array:
-        total = self._sum(lambda blocks, _: sum(A.squares().astype(np.float64) for A, _ in blocks))
+        total = self._sum(lambda blocks, _: _add(A.squares().astype(np.float64) for A, _ in blocks))
         return total / (4 * self.n) + self._penalty
 
     def _sum(self, work: Callable[..., Any]) -> Any:
         """The tasks' results added in the order of the rows."""
-        return sum(self._each(work))
+        return _add(self._each(work))
 
     def _each(self, work: Callable[..., Any], *more: list[Any]) -> list[Any]:
         """work(blocks, room, ...) for each task; `more` has one further argument a task."""
-
-        def quiet(task: Task, *rest: Any) -> Any:
-            with np.errstate(over="ignore"):
-                return work(*task, *rest)
-
         each = map if len(self._tasks) == 1 or threads() == 1 else _pool(threads()).map
-        return list(each(quiet, self._tasks, *more))
+        return list(each(work, self._tasks, self._rooms, *more))
+
+
+def _add(parts: Iterable[Array]) -> Any:
+    """Their sum, in their order. A single part is it."""
+    return reduce(operator.add, parts)
 
 
 def _spread(z: Array) -> Array:
@@ -198,4 +203,4 @@ def threads() -> int:
 
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, "objective")
+    return ThreadPoolExecutor(size, "objective", initializer=np.seterr, initargs=("ignore",))

@@ -70,7 +70,7 @@ def _look(o: Optimizer, f: Objective, theta: Array, epoch: int) -> State:
 
 def _descend(state: State, gradient: Array, lr: float, momentum: float, nesterov: bool) -> State:
     """One update of gradient descent with (Nesterov) momentum, in torch.optim.SGD's convention."""
-    if momentum == 0:
+    if not np.any(momentum):
         return {"theta": state["theta"] - lr * gradient}
     velocity = momentum * state["velocity"] + gradient
     direction = gradient + momentum * velocity if nesterov else velocity

@@ -1,0 +1,198 @@
+"""Time to a solution: our default beside every peer that is installed, to relative suboptimality 1e-3, 1e-6 and 1e-10.
+
+python -m benchmarks.peers                      all problems -> out/benchmarks/peers.csv and peers.png
+python -m benchmarks.peers --only breast        those whose names contain a word
+
+Each solver climbs a ladder of tolerances until its answer is good enough, judged by the same objective in float64; then the
+rungs that were good enough are timed, all solvers taking turns.
+"""
+
+import argparse
+import importlib
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._measure import Seconds, interleaved
+from benchmarks.problems import PROBLEMS, Problem
+from pipeline._files import write_csv
+from pipeline.numerics.matrix import Array, matrix
+from pipeline.numerics.models import NumpyModel, fit
+from pipeline.numerics.objective import LogLoss
+from pipeline.numerics.optimizers import LBFGS, Auto, Newton
+
+GOALS = (1e-3, 1e-6, 1e-10)
+LADDER = tuple(10.0**-k for k in range(1, 15))
+OURS = "pipeline auto"
+BLUE, GREY = "#1f5fa8", "#b8b8b8"
+Solver = Callable[[Problem, float], Array]
+
+
+def ours(p: Problem, tol: float) -> Array:
+    model = NumpyModel(dtype=str(p.X.dtype), l2=p.l2, standardize=False)
+    fitted = fit(p.X, p.y, model, Auto(tol=tol)).model
+    return np.append(fitted.w, fitted.b)
+
+
+def scikit_learn(solver: str) -> Solver:
+    def solve(p: Problem, tol: float) -> Array:
+        from sklearn.linear_model import LogisticRegression
+
+        more: dict[str, Any] = {"intercept_scaling": 100.0} if solver == "liblinear" else {}  # it penalises the intercept
+        peer = LogisticRegression(solver=solver, tol=tol, C=1.0, max_iter=2000, **more).fit(p.X, p.y)
+        return np.append(peer.coef_[0], peer.intercept_)
+
+    return solve
+
+
+def glum(solver: str) -> Solver:
+    def solve(p: Problem, tol: float) -> Array:
+        from glum import GeneralizedLinearRegressor
+
+        X = p.X if isinstance(p.X, np.ndarray) else __import__("scipy.sparse").sparse.csc_matrix(p.X)
+        peer = GeneralizedLinearRegressor(
+            family="binomial", alpha=p.l2, l1_ratio=0, solver=solver, gradient_tol=tol, max_iter=1000, scale_predictors=False
+        ).fit(X, p.y)
+        return np.append(peer.coef_, peer.intercept_)
+
+    return solve
+
+
+def torch_lbfgs(p: Problem, tol: float) -> Array:
+    import torch
+
+    X, y = torch.from_numpy(p.X), torch.from_numpy(p.y)
+    theta = torch.zeros(X.shape[1] + 1, dtype=X.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS([theta], max_iter=1000, tolerance_grad=tol, tolerance_change=0, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(torch.addmv(theta[-1], X, theta[:-1]), y)
+        loss = loss + p.l2 / 2 * theta[:-1].square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return theta.detach().numpy()
+
+
+SOLVERS: dict[str, tuple[Solver, str]] = {  # with the package that it needs
+    OURS: (ours, "pipeline"),
+    "scikit-learn lbfgs": (scikit_learn("lbfgs"), "sklearn"),
+    "scikit-learn newton-cholesky": (scikit_learn("newton-cholesky"), "sklearn"),
+    "scikit-learn newton-cg": (scikit_learn("newton-cg"), "sklearn"),
+    "liblinear": (scikit_learn("liblinear"), "sklearn"),
+    "glum irls": (glum("irls-ls"), "glum"),
+    "glum lbfgs": (glum("lbfgs"), "glum"),
+    "torch LBFGS": (torch_lbfgs, "torch"),
+}
+DENSE_ONLY = ("torch LBFGS", "scikit-learn newton-cholesky", "glum irls")
+SMALL_ONLY = ("scikit-learn newton-cholesky", "glum irls")  # their Hessian is d x d
+
+
+def suits(name: str, p: Problem) -> bool:
+    if not isinstance(p.X, np.ndarray) and name in DENSE_ONLY:
+        return False
+    return p.X.shape[1] <= 2000 or name not in SMALL_ONLY
+
+
+def climb(solve: Solver, p: Problem, f: LogLoss, best: float, patience: float) -> dict[float, float]:
+    """For each goal, the first tolerance that reaches it, if one does before a fit takes longer than `patience` seconds."""
+    found: dict[float, float] = {}
+    for tol in LADDER:
+        start = time.perf_counter()
+        theta = solve(p, tol).astype(np.float64)
+        taken = time.perf_counter() - start
+        with np.errstate(all="ignore"):
+            off = (float(f.loss(theta)) - best) / best
+        for goal in GOALS:
+            if off <= goal:
+                found.setdefault(goal, tol)
+        if len(found) == len(GOALS) or taken > patience:
+            break
+    return found
+
+
+def optimum(p: Problem) -> tuple[LogLoss, float]:
+    """The objective in float64 and its least value, found by our optimizers in float64 at their finest."""
+    exact = Problem(p.X.astype(np.float64), p.y.astype(np.float64))
+    large = LBFGS(tol=1e-12, epochs=3000, memory=30, diagonal=not isinstance(p.X, np.ndarray))
+    method = Newton(tol=1e-14, sample=10**9) if p.X.shape[1] <= 2000 else large
+    fitted = fit(exact.X, exact.y, NumpyModel(l2=p.l2, standardize=False), method)
+    return LogLoss(matrix(exact.X), exact.y, p.l2), fitted.loss
+
+
+def compare(name: str, rounds: int, patience: float) -> list[dict[str, Any]]:
+    """One row for each solver and goal of one problem."""
+    p = PROBLEMS[name]()
+    f, best = optimum(p)
+    contenders: dict[str, Callable[[], object]] = {}
+    for solver, (solve, package) in SOLVERS.items():
+        if suits(solver, p) and _installed(package):
+            for goal, tol in climb(solve, p, f, best, patience).items():
+                contenders[f"{solver}|{goal}"] = lambda solve=solve, tol=tol: solve(p, tol)  # type: ignore[misc]
+    times = interleaved(contenders, rounds)
+    rows = []
+    for goal in GOALS:
+        here = {key.partition("|")[0]: seconds for key, seconds in times.items() if key.endswith(f"|{goal}")}
+        peers = {solver: seconds.median for solver, seconds in here.items() if solver != OURS}
+        for solver, seconds in here.items():
+            ratio = seconds.median / min(peers.values()) if peers else float("nan")
+            rows.append(_row(name, goal, solver, seconds, ratio))
+    return rows
+
+
+def _row(problem: str, goal: float, solver: str, seconds: Seconds, ratio: float) -> dict[str, Any]:
+    print(f"{problem:28} {goal:7.0e}  {solver:30} {seconds!s:34} {ratio:.2f} x the best peer", flush=True)
+    times = {"median": seconds.median, "least": min(seconds.every), "most": max(seconds.every)}
+    return {"problem": problem, "suboptimality": goal, "solver": solver, **times, "over_best_peer": ratio}
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Seconds to 1e-6, a panel a problem."""
+    from matplotlib.figure import Figure
+
+    problems = list(dict.fromkeys(row["problem"] for row in rows))
+    figure = Figure((9, 1.9 * len(problems)), layout="constrained")
+    for axes, problem in zip(np.atleast_1d(figure.subplots(len(problems), 1)), problems, strict=True):
+        here = [row for row in rows if row["problem"] == problem and row["suboptimality"] == GOALS[1]][::-1]
+        axes.barh(
+            [r["solver"] for r in here],
+            [r["median"] for r in here],
+            color=[BLUE if r["solver"] == OURS else GREY for r in here],
+        )
+        axes.set_xscale("log")
+        axes.set_title(problem, loc="left", fontsize=10)
+        axes.set_xlabel("seconds to relative suboptimality 1e-6", fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", metavar="WORD", help="problems whose names contain this")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds after which a solver climbs no further")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")  # peers that stop early say so
+    rows = [row for name in PROBLEMS if args.only in name for row in compare(name, args.rounds, args.patience)]
+    folder = Path("out/benchmarks")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "peers.csv", {key: [row[key] for row in rows] for key in rows[0]})
+    draw(rows, folder / "peers.png")
+    print(f"-> {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Many configurations over the same data as one fit: X @ W with a column a configuration, so an epoch reads X once for all.
+
+A column has the weights that its configuration gets alone to within 1e-12 (float64, a few hundred epochs), not to the bit: a
+matrix product adds in another order than a matrix-vector product.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.matrix import Array, Features, matrix
+from pipeline.numerics.models import (
+    Fit,
+    LogisticModel,
+    NumpyModel,
+    Record,
+    Watch,
+    check_data,
+    one_thread,
+    standardised,
+    starting_point,
+)
+from pipeline.numerics.objective import LogLoss
+from pipeline.numerics.optimizers import Adam, GradientDescent
+
+Method = GradientDescent | Adam
+FREE = ("lr", "momentum", "beta1", "beta2", "eps")  # an optimizer's fields that may differ from column to column
+
+
+def fit_together(
+    X: Features,
+    y: Array,
+    models: Sequence[NumpyModel],
+    optimizers: Sequence[Method],
+    record: Callable[[int, Record], None] = lambda column, row: None,
+) -> list[Fit | InvalidInput]:
+    """What `models.fit` gives for each pair of a model and an optimizer; an InvalidInput where a column diverged.
+
+    The models may differ in l2; the optimizers, all gd or all adam with tol 0, in FREE. `record` gets a column and its row.
+    """
+    require(len(models) == len(optimizers) > 0, f"as many models as optimizers; got {len(models)} and {len(optimizers)}")
+    _require_alike(models, ("l2",))
+    _require_alike(optimizers, FREE)
+    check_data(X, y)
+    optimizer, failed = optimizers[0], dict[int, InvalidInput]()
+    require(optimizer.tol == 0, f"columns stop together, so tol must be 0; got {optimizer.tol}")
+    watches = [Watch(X, each) for each in optimizers]
+
+    def measure(epoch: int) -> list[Record]:
+        losses = state["loss"] if "loss" in state else f.loss(state["theta"])
+        norms = np.abs(state["gradient"]).max(axis=0)
+        rows = [Record(epoch, float(loss), float(norm)) for loss, norm in zip(losses, norms, strict=True)]
+        for column, row in enumerate(rows):
+            if column not in failed:
+                try:
+                    watches[column].check(row)
+                except InvalidInput as error:
+                    failed[column] = error
+        return rows
+
+    with one_thread(), np.errstate(all="ignore"):
+        Z, mean, scale = standardised(X, models[0])
+        f = LogLoss(matrix(Z), y.astype(Z.dtype), np.array([model.l2 for model in models]))
+        method = _stacked(optimizers, Z.dtype)
+        start = starting_point(X, models[0]).astype(Z.dtype)
+        state = method.start(f, np.repeat(start[:, None], len(models), axis=1))
+        for epoch in range(optimizer.epochs):
+            if epoch % optimizer.record_every == 0:
+                for column, row in enumerate(measure(epoch)):
+                    if column not in failed:
+                        record(column, row)
+            state = method.step(f, state, epoch)
+        ends = measure(optimizer.epochs)
+
+    def result(column: int, end: Record) -> Fit:
+        theta = state["theta"][:, column].copy()
+        fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
+        return Fit(fitted, end.epoch, end.loss, end.gradient_norm, "epochs", optimizers[column])
+
+    return [failed.get(column) or result(column, end) for column, end in enumerate(ends)]
+
+
+def _require_alike(objects: Sequence[NumpyModel] | Sequence[Method], free: Sequence[str]) -> None:
+    """Raise InvalidInput unless all are of one class and differ in fields of these names alone."""
+    first = objects[0]
+    for other in objects[1:]:
+        require(type(other) is type(first), f"one class for all; got {type(first).__name__} and {type(other).__name__}")
+        for field in fields(first):
+            here, there = getattr(first, field.name), getattr(other, field.name)
+            require(here == there or field.name in free, f"one {field.name} for all; got {here} and {there}")
+
+
+def _stacked(optimizers: Sequence[Method], dtype: "np.dtype[Any]") -> Method:
+    """One optimizer whose free hyperparameters are rows (k,), a value a column; each was checked when it was made."""
+    stacked = object.__new__(type(optimizers[0]))
+    for field in fields(optimizers[0]):
+        values = [getattr(optimizer, field.name) for optimizer in optimizers]
+        object.__setattr__(stacked, field.name, np.array(values, dtype) if field.name in FREE else values[0])
+    return stacked
