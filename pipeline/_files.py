@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.matrix import Features
 from pipeline.numerics.models import LogisticModel
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("out")
 SCHEMA = ("features", "target", "classes", "rows", "digest", "source")  # keys of schema.json
+SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 ABOUT = ("fingerprint", "features", "target", "classes", "data", "config", "weights", "fit")  # of model.json
 
 
@@ -75,6 +78,30 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any
         raise InvalidInput(f"{path} must be a .npy file; it is damaged") from None
 
 
+def write_features(folder: Path, X: Features) -> None:
+    """X as X.npy or, if it is sparse, as X.data.npy, X.indices.npy and X.indptr.npy: files to be mapped into memory."""
+    if isinstance(X, np.ndarray):
+        np.save(folder / "X.npy", X)
+        return
+    for name in SPARSE:
+        np.save(folder / f"X.{name}.npy", getattr(X, name))
+
+
+def read_features(folder: Path, columns: int) -> Features:
+    """What `write_features` wrote, mapped; `columns` is a sparse X's d."""
+    if not (folder / "X.indptr.npy").exists():
+        return read_array(folder / "X.npy", mapped=True)
+    from scipy.sparse import csr_array
+
+    data, indices, indptr = (read_array(folder / f"X.{name}.npy", mapped=True) for name in SPARSE)
+    try:
+        X = csr_array((data, indices, indptr), shape=(len(indptr) - 1, columns))
+        X.check_format(full_check=True)
+    except ValueError as error:
+        raise InvalidInput(f"{folder}/X.*.npy must be a matrix in CSR format: {error}") from None
+    return X
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -108,6 +135,13 @@ def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table(dict(columns)), path)
+
+
+def lists(ends: NDArray[Any], values: NDArray[Any]) -> Any:
+    """A column whose cells are lists: values[ends[i]:ends[i + 1]]."""
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(values))
 
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from pipeline._config import leaves, to_yaml
@@ -33,6 +33,7 @@ from pipeline._tracking import SQLITE
 from pipeline.numerics import require
 
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
+WIDE = 1000  # columns above which a schema has no names
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
@@ -218,13 +219,14 @@ def _publish_files(run: Run, paths: list[Path], folder: str) -> None:
 def _log_dataset(run: Run, about: About, part: str) -> None:
     """The table that a stage read, as an MLflow dataset with its digest."""
     rows, columns = about["data"]["rows"][part], len(about["features"])
-    colspec = [{"name": name, "type": "double", "required": True} for name in about["features"]]
+    schema = Schema([ColSpec("double", name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)])
+    kind = "mlflow_colspec" if columns <= WIDE else "mlflow_tensorspec"
     dataset = Dataset(
         name=about["config"]["data"]["name"],
         digest=about["data"]["digest"][part][:DIGEST_LETTERS],
         source_type="local",
         source=json.dumps(about["config"]["data"]),
-        schema=json.dumps({"mlflow_colspec": colspec}),
+        schema=json.dumps({kind: schema.to_dict()}),
         profile=json.dumps({"num_rows": rows, "num_elements": rows * columns}),
     )
     run.client.log_inputs(run.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", part)])])
@@ -232,12 +234,15 @@ def _log_dataset(run: Run, about: About, part: str) -> None:
 
 def _log_model(run: Run, about: About, folder: Path) -> None:
     label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(about["classes"][0])]
+    columns = len(about["features"])
     signature = ModelSignature(
-        Schema([ColSpec(AnyType(), name) for name in about["features"]]),  # whole numbers and booleans, too
+        # AnyType: whole numbers and booleans, too
+        Schema([ColSpec(AnyType(), name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)]),
         Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]),
     )
     with np.load(folder / "model.npz") as weights:
-        example = pd.DataFrame(weights["mean"][None], columns=about["features"])
+        mean = weights["mean"][None]
+    example = pd.DataFrame(mean, columns=about["features"]) if columns <= WIDE else mean
     info = run.client.get_run(run.id).info
     config = {key: _text(value) for key, value in leaves(about["config"])}
     logged = run.client.create_logged_model(info.experiment_id, name="model", source_run_id=run.id, params=config)
@@ -252,6 +257,11 @@ def _log_model(run: Run, about: About, folder: Path) -> None:
         input_example=example,
         pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
     )
+
+
+def _tensor(columns: int) -> TensorSpec:
+    """A table too wide for a name a column: an array or a SciPy CSR matrix."""
+    return TensorSpec(np.dtype(np.float64), (-1, columns))
 
 
 def _note(about: About) -> str:

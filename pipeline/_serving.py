@@ -19,12 +19,18 @@ class LogisticRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             self.weights = {name: weights[name].astype(np.float64) for name in weights.files}
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        X = model_input[self.about["features"]].to_numpy(np.float64)
-        z = (X - self.weights["mean"]) / self.weights["scale"] @ self.weights["w"] + self.weights["b"]
+        """model_input: a DataFrame with the features among its columns; of wide data, an array or a SciPy CSR matrix, too."""
+        mean, scale, w, b = (self.weights[name] for name in ("mean", "scale", "w", "b"))
+        if hasattr(model_input, "tocsr"):
+            z = model_input @ (w / scale) + (b - mean @ (w / scale))
+        else:
+            named = isinstance(model_input, pd.DataFrame)
+            X = model_input[self.about["features"]].to_numpy(np.float64) if named else np.asarray(model_input, np.float64)
+            z = (X - mean) / scale @ w + b
         probability = np.exp(-np.logaddexp(0, -z))
         return pd.DataFrame(
             {"prediction": np.array(self.about["classes"])[(z > 0).astype(int)], "probability": probability},
-            index=model_input.index,
+            index=getattr(model_input, "index", None),
         )
 
 

@@ -89,6 +89,41 @@ def warn(sentence: str) -> None:
     print(f"{label}warning: {sentence}", file=sys.stderr)
 
 
+class Progress:
+    """How far long work has come: after a second, on one line of a terminal, written over; in a log, a line now and then."""
+
+    TERMINAL_SECONDS, LOG_SECONDS = 1.0, 30.0
+
+    def __init__(self, total: int) -> None:
+        self._total, self._started, self._shown = total, time.monotonic(), False
+        self._every = self.TERMINAL_SECONDS if sys.stderr.isatty() else self.LOG_SECONDS
+        self._next = self._started + self._every
+
+    def due(self) -> bool:
+        """Whether it is time to show something."""
+        return time.monotonic() >= self._next
+
+    def show(self, done: int, how: str) -> None:
+        """done: epochs of the total; how: what they have reached."""
+        now = time.monotonic()
+        self._next = now + min(self._every, 0.2) if sys.stderr.isatty() else now + self._every
+        rate = done / (now - self._started)
+        left = f"{_duration((self._total - done) / rate)} left at most" if rate else ""
+        line = f"{label}epoch {done} of {self._total}, {how}, {rate:.3g} epochs/s, {left}"
+        self._shown = sys.stderr.isatty()
+        print(f"\r{line}\x1b[K" if self._shown else line, end="" if self._shown else "\n", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the terminal's line to others."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = False
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Aligned columns, numbers to four decimals."""
     cells = [list(header), *([f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows)]

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline import _terminal
 from pipeline._config import build, compose, read_config
-from pipeline._files import OUT, digest, staged, write_json, write_parquet
-from pipeline.numerics.data import SOURCES, Dataset, Part, Source, Table
+from pipeline._files import OUT, SPARSE, digest, lists, staged, write_features, write_json, write_parquet
+from pipeline.numerics.data import SOURCES, Dataset, Part, Source
 
 WATCHED = Path("data")
 
@@ -17,20 +17,30 @@ WATCHED = Path("data")
 def part_digest(dataset: Dataset, part: Part) -> str:
     """SHA-256 over the numbers and their meaning."""
     names = "\n".join([*dataset.features, dataset.target, *map(repr, dataset.classes)])
-    return digest(names.encode(), np.ascontiguousarray(part.X).data.cast("B"), part.y.data.cast("B"))
+    X = [part.X] if isinstance(part.X, np.ndarray) else [getattr(part.X, name) for name in SPARSE]
+    return digest(names.encode(), *(np.ascontiguousarray(array).data.cast("B") for array in [*X, part.y]))
+
+
+def write_part(folder: Path, name: str, dataset: Dataset, part: Part) -> None:
+    """The table as people read it, NAME.parquet, and what a fit passes over, in NAME/."""
+    labels = {dataset.target: np.array(dataset.classes)[part.y.astype(int)]}
+    if isinstance(part.X, np.ndarray):
+        columns = {feature: part.X[:, i] for i, feature in enumerate(dataset.features)}
+    else:
+        columns = {"columns": lists(part.X.indptr, part.X.indices), "values": lists(part.X.indptr, part.X.data)}
+    write_parquet(folder / f"{name}.parquet", {**columns, **labels})
+    (folder / name).mkdir()
+    write_features(folder / name, part.X)
+    np.save(folder / name / "y.npy", part.y)
 
 
 def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
-    """Write train.parquet, test.parquet, the same as mapped .npy, and schema.json. config: the source's own, for provenance."""
+    """Write train.parquet and test.parquet, train/ and test/ to be mapped, and schema.json. config: for provenance."""
     dataset = source.load()
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
-    classes = np.array(dataset.classes)
     with staged(folder) as made:
         for name, part in parts.values():
-            columns = {feature: part.X[:, i] for i, feature in enumerate(dataset.features)}
-            write_parquet(made / f"{name}.parquet", {**columns, dataset.target: classes[part.y.astype(int)]})
-            np.save(made / f"{name}.X.npy", part.X)
-            np.save(made / f"{name}.y.npy", part.y)
+            write_part(made, name, dataset, part)
         write_json(
             made / "schema.json",
             {
@@ -54,8 +64,9 @@ def main(words: Sequence[str]) -> None:
     args = _terminal.parse_configuration(parser, words)
     config = read_config(args.config, "data")["data"] if args.config else compose(args.overrides).plain["data"]
     source = build("data", SOURCES, config)
-    if args.config and isinstance(source, Table) and WATCHED.resolve() not in Path(source.path).resolve().parents:
-        _terminal.warn(f"{source.path} is outside {WATCHED}/, so `dvc repro` will not see when it changes; move it there")
+    path = getattr(source, "path", None)
+    if args.config and path and WATCHED.resolve() not in Path(path).resolve().parents:
+        _terminal.warn(f"{path} is outside {WATCHED}/, so `dvc repro` will not see when it changes; move it there")
     generate(source, config, OUT / "data")
 
 

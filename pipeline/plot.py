@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context, rcdefaults, rcParams
 
 from pipeline import _terminal
 from pipeline._config import Tracking
-from pipeline._files import OUT, read_array, read_csv, read_json, read_model, staged, write_figure
+from pipeline._files import OUT, read_array, read_csv, read_features, read_json, read_model, staged, write_figure
 from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import figures as f
 
@@ -39,8 +40,9 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             "confusion": f.confusion_figure(values, [str(c) for c in classes]),
             "weights": f.weights_figure(model.w, features, about["config"]["model"]["standardize"]),
         }
-        if len(features) == 2:
-            X, y = read_array(data / "train.X.npy")[:MOST_POINTS], read_array(data / "train.y.npy")[:MOST_POINTS]
+        X = read_features(data / "train", len(features))
+        if len(features) == 2 and isinstance(X, np.ndarray):
+            X, y = np.array(X[:MOST_POINTS]), read_array(data / "train" / "y.npy")[:MOST_POINTS]
             names = [f"{about['target']} = {c}" for c in classes]
             figures["data"] = f.data_figure(X, y, features, names)
             figures["decision_boundary"] = f.boundary_figure(X, y, features, names, model)

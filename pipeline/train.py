@@ -8,13 +8,26 @@ import numpy as np
 
 from pipeline import _terminal
 from pipeline._config import Tracking, build, compose, read_config
-from pipeline._files import OUT, SCHEMA, code_hash, digest_of, file_digest, read_array, read_json, staged, write_csv, write_json
-from pipeline._tracking import Tracker, stage_tracking, track
+from pipeline._files import (
+    OUT,
+    SCHEMA,
+    code_hash,
+    digest_of,
+    file_digest,
+    read_array,
+    read_features,
+    read_json,
+    staged,
+    write_csv,
+    write_json,
+)
+from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, varying
-from pipeline.numerics.optimizers import OPTIMIZERS
+from pipeline.numerics.optimizers import OPTIMIZERS, State
 
+MOST_NAMES = 10  # of columns, in a warning
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
 STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
@@ -44,12 +57,26 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
     """
     schema = read_json(data / "schema.json", *SCHEMA)
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
-    X, y = read_array(data / "train.X.npy", mapped=True), read_array(data / "train.y.npy")
+    X, y = read_features(data / "train", len(schema["features"])), read_array(data / "train" / "y.npy")
     about = describe({"data": schema["source"], **config}, schema)
     _warn_of_constants(X, model, schema["features"])
     with track(tracking, "train", about) as tracker:
         history: list[Record] = []
-        result = fit(X, y, model, optimizer, lambda row: _record(row, history, tracker))
+        progress = _terminal.Progress(optimizer.epochs)
+
+        def record(row: Record) -> None:
+            history.append(row)
+            progress.clear()
+            _terminal.say(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
+            tracker.loss(row.epoch, row.loss, row.gradient_norm)
+
+        def watch(epoch: int, state: State) -> None:
+            if progress.due():
+                norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
+                progress.show(epoch, f"loss {state.get('loss', history[-1].loss):.6g}{norm}")
+
+        result = fit(X, y, model, optimizer, record, watch)
+        progress.clear()
         about["fit"] = {
             "optimizer": next(name for name, kind in OPTIMIZERS.items() if isinstance(result.optimizer, kind)),
             "epochs": result.epochs,
@@ -68,16 +95,12 @@ def _summary(fit: Mapping[str, Any], folder: Path) -> str:
     return f"{fit['optimizer']}: {how}, loss {fit['loss']:.4f} -> {folder}"
 
 
-def _record(row: Record, history: list[Record], tracker: Tracker) -> None:
-    history.append(row)
-    _terminal.say(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
-    tracker.loss(row.epoch, row.loss, row.gradient_norm)
-
-
 def _warn_of_constants(X: Array, model: Model, features: Sequence[str]) -> None:
     constant = [name for name, varies in zip(features, varying(X), strict=True) if not varies]
     if constant and model.standardize:
-        _terminal.warn(f"constant in the training table, so without any say in the model: {', '.join(constant)}")
+        more = f" and {len(constant) - MOST_NAMES} more" if len(constant) > MOST_NAMES else ""
+        shown = ", ".join(constant[:MOST_NAMES]) + more
+        _terminal.warn(f"constant in the training table, so without any say in the model: {shown}")
 
 
 def _write(folder: Path, about: dict[str, Any], result: Fit, history: Sequence[Record]) -> None:

@@ -9,9 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import psutil
 import pytest
 from mlflow import MlflowClient
+from scipy.sparse import csr_matrix, random_array
+from sklearn.datasets import dump_svmlight_file
 
 from tests.conftest import Shell, environment
 from tests.test_dag import runs_of
@@ -148,6 +152,22 @@ def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, shell: Shell
     with (repo / "out" / "numpy" / "model.npz").open("ab") as file:
         file.write(b"damage")
     assert "must be what model.json describes" in shell("python -m pipeline.evaluate numpy", repo).stderr
+
+
+def test_a_sparse_file_end_to_end(repo: Path, shell: Shell) -> None:
+    rng = np.random.default_rng(0)
+    X = random_array((200, 1500), density=0.01, format="csr", rng=rng)
+    dump_svmlight_file(X, np.asarray(X[:, :50].sum(axis=1) > 0.4).ravel(), str(repo / "t.svm"), zero_based=False)
+    done = shell("python -m pipeline data=svmlight data.path=t.svm data.columns=1500 optimizer=auto model.l2=0.1", repo)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("warning: constant in the training table")
+    assert done.stderr.count("\n") == 1
+    assert "lbfgs: " in done.stdout
+    (run,) = runs_of(repo)
+    assert run.info.status == "FINISHED"
+    mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
+    served = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model").predict(csr_matrix(X))
+    assert np.mean(served["prediction"] == (np.asarray(X[:, :50].sum(axis=1)).ravel() > 0.4)) > 0.8
 
 
 def test_without_a_server_the_work_goes_on(repo: Path, shell: Shell) -> None:

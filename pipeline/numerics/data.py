@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.numerics import InvalidInput, require
-from pipeline.numerics.matrix import Array
+from pipeline.numerics.matrix import Array, Features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +21,9 @@ Label = bool | int | float | str
 
 @dataclass(frozen=True)
 class Part:
-    """Features X (n, d) float64 as read, and labels y (n,) float64 in {0, 1}."""
+    """Features X (n, d) float64 as read, an array or SciPy's CSR, and labels y (n,) float64 in {0, 1}."""
 
-    X: Array
+    X: Features
     y: Array
 
 
@@ -166,6 +166,43 @@ class Table:
         return (column == positive).to_numpy(np.float64), (negative, positive)
 
 
+@dataclass(frozen=True)
+class Svmlight:
+    """A file in the svmlight (libsvm) format: a label and the entries that are not zero, by column, on each line. Stays sparse.
+
+    Columns count from 1 or, where the file has a column 0, from 0; the first is called x0. The class with y = 1 is the greater.
+    """
+
+    path: str = ""
+    columns: int = 0
+    test_fraction: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.path != "", "path must name a file in the svmlight format; set data.path=FILE")
+        require(self.columns >= 0, f"columns must be >= 0 (0: as many as the file has); got {self.columns}")
+        _check_seed(self.seed)
+        _check_fraction(self.test_fraction)
+
+    def load(self) -> Dataset:
+        from scipy.sparse import csr_array
+        from sklearn.datasets import load_svmlight_file
+
+        require(Path(self.path).is_file(), f"data.path must name a file; there is none at {self.path}")
+        try:
+            X, labels = load_svmlight_file(self.path, n_features=self.columns or None)
+        except (ValueError, IndexError, OverflowError) as error:
+            raise InvalidInput(f"{self.path} could not be read as svmlight: {str(error).splitlines()[0]}") from None
+        require(len(labels) > 0, f"there are no rows in {self.path}")
+        require(bool(np.isfinite(X.data).all() and np.isfinite(labels).all()), f"every number in {self.path} must be finite")
+        classes = np.unique(labels).tolist()
+        shown = ", ".join(f"{label:g}" for label in classes[:5])
+        require(len(classes) == 2, f"the labels in {self.path} must be of two classes; got {len(classes)}: {shown}")
+        whole = Part(csr_array(X), (labels == classes[1]).astype(np.float64))
+        train, test = split(whole, self.test_fraction, self.seed)
+        return Dataset([f"x{i}" for i in range(X.shape[1])], "label", (classes[0], classes[1]), train, test)
+
+
 def _require_numeric(frame: "pd.DataFrame", where: str) -> None:
     from pandas.api.types import is_numeric_dtype
 
@@ -209,4 +246,4 @@ def split(whole: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
     return Part(whole.X[~test], whole.y[~test]), Part(whole.X[test], whole.y[test])
 
 
-SOURCES: dict[str, type[Source]] = {"document": Document, "breast_cancer": BreastCancer, "table": Table}
+SOURCES: dict[str, type[Source]] = {"document": Document, "breast_cancer": BreastCancer, "table": Table, "svmlight": Svmlight}

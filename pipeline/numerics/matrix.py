@@ -15,7 +15,7 @@ Array = NDArray[np.floating[Any]]
 Features = Union[Array, "csr_array[Any, Any]"]
 Rows = slice | NDArray[np.intp]
 
-CACHED_BYTES = 1 << 20  # rows that stay in a core's cache between forward and backward
+CACHED_BYTES = 3 << 19  # rows that stay in a core's cache between forward and backward
 SMALL = 200_000  # elements of X up to which a copy, and one thread, cost less than they save
 
 

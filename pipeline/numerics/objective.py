@@ -12,7 +12,7 @@ theta (d+1, k) and l2 (k,) state k problems over the same data: everything below
 
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, reduce
 from typing import Any, Protocol, Self
@@ -67,7 +67,10 @@ def _sigmoid(z: Array, out: Array) -> Array:
 
 def softplus(z: Array) -> Array:
     """log(1 + exp(z)), without overflow and without loss of small values."""
-    return np.asarray(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))))
+    e = np.exp(-np.abs(z))
+    u = 1 + e
+    # log(1 + e) as log(u) and what u lost to rounding: NumPy's log is several times as fast as its log1p.
+    return np.maximum(z, 0) + (np.log(u) + (e - (u - 1)) / u)
 
 
 def log_losses(z: Array, y: Array) -> Array:
@@ -75,7 +78,7 @@ def log_losses(z: Array, y: Array) -> Array:
     return softplus(z * (1 - 2 * y))
 
 
-Block = tuple[Matrix, Array]  # some rows of A and of y; a thread takes a list of them, a task, with room for their z
+Block = tuple[Matrix, Array, Array]  # some rows of A, something a row (y), and room for a number a row (z)
 
 
 class LogLoss:
@@ -89,103 +92,86 @@ class LogLoss:
     def __init__(self, A: Matrix, y: Array, l2: float | Array = 0.0) -> None:
         self.n = A.shape[0]
         self._A, self._y, self._l2 = A, y, l2
-        self._free = np.ones(A.shape[1], A.dtype)  # 1 where penalised
-        self._free[-1] = 0
-        self._penalty = np.multiply.outer(self._free, l2).astype(A.dtype)
+        penalised = np.ones(A.shape[1], A.dtype)
+        penalised[-1] = 0
+        self._penalty = np.multiply.outer(penalised, l2).astype(A.dtype)
         self._is_penalised = bool(self._penalty.any())
-        columns = np.size(l2)
-        step = max(64, A.block_rows * A.shape[1] // (A.shape[1] + columns - 1))  # columns of z share the cache
-        blocks: list[Block] = [
-            (A.take(slice(start, start + step)), y[start : start + step]) for start in range(0, self.n, step)
-        ]
-        size = -(-len(blocks) // TASKS) or 1
-        room = (min(step, self.n), *np.shape(l2))
-        self._tasks = [blocks[i : i + size] for i in range(0, len(blocks), size)]
-        self._rooms = [np.empty(room, A.dtype) for _ in self._tasks]
-        self._y_shape = (-1, 1) if np.ndim(l2) else (-1,)
+        step = max(64, A.block_rows * A.shape[1] // (A.shape[1] + np.size(l2) - 1))  # columns of z share the cache
+        parts = [slice(start, start + step) for start in range(0, self.n, step)]
+        self._size = -(-len(parts) // TASKS)  # blocks a task
+        rooms = [np.empty((min(step, self.n), *np.shape(l2)), A.dtype) for _ in range(0, len(parts), self._size)]
+        labels = y[:, None] if np.ndim(l2) else y
+        self._tasks = self._grouped(
+            [(A.take(rows), labels[rows], rooms[i // self._size][: self.n - rows.start]) for i, rows in enumerate(parts)]
+        )
+
+    def _grouped(self, blocks: list[Block]) -> list[list[Block]]:
+        """The blocks that a thread takes one after the other, in the same room."""
+        return [blocks[i : i + self._size] for i in range(0, len(blocks), self._size)]
 
     def rows(self, index: NDArray[np.intp]) -> "LogLoss":
         return LogLoss(self._A.take(index), self._y[index], self._l2)
 
     def loss(self, theta: Array) -> Any:
-        def task(blocks: list[Block], room: Array) -> Any:
-            return _add(self._block_loss(A.times(theta, room[: len(y)]), y) for A, y in blocks)
-
-        return self._penalised(self._sum(task), theta)
+        return self._penalised(self._sum(lambda A, y, z: _sum_of_losses(A.times(theta, z), y)), theta)
 
     def gradient(self, theta: Array) -> Array:
-        def task(blocks: list[Block], room: Array) -> Any:
-            return _add(self._block_gradient(A, A.times(theta, room[: len(y)]), y) for A, y in blocks)
-
-        return self._mean_gradient(self._sum(task), theta)
+        return self._mean(self._sum(lambda A, y, z: _residuals_times(A, A.times(theta, z), y)), theta)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
-        def task(blocks: list[Block], room: Array) -> Any:
-            parts = []
-            for A, y in blocks:
-                z = A.times(theta, room[: len(y)])
-                parts.append(np.concatenate([self._block_loss(z, y)[None], self._block_gradient(A, z, y)]))
-            return _add(parts)
+        def block(A: Matrix, y: Array, z: Array) -> Array:
+            A.times(theta, z)
+            return np.concatenate([_sum_of_losses(z, y)[None], _residuals_times(A, z, y)])
 
-        total = self._sum(task)
-        return self._penalised(total[0], theta), self._mean_gradient(total[1:], theta)
+        total = self._sum(block)
+        return self._penalised(total[0], theta), self._mean(total[1:], theta)
 
-    def _block_loss(self, z: Array, y: Array) -> Array:
-        return log_losses(z, y.reshape(self._y_shape)).sum(axis=0, dtype=np.float64)
+    def hessian(self, theta: Array) -> Array:
+        total = self._sum(lambda A, _, z: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
+        total.flat[:: len(total) + 1] += self._penalty
+        return total
 
-    def _block_gradient(self, A: Matrix, z: Array, y: Array) -> Array:
-        """z is overwritten."""
-        r = np.subtract(_sigmoid(z, z), y.reshape(self._y_shape), z)
-        return A.transposed_times(r).astype(np.float64, copy=False)
+    def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
+        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(theta, z)).copy(), z)]))
+
+        def block(v: Array) -> Callable[..., Array]:
+            return lambda A, spread, z: A.transposed_times(np.multiply(A.times(v, z), spread, z)).astype(np.float64)
+
+        return lambda v: self._mean(self._sum(block(v), spreads), v)
+
+    def curvatures(self) -> Array:
+        return self._sum(lambda A, *_: A.squares().astype(np.float64)) / (4 * self.n) + self._penalty
 
     def _penalised(self, total: Any, theta: Array) -> Any:
         return total / self.n + 0.5 * (self._penalty * theta * theta).sum(axis=0, dtype=np.float64)
 
-    def _mean_gradient(self, total: Array, theta: Array) -> Array:
+    def _mean(self, total: Array, theta: Array) -> Array:
+        """The derivative at theta, from the rows' sum of theirs."""
         total /= self.n
         if self._is_penalised:
             total += self._penalty * theta
         return total.astype(theta.dtype, copy=False)
 
-    def hessian(self, theta: Array) -> Array:
-        def task(blocks: list[Block], room: Array) -> Any:
-            return _add(A.gram(_spread(A.times(theta, room[: len(y)]))).astype(np.float64, copy=False) for A, y in blocks)
+    def _sum(self, work: Callable[..., Any], tasks: list[list[Block]] | None = None) -> Any:
+        """What `work` returns for each block, added in the order of the rows."""
+        tasks = tasks or self._tasks
+        if len(tasks) == 1 and len(tasks[0]) == 1:
+            return work(*tasks[0][0])
 
-        return self._sum(task) / self.n + np.diag(self._penalty)
+        def task(blocks: list[Block]) -> Any:
+            return reduce(operator.add, (work(*block) for block in blocks))
 
-    def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        def weigh(blocks: list[Block], room: Array) -> list[Array]:
-            return [_spread(A.times(theta, room[: len(y)]).copy()) for A, y in blocks]
-
-        def product(v: Array) -> Array:
-            def task(blocks: list[Block], room: Array, weights: list[Array]) -> Any:
-                return _add(
-                    A.transposed_times(A.times(v, room[: len(y)]) * spread).astype(np.float64, copy=False)
-                    for (A, y), spread in zip(blocks, weights, strict=True)
-                )
-
-            return self._mean_gradient(_add(self._each(task, spreads)), v)
-
-        spreads = self._each(weigh)
-        return product
-
-    def curvatures(self) -> Array:
-        total = self._sum(lambda blocks, _: _add(A.squares().astype(np.float64) for A, _ in blocks))
-        return total / (4 * self.n) + self._penalty
-
-    def _sum(self, work: Callable[..., Any]) -> Any:
-        """The tasks' results added in the order of the rows."""
-        return _add(self._each(work))
-
-    def _each(self, work: Callable[..., Any], *more: list[Any]) -> list[Any]:
-        """work(blocks, room, ...) for each task; `more` has one further argument a task."""
-        each = map if len(self._tasks) == 1 or threads() == 1 else _pool(threads()).map
-        return list(each(work, self._tasks, self._rooms, *more))
+        each = _pool(threads()).map if threads() > 1 else map
+        return reduce(operator.add, each(task, tasks))
 
 
-def _add(parts: Iterable[Array]) -> Any:
-    """Their sum, in their order. A single part is it."""
-    return reduce(operator.add, parts)
+def _sum_of_losses(z: Array, y: Array) -> Array:
+    return np.asarray(log_losses(z, y).sum(axis=0, dtype=np.float64))
+
+
+def _residuals_times(A: Matrix, z: Array, y: Array) -> Array:
+    """A^T (p - y) in float64. z is overwritten."""
+    return A.transposed_times(np.subtract(_sigmoid(z, z), y, z)).astype(np.float64, copy=False)
 
 
 def _spread(z: Array) -> Array:

@@ -70,7 +70,7 @@ def _look(o: Optimizer, f: Objective, theta: Array, epoch: int) -> State:
 
 def _descend(state: State, gradient: Array, lr: float, momentum: float, nesterov: bool) -> State:
     """One update of gradient descent with (Nesterov) momentum, in torch.optim.SGD's convention."""
-    if not np.any(momentum):
+    if isinstance(momentum, float) and momentum == 0:
         return {"theta": state["theta"] - lr * gradient}
     velocity = momentum * state["velocity"] + gradient
     direction = gradient + momentum * velocity if nesterov else velocity
@@ -179,12 +179,13 @@ def _search_line(f: Objective, state: State, direction: Array, length: float = 1
     Where two losses differ by rounding alone, a smaller gradient decides instead.
     """
     loss, slope = float(state["loss"]), float(state["gradient"] @ direction)
-    rounding, steepest = 10 * float(np.finfo(direction.dtype).eps) * abs(loss), np.abs(state["gradient"]).max()
     while slope < 0:
         theta = state["theta"] + np.asarray(length, direction.dtype) * direction
         new, gradient = f.loss_and_gradient(theta)
-        flat = abs(new - loss) <= rounding and np.abs(gradient).max() < steepest
-        if flat or new <= loss + 1e-4 * length * slope:
+        if new <= loss + 1e-4 * length * slope or (
+            abs(new - loss) <= 10 * np.finfo(direction.dtype).eps * abs(loss)
+            and np.abs(gradient).max() < np.abs(state["gradient"]).max()
+        ):
             return {"theta": theta, "gradient": gradient, "loss": new}
         if np.array_equal(theta, state["theta"]):
             break
@@ -321,24 +322,24 @@ SAMPLED_FROM, MEMORY, LOG_2 = 4, 20, math.log(2)
 
 def _factor(H: Array) -> Array:
     """The upper Cholesky factor of H + damping diag, for the smallest damping that makes H numerically positive definite."""
-    from scipy.linalg import LinAlgError, cholesky
+    from scipy.linalg.lapack import dpotrf
 
     H = H.astype(np.float64, copy=False)
     require(bool(np.isfinite(H).all()), "the features are too large for a Hessian; standardise them")
-    scale = np.diag(H).max() or 1.0
     for damping in [0.0, *(10.0**k for k in range(-12, 3))]:
-        try:
-            return np.asarray(cholesky(H + damping * scale * np.eye(len(H)) if damping else H, check_finite=False))
-        except LinAlgError:
-            continue
+        damped = H + damping * (np.diag(H).max() or 1.0) * np.eye(len(H)) if damping else H
+        factor, failure = dpotrf(damped)
+        if not failure:
+            return np.asarray(factor)
     raise AssertionError("a finite symmetric matrix plus 100 times its greatest diagonal entry is positive definite")
 
 
 def _solve(factor: Array, g: Array) -> Array:
-    """(factor^T factor)^-1 g."""
-    from scipy.linalg import cho_solve
+    """(factor^T factor)^-1 g, in the factor's dtype."""
+    from scipy.linalg.lapack import dpotrs, spotrs
 
-    return np.asarray(cho_solve((factor, False), g.astype(factor.dtype, copy=False), check_finite=False), g.dtype)
+    solve = dpotrs if factor.dtype == np.float64 else spotrs
+    return np.asarray(solve(factor, g)[0], g.dtype)
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], g: Array) -> Array:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 
 from pipeline.numerics import InvalidInput
-from pipeline.numerics.data import BreastCancer, Document, Part, Table, split
+from pipeline.numerics.data import BreastCancer, Document, Part, Svmlight, Table, split
 
 
 def test_the_document_s_points() -> None:
@@ -75,6 +76,37 @@ def test_a_table(tmp_path: Path, name: str) -> None:
 def test_a_table_that_cannot_be_used(tmp_path: Path, columns: dict[str, object], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         Table(path=write(tmp_path, columns=columns), target="y").load()
+
+
+SVMLIGHT = "-1 1:0.5 4:2\n+1 2:1.5\n-1 3:1 # a comment\n+1 1:3 4:1\n"
+
+
+def test_an_svmlight_file_stays_sparse(tmp_path: Path) -> None:
+    (tmp_path / "t.svm").write_text(SVMLIGHT)
+    data = Svmlight(path=str(tmp_path / "t.svm"), columns=6, test_fraction=0.5).load()
+    assert data.features == ["x0", "x1", "x2", "x3", "x4", "x5"]
+    assert data.classes == (-1.0, 1.0)
+    for part in (data.train, data.test):
+        assert isinstance(part.X, csr_array)
+        assert part.X.shape == (2, 6)
+        assert set(part.y) == {0, 1}
+    assert data.train.X.sum() + data.test.X.sum() == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "no rows|could not be read as svmlight"),
+        ("1 a:b\n", "could not be read as svmlight"),
+        ("1 1:nan\n0 1:1\n", "every number .* must be finite"),
+        ("1 1:1\n1 1:2\n", "must be of two classes; got 1: 1"),
+        ("1 1:1\n0 1:2\n2 1:2\n", "must be of two classes; got 3: 0, 1, 2"),
+    ],
+)
+def test_an_svmlight_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "t.svm").write_text(text)
+    with pytest.raises(InvalidInput, match=sentence):
+        Svmlight(path=str(tmp_path / "t.svm")).load()
 
 
 def test_a_missing_or_broken_file(tmp_path: Path) -> None:
