@@ -20,6 +20,7 @@ from pipeline.numerics.objective import LogLoss, Objective, sigmoid
 from pipeline.numerics.optimizers import Auto, Optimizer, State
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
+DEVICES = ("auto", "cpu", "cuda", "mps")
 INITS = ("zeros", "uniform")
 
 
@@ -131,21 +132,24 @@ class NumpyModel:
 
 @dataclass(frozen=True)
 class TorchModel:
-    """An nn.Module, trained by autograd and torch.optim."""
+    """An nn.Module, trained by autograd and torch.optim. Equal bits are promised on the CPU alone."""
 
     dtype: str = "float32"
     l2: float = 0.0
     init: Any = "uniform"
     seed: int = 0
     standardize: bool = True
+    device: str = "cpu"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_model(self)
+        require(self.device in DEVICES, f"device must be one of {', '.join(DEVICES)}; got {self.device}")
 
     def problem(self, X: Features, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
         from pipeline.numerics.torch_model import TorchLogLoss, torch_optimizer
 
-        return TorchLogLoss(X, y, self.l2), torch_optimizer(optimizer)
+        return TorchLogLoss(X, y, self.l2, self.device, self.compile), torch_optimizer(optimizer)
 
 
 MODELS: dict[str, type[Model]] = {"numpy": NumpyModel, "torch": TorchModel}

@@ -1,6 +1,8 @@
 """The torch model: an nn.Module, autograd and torch.optim. Imported only where a torch model is trained."""
 
+import warnings
 from collections.abc import Callable, Iterable
+from copy import copy
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.numerics import require
-from pipeline.numerics.matrix import Array
+from pipeline.numerics.matrix import Array, Features, matrix
 from pipeline.numerics.objective import Objective
 from pipeline.numerics.optimizers import Adam, GradientDescent, Optimizer, State, StochasticGradientDescent
 
@@ -26,7 +28,7 @@ class LogisticRegression(nn.Module):
     @property
     def theta(self) -> Array:
         """[w, b] (d+1,), a copy."""
-        return torch.cat([self.linear.weight[0], self.linear.bias]).detach().numpy()
+        return torch.cat([self.linear.weight[0], self.linear.bias]).detach().cpu().numpy()
 
     @theta.setter
     def theta(self, value: Array) -> None:
@@ -41,32 +43,45 @@ class LogisticRegression(nn.Module):
         weight, bias = self.linear.weight.grad, self.linear.bias.grad
         assert weight is not None
         assert bias is not None
-        return torch.cat([weight[0], bias]).numpy()
+        return torch.cat([weight[0], bias]).cpu().numpy()
+
+
+def choose_device(name: str, dtype: str) -> torch.device:
+    """The device of this name; `auto` is CUDA, else MPS, else the CPU. Raises InvalidInput where it is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available() and dtype == "float32", "cpu": True}
+    if name == "auto":
+        name = next(device for device, available in there.items() if available)
+    require(
+        there[name],
+        f"model.device must be one that is there for {dtype}: {', '.join(d for d in there if there[d])}; got {name}",
+    )
+    return torch.device(name)
 
 
 class TorchLogLoss:
-    """mean log loss + l2/2 ||w||^2 by autograd, for X (n, d) and y (n,) in {0, 1}."""
+    """mean log loss + l2/2 ||w||^2 by autograd, for X (n, d), an array or SciPy's CSR, and y (n,) in {0, 1}."""
 
-    def __init__(self, X: Array, y: Array, l2: float = 0.0) -> None:
+    def __init__(self, X: Features, y: Array, l2: float = 0.0, device: str = "cpu", compile: bool = False) -> None:
         # One thread: torch's sums in another order would give other bits.
         torch.set_num_threads(1)
-        self._set(torch.from_numpy(X), torch.from_numpy(y), l2)
-        self.module = LogisticRegression(X.shape[1], self._y.dtype)
+        self._device, self._dtype = choose_device(device, str(X.dtype)), torch.from_numpy(y).dtype
+        self.module = LogisticRegression(X.shape[1], self._dtype).to(self._device)
+        self._call = torch.compile(self.module) if compile else self.module
+        self._set(X, y, l2)
 
-    def _set(self, X: Tensor, y: Tensor, l2: float) -> None:
-        self.n, self._X, self._y, self._l2 = len(y), X, y, l2
+    def _set(self, X: Features, y: Array, l2: float) -> None:
+        self.n, self._features, self._labels, self._l2 = len(y), X, y, l2
+        self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y).to(self._device)
         self._criterion = nn.BCEWithLogitsLoss()
 
     def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
-        part = TorchLogLoss.__new__(TorchLogLoss)
-        rows = torch.from_numpy(index)
-        part._set(self._X[rows], self._y[rows], self._l2)
-        part.module = self.module
+        part = copy(self)  # the module stays the same one
+        part._set(self._features[index], self._labels[index], self._l2)
         return part
 
     def forward(self) -> Tensor:
         """The objective at the module's parameters, a scalar tensor that autograd can differentiate."""
-        loss: Tensor = self._criterion(self.module(self._X), self._y)
+        loss: Tensor = self._criterion(self._call(self._X), self._y)
         if self._l2:
             loss = loss + self._l2 / 2 * self.module.linear.weight.square().sum()
         return loss
@@ -97,21 +112,34 @@ class TorchLogLoss:
         return self._criterion(z, self._y) + penalty
 
     def hessian(self, theta: Array) -> Array:
-        hessian: Tensor = torch.autograd.functional.hessian(self._at, torch.from_numpy(theta))  # type: ignore[no-untyped-call]
-        return hessian.numpy()
+        point = torch.from_numpy(theta).to(self._device)
+        hessian: Tensor = torch.autograd.functional.hessian(self._at, point)  # type: ignore[no-untyped-call]
+        return hessian.cpu().numpy()
 
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        point = torch.from_numpy(theta).requires_grad_()
+        point = torch.from_numpy(theta).to(self._device).requires_grad_()
         (slope,) = torch.autograd.grad(self._at(point), point, create_graph=True)
 
         def product(v: Array) -> Array:
-            return torch.autograd.grad(slope, point, torch.from_numpy(v), retain_graph=True)[0].numpy()
+            direction = torch.from_numpy(v).to(self._device)
+            return torch.autograd.grad(slope, point, direction, retain_graph=True)[0].cpu().numpy()
 
         return product
 
     def curvatures(self) -> Array:
-        squares = torch.cat([self._X.square().mean(dim=0) / 4 + self._l2, torch.full((1,), 0.25, dtype=self._y.dtype)])
-        return squares.numpy()
+        curvatures = matrix(self._features).squares() / (4 * self.n)
+        curvatures[:-1] += self._l2
+        return curvatures.astype(self._features.dtype)
+
+
+def _tensor(X: Features) -> Tensor:
+    """X as a tensor that shares its memory where it may be written to."""
+    if isinstance(X, np.ndarray):
+        return torch.from_numpy(X if X.flags.writeable else X.copy())
+    indptr, indices, data = (torch.from_numpy(part) for part in (X.indptr, X.indices, X.data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse", UserWarning)  # CSR is in beta, and tested here
+        return torch.sparse_csr_tensor(indptr, indices, data, size=X.shape)
 
 
 class TorchOptim:

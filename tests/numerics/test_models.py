@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.sparse import random_array
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 
@@ -14,6 +15,7 @@ from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, R
 from pipeline.numerics.optimizers import (
     LBFGS,
     Adam,
+    Auto,
     GradientDescent,
     Newton,
     Optimizer,
@@ -151,6 +153,37 @@ def test_divergence_names_the_learning_rate(lr: float) -> None:
 def test_impossible_values(name: str, wrong: dict[str, object], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         MODELS[name](**wrong)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [GradientDescent(), Adam(), StochasticGradientDescent(epochs=5), LBFGS(), LBFGS(diagonal=True), Newton(), Auto(tol=1e-10)],
+    ids=lambda o: type(o).__name__,
+)
+def test_sparse_and_dense_and_torch_and_numpy_agree(optimizer: Optimizer | Auto) -> None:
+    rng = np.random.default_rng(0)
+    X = random_array((300, 20), density=0.2, format="csr", rng=rng)
+    y = (rng.random(300) < 0.4).astype(np.float64)
+    expected = fit(X.toarray(), y, NumpyModel(l2=0.01, standardize=False), optimizer).model
+    for kind in (NumpyModel, TorchModel):
+        model = fit(X, y, kind(l2=0.01, standardize=False, dtype="float64", init="zeros"), optimizer).model
+        np.testing.assert_allclose(model.w, expected.w, atol=1e-7)
+        np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X.toarray()), atol=1e-7)
+
+
+def test_a_device_that_is_not_there() -> None:
+    data = Document().load()
+    with pytest.raises(InvalidInput, match=r"model\.device must be one that is there for float64: .*cpu; got mps"):
+        fit(data.train.X, data.train.y, TorchModel(dtype="float64", device="mps"), GradientDescent())
+    with pytest.raises(InvalidInput, match="device must be one of auto, cpu, cuda, mps; got tpu"):
+        TorchModel(device="tpu")
+
+
+@pytest.mark.slow
+def test_compiled_is_the_same_model() -> None:
+    data = Document().load()
+    found = [fit(data.train.X, data.train.y, TorchModel(compile=c), GradientDescent()).model.w for c in (False, True)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_a_rate_that_float32_cannot_hold() -> None:

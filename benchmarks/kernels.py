@@ -1,0 +1,121 @@
+"""What the arithmetic itself reaches: a pass over memory, the document's own loops, and 64 configurations at once.
+
+python -m benchmarks.kernels
+"""
+
+import argparse
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from benchmarks._measure import interleaved
+from benchmarks.problems import tall
+from pipeline.numerics.batch import fit_together
+from pipeline.numerics.data import Document
+from pipeline.numerics.matrix import Array, Dense
+from pipeline.numerics.models import NumpyModel, TorchModel, fit, one_thread
+from pipeline.numerics.objective import LogLoss, threads
+from pipeline.numerics.optimizers import GradientDescent
+
+GRID = [(lr, l2) for lr in np.geomspace(0.01, 1, 8) for l2 in np.geomspace(1e-6, 1e-1, 8)]
+
+
+def pass_over_memory(rounds: int) -> None:
+    """One gradient of 1e6 x 100 float32, beside reading the same bytes and adding them up, on as many threads."""
+    p = tall()
+    assert isinstance(p.X, np.ndarray)
+    f, theta = LogLoss(Dense(p.X), p.y, p.l2), np.full(101, 0.01, np.float32)
+    parts = np.array_split(p.X.reshape(-1), 64)
+    with ThreadPoolExecutor(threads()) as pool, one_thread(), np.errstate(all="ignore"):
+        reading = lambda: list(pool.map(np.sum, parts))  # noqa: E731
+        times = interleaved({"read": reading, "gradient": lambda: f.gradient(theta)}, rounds)
+    read, gradient = times["read"], times["gradient"]
+    print(f"gradient pass, 1e6 x 100 float32   {gradient!s:34} {read.median / gradient.median:.2f} of the read bandwidth")
+    print(f"  reading alone                    {read!s:34} {p.X.nbytes / read.median / 1e9:.1f} GB/s")
+
+
+def document_numpy(X: Array, y: Array) -> Array:
+    """The document's loop, as it stands there."""
+    w, b = np.zeros(2), 0.0
+    for epoch in range(100):
+        p = 1 / (1 + np.exp(-(np.dot(X, w) + b)))
+        loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+        dw, db = np.dot(X.T, p - y) / len(y), np.mean(p - y)
+        w, b = w - 0.1 * dw, b - 0.1 * db
+        if epoch % 10 == 0:
+            f"Epoch {epoch}, Loss: {loss:.4f}"
+    return w
+
+
+def document_torch(X: Array, y: Array) -> Array:
+    """The document's torch loop, as it stands there."""
+    import torch
+
+    inputs, labels = torch.tensor(X, dtype=torch.float32), torch.tensor(y, dtype=torch.float32).view(-1, 1)
+    linear = torch.nn.Linear(2, 1)
+    model = torch.nn.Sequential(linear, torch.nn.Sigmoid())
+    criterion, optimizer = torch.nn.BCELoss(), torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(100):
+        loss = criterion(model(inputs), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if epoch % 10 == 0:
+            f"Epoch {epoch}, Loss: {loss.item():.4f}"
+    return linear.weight.detach().numpy()
+
+
+def document(rounds: int) -> None:
+    """100 epochs of 1000 x 2, beside the document's own code."""
+    part = Document().load().train
+    X, y = np.asarray(part.X), part.y
+    method = GradientDescent()
+    contenders: dict[str, Callable[[], object]] = {
+        "the document's NumPy": lambda: document_numpy(X, y),
+        "numpy": lambda: fit(X, y, NumpyModel(standardize=False), method),
+        "numpy, float32": lambda: fit(X, y, NumpyModel(standardize=False, dtype="float32"), method),
+        "the document's torch": lambda: document_torch(X, y),
+        "torch": lambda: fit(X, y, TorchModel(standardize=False), method),
+    }
+    for work in contenders.values():
+        work()
+    times = interleaved(contenders, rounds)
+    for ours, theirs in (("numpy", "NumPy"), ("numpy, float32", "NumPy"), ("torch", "torch")):
+        ratio = times[ours].median / times[f"the document's {theirs}"].median
+        print(f"100 epochs of 1000 x 2, {ours:15} {times[ours]!s:30} {ratio:.2f} x the document's {theirs}")
+
+
+def one_by_one(X: Array, y: Array, models: list[NumpyModel], methods: list[GradientDescent]) -> None:
+    for model, method in zip(models, methods, strict=True):
+        fit(X, y, model, method)
+
+
+def grid(rounds: int) -> None:
+    """64 configurations of (learning rate, l2) on 1e5 x 50, as one fit and one by one."""
+    for dtype in ("float32", "float64"):
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((100_000, 50)).astype(dtype)
+        y = (rng.random(len(X)) < 0.4).astype(dtype)
+        model, method = NumpyModel(standardize=False, dtype=dtype), GradientDescent(epochs=20)
+        work = X, y, [replace(model, l2=l2) for _, l2 in GRID], [replace(method, lr=lr) for lr, _ in GRID]
+        times = interleaved(
+            {"alone": partial(one_by_one, *work), "together": partial(fit_together, *work)}, max(2, rounds // 5)
+        )
+        ratio = times["alone"].median / times["together"].median
+        print(f"64 configurations, 1e5 x 50 {dtype}   {times['together']!s:32} {ratio:.1f} times as fast as one by one")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    document(rounds)
+    pass_over_memory(rounds)
+    grid(rounds)
+
+
+if __name__ == "__main__":
+    main()
