@@ -6,7 +6,7 @@ A fitted model is the same thing whatever trained it: a `LogisticModel` of weigh
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -265,7 +265,7 @@ def fit(
         if isinstance(optimizer, Auto):
             optimizer = optimizer.pick(X.shape[1], sparse=not isinstance(X, np.ndarray))
         theta = starting_point(X, model).astype(Z.dtype)
-        f, method = model.problem(Z, y.astype(Z.dtype), optimizer)
+        f, method = model.problem(Z, y.astype(Z.dtype), _plain(optimizer))
         state, epoch, stopped_by = method.start(f, theta), 0, "epochs"
         watch_loss = Watch(X, optimizer)
         for epoch in range(optimizer.epochs):
@@ -289,6 +289,12 @@ def fit(
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
+
+
+def _plain(optimizer: Optimizer) -> Optimizer:
+    """The same with Python's numbers: a NumPy scalar among the hyperparameters would make float32 arrays float64."""
+    scalars = {name: value.item() for name, value in vars(optimizer).items() if isinstance(value, np.generic)}
+    return replace(optimizer, **scalars) if scalars else optimizer  # type: ignore[type-var]
 
 
 def _measure(f: Objective, state: State, epoch: int) -> Record:

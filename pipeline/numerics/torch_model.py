@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array, Features, matrix
@@ -28,7 +29,7 @@ class LogisticRegression(nn.Module):
     @property
     def theta(self) -> Array:
         """[w, b] (d+1,), a copy."""
-        return torch.cat([self.linear.weight[0], self.linear.bias]).detach().cpu().numpy()
+        return _joined(self.linear.weight, self.linear.bias)
 
     @theta.setter
     def theta(self, value: Array) -> None:
@@ -43,7 +44,11 @@ class LogisticRegression(nn.Module):
         weight, bias = self.linear.weight.grad, self.linear.bias.grad
         assert weight is not None
         assert bias is not None
-        return torch.cat([weight[0], bias]).cpu().numpy()
+        return _joined(weight, bias)
+
+
+def _joined(weight: Tensor, bias: Tensor) -> Array:
+    return np.concatenate([weight.detach().cpu().numpy()[0], bias.detach().cpu().numpy()])
 
 
 def choose_device(name: str, dtype: str) -> torch.device:
@@ -72,7 +77,6 @@ class TorchLogLoss:
     def _set(self, X: Features, y: Array, l2: float) -> None:
         self.n, self._features, self._labels, self._l2 = len(y), X, y, l2
         self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y).to(self._device)
-        self._criterion = nn.BCEWithLogitsLoss()
 
     def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
         part = copy(self)  # the module stays the same one
@@ -81,7 +85,7 @@ class TorchLogLoss:
 
     def forward(self) -> Tensor:
         """The objective at the module's parameters, a scalar tensor that autograd can differentiate."""
-        loss: Tensor = self._criterion(self._call(self._X), self._y)
+        loss = functional.binary_cross_entropy_with_logits(self._call(self._X), self._y)
         if self._l2:
             loss = loss + self._l2 / 2 * self.module.linear.weight.square().sum()
         return loss
@@ -109,7 +113,7 @@ class TorchLogLoss:
         """The objective as a function of theta, for second derivatives."""
         z = self._X @ point[:-1] + point[-1]
         penalty = self._l2 / 2 * point[:-1].square().sum()
-        return self._criterion(z, self._y) + penalty
+        return functional.binary_cross_entropy_with_logits(z, self._y) + penalty
 
     def hessian(self, theta: Array) -> Array:
         point = torch.from_numpy(theta).to(self._device)
@@ -182,7 +186,7 @@ def torch_optimizer(optimizer: Optimizer) -> Optimizer:
             GradientDescent(lr=lr, momentum=momentum, nesterov=nesterov)
             | StochasticGradientDescent(lr=lr, momentum=momentum, nesterov=nesterov)
         ):
-            return TorchOptim(optimizer, lambda p: torch.optim.SGD(p, lr=lr, momentum=momentum, nesterov=nesterov))
+            return TorchOptim(optimizer, lambda p: torch.optim.SGD(p, lr=lr, momentum=momentum, nesterov=nesterov, fused=True))
         case Adam(lr=lr, beta1=beta1, beta2=beta2, eps=eps):
             return TorchOptim(optimizer, lambda p: torch.optim.Adam(p, lr=lr, betas=(beta1, beta2), eps=eps))
         case _:

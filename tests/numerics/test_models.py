@@ -171,6 +171,15 @@ def test_sparse_and_dense_and_torch_and_numpy_agree(optimizer: Optimizer | Auto)
         np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X.toarray()), atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", [GradientDescent, StochasticGradientDescent, Adam])
+def test_a_float64_rate_does_not_widen_float32(kind: type[GradientDescent]) -> None:
+    data = Document().load()
+    model = NumpyModel(dtype="float32")
+    wide, plain = (fit(data.train.X, data.train.y, model, kind(lr=lr, epochs=3)).model for lr in (np.float64(0.1), 0.1))
+    assert wide.w.dtype == np.float32
+    assert wide.w.tobytes() == plain.w.tobytes()
+
+
 def test_a_device_that_is_not_there() -> None:
     data = Document().load()
     with pytest.raises(InvalidInput, match=r"model\.device must be one that is there for float64: .*cpu; got mps"):
