@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.numerics import InvalidInput, require
-from pipeline.numerics.matrix import Array, Features, matrix
+from pipeline.numerics.matrix import Array, Augmented, Features, matrix, with_ones
 from pipeline.numerics.models import (
     Fit,
     LogisticModel,
@@ -63,7 +63,8 @@ def fit_together(
 
     with one_thread(), np.errstate(all="ignore"):
         Z, mean, scale = standardised(X, models[0])
-        f = LogLoss(matrix(Z), y.astype(Z.dtype), np.array([model.l2 for model in models]))
+        A = Augmented(with_ones(Z)) if isinstance(Z, np.ndarray) else matrix(Z)
+        f = LogLoss(A, y.astype(Z.dtype), np.array([model.l2 for model in models]))
         method = _stacked(optimizers, Z.dtype)
         start = starting_point(X, models[0]).astype(Z.dtype)
         state = method.start(f, np.repeat(start[:, None], len(models), axis=1))

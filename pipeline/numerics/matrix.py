@@ -51,11 +51,13 @@ class Matrix(Protocol):
 
 
 class Augmented:
-    """A itself, with its column of ones: one product gives the intercept too. For small problems."""
+    """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
-        self._A = np.asfortranarray(A)
-        self.shape, self.dtype, self.block_rows = A.shape, A.dtype, len(A)
+        small = A.size <= SMALL
+        self._A = np.asfortranarray(A) if small else A
+        self.shape, self.dtype = A.shape, A.dtype
+        self.block_rows = len(A) if small else _cached_rows(A)
 
     def take(self, rows: Rows) -> "Augmented":
         return Augmented(self._A[rows])
@@ -81,7 +83,7 @@ class Dense:
         n, d = X.shape
         self._X = X
         self.shape, self.dtype = (n, d + 1), X.dtype
-        self.block_rows = max(64, CACHED_BYTES // (max(d, 1) * X.itemsize))
+        self.block_rows = _cached_rows(X)
 
     def take(self, rows: Rows) -> "Dense":
         return Dense(self._X[rows])
@@ -131,6 +133,10 @@ class Sparse:
     def squares(self) -> Array:
         d = self.shape[1] - 1
         return np.append(np.bincount(self._X.indices, np.square(self._X.data), d), self.shape[0])
+
+
+def _cached_rows(X: Array) -> int:
+    return max(64, CACHED_BYTES // (max(X.shape[1], 1) * X.itemsize))
 
 
 def with_ones(X: Array) -> Array:

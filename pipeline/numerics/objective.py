@@ -55,14 +55,14 @@ class Objective(Protocol):
 def sigmoid(z: Array, out: Array | None = None) -> Array:
     """1 / (1 + exp(-z)), written into `out` if given. Accurate for every z: exp overflows only where the result is 0."""
     with np.errstate(over="ignore"):
-        return _sigmoid(z, np.empty_like(z) if out is None else out)
+        return _opposite_sigmoid(np.negative(z, out))
 
 
-def _sigmoid(z: Array, out: Array) -> Array:
-    np.negative(z, out)
-    np.exp(out, out)
-    np.add(out, 1, out)
-    return np.reciprocal(out, out)
+def _opposite_sigmoid(z: Array) -> Array:
+    """sigmoid(-z), in the place of z."""
+    np.exp(z, z)
+    np.add(z, 1, z)
+    return np.reciprocal(z, z)
 
 
 def softplus(z: Array) -> Array:
@@ -116,23 +116,26 @@ class LogLoss:
         return self._penalised(self._sum(lambda A, y, z: _sum_of_losses(A.times(theta, z), y)), theta)
 
     def gradient(self, theta: Array) -> Array:
-        return self._mean(self._sum(lambda A, y, z: _residuals_times(A, A.times(theta, z), y)), theta)
+        opposite = -theta
+        return self._mean(self._sum(lambda A, y, z: _residuals_times(A, A.times(opposite, z), y)), theta)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
         def block(A: Matrix, y: Array, z: Array) -> Array:
-            A.times(theta, z)
-            return np.concatenate([_sum_of_losses(z, y)[None], _residuals_times(A, z, y)])
+            losses = _sum_of_losses(A.times(theta, z), y)
+            return np.concatenate([losses[None], _residuals_times(A, np.negative(z, z), y)])
 
         total = self._sum(block)
         return self._penalised(total[0], theta), self._mean(total[1:], theta)
 
     def hessian(self, theta: Array) -> Array:
-        total = self._sum(lambda A, _, z: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
+        opposite = -theta
+        total = self._sum(lambda A, _, z: A.gram(_spread(A.times(opposite, z))).astype(np.float64, copy=False)) / self.n
         total.flat[:: len(total) + 1] += self._penalty
         return total
 
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(theta, z)).copy(), z)]))
+        opposite = -theta
+        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(opposite, z)).copy(), z)]))
 
         def block(v: Array) -> Callable[..., Array]:
             return lambda A, spread, z: A.transposed_times(np.multiply(A.times(v, z), spread, z)).astype(np.float64)
@@ -170,13 +173,13 @@ def _sum_of_losses(z: Array, y: Array) -> Array:
 
 
 def _residuals_times(A: Matrix, z: Array, y: Array) -> Array:
-    """A^T (p - y) in float64. z is overwritten."""
-    return A.transposed_times(np.subtract(_sigmoid(z, z), y, z)).astype(np.float64, copy=False)
+    """A^T (p - y) in float64, from -z, which is overwritten."""
+    return A.transposed_times(np.subtract(_opposite_sigmoid(z), y, z)).astype(np.float64, copy=False)
 
 
 def _spread(z: Array) -> Array:
-    """p (1 - p), the variance of the label, in the place of z."""
-    p = _sigmoid(z, z)
+    """p (1 - p), the variance of the label, in the place of -z."""
+    p = _opposite_sigmoid(z)
     return np.subtract(p, p * p, p)
 
 
