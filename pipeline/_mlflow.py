@@ -139,8 +139,15 @@ class Run:
         return str(self.id)
 
 
-def open_run(tracking: Mapping[str, str], stage: str, about: About, parent: str | None, provenance: Mapping[str, str]) -> Run:
-    """The run with this fingerprint (and parent, in a sweep), made where there is none."""
+def open_run(
+    tracking: Mapping[str, str],
+    stage: str,
+    about: About,
+    parent: str | None,
+    provenance: Mapping[str, str],
+    settings: Mapping[str, str],
+) -> Run:
+    """The run with this fingerprint (and parent, in a sweep), made where there is none, with `settings` as tracking's own."""
     client, experiment = connect(**tracking)
     with _alone(tracking["uri"]):
         made = _find(client, experiment, about["fingerprint"], parent)
@@ -148,6 +155,7 @@ def open_run(tracking: Mapping[str, str], stage: str, about: About, parent: str 
             client.update_run(made.info.run_id, status="RUNNING")
         else:
             made = client.create_run(experiment, run_name=_name(about), tags=_tags(about, parent))
+            client.log_batch(made.info.run_id, params=[Param(f"tracking.{key}", value) for key, value in settings.items()])
     run = Run(client, made, stage, dvc="dvc.stage" in provenance)
     try:
         run.params(about["config"])

@@ -7,6 +7,7 @@ publisher serves all stages of a `dvc repro`, whose process it outlives by nothi
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -38,6 +39,11 @@ def home() -> Path:
 def absolute_uri(uri: str) -> str:
     """A tracking URI with a relative SQLite path taken from `home`."""
     return f"{SQLITE}{home() / uri.removeprefix(SQLITE)}" if uri.startswith(SQLITE) else uri
+
+
+def without_credentials(uri: str) -> str:
+    """A URI as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def check_writable(tracking: Tracking) -> None:
@@ -199,7 +205,8 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
         yield Untracked()
         return
     where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
-    family = {"parent": os.environ.get(PARENT), "provenance": provenance()}
+    settings = {**asdict(tracking), "uri": without_credentials(tracking.uri)}
+    family = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": settings}
     publisher.send("open", tracking=where, stage=stage, about=about, **family)
     ending, reason = "finished", ""
     try:

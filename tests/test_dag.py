@@ -131,7 +131,7 @@ def check_run(repo: Path, run: Run) -> None:
     assert run.data.tags["fingerprint"] == about["fingerprint"]
     assert run.data.tags["git.dirty"] == "false"
     assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
-    assert set(run.data.params) == {key for key, _ in leaves(about["config"])}
+    assert set(run.data.params) == {key for key, _ in leaves(compose([f"model={name}"]).plain)}
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
     assert [(p.step, p.value) for p in points] == [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]

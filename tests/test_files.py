@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import _files
+from pipeline._tracking import without_credentials
 from pipeline.numerics import InvalidInput
 
 
@@ -91,3 +92,8 @@ def test_a_damaged_csv(tmp_path: Path, text: str) -> None:
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(InvalidInput, match="must be a CSV file of numbers with epoch, loss; it is damaged"):
         _files.read_csv(tmp_path / "history.csv", "epoch", "loss")
+
+
+def test_a_uri_is_shown_without_its_credentials() -> None:
+    assert without_credentials("https://ada:secret@host:5000/x@y") == "https://host:5000/x@y"
+    assert without_credentials("sqlite:///mlruns/mlflow.db") == "sqlite:///mlruns/mlflow.db"
