@@ -176,17 +176,20 @@ class Adam:
 def _search_line(f: Objective, state: State, direction: Array, length: float = 1.0) -> State | None:
     """A point along a descent direction with a sufficient decrease (Armijo), or None where rounding allows no progress.
 
-    Where two losses differ by rounding alone, a smaller gradient decides instead.
+    Where two losses differ by rounding alone, a smaller gradient decides instead. state["least"] is the least max |gradient| so
+    far, and state["stalled"] how many steps in a row brought neither a loss lower than by rounding nor a new least gradient.
     """
     loss, slope = float(state["loss"]), float(state["gradient"] @ direction)
+    rounding, least = float(np.finfo(direction.dtype).eps) * abs(loss), float(state["least"])
     while slope < 0:
         theta = state["theta"] + np.asarray(length, direction.dtype) * direction
         new, gradient = f.loss_and_gradient(theta)
-        if new <= loss + 1e-4 * length * slope or (
-            abs(new - loss) <= 10 * np.finfo(direction.dtype).eps * abs(loss)
-            and np.abs(gradient).max() < np.abs(state["gradient"]).max()
-        ):
-            return {"theta": theta, "gradient": gradient, "loss": new}
+        norm = float(np.abs(gradient).max())
+        if new <= loss + 1e-4 * length * slope or (abs(new - loss) <= 10 * rounding and norm < least):
+            stalled = 0 if new < loss - rounding or norm < least else int(state["stalled"]) + 1
+            if stalled > MOST_STALLED:
+                break
+            return {"theta": theta, "gradient": gradient, "loss": new, **_progress(min(norm, least), stalled)}
         if np.array_equal(theta, state["theta"]):
             break
         excess = new - loss - length * slope
@@ -194,10 +197,14 @@ def _search_line(f: Objective, state: State, direction: Array, length: float = 1
     return None
 
 
+def _progress(least: float, stalled: int) -> State:
+    return {"least": np.asarray(least), "stalled": np.asarray(stalled)}
+
+
 def _look_closely(f: Objective, theta: Array) -> State:
-    """theta with its loss and its gradient."""
+    """theta with its loss and its gradient, where a line search may start."""
     loss, gradient = f.loss_and_gradient(theta)
-    return {"theta": theta, "gradient": gradient, "loss": loss}
+    return {"theta": theta, "gradient": gradient, "loss": loss, **_progress(float(np.abs(gradient).max()), 0)}
 
 
 def _bfgs_step(f: Objective, state: State, memory: int, metric: Callable[[Array], Array] | None) -> State:
@@ -317,7 +324,7 @@ class Newton:
         return _search_line(f, state, direction) or state
 
 
-SAMPLED_FROM, MEMORY, LOG_2 = 4, 20, math.log(2)
+SAMPLED_FROM, MEMORY, MOST_STALLED, LOG_2 = 4, 20, 5, math.log(2)
 
 
 def _factor(H: Array) -> Array:
