@@ -70,21 +70,22 @@ def check_sweep(overrides: Sequence[str]) -> Config:
 
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        values = [
-            list(override.sweep_string_iterator()) if override.is_sweep_override() else None
-            for override in parsed
-            if not override.is_hydra_override()
-        ]
+        choices = [_choices(override) for override in parsed if not override.is_hydra_override()]
     except HydraException as error:
         raise InvalidInput(_sentence(error, overrides)) from None
-    keys = [override.get_key_element() for override in parsed if not override.is_hydra_override()]
-    plain = [override.input_line or "" for override in parsed if not override.is_hydra_override()]
-    first = [word if found is None else f"{key}={found[0]}" for key, word, found in zip(keys, plain, values, strict=True)]
+    first = [words[0] for words in choices]
     config = compose(first)
-    for i, found in enumerate(values):
-        for value in (found or [])[1:]:
-            compose([*first[:i], f"{keys[i]}={value}", *first[i + 1 :]])
+    for i, words in enumerate(choices):
+        for word in words[1:]:
+            compose([*first[:i], word, *first[i + 1 :]])
     return config
+
+
+def _choices(override: Any) -> list[str]:
+    """The single overrides that a sweep's override stands for."""
+    if not override.is_sweep_override():
+        return [override.input_line]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 def check(composed: Any) -> Config:
