@@ -44,11 +44,17 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     except (InvalidInput, OSError, MemoryError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        fail(f"{error.filename} cannot be used: {error.strerror}" if isinstance(error, OSError) else str(error))
+        fail(_sentence(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be used: {error.strerror}"
+    return str(error) or "out of memory"
 
 
 def owner() -> psutil.Process:

@@ -217,3 +217,11 @@ def test_a_killed_dvc_leaves_nothing_running(repo: Path, how: signal.Signals) ->
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in stages))
     wait_for(lambda: [run.info.status for run in runs_of(repo)] == ["KILLED"])
     assert not (repo / "out" / "numpy").exists() or not any((repo / "out" / "numpy").iterdir())
+
+
+def test_an_output_folder_that_is_a_file(repo: Path, shell: Shell) -> None:
+    (repo / "out").write_text("in the way")
+    done = shell("python -m pipeline tracking=none", repo)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: out")
+    assert done.stderr.count("\n") == 1
