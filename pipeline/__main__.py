@@ -80,7 +80,7 @@ def _plain(value: object) -> object:
 
 def compare(folder: Path) -> None:
     """Show what a sweep's finished jobs differ in and how they did, and write it to comparison.csv."""
-    jobs = sorted((path.parent for path in folder.glob("*/config.yaml")), key=lambda path: int(path.name))
+    jobs = sorted((path.parent for path in folder.glob("*/config.yaml")), key=lambda path: (len(path.name), path.name))
     configs = [dict(leaves(read_yaml(job / "config.yaml"))) for job in jobs]
     found = [next(iter(sorted(job.glob("*/metrics.json"))), None) for job in jobs]
     keys = list(dict.fromkeys(key for config in configs for key in config))

@@ -40,8 +40,7 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             "confusion": f.confusion_figure(values, [str(c) for c in classes]),
             "weights": f.weights_figure(model.w, features, about["config"]["model"]["standardize"]),
         }
-        X = read_features(data / "train", len(features))
-        if len(features) == 2 and isinstance(X, np.ndarray):
+        if len(features) == 2 and isinstance(X := read_features(data / "train", len(features)), np.ndarray):
             X, y = np.array(X[:MOST_POINTS]), read_array(data / "train" / "y.npy")[:MOST_POINTS]
             names = [f"{about['target']} = {c}" for c in classes]
             figures["data"] = f.data_figure(X, y, features, names)
