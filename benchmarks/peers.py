@@ -28,6 +28,7 @@ from pipeline.numerics.optimizers import LBFGS, Auto, Newton
 GOALS = (1e-3, 1e-6, 1e-10)
 LADDER = tuple(10.0**-k for k in range(1, 15))
 OURS = "pipeline auto"
+SCALING = 100.0  # of the column that stands for an intercept where a solver would penalise it
 BLUE, GREY = "#1f5fa8", "#b8b8b8"
 Solver = Callable[[Problem, float], Array]
 
@@ -38,15 +39,27 @@ def ours(p: Problem, tol: float) -> Array:
     return np.append(fitted.w, fitted.b)
 
 
-def scikit_learn(solver: str) -> Solver:
-    def solve(p: Problem, tol: float) -> Array:
-        from sklearn.linear_model import LogisticRegression
+def scikit_learn(solver: str, package: str = "sklearn", max_iter: int = 2000) -> Solver:
+    """scikit-learn's, or that of a package with the same classes."""
 
-        more: dict[str, Any] = {"intercept_scaling": 100.0} if solver == "liblinear" else {}  # it penalises the intercept
-        peer = LogisticRegression(solver=solver, tol=tol, C=1.0, max_iter=2000, **more).fit(p.X, p.y)
+    def solve(p: Problem, tol: float) -> Array:
+        peers = importlib.import_module(f"{package}.linear_model")
+        more: dict[str, Any] = {"intercept_scaling": SCALING} if solver == "liblinear" else {}  # it penalises the intercept
+        peer = peers.LogisticRegression(solver=solver, tol=tol, C=1.0, max_iter=max_iter, **more).fit(p.X, p.y)
         return np.append(peer.coef_[0], peer.intercept_)
 
     return solve
+
+
+def skglm(p: Problem, tol: float) -> Array:
+    """Its L-BFGS fits no intercept: a column of SCALING, hardly penalised, stands for it."""
+    from skglm.datafits import Logistic
+    from skglm.penalties import L2
+    from skglm.solvers import LBFGS as Peer
+
+    X = p.with_column(SCALING)
+    w = Peer(max_iter=2000, tol=tol).solve(X, 2 * p.y - 1, Logistic(), L2(p.l2))[0]
+    return np.append(w[:-1], SCALING * w[-1])
 
 
 def glum(solver: str) -> Solver:
@@ -85,13 +98,22 @@ SOLVERS: dict[str, tuple[Solver, str]] = {  # with the package that it needs
     "scikit-learn lbfgs": (scikit_learn("lbfgs"), "sklearn"),
     "scikit-learn newton-cholesky": (scikit_learn("newton-cholesky"), "sklearn"),
     "scikit-learn newton-cg": (scikit_learn("newton-cg"), "sklearn"),
+    "scikit-learn saga": (scikit_learn("saga", max_iter=100), "sklearn"),
+    "scikit-learn-intelex lbfgs": (scikit_learn("lbfgs", "sklearnex"), "sklearnex"),
+    "skglm lbfgs": (skglm, "skglm"),
     "liblinear": (scikit_learn("liblinear"), "sklearn"),
     "glum irls": (glum("irls-ls"), "glum"),
     "glum lbfgs": (glum("lbfgs"), "glum"),
     "torch LBFGS": (torch_lbfgs, "torch"),
 }
 SMALL_ONLY = ("scikit-learn newton-cholesky", "glum irls")  # their Hessian is d x d
-DENSE_ONLY = (*SMALL_ONLY, "torch LBFGS", "scikit-learn newton-cg", "liblinear")  # or minutes on the sparse problem
+DENSE_ONLY = (
+    *SMALL_ONLY,
+    "torch LBFGS",
+    "scikit-learn newton-cg",
+    "scikit-learn saga",
+    "liblinear",
+)  # or minutes on sparse data
 
 
 def suits(name: str, p: Problem) -> bool:

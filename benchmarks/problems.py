@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from pipeline.numerics.matrix import Array, Features
 from pipeline.numerics.objective import sigmoid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """X (n, d), y (n,) in {0, 1} of X's dtype."""
 
@@ -21,6 +22,16 @@ class Problem:
     def l2(self) -> float:
         """scikit-learn's C = 1."""
         return 1 / int(self.X.shape[0])
+
+    @cache  # noqa: B019  one problem lives at a time
+    def with_column(self, value: float) -> Any:
+        """[X, value], for solvers that fit no intercept; sparse as CSC."""
+        column = np.full((self.X.shape[0], 1), value, self.X.dtype)
+        if isinstance(self.X, np.ndarray):
+            return np.asfortranarray(np.hstack([self.X, column]))
+        from scipy.sparse import csc_matrix, hstack
+
+        return csc_matrix(hstack([self.X, column]))
 
 
 def _labels(z: Array, rng: np.random.Generator, dtype: Any) -> Array:

@@ -56,17 +56,22 @@ class Augmented:
     def __init__(self, A: Array) -> None:
         small = A.size <= SMALL
         self._A = np.asfortranarray(A) if small else A
+        self._AT = self._A.T
         self.shape, self.dtype = A.shape, A.dtype
         self.block_rows = len(A) if small else _cached_rows(A)
 
     def take(self, rows: Rows) -> "Augmented":
         return Augmented(self._A[rows])
 
+    def scaled(self, factors: Array) -> "Augmented":
+        """diag(factors) A, for factors (n,)."""
+        return Augmented(self._A * factors[:, None])
+
     def times(self, theta: Array, out: Array) -> Array:
-        return np.dot(self._A, theta, out=out)
+        return self._A.dot(theta, out)
 
     def transposed_times(self, r: Array) -> Array:
-        return np.dot(self._A.T, r)
+        return self._AT.dot(r)
 
     def gram(self, weights: Array) -> Array:
         S = self._A * np.sqrt(weights)[:, None]

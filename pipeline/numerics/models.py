@@ -3,6 +3,7 @@
 A fitted model is the same thing whatever trained it: a `LogisticModel` of weights and scaling, which predicts in NumPy.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -319,7 +320,7 @@ class Watch:
     def check(self, row: Record) -> None:
         self._rises = self._rises + 1 if row.loss > self._last else 0
         self._least, self._last = min(self._least, row.loss), row.loss
-        finite = np.isfinite(row.loss) and np.isfinite(row.gradient_norm)
+        finite = math.isfinite(row.loss) and math.isfinite(row.gradient_norm)
         if finite and (self._rises < self.RISES or row.loss <= self.FACTOR * self._least):
             return
         values = self._X if isinstance(self._X, np.ndarray) else self._X.data

@@ -1,11 +1,12 @@
 """The objective, stated once: mean log loss + l2/2 ||w||^2.
 
-    z = A theta                      A = [X, 1]  (n, d+1),  theta = [w, b]  (d+1,)
-    f(theta) = mean(log(1 + exp(z)) - y z) + l2/2 ||w||^2
-    gradient = A^T (p - y) / n + l2 [w, 0]             p = sigmoid(z)
+    z = s * A theta                  A = [X, 1]  (n, d+1),  theta = [w, b]  (d+1,),  s = 2y - 1
+    f(theta) = mean(log(1 + exp(-z))) + l2/2 ||w||^2
+    gradient = -A^T (s * p) / n + l2 [w, 0]            p = sigmoid(-z), the probability of the wrong class
     Hessian  = A^T diag(p (1 - p)) A / n + l2 diag(1, ..., 1, 0)
 
-The loss is computed from the log-odds z, never from p, so it stays finite and exact at any z.
+z is each row's margin: the log-odds of its own class. The loss is computed from it, so it stays finite and exact at any z.
+Where A is a copy anyway, the signs s are folded into its rows.
 
 theta (d+1, k) and l2 (k,) state k problems over the same data: everything below but the Hessian then has a column a problem.
 """
@@ -20,8 +21,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics.matrix import Array, Matrix
+from pipeline.numerics.matrix import Array, Augmented, Matrix
 
+FACTORS = 512  # of a product of numbers from 1/2 on, which must not underflow
+SMALL_LOSS = 1e-2  # a mean loss below which 1 - p, rounded, is not exact enough for it
+PRODUCT_ROWS = 256  # of a block for several problems: OpenBLAS multiplies A^T by more of them at a third of the speed (float32)
 TASKS = 32  # parts that threads take, one after the other; their number decides the bits, so it is no machine's
 
 
@@ -52,33 +56,49 @@ class Objective(Protocol):
         """The same objective on some rows: a mini-batch or a sample."""
 
 
-def sigmoid(z: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-z)), written into `out` if given. Accurate for every z: exp overflows only where the result is 0."""
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)). Accurate for every z: exp overflows only where the result is 0."""
     with np.errstate(over="ignore"):
-        return _opposite_sigmoid(np.negative(z, out))
+        return _wrong(np.negative(z))
 
 
-def _opposite_sigmoid(z: Array) -> Array:
-    """sigmoid(-z), in the place of z."""
+def _wrong(z: Array) -> Array:
+    """p = sigmoid(-z), in the place of z."""
     np.exp(z, z)
     np.add(z, 1, z)
     return np.reciprocal(z, z)
 
 
-def softplus(z: Array) -> Array:
-    """log(1 + exp(z)), without overflow and without loss of small values."""
-    e = np.exp(-np.abs(z))
-    u = 1 + e
-    # log(1 + e) as log(u) and what u lost to rounding: NumPy's log is several times as fast as its log1p.
-    return np.maximum(z, 0) + (np.log(u) + (e - (u - 1)) / u)
-
-
 def log_losses(z: Array, y: Array) -> Array:
     """-[y log p + (1-y) log(1-p)] for each row, from log-odds z (n,) and labels y (n,) in {0, 1}."""
-    return softplus(z * (1 - 2 * y))
+    return _losses(z * (2 * y - 1))
 
 
-Block = tuple[Matrix, Array, Array]  # some rows of A, something a row (y), and room for a number a row (z)
+def _losses(z: Array) -> Array:
+    """log(1 + exp(-z)), without overflow and without loss of small values."""
+    return np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0)
+
+
+def _loss_and_wrong(z: Array) -> tuple[Array, Array]:
+    """The rows' sum of log(1 + exp(-z)) in float64, and p = sigmoid(-z), from one exp.
+
+    Each loss is -log(max(p, 1 - p)) - min(z, 0). Where they are small, 1 - p is too coarse, and they are computed from z alone.
+    """
+    p = _wrong(z.copy())
+    right = np.maximum(p, np.subtract(1, p, dtype=np.float64))
+    total = -_sum_of_logs(right) - np.minimum(z, 0).sum(axis=0, dtype=np.float64)
+    if (total < len(z) * SMALL_LOSS).any():
+        total = _losses(z.astype(np.float64)).sum(axis=0)
+    return total, p
+
+
+def _sum_of_logs(u: Array) -> Array:
+    """The columns' sums of log u, for u (n, ...) in [1/2, 1]: the logarithms of products, which are far fewer."""
+    products = np.multiply.reduceat(u, np.arange(0, len(u), FACTORS), axis=0)
+    return np.log(products, products).sum(axis=0)
+
+
+Block = tuple[Matrix, Array | None, Array]  # some rows of A, their signs if not folded in, and room for a number a row
 
 
 class LogLoss:
@@ -89,68 +109,78 @@ class LogLoss:
     ignores that (`np.errstate(all="ignore")`).
     """
 
-    def __init__(self, A: Matrix, y: Array, l2: float | Array = 0.0) -> None:
-        self.n = A.shape[0]
-        self._A, self._y, self._l2 = A, y, l2
+    def __init__(self, A: Matrix, y: Array | None, l2: float | Array = 0.0) -> None:
+        """y: labels (n,) in {0, 1}; None where all are 1."""
+        self.n, self._l2 = A.shape[0], l2
+        if y is not None and isinstance(A, Augmented):
+            A, y = A.scaled(2 * y - 1), None
+        self._A, self._y = A, y
         penalised = np.ones(A.shape[1], A.dtype)
         penalised[-1] = 0
         self._penalty = np.multiply.outer(penalised, l2).astype(A.dtype)
         self._is_penalised = bool(self._penalty.any())
-        step = max(64, A.block_rows * A.shape[1] // (A.shape[1] + np.size(l2) - 1))  # columns of z share the cache
-        parts = [slice(start, start + step) for start in range(0, self.n, step)]
-        self._size = -(-len(parts) // TASKS)  # blocks a task
-        rooms = [np.empty((min(step, self.n), *np.shape(l2)), A.dtype) for _ in range(0, len(parts), self._size)]
-        labels = y[:, None] if np.ndim(l2) else y
-        self._tasks = self._grouped(
-            [(A.take(rows), labels[rows], rooms[i // self._size][: self.n - rows.start]) for i, rows in enumerate(parts)]
-        )
+        step = min(A.block_rows, PRODUCT_ROWS) if np.ndim(l2) else A.block_rows
+        starts = range(0, self.n, step)
+        self._size = -(-len(starts) // TASKS)  # blocks a task
+        rooms = [np.empty((min(step, self.n), *np.shape(l2)), A.dtype) for _ in starts[:: self._size]]
+        signs = None if y is None else (2 * y - 1).reshape(-1, *np.ndim(l2) * [1])
+
+        def block(i: int, start: int) -> Block:
+            rows = slice(start, start + step)
+            return A.take(rows), None if signs is None else signs[rows], rooms[i // self._size][: self.n - start]
+
+        self._tasks = self._grouped([block(i, start) for i, start in enumerate(starts)])
+        self._is_one_block = len(starts) == 1
 
     def _grouped(self, blocks: list[Block]) -> list[list[Block]]:
         """The blocks that a thread takes one after the other, in the same room."""
         return [blocks[i : i + self._size] for i in range(0, len(blocks), self._size)]
 
     def rows(self, index: NDArray[np.intp]) -> "LogLoss":
-        return LogLoss(self._A.take(index), self._y[index], self._l2)
+        return LogLoss(self._A.take(index), None if self._y is None else self._y[index], self._l2)
 
     def loss(self, theta: Array) -> Any:
-        return self._penalised(self._sum(lambda A, y, z: _sum_of_losses(A.times(theta, z), y)), theta)
+        return self._penalised(self._sum(lambda A, s, z: _loss_and_wrong(_margins(A, s, z, theta))[0]), theta)
 
     def gradient(self, theta: Array) -> Array:
-        opposite = -theta
-        return self._mean(self._sum(lambda A, y, z: _residuals_times(A, A.times(opposite, z), y)), theta)
+        def block(A: Matrix, s: Array | None, z: Array) -> Array:
+            return _back(A, s, _wrong(_margins(A, s, z, theta)))
+
+        return self._mean(self._sum(block), theta, -self.n)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
-        def block(A: Matrix, y: Array, z: Array) -> Array:
-            losses = _sum_of_losses(A.times(theta, z), y)
-            return np.concatenate([losses[None], _residuals_times(A, np.negative(z, z), y)])
+        def block(A: Matrix, s: Array | None, z: Array) -> Array:
+            loss, p = _loss_and_wrong(_margins(A, s, z, theta))
+            return np.concatenate([loss[None], _back(A, s, p)])
 
         total = self._sum(block)
-        return self._penalised(total[0], theta), self._mean(total[1:], theta)
+        return self._penalised(total[0], theta), self._mean(total[1:], theta, -self.n)
 
     def hessian(self, theta: Array) -> Array:
-        opposite = -theta
-        total = self._sum(lambda A, _, z: A.gram(_spread(A.times(opposite, z))).astype(np.float64, copy=False)) / self.n
+        total = self._sum(lambda A, _, z: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
         total.flat[:: len(total) + 1] += self._penalty
         return total
 
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        opposite = -theta
-        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(opposite, z)).copy(), z)]))
+        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(theta, z)).copy(), z)]))
 
         def block(v: Array) -> Callable[..., Array]:
-            return lambda A, spread, z: A.transposed_times(np.multiply(A.times(v, z), spread, z)).astype(np.float64)
+            return lambda A, spread, z: _back(A, spread, A.times(v, z))
 
-        return lambda v: self._mean(self._sum(block(v), spreads), v)
+        return lambda v: self._mean(self._sum(block(v), spreads), v, self.n)
 
     def curvatures(self) -> Array:
         return self._sum(lambda A, *_: A.squares().astype(np.float64)) / (4 * self.n) + self._penalty
 
     def _penalised(self, total: Any, theta: Array) -> Any:
-        return total / self.n + 0.5 * (self._penalty * theta * theta).sum(axis=0, dtype=np.float64)
+        loss = total / self.n
+        if self._is_penalised:
+            loss = loss + 0.5 * (self._penalty * theta * theta).sum(axis=0, dtype=np.float64)
+        return loss
 
-    def _mean(self, total: Array, theta: Array) -> Array:
+    def _mean(self, total: Array, theta: Array, n: int) -> Array:
         """The derivative at theta, from the rows' sum of theirs."""
-        total /= self.n
+        total /= n
         if self._is_penalised:
             total += self._penalty * theta
         return total.astype(theta.dtype, copy=False)
@@ -158,7 +188,7 @@ class LogLoss:
     def _sum(self, work: Callable[..., Any], tasks: list[list[Block]] | None = None) -> Any:
         """What `work` returns for each block, added in the order of the rows."""
         tasks = tasks or self._tasks
-        if len(tasks) == 1 and len(tasks[0]) == 1:
+        if self._is_one_block:
             return work(*tasks[0][0])
 
         def task(blocks: list[Block]) -> Any:
@@ -168,18 +198,23 @@ class LogLoss:
         return reduce(operator.add, each(task, tasks))
 
 
-def _sum_of_losses(z: Array, y: Array) -> Array:
-    return np.asarray(log_losses(z, y).sum(axis=0, dtype=np.float64))
+def _margins(A: Matrix, s: Array | None, z: Array, theta: Array) -> Array:
+    """z = s * A theta, written to `z`."""
+    return A.times(theta, z) if s is None else np.multiply(A.times(theta, z), s, z)
 
 
-def _residuals_times(A: Matrix, z: Array, y: Array) -> Array:
-    """A^T (p - y) in float64, from -z, which is overwritten."""
-    return A.transposed_times(np.subtract(_opposite_sigmoid(z), y, z)).astype(np.float64, copy=False)
+def _back(A: Matrix, s: Array | None, r: Array) -> Array:
+    """A^T (s * r) in float64; r is overwritten."""
+    return _precise(A.transposed_times(r if s is None else np.multiply(r, s, r)))
+
+
+def _precise(sums: Array) -> Array:
+    return sums if sums.dtype == np.float64 else sums.astype(np.float64)
 
 
 def _spread(z: Array) -> Array:
-    """p (1 - p), the variance of the label, in the place of -z."""
-    p = _opposite_sigmoid(z)
+    """p (1 - p), the variance of the label, in the place of z."""
+    p = _wrong(z)
     return np.subtract(p, p * p, p)
 
 

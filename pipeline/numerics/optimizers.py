@@ -332,10 +332,13 @@ def _factor(H: Array) -> Array:
     from scipy.linalg.lapack import dpotrf
 
     H = H.astype(np.float64, copy=False)
+    factor, failure = dpotrf(H)
+    if not failure and math.isfinite(factor.trace()):  # NaN is no failure to LAPACK
+        return np.asarray(factor)
     require(bool(np.isfinite(H).all()), "the features are too large for a Hessian; standardise them")
-    for damping in [0.0, *(10.0**k for k in range(-12, 3))]:
-        damped = H + damping * (np.diag(H).max() or 1.0) * np.eye(len(H)) if damping else H
-        factor, failure = dpotrf(damped)
+    largest = np.diag(H).max() or 1.0
+    for exponent in range(-12, 3):
+        factor, failure = dpotrf(H + 10.0**exponent * largest * np.eye(len(H)))
         if not failure:
             return np.asarray(factor)
     raise AssertionError("a finite symmetric matrix plus 100 times its greatest diagonal entry is positive definite")
