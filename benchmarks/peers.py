@@ -55,10 +55,10 @@ def skglm(p: Problem, tol: float) -> Array:
     """Its L-BFGS fits no intercept: a column of SCALING, hardly penalised, stands for it."""
     from skglm.datafits import Logistic
     from skglm.penalties import L2
-    from skglm.solvers import LBFGS as Peer
+    from skglm import solvers
 
     X = p.with_column(SCALING)
-    w = Peer(max_iter=2000, tol=tol).solve(X, 2 * p.y - 1, Logistic(), L2(p.l2))[0]
+    w = solvers.LBFGS(max_iter=2000, tol=tol).solve(X, 2 * p.y - 1, Logistic(), L2(p.l2))[0]
     return np.append(w[:-1], SCALING * w[-1])
 
 

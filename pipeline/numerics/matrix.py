@@ -145,8 +145,8 @@ def _cached_rows(X: Array) -> int:
 
 
 def with_ones(X: Array) -> Array:
-    """A = [X, 1]."""
-    A = np.ones((X.shape[0], X.shape[1] + 1), X.dtype)
+    """A = [X, 1], by columns if it is small."""
+    A = np.ones((X.shape[0], X.shape[1] + 1), X.dtype, order="F" if X.size <= SMALL else "C")
     A[:, :-1] = X
     return A
 

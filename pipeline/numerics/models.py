@@ -270,12 +270,15 @@ def fit(
         state, epoch, stopped_by = method.start(f, theta), 0, "epochs"
         watch_loss = Watch(X, optimizer)
         for epoch in range(optimizer.epochs):
-            due = epoch % optimizer.record_every == 0
-            if due:
+            norm = math.inf
+            if epoch % optimizer.record_every == 0:
                 row = _measure(f, state, epoch)
                 watch_loss.check(row)
                 record(row)
-            if optimizer.tol and (due or "gradient" in state) and _gradient_norm(f, state) <= optimizer.tol:
+                norm = row.gradient_norm
+            elif optimizer.tol and "gradient" in state:
+                norm = _gradient_norm(f, state)
+            if norm <= optimizer.tol > 0:
                 stopped_by = "tol"
                 break
             watch(epoch, state)
