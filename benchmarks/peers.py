@@ -53,9 +53,9 @@ def scikit_learn(solver: str, package: str = "sklearn", max_iter: int = 2000) ->
 
 def skglm(p: Problem, tol: float) -> Array:
     """Its L-BFGS fits no intercept: a column of SCALING, hardly penalised, stands for it."""
+    from skglm import solvers
     from skglm.datafits import Logistic
     from skglm.penalties import L2
-    from skglm import solvers
 
     X = p.with_column(SCALING)
     w = solvers.LBFGS(max_iter=2000, tol=tol).solve(X, 2 * p.y - 1, Logistic(), L2(p.l2))[0]

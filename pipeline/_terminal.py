@@ -100,8 +100,8 @@ class Progress:
 
     TERMINAL_SECONDS, LOG_SECONDS = 1.0, 30.0
 
-    def __init__(self, total: int) -> None:
-        self._total, self._started, self._shown = total, time.monotonic(), False
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._total, self._before, self._started, self._shown = total, done, time.monotonic(), False
         self._every = self.TERMINAL_SECONDS if sys.stderr.isatty() else self.LOG_SECONDS
         self._next = self._started + self._every
 
@@ -113,7 +113,7 @@ class Progress:
         """done: epochs of the total; how: what they have reached."""
         now = time.monotonic()
         self._next = now + min(self._every, 0.2) if sys.stderr.isatty() else now + self._every
-        rate = done / (now - self._started)
+        rate = (done - self._before) / (now - self._started)
         left = f"{_duration((self._total - done) / rate)} left at most" if rate else ""
         line = f"{label}epoch {done} of {self._total}, {how}, {rate:.3g} epochs/s, {left}"
         self._shown = sys.stderr.isatty()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import _terminal
+from pipeline._checkpoints import Keeper
 from pipeline._config import Tracking, build, compose, read_config
 from pipeline._files import (
     OUT,
@@ -21,7 +22,7 @@ from pipeline._files import (
     write_csv,
     write_json,
 )
-from pipeline._tracking import stage_tracking, track
+from pipeline._tracking import Tracker, home, stage_tracking, track
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, varying
@@ -50,6 +51,31 @@ def describe(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, 
     }
 
 
+class Recorder:
+    """The history of a fit while it lasts: shown, tracked, and kept for a fit that goes on after this one was killed."""
+
+    def __init__(self, tracker: Tracker, keeper: Keeper, epochs: int) -> None:
+        self._tracker, self._keeper, self.checkpoint = tracker, keeper, keeper.read()
+        self._first = self.checkpoint.epoch if self.checkpoint else 0
+        if self.checkpoint:
+            _terminal.say(f"going on from epoch {self._first}, which an earlier run had reached")
+        self.history: list[Record] = []
+        self.progress = _terminal.Progress(epochs, self._first)
+
+    def record(self, row: Record) -> None:
+        self.history.append(row)
+        if row.epoch >= self._first:
+            self.progress.clear()
+            _terminal.say(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
+        self._tracker.loss(row.epoch, row.loss, row.gradient_norm)
+
+    def watch(self, epoch: int, state: State) -> None:
+        self._keeper.keep(epoch, state, self.history)
+        if self.progress.due():
+            norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
+            self.progress.show(epoch, f"loss {state.get('loss', self.history[-1].loss):.6g}{norm}")
+
+
 def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Tracking) -> dict[str, Any]:
     """Fit what config["model"] and config["optimizer"] say to the table in `data`; write the model and its history.
 
@@ -61,22 +87,10 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
     about = describe({"data": schema["source"], **config}, schema)
     _warn_of_constants(X, model, schema["features"])
     with track(tracking, "train", about) as tracker:
-        history: list[Record] = []
-        progress = _terminal.Progress(optimizer.epochs)
-
-        def record(row: Record) -> None:
-            history.append(row)
-            progress.clear()
-            _terminal.say(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
-            tracker.loss(row.epoch, row.loss, row.gradient_norm)
-
-        def watch(epoch: int, state: State) -> None:
-            if progress.due():
-                norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
-                progress.show(epoch, f"loss {state.get('loss', history[-1].loss):.6g}{norm}")
-
-        result = fit(X, y, model, optimizer, record, watch)
-        progress.clear()
+        keeper = Keeper(home() / OUT / "checkpoints", about["fingerprint"])
+        recorder = Recorder(tracker, keeper, optimizer.epochs)
+        result = fit(X, y, model, optimizer, recorder.record, recorder.watch, recorder.checkpoint)
+        recorder.progress.clear()
         about["fit"] = {
             "optimizer": next(name for name, kind in OPTIMIZERS.items() if isinstance(result.optimizer, kind)),
             "epochs": result.epochs,
@@ -84,7 +98,8 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
             "loss": result.loss,
             "gradient_norm": result.gradient_norm,
         }
-        _write(folder, about, result, history)
+        _write(folder, about, result, recorder.history)
+        keeper.drop()
         _terminal.say(_summary(about["fit"], folder))
         tracker.publish(folder)
     return about

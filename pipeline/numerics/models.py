@@ -63,6 +63,15 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A fit at an epoch, before that epoch's update: with it, a fit goes on to the same bytes."""
+
+    epoch: int
+    state: State
+    history: Sequence[Record]  # of the epochs before
+
+
+@dataclass(frozen=True)
 class Fit:
     """What a fit ended with."""
 
@@ -254,11 +263,13 @@ def fit(
     optimizer: Optimizer | Auto,
     record: Callable[[Record], None] = lambda row: None,
     watch: Callable[[int, State], None] = lambda epoch, state: None,
+    resume: Checkpoint | None = None,
 ) -> Fit:
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
     X is an array of real numbers or a SciPy CSR array. `record` gets a row every `optimizer.record_every` epochs, before that
-    epoch's update; `watch` the state of every epoch. Raises InvalidInput where the data cannot be used or the fit diverges.
+    epoch's update; `watch` the state of every epoch, of which the one with theta in it makes a Checkpoint that `resume` goes on
+    from. Raises InvalidInput where the data cannot be used or the fit diverges.
     """
     check_data(X, y)
     with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss, which is checked
@@ -267,9 +278,12 @@ def fit(
             optimizer = optimizer.pick(X.shape[1], sparse=not isinstance(X, np.ndarray))
         theta = starting_point(X, model).astype(Z.dtype)
         f, method = model.problem(Z, y.astype(Z.dtype), _plain(optimizer))
-        state, epoch, stopped_by = method.start(f, theta), 0, "epochs"
+        state, epoch, stopped_by = resume.state if resume else method.start(f, theta), 0, "epochs"
         watch_loss = Watch(X, optimizer)
-        for epoch in range(optimizer.epochs):
+        for row in resume.history if resume else ():
+            watch_loss.check(row)
+            record(row)
+        for epoch in range(resume.epoch if resume else 0, optimizer.epochs):
             norm = math.inf
             if epoch % optimizer.record_every == 0:
                 row = _measure(f, state, epoch)

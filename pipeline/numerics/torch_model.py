@@ -146,21 +146,26 @@ def _tensor(X: Features) -> Tensor:
         return torch.sparse_csr_tensor(indptr, indices, data, size=X.shape)
 
 
+MEMORY = "optim."  # begins the names, in a state, of what torch.optim keeps
+
+
 class TorchOptim:
     """A first-order optimizer run by torch.optim on the module's own parameters."""
 
     def __init__(self, settings: Optimizer, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> None:
         self.epochs, self.record_every, self.tol = settings.epochs, settings.record_every, settings.tol
         self._settings, self._make = settings, make
+        self._last: State = {}
 
     def start(self, f: Objective, theta: Array) -> State:
         assert isinstance(f, TorchLogLoss)
-        f.module.theta = theta
-        self._optim = self._make(f.module.parameters())
-        return self._state(f, 0)
+        self._continue(f, {"theta": theta})
+        return self._look(f, 0)
 
     def step(self, f: Objective, state: State, epoch: int) -> State:
         assert isinstance(f, TorchLogLoss)
+        if state is not self._last:
+            self._continue(f, state)
         if isinstance(self._settings, StochasticGradientDescent):
             self._optim.param_groups[0]["lr"] = self._settings.rate(epoch)
             for rows in self._settings.batches(f.n, epoch):
@@ -168,16 +173,39 @@ class TorchOptim:
                 self._optim.step()
         else:
             self._optim.step()
-        return self._state(f, epoch + 1)
+        return self._look(f, epoch + 1)
 
-    def _state(self, f: TorchLogLoss, epoch: int) -> State:
-        """What `models.fit` will ask of this epoch, which is nothing between two records where `tol` is 0: copies cost time."""
-        if isinstance(self._settings, StochasticGradientDescent):
-            return {"theta": f.module.theta}
-        loss = f.backward()
-        if epoch % self.record_every and epoch < self.epochs and not self.tol:
-            return {}
-        return {"theta": f.module.theta, "gradient": f.module.gradient, "loss": np.asarray(loss)}
+    def _continue(self, f: TorchLogLoss, state: State) -> None:
+        """Make module and optimizer what they were at this state."""
+        f.module.theta = state["theta"]
+        f.backward()
+        self._optim = self._make(f.module.parameters())
+        memory: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            if key.startswith(MEMORY):
+                index, name = key.removeprefix(MEMORY).split(".")
+                memory.setdefault(int(index), {})[name] = torch.from_numpy(np.asarray(value))
+        self._optim.load_state_dict({**self._optim.state_dict(), "state": memory})
+
+    def _look(self, f: TorchLogLoss, epoch: int) -> State:
+        """The state, or nothing of it between two records where `tol` is 0, for nobody asks then: copies cost time."""
+        stochastic = isinstance(self._settings, StochasticGradientDescent)
+        loss = 0.0 if stochastic else f.backward()
+        self._last = {}
+        if epoch % self.record_every == 0 or epoch == self.epochs or self.tol:
+            known = {} if stochastic else {"gradient": f.module.gradient, "loss": np.asarray(loss)}
+            self._last = {"theta": f.module.theta, **known, **self._memory()}
+        return self._last
+
+    def _memory(self) -> State:
+        """What torch.optim keeps of each parameter: velocities, means and squares."""
+        kept = self._optim.state_dict()["state"]
+        return {
+            f"{MEMORY}{index}.{name}": value.cpu().numpy().copy()
+            for index, values in kept.items()
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 def torch_optimizer(optimizer: Optimizer) -> Optimizer:

@@ -1,0 +1,82 @@
+"""Checkpoints: a fit that was killed goes on where it was, to the same bytes. They are named by the fit's fingerprint."""
+
+import os
+import tempfile
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pipeline import _terminal
+from pipeline.numerics import require
+from pipeline.numerics.models import Checkpoint, Record
+from pipeline.numerics.optimizers import State
+
+INTERVAL = "PIPELINE_CHECKPOINT_SECONDS"  # the environment variable with the time between two checkpoints
+SECONDS = 30.0
+STATE = "state."  # begins the names of the optimizer's arrays
+
+
+class Keeper:
+    """The checkpoint of one fit, FOLDER/FINGERPRINT.npz: replaced now and then, dropped when the fit is written."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._path, self._seconds, self._failed = folder / f"{fingerprint}.npz", _interval(), False
+        self._next = time.monotonic() + self._seconds
+
+    def read(self) -> Checkpoint | None:
+        """What an earlier run of the same fit left; None where there is nothing, or nothing whole."""
+        try:
+            with np.load(self._path) as arrays:
+                state = {name.removeprefix(STATE): arrays[name] for name in arrays.files if name.startswith(STATE)}
+                history = [Record(int(epoch), loss, norm) for epoch, loss, norm in arrays["history"].tolist()]
+                return Checkpoint(int(arrays["epoch"]), state, history)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error):
+            _terminal.warn(f"{self._path} is damaged, so the fit starts from the beginning")
+            return None
+
+    def keep(self, epoch: int, state: State, history: Sequence[Record]) -> None:
+        """Write a checkpoint if it is time and the state is a whole one. The fit goes on where that fails."""
+        if time.monotonic() < self._next or "theta" not in state:
+            return
+        rows = [(row.epoch, row.loss, row.gradient_norm) for row in history if row.epoch < epoch]
+        arrays = {STATE + name: value for name, value in state.items()}
+        try:
+            self._write({"epoch": np.array(epoch), "history": np.array(rows).reshape(-1, 3), **arrays})
+        except OSError as error:
+            if not self._failed:
+                _terminal.warn(f"no checkpoint could be written to {self._path}: {error.strerror or error}")
+            self._failed = True
+        self._next = time.monotonic() + self._seconds
+
+    def _write(self, arrays: Mapping[str, Any]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=".writing-", delete=False) as file:
+            try:
+                np.savez(file, **arrays)
+                file.close()
+                os.replace(file.name, self._path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def drop(self) -> None:
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def _interval() -> float:
+    given = os.environ.get(INTERVAL, str(SECONDS))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    require(seconds >= 0, f"{INTERVAL} must be a number of seconds >= 0; got {given}")
+    return seconds

@@ -1,0 +1,105 @@
+"""Fits that are killed, again and again, and end with the bytes of one that was left alone."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline._checkpoints import INTERVAL
+from tests.conftest import Shell, environment
+from tests.test_dag import runs_of
+
+KILLS, TRACKED = 11, 2
+MADE = ("model.json", "model.npz", "history.csv")
+FITS = {
+    "numpy": "optimizer=sgd optimizer.epochs=1500 optimizer.record_every=7 optimizer.momentum=0.5",
+    "torch": "optimizer=adam optimizer.epochs=6000 optimizer.record_every=3",
+}
+
+
+def kill_while_it_trains(command: str, repo: Path, chance: random.Random) -> None:
+    """Start the command and kill it, with all its kind, at a random moment after it has written a checkpoint."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *command.split()], cwd=repo, env=environment(**{INTERVAL: "0"}), start_new_session=True
+    ) as fit:
+        before = seen(repo)
+        while seen(repo) == before:
+            assert fit.poll() is None, "the fit ended before it could be killed: it must be longer"
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.15))
+        os.killpg(fit.pid, signal.SIGKILL)
+    assert fit.returncode == -signal.SIGKILL
+
+
+def seen(repo: Path) -> float:
+    return max((path.stat().st_mtime for path in (repo / "out" / "checkpoints").glob("*.npz")), default=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", FITS)
+def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: str) -> None:
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    command = f"pipeline.train model={model} {FITS[model]}"
+    alone = shell(f"python -m {command} tracking=none", repo)
+    assert alone.returncode == 0, alone.stderr
+    expected = [(repo / "out" / model / name).read_bytes() for name in MADE]
+    for name in MADE:
+        (repo / "out" / model / name).unlink()
+
+    chance = random.Random(model)
+    for i in range(KILLS):
+        kill_while_it_trains(command if i < TRACKED else f"{command} tracking=none", repo, chance)
+    done = shell(f"python -m {command}", repo)
+    assert done.returncode == 0, done.stderr
+    assert "going on from epoch" in done.stdout
+    assert [(repo / "out" / model / name).read_bytes() for name in MADE] == expected
+    assert list((repo / "out" / "checkpoints").glob("*.npz")) == []
+
+    (run,) = runs_of(repo)
+    assert run.info.status == "FINISHED"
+    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+    points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")]
+    rows = [line.split(",") for line in expected[2].decode().splitlines()[1:]]
+    assert sorted(points) == [(int(epoch), float(loss)) for epoch, loss, _ in rows]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "another file"])
+def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, damage: str) -> None:
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    command = f"pipeline.train {FITS['numpy']} tracking=none"
+    kill_while_it_trains(command, repo, random.Random(damage))
+    (path,) = (repo / "out" / "checkpoints").glob("*.npz")
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        {
+            "truncated": whole[:middle],
+            "changed": whole[:300] + bytes(byte ^ 255 for byte in whole[300:700]) + whole[700:],
+            "empty": b"",
+            "another file": b"PK" + 500 * b"x",
+        }[damage]
+    )
+    done = shell(f"python -m {command}", repo)
+    assert done.returncode == 0
+    assert done.stderr.count("is damaged, so the fit starts from the beginning") == 1
+    assert "Epoch 0, Loss: 0.6931" in done.stdout
+
+
+def test_the_interval_must_be_a_time(repo: Path, shell: Shell) -> None:
+    shell("python -m pipeline.generate", repo)
+    done = shell("python -m pipeline.train tracking=none", repo, **{INTERVAL: "soon"})
+    assert (done.returncode, done.stderr) == (1, f"error: {INTERVAL} must be a number of seconds >= 0; got soon\n")
+
+
+def test_a_fit_outlives_checkpoints_that_cannot_be_written(repo: Path, shell: Shell) -> None:
+    shell("python -m pipeline.generate", repo)
+    (repo / "out" / "checkpoints").write_text("a file where the folder should be")
+    done = shell("python -m pipeline.train tracking=none", repo, **{INTERVAL: "0"})
+    assert done.returncode == 0
+    assert done.stderr.count("warning: no checkpoint could be written") == 1
