@@ -43,7 +43,7 @@ def chain(config: Config, root: Path) -> float:
     train({group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking)
     metrics = evaluate(root / "data", root / name, config.tracking)
     plot(root / "data", root / name, config.tracking)
-    report(root, [name])
+    report(root, [name], config.tracking)
     return metrics["log_loss"]
 
 
