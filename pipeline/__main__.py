@@ -59,6 +59,7 @@ def job(composed: DictConfig) -> float:
     settings = HydraConfig.get()
     root = Path(os.path.relpath(settings.runtime.output_dir))
     if settings.mode == RunMode.MULTIRUN:
+        _terminal.end_with_owner()
         _terminal.label = f"[{settings.job.num}] "
         _terminal.say(" ".join(settings.overrides.task))
     try:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
-LAST_SECONDS = 3.0  # for further attempts where MLflow fails at a stage's end for the first time
+LAST_SECONDS = 2.0  # for further attempts where MLflow fails at a stage's end for the first time
 SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
 LOST = "the process ended without a word, as after SIGKILL or for want of memory"
 

@@ -29,7 +29,7 @@ from pipeline.numerics import InvalidInput
 
 PARENT = "PIPELINE_PARENT_RUN"  # the environment variable by which a sweep's jobs know their parent run
 PATIENCE_SECONDS = 120.0
-HASTE_SECONDS = 4.0  # how long a stage waits at its end once MLflow has failed
+HASTE_SECONDS = 3.0  # how long a stage waits at its end once MLflow has failed
 LONGEST_FOLDER = 60  # of the 104 bytes that a Unix socket's path may have
 SQLITE = "sqlite:///"
 
@@ -158,19 +158,24 @@ def _private_folder() -> Path:
     return folder
 
 
+_started: list[subprocess.Popen[bytes]] = []  # which outlive what started them, so nobody waits for them
+
+
 def _start_publisher(address: str, owner: int) -> None:
     """Listen at the address and hand the ear to a new process, so that a line opened at once waits for its answer."""
     Path(address).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as ear:
         ear.bind(address)
         ear.listen()
-        subprocess.Popen(
-            [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner)],
-            cwd=ROOT,
-            pass_fds=[ear.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C stops the work; the publisher then says so in MLflow
+        _started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner)],
+                cwd=ROOT,
+                pass_fds=[ear.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C stops the work; the publisher then says so in MLflow
+            )
         )
 
 
@@ -227,8 +232,8 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
     try:
         yield Run(publisher)
     except BaseException as error:
-        reason = scrub(f"{type(error).__name__}: {' '.join(str(error).split())}")
-        ending = {"ending": _ending(error), "reason": reason, "traceback": scrub(traceback.format_exc())}
+        reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
+        ending = {"ending": _ending(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
         raise
     finally:
         if (run_id := _close(publisher, "close", **ending)) and stage == "train":
@@ -280,6 +285,7 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
         _say_behind(error)
         yield
         return
+    os.environ[_terminal.SWEEP] = str(os.getpid())  # its publisher is the jobs', too: joblib kills what its workers started
     ending = "finished"
     try:
         yield
@@ -288,5 +294,5 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
         ending = "failed" if failed else _ending(error)
         raise
     finally:
-        del os.environ[PARENT]
+        del os.environ[PARENT], os.environ[_terminal.SWEEP]
         _close(publisher, "close_sweep", ending=ending)
