@@ -25,12 +25,13 @@ def free_port() -> int:
 
 
 class Server:
-    """`mlflow server` over an SQLite store and artifacts of its own in `folder`."""
+    """`mlflow server` over an SQLite store, new or a copy of `store`, and artifacts of its own in `folder`."""
 
-    def __init__(self, folder: Path, store: Path) -> None:
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
         self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        shutil.copy(store, folder / "mlflow.db")
+        if store:
+            shutil.copy(store, folder / "mlflow.db")
 
     def start(self) -> None:
         """Returns at once; `wait` until it answers."""

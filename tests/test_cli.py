@@ -107,27 +107,6 @@ def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell) -> None:
     assert statuses == {"FAILED"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_fit_is_not_finished(repo: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000"]
-
-    def heed() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in a shell's background ignores it
-
-    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, preexec_fn=heed) as process:
-        wait_for(lambda: bool(points(repo)))
-        os.kill(process.pid, how)
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
-    wait_for(lambda: runs_of(repo)[0].info.status == "KILLED")
-    run = runs_of(repo)[0]
-    assert run.data.tags["stage.train"] == "killed"
-    assert run.data.tags["reason"]
-
-
 def points(repo: Path) -> list[object]:
     """The loss curve of the only run, so far."""
     client, runs = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db"), runs_of(repo)

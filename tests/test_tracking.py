@@ -21,16 +21,19 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from benchmarks.outage import fits
 from pipeline import _provenance
 from pipeline._config import Tracking, compose, read_tracking
-from pipeline._files import read_csv, read_json
+from pipeline._files import ROOT, read_csv, read_json
 from pipeline._mlflow import connect
 from pipeline._secrets import scrub
-from pipeline._tracking import track
+from pipeline._tracking import SQLITE, track
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
+from pipeline.plot import plot
 from pipeline.train import train
+from pipeline.ui import serve
 from tests.conftest import Shell, environment
 from tests.servers import Proxy, Server, free_port
 from tests.test_cli import wait_for
@@ -67,6 +70,13 @@ def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def local(tmp_path: Path, store: Path) -> Tracking:
+    """An SQLite store."""
+    (tmp_path / "mlruns").mkdir()
+    return Tracking(f"sqlite:///{shutil.copy(store, tmp_path / 'mlruns')}")
+
+
 def retrain(folder: Path, tracking: Tracking, events: Mapping[int, Callable[[], object]]) -> None:
     """Tell of the fit in `folder` again, slowly, and let something happen at some of its epochs."""
     history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
@@ -75,7 +85,7 @@ def retrain(folder: Path, tracking: Tracking, events: Mapping[int, Callable[[], 
         for epoch, loss, norm in rows:
             events.get(int(epoch), lambda: None)()
             tracker.loss(int(epoch), float(loss), float(norm))
-            time.sleep(0.03)
+            time.sleep(0.02)
         tracker.publish(folder)
 
 
@@ -173,6 +183,16 @@ def test_a_dead_or_hanging_server_costs_a_stage_little(fitted: Path, server: Ser
     assert max(spent.values()) < 30  # of the 120 that an answer may take
 
 
+@pytest.mark.slow
+def test_training_does_not_wait_for_a_dead_server(server: Server) -> None:
+    seconds = fits(server.uri, f"http://127.0.0.1:{free_port()}", rounds=1, epochs=2000)
+    print({name: str(times) for name, times in seconds.items()})
+    assert set(seconds) == {"up", "down"}
+    (experiment,) = MlflowClient(server.uri).search_experiments(filter_string="name = 'outage'")
+    (run,) = MlflowClient(server.uri).search_runs([experiment.experiment_id])
+    assert len(MlflowClient(server.uri).get_metric_history(run.info.run_id, "loss")) == 2000
+
+
 FIT = "optimizer.epochs=10000 data.rows=20000 optimizer.record_every=100"  # of some seconds
 
 
@@ -244,35 +264,32 @@ def test_a_terminated_sweep_leaves_nothing_running(repo: Path, launcher: str) ->
     assert {run.info.status for run in runs_of(repo)} == {"KILLED"}
 
 
-@pytest.mark.slow
-def test_how_a_stage_ends_is_how_its_run_ends(repo: Path, shell: Shell) -> None:
+def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> None:
     """sys.exit, an exception, want of memory: status, reason and traceback; only the failed stage's own success mends it."""
-    assert shell("python -m pipeline.generate && python -m pipeline.train", repo).returncode == 0
-    imports = ["import sys", "from pathlib import Path", "from pipeline._config import compose"]
-    imports += ["from pipeline._files import read_json", "from pipeline._tracking import track"]
-    about = "read_json(Path('out/numpy/model.json'))"
-    ways = {
-        "sys.exit(0)": ("KILLED", "SystemExit: 0"),
-        "1 / 0": ("FAILED", "ZeroDivisionError: division by zero"),
-        "bytearray(2**62)": ("FAILED", "MemoryError"),
+    data, folder = fitted / "data", fitted / "numpy"
+    retrain(folder, local, {})
+    ways: dict[Callable[[], object], tuple[str, str]] = {
+        lambda: sys.exit(0): ("KILLED", "SystemExit: 0"),
+        lambda: 1 / 0: ("FAILED", "ZeroDivisionError: division by zero"),
+        lambda: bytearray(2**62): ("FAILED", "MemoryError"),
     }
-    for statement, (status, reason) in ways.items():
-        code = "\n".join([*imports, f"with track(compose().tracking, 'evaluate', {about}):", f"    {statement}"])
-        subprocess.run([sys.executable, "-c", code], cwd=repo, env=environment(), capture_output=True, check=False)
-        (run,) = runs_of(repo)
+    for fail, (status, reason) in ways.items():
+        with pytest.raises(BaseException), track(local, "evaluate", read_json(folder / "model.json")):  # noqa: B017, PT011
+            fail()
+        run = run_of(str(local.uri), folder)
         assert (run.info.status, run.data.tags["reason"]) == (status, reason)
         assert run.data.tags["stage.train"] == "finished"
-        assert run.data.tags["process.host"] == _provenance.host()
-        text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/traceback.evaluate.txt")
-        assert reason in text
-    assert shell("python -m pipeline.plot numpy", repo).returncode == 1  # there is no evaluation
-    assert [run.info.status for run in runs_of(repo)] == ["FAILED"]
-    assert shell("python -m pipeline.train", repo).returncode == 0
-    assert [run.info.status for run in runs_of(repo)] == ["FAILED"]
-    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
-    assert [run.data.tags["stage.plot"] for run in runs_of(repo)] == ["failed"]
-    assert shell("python -m pipeline.plot numpy", repo).returncode == 0
-    (run,) = runs_of(repo)
+        assert {key: run.data.tags[key] for key in _provenance.process()} == _provenance.process()
+        assert reason in mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/traceback.evaluate.txt")
+    with pytest.raises(InvalidInput):
+        plot(data, folder, local)  # there is no evaluation
+    assert run_of(str(local.uri), folder).info.status == "FAILED"
+    retrain(folder, local, {})
+    assert run_of(str(local.uri), folder).info.status == "FAILED"
+    evaluate(data, folder, local)
+    assert run_of(str(local.uri), folder).data.tags["stage.plot"] == "failed"
+    plot(data, folder, local)
+    run = run_of(str(local.uri), folder)
     assert (run.info.status, run.data.tags.get("reason")) == ("FINISHED", None)
 
 
@@ -281,7 +298,7 @@ import os, sys
 from pipeline._mlflow import open_run
 from pipeline._files import read_json
 from pathlib import Path
-about = read_json(Path("out/numpy/model.json"))
+about = read_json(Path(sys.argv[2]))
 where = {"uri": sys.argv[1], "experiment": "logistic-regression"}
 children = []
 for i in range(16):
@@ -295,15 +312,14 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 
 @pytest.mark.slow
-def test_sixteen_processes_make_the_store_at_once(repo: Path, shell: Shell) -> None:
-    assert shell("python -m pipeline.generate && python -m pipeline.train tracking=none", repo).returncode == 0
-    database = repo / "mlruns" / "mlflow.db"
-    database.unlink()
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS, f"sqlite:///{database}"], cwd=repo, env=environment(), capture_output=True, text=True
-    )
+def test_sixteen_processes_make_the_store_at_once(fitted: Path) -> None:
+    database = fitted / "new" / "mlflow.db"
+    database.parent.mkdir()
+    words = [sys.executable, "-c", FORKS, f"sqlite:///{database}", str(fitted / "numpy" / "model.json")]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [run.info.status for run in runs_of(repo)] == ["FINISHED"] * 16
+    client = MlflowClient(f"sqlite:///{database}")
+    assert [run.info.status for run in client.search_runs(["1"])] == ["FINISHED"] * 16
     with closing(sqlite3.connect(database)) as made:
         assert made.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -326,9 +342,8 @@ def test_a_sweep_beside_a_dvc_repro(repo: Path, shell: Shell) -> None:
 def test_a_copied_and_a_renamed_repository(repo: Path, shell: Shell) -> None:
     assert shell("python -m pipeline", repo).returncode == 0
     (run,) = runs_of(repo)
-    register = f"import mlflow; mlflow.register_model('runs:/{run.info.run_id}/model', 'm')"
-    registered = shell(f'python -c "{register}"', repo, MLFLOW_TRACKING_URI=f"sqlite:///{repo}/mlruns/mlflow.db")
-    assert registered.returncode == 0, registered.stderr
+    mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
+    mlflow.register_model(f"runs:/{run.info.run_id}/model", "m")
     copy = repo.with_name("a copy")
     shutil.copytree(repo, copy)
     before = {path: path.read_bytes() for path in repo.rglob("*") if path.is_file()}
@@ -437,23 +452,21 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "not a database"])
-def test_a_damaged_store(repo: Path, shell: Shell, damage: str) -> None:
-    database = repo / "mlruns" / "mlflow.db"
+def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    database = Path(str(local.uri).removeprefix(SQLITE))
     whole = database.read_bytes()
     database.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else b"damage" * 1000)
     damaged = database.read_bytes()
-    assert shell("python -m pipeline.generate", repo).returncode == 0
-    done = shell("python -m pipeline.train", repo)
-    assert done.returncode == 0
-    assert done.stderr.startswith("warning: MLflow is behind, the work goes on")
-    assert done.stderr.count("\n") == 1
+    retrain(fitted / "numpy", local, {})
+    said = capsys.readouterr().err
+    assert said.startswith("warning: MLflow is behind, the work goes on")
+    assert said.count("\n") == 1
     assert database.read_bytes() == damaged
-    shown = shell("python -m pipeline.ui", repo)
-    assert shown.returncode == 1
-    assert shown.stderr.startswith("error: tracking.uri must be an SQLite database that is whole")
+    with pytest.raises(InvalidInput, match="must be an SQLite database that is whole"):
+        serve(local, free_port())
     database.write_bytes(whole)
-    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
-    assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
+    evaluate(fitted / "data", fitted / "numpy", local)
+    check_each_value_once(str(local.uri), fitted / "numpy")
 
 
 def test_a_full_disk(repo: Path, shell: Shell) -> None:
