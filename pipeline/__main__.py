@@ -43,7 +43,7 @@ def chain(config: Config, root: Path) -> float:
     train({group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking)
     metrics = evaluate(root / "data", root / name, config.tracking)
     plot(root / "data", root / name, config.tracking)
-    report(root, [name])
+    report(root, [name], config.tracking)
     return metrics["log_loss"]
 
 
@@ -59,6 +59,7 @@ def job(composed: DictConfig) -> float:
     settings = HydraConfig.get()
     root = Path(os.path.relpath(settings.runtime.output_dir))
     if settings.mode == RunMode.MULTIRUN:
+        _terminal.end_with_owner()
         _terminal.label = f"[{settings.job.num}] "
         _terminal.say(" ".join(settings.overrides.task))
     try:

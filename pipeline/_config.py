@@ -1,5 +1,6 @@
 """Hydra and OmegaConf: from conf/ and overrides to checked, frozen dataclasses, and to the stages' YAML files."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from pipeline._files import ROOT
+from pipeline._secrets import URI_VARIABLE, with_credentials, without_credentials
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.data import SOURCES, Source
 from pipeline.numerics.models import MODELS, Model
@@ -30,7 +32,16 @@ class Tracking:
         name = self.experiment.strip(". ")
         require(0 < len(name) <= MOST_LETTERS, f"experiment must have 1 to {MOST_LETTERS} letters; got {self.experiment!r}")
         somewhere = self.uri is None or re.fullmatch(r"sqlite:///[^?]+|(?!sqlite:)[\w+-]+://.+", self.uri)
-        require(bool(somewhere), f"uri must be like sqlite:///FILE or http://HOST:PORT, or null; got {self.uri}")
+        shown = self.plain["uri"]
+        require(bool(somewhere), f"uri must be like sqlite:///FILE or http://HOST:PORT, or null; got {shown}")
+        ways = f"set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or all of it as {URI_VARIABLE} with tracking=server"
+        open_to_all = self.uri == shown or self.uri == os.environ.get(URI_VARIABLE)
+        require(open_to_all, f"uri must have no credentials in it: {ways}; got some for {shown}")
+
+    @property
+    def plain(self) -> dict[str, str | None]:
+        """As it may be written and shown: without credentials."""
+        return {"uri": self.uri and without_credentials(self.uri), "experiment": self.experiment}
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ def check(composed: Any) -> Config:
     parts = {group: build(group, registry, composed[group]) for group, registry in GROUPS.items()}
     tracking = _typed("tracking", Tracking, composed["tracking"])
     plain = {group: {"name": composed[group]["name"], **asdict(part)} for group, part in parts.items()}
-    return Config(**parts, tracking=tracking, plain={**plain, "tracking": asdict(tracking)})
+    return Config(**parts, tracking=tracking, plain={**plain, "tracking": tracking.plain})
 
 
 def build(group: str, registry: Mapping[str, type[T]], section: Mapping[str, Any]) -> T:
@@ -198,5 +209,6 @@ def read_config(path: Path, *groups: str) -> dict[str, dict[str, Any]]:
 
 
 def read_tracking(path: Path) -> Tracking:
-    """tracking.yaml as `compose` wrote it."""
-    return _typed("tracking", Tracking, read_yaml(path))
+    """tracking.yaml as `compose` wrote it, with the credentials that the environment has."""
+    written = read_yaml(path)
+    return _typed("tracking", Tracking, {**written, "uri": with_credentials(written.get("uri"))})

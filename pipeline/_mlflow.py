@@ -1,104 +1,116 @@
 """MLflow: one run per trained model, found by its fingerprint; a view of the files, which can be published again."""
 
 import hashlib
-import json
+import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the publisher tries again itself
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
 import mlflow
-import numpy as np
-import pandas as pd
 from filelock import FileLock
-from mlflow import MlflowClient, pyfunc
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema, TensorSpec
-from mlflow.types.schema import AnyType
 
 from pipeline._config import leaves, to_yaml
-from pipeline._files import read_csv, read_json
+from pipeline._files import ROOT, read_csv, read_json
+from pipeline._logged_model import About, log_dataset, log_model, note, text
+from pipeline._secrets import scrub
+from pipeline._store import artifacts, relocate
 from pipeline._tracking import SQLITE
 from pipeline.numerics import require
 
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
-WIDE = 1000  # columns above which a schema has no names
-DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
-About = Mapping[str, Any]
+DESCRIBED = "version.python"  # a run with this tag has its provenance
+Lineage = tuple[Mapping[str, str], Mapping[str, bytes]]  # tags, and artifacts by their names in lineage/
+
+for noisy in ("alembic", "mlflow"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """A client of the store and the experiment's id."""
     mlflow.set_tracking_uri(uri)
+    database = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
     with _alone(uri):  # a new SQLite store, migrated by two at once, breaks
+        relocate(uri)
         client = MlflowClient(uri)
-        artifacts = (_folder(uri) / "artifacts" / quote(experiment, safe="")).as_uri() if uri.startswith(SQLITE) else None
-        return client, _experiment(client, experiment, artifacts)
-
-
-def _folder(uri: str) -> Path:
-    """Where an SQLite store lies."""
-    return Path(uri.removeprefix(SQLITE)).parent
+        folder = (artifacts(database) / quote(experiment, safe="")).as_uri() if database else None
+        return client, _experiment(client, experiment, folder)
 
 
 def _alone(uri: str) -> AbstractContextManager[Any]:
     """One process at a time; a server sees to that itself."""
-    return FileLock(_folder(uri) / ".lock") if uri.startswith(SQLITE) else nullcontext()
+    return FileLock(Path(uri.removeprefix(SQLITE)).parent / ".lock") if uri.startswith(SQLITE) else nullcontext()
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+def _experiment(client: MlflowClient, name: str, folder: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifacts, KIND))
+        return str(client.create_experiment(name, folder, KIND))
     require(found.lifecycle_stage == "active", f"the experiment {name} was deleted in MLflow; restore it or take another")
     return str(found.experiment_id)
 
 
 class Run:
-    """An open MLflow run in one stage."""
+    """An open MLflow run in one stage. Whatever failed here can be done again: nothing is then there twice."""
 
-    def __init__(self, client: MlflowClient, run: MlflowRun, stage: str, dvc: bool) -> None:
+    def __init__(self, client: MlflowClient, run: MlflowRun, stage: str, dvc: bool, process: Mapping[str, str]) -> None:
         self.client, self.id, self.stage, self.dvc = client, run.info.run_id, stage, dvc
+        self._started = float(process.get("process.started", "inf"))
         self._curve: dict[int, tuple[float, float, int]] = {}
-        self._sent = {point.step for point in client.get_metric_history(self.id, "loss")}
+        self._sent: set[int] = set()
+        self._uploaded: set[Path] = set()
+        self.recall()
         self._flushed = time.monotonic()
 
+    def recall(self) -> None:
+        """Ask MLflow which points of the curve it has."""
+        self._sent |= {point.step for point in self.client.get_metric_history(self.id, "loss")}
+
     def loss(self, epoch: int, loss: float, gradient_norm: float, when: int) -> None:
-        """Keep one point of the curve, unless MLflow has it."""
+        """Keep one point of the curve, unless MLflow has it. A point keeps its time: sent again, MLflow knows it by that."""
         if epoch not in self._sent:
-            self._curve[epoch] = (loss, gradient_norm, when)
+            self._curve.setdefault(epoch, (loss, gradient_norm, when))
 
     def flush(self, patience: float = 0.0) -> None:
         """Send the points kept, if the last were sent longer ago than `patience` seconds."""
         if time.monotonic() - self._flushed < patience or not self._curve:
             return
-        points = [
-            (key, value, when, epoch)
-            for epoch, (loss, norm, when) in self._curve.items()
-            for key, value in (("loss", loss), ("gradient_norm", norm))
-        ]
-        self._log(points)
+        if not self.superseded():
+            points = [
+                (key, value, when, epoch)
+                for epoch, (loss, norm, when) in self._curve.items()
+                for key, value in (("loss", loss), ("gradient_norm", norm))
+            ]
+            self._log(points)
         self._sent |= self._curve.keys()
         self._curve.clear()
         self._flushed = time.monotonic()
 
-    def metrics(self, values: Mapping[str, float]) -> None:
-        """Log each value at step 0, unless it is there already."""
+    def superseded(self) -> bool:
+        """Whether a younger process has the run open. It does the same work, so it alone speaks."""
+        run = self.client.get_run(self.id)
+        return run.info.status == "RUNNING" and float(run.data.tags.get("process.started", "-inf")) > self._started
+
+    def metrics(self, values: Mapping[str, float], when: int) -> None:
+        """Log each value at step 0, unless it is there already. when: the same each time, in milliseconds."""
         known = self.client.get_run(self.id).data.metrics
-        self._log([(key, float(value), _now(), 0) for key, value in values.items() if known.get(key) != value])
+        self._log([(key, float(value), when, 0) for key, value in values.items() if known.get(key) != value])
 
     def _log(self, points: list[tuple[str, float, int, int]]) -> None:
         for i in range(0, len(points), MOST_METRICS):
@@ -106,7 +118,7 @@ class Run:
 
     def params(self, config: About) -> None:
         """Every leaf of a configuration. A value too long for MLflow is cut there; the artifact config.yaml has it whole."""
-        params = [Param(key, _text(value)[:LONGEST_PARAM]) for key, value in leaves(config)]
+        params = [Param(key, text(value)[:LONGEST_PARAM]) for key, value in leaves(config)]
         for i in range(0, len(params), MOST_PARAMS):
             self.client.log_batch(self.id, params=params[i : i + MOST_PARAMS])
 
@@ -115,26 +127,47 @@ class Run:
 
     def files(self, paths: Iterable[Path], folder: str) -> None:
         for path in paths:
-            self.client.log_artifact(self.id, str(path), folder)
+            if path not in self._uploaded:
+                self.client.log_artifact(self.id, str(path), folder)
+                self._uploaded.add(path)
+
+    def texts(self, texts: Mapping[str, bytes]) -> None:
+        """Artifacts by their path."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in texts.items():
+                path = Path(folder, name)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+            self.client.log_artifacts(self.id, folder)
 
     def publish(self, folder: Path) -> None:
         """Show this stage's files in `folder`, and those of earlier stages that MLflow does not have."""
+        if self.superseded():
+            return
         tags = self.client.get_run(self.id).data.tags
         for stage, publish in PUBLISHERS.items():
-            if stage == self.stage or tags.get(f"stage.{stage}") != "finished":
-                publish(self, folder)
-                if stage != self.stage:
-                    self.tags({f"stage.{stage}": "finished"})
             if stage == self.stage:
+                publish(self, folder)
                 break
+            known = tags.get(f"stage.{stage}")
+            if known != "finished" and (folder / MADE[stage]).exists():
+                publish(self, folder)
+                if known not in ("failed", "killed"):  # what failed must succeed itself
+                    self.tags({f"stage.{stage}": "finished"})
 
-    def close(self, ending: str, reason: str) -> str:
+    def close(self, ending: str, reason: str, traceback: str = "") -> str:
         """End the stage: the run is FINISHED only if no stage's latest attempt ended otherwise. Returns the run's id."""
         self.flush()
+        if self.superseded():
+            return str(self.id)
+        if traceback:
+            self.texts({f"lineage/traceback.{self.stage}.txt": traceback.encode()})
         self.tags({f"stage.{self.stage}": ending, **({"reason": reason[:500]} if reason else {})})
         tags = self.client.get_run(self.id).data.tags
         stages = [value for key, value in tags.items() if key.startswith("stage.")]
         worst = next((bad for bad in ("failed", "killed", UNPUBLISHED) if bad in stages), "finished")
+        if worst == "finished" and "reason" in tags:
+            self.client.delete_tag(self.id, "reason")
         self.client.set_terminated(self.id, "FAILED" if worst == UNPUBLISHED else worst.upper())
         return str(self.id)
 
@@ -146,24 +179,41 @@ def open_run(
     parent: str | None,
     provenance: Mapping[str, str],
     settings: Mapping[str, str],
+    process: Mapping[str, str] | None = None,
+    lineage: Callable[[], Lineage] | None = None,
 ) -> Run:
-    """The run with this fingerprint (and parent, in a sweep), made where there is none, with `settings` as tracking's own."""
+    """The run with this fingerprint (and parent, in a sweep), made where there is none, with `settings` as tracking's own.
+
+    `process` are the tags of the process that works. `provenance` and `lineage` are of the stage that trains or, if MLflow
+    was not there then, of the first after it.
+    """
     client, experiment = connect(**tracking)
     with _alone(tracking["uri"]):
-        made = _find(client, experiment, about["fingerprint"], parent)
-        if made:
-            client.update_run(made.info.run_id, status="RUNNING")
-        else:
-            made = client.create_run(experiment, run_name=_name(about), tags=_tags(about, parent))
-            client.log_batch(made.info.run_id, params=[Param(f"tracking.{key}", value) for key, value in settings.items()])
-    run = Run(client, made, stage, dvc="dvc.stage" in provenance)
+        made = _find(client, experiment, about["fingerprint"], parent) or client.create_run(
+            experiment, run_name=_name(about), tags=_tags(about, parent)
+        )
+        run = Run(client, made, stage, "dvc.stage" in provenance, process or {})
+        if run.superseded():
+            return run
+        run.tags({**(process or {}), f"stage.{stage}": "running"})
+        client.update_run(run.id, status="RUNNING")
     try:
+        if "tracking.uri" not in made.data.params:
+            client.log_batch(run.id, params=[Param(f"tracking.{key}", value) for key, value in settings.items()])
         run.params(about["config"])
-        run.tags({f"stage.{stage}": "running", **(provenance if stage == "train" else {})})
+        if stage == "train" or DESCRIBED not in made.data.tags:
+            _describe(run, provenance, lineage)
     except Exception:
-        client.set_terminated(run.id, "FAILED")
+        with suppress(Exception):  # the first failure is the one to tell
+            client.set_terminated(run.id, "FAILED")
         raise
     return run
+
+
+def _describe(run: Run, provenance: Mapping[str, str], lineage: Callable[[], Lineage] | None) -> None:
+    tags, texts = lineage() if lineage else ({}, {})
+    run.texts({f"lineage/{name}": content for name, content in texts.items()})
+    run.tags({**tags, **provenance})
 
 
 def _find(client: MlflowClient, experiment: str, fingerprint: str, parent: str | None) -> MlflowRun | None:
@@ -185,36 +235,51 @@ def _tags(about: About, parent: str | None) -> dict[str, str]:
 
 def _publish_training(run: Run, folder: Path) -> None:
     about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
+    when = _written(folder / "history.csv")
+    run.recall()
     for epoch, loss, norm in zip(history["epoch"], history["loss"], history["gradient_norm"], strict=True):
-        run.loss(int(epoch), float(loss), float(norm), _now())
+        run.loss(int(epoch), float(loss), float(norm), when)
     run.flush()
     fit = about["fit"]
-    run.metrics({"train/loss": fit["loss"], "train/gradient_norm": fit["gradient_norm"], "train/epochs": fit["epochs"]})
-    run.tags({"stopped_by": fit["stopped_by"], "mlflow.note.content": _note(about)})
+    run.metrics({f"train/{name}": fit[name] for name in ("loss", "gradient_norm", "epochs")}, when)
+    run.tags({"stopped_by": fit["stopped_by"], "mlflow.note.content": note(about)})
     run.client.log_text(run.id, to_yaml(about["config"]), "config.yaml")
     _publish_files(run, [folder / name for name in ("model.json", "model.npz", "history.csv")], "training")
-    _log_dataset(run, about, "training")
-    if run.client.get_run(run.id).data.tags.get("model.sha256") != about["weights"]:
-        _log_model(run, about, folder)
-        run.tags({"model.sha256": about["weights"]})
+    log_dataset(run.client, run.id, about, "training")
+    log_model(run.client, run.id, about, folder)
+    run.tags({"model.sha256": about["weights"]})
 
 
 def _publish_evaluation(run: Run, folder: Path) -> None:
-    run.metrics({f"test/{name}": value for name, value in read_json(folder / "metrics.json").items()})
-    made = [folder / "metrics.json", folder / "predictions.parquet", *sorted(folder.glob("curves.*"))]
-    _publish_files(run, made, "evaluation")
-    _log_dataset(run, read_json(folder / "model.json"), "test")
+    metrics = folder / "metrics.json"
+    run.metrics({f"test/{name}": value for name, value in read_json(metrics).items()}, _written(metrics))
+    _publish_files(run, [metrics, folder / "predictions.parquet", *sorted(folder.glob("curves.*"))], "evaluation")
+    log_dataset(run.client, run.id, read_json(folder / "model.json"), "test")
 
 
 def _publish_figures(run: Run, folder: Path) -> None:
     run.files(sorted((folder / "figures").glob("*.png")), "figures")
 
 
+def _publish_report(run: Run, folder: Path) -> None:
+    """The page and, since this stage is the last, what dvc.lock has on all that led to it."""
+    run.files([folder.parent / "report" / "index.html"], "report")
+    if run.dvc:
+        locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        stages = {name: entry for name, entry in locked.items() if name.partition("@")[2] == folder.name or name in SHARED}
+        run.texts({"lineage/dvc.lock.yaml": scrub(to_yaml(stages)).encode()})
+        outs = [out for entry in stages.values() for out in entry.get("outs", [])]
+        run.tags({f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs})
+
+
 PUBLISHERS: dict[str, Callable[[Run, Path], None]] = {
     "train": _publish_training,
     "evaluate": _publish_evaluation,
     "plot": _publish_figures,
+    "report": _publish_report,
 }
+MADE = {"train": "model.json", "evaluate": "metrics.json", "plot": "figures"}  # what shows that an earlier stage has run
+SHARED = ("compose", "generate")  # the stages that all models have in common
 
 
 def _publish_files(run: Run, paths: list[Path], folder: str) -> None:
@@ -222,65 +287,6 @@ def _publish_files(run: Run, paths: list[Path], folder: str) -> None:
     run.files(paths, folder)
     if run.dvc:
         run.tags({f"dvc.md5.{p.name}": hashlib.md5(p.read_bytes(), usedforsecurity=False).hexdigest() for p in paths})
-
-
-def _log_dataset(run: Run, about: About, part: str) -> None:
-    """The table that a stage read, as an MLflow dataset with its digest."""
-    rows, columns = about["data"]["rows"][part], len(about["features"])
-    schema = Schema([ColSpec("double", name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)])
-    kind = "mlflow_colspec" if columns <= WIDE else "mlflow_tensorspec"
-    dataset = Dataset(
-        name=about["config"]["data"]["name"],
-        digest=about["data"]["digest"][part][:DIGEST_LETTERS],
-        source_type="local",
-        source=json.dumps(about["config"]["data"]),
-        schema=json.dumps({kind: schema.to_dict()}),
-        profile=json.dumps({"num_rows": rows, "num_elements": rows * columns}),
-    )
-    run.client.log_inputs(run.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", part)])])
-
-
-def _log_model(run: Run, about: About, folder: Path) -> None:
-    label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(about["classes"][0])]
-    columns = len(about["features"])
-    signature = ModelSignature(
-        # AnyType: whole numbers and booleans, too
-        Schema([ColSpec(AnyType(), name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)]),
-        Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]),
-    )
-    with np.load(folder / "model.npz") as weights:
-        mean = weights["mean"][None]
-    example = pd.DataFrame(mean, columns=about["features"]) if columns <= WIDE else mean
-    info = run.client.get_run(run.id).info
-    config = {key: _text(value) for key, value in leaves(about["config"])}
-    logged = run.client.create_logged_model(info.experiment_id, name="model", source_run_id=run.id, params=config)
-    Model.log(
-        None,
-        pyfunc,
-        model_id=logged.model_id,
-        run_id=run.id,
-        python_model=str(Path(__file__).with_name("_serving.py")),
-        artifacts={"about": str(folder / "model.json"), "weights": str(folder / "model.npz")},
-        signature=signature,
-        input_example=example,
-        pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
-    )
-
-
-def _tensor(columns: int) -> TensorSpec:
-    """A table too wide for a name a column: an array or a SciPy CSR matrix."""
-    return TensorSpec(np.dtype(np.float64), (-1, columns))
-
-
-def _note(about: About) -> str:
-    """The run's description, in Markdown."""
-    fit, data, config = about["fit"], about["data"], about["config"]
-    return (
-        f"Logistic regression of **{about['target']}** on {len(about['features'])} features, "
-        f"{data['rows']['training']} training rows of `{config['data']['name']}`. "
-        f"`{config['optimizer']['name']}` in `{config['model']['name']}` stopped by {fit['stopped_by']} "
-        f"after {fit['epochs']} epochs at loss {fit['loss']:.4f}.\n\nFingerprint `{about['fingerprint']}`"
-    )
 
 
 def open_sweep(tracking: Mapping[str, str], name: str, tags: dict[str, str]) -> str:
@@ -294,9 +300,6 @@ def close_sweep(tracking: Mapping[str, str], run_id: str, ending: str) -> None:
     client.set_terminated(run_id, ending.upper())
 
 
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _written(path: Path) -> int:
+    """When a file was written, in milliseconds."""
+    return path.stat().st_mtime_ns // 1_000_000

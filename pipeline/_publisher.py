@@ -1,38 +1,50 @@
-"""MLflow in a process of its own, which obeys the JSON lines of `_tracking`. Where a line breaks without `close`, its run or
-its sweep is marked as killed.
+"""MLflow in a process of its own, which obeys the JSON lines of `_tracking`. What MLflow does not take is tried again, ever
+more rarely, until the stage ends. Where a line breaks without `close`, its run or its sweep is marked as killed.
 
     python -m pipeline._publisher FD PID      listen on the socket FD until the process PID has ended and all lines are closed
 """
 
 import json
-import logging
 import queue
 import signal
 import socket
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pipeline._mlflow import UNPUBLISHED, Run, close_sweep, open_run, open_sweep
+from pipeline._provenance import lineage
+from pipeline._secrets import scrub
 from pipeline._terminal import POLL_SECONDS, lives
 
+if TYPE_CHECKING:
+    from pipeline._mlflow import Run
+
 FLUSH_SECONDS = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
+LAST_SECONDS = 2.0  # for further attempts where MLflow fails at a stage's end for the first time
+SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
+LOST = "the process ended without a word, as after SIGKILL or for want of memory"
 
 
 class Listener:
-    """Does what the lines of one stage say. A failure is kept, and is the answer to the next question."""
+    """Does what the line of one stage says: in order, and again after a failure. Nothing is dropped before the stage's end."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
+        self._said: queue.Queue[str | None] = queue.Queue()
+        self._todo: deque[Callable[[], Any]] = deque()
+        self._points: list[Mapping[str, Any]] = []  # that no run has yet
         self._run: Run | None = None
         self._end_sweep: Callable[[str], None] | None = None
-        self._failure = ""
-        self._said: queue.Queue[str | None] = queue.Queue()
+        self._run_id = ""
+        self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
 
     def listen(self) -> None:
         """Until the line is closed, or breaks."""
@@ -41,13 +53,15 @@ class Listener:
             try:
                 text = self._said.get(timeout=FLUSH_SECONDS)
             except queue.Empty:
-                self._attempt(lambda: self._run.flush() if self._run else None)
-                continue
+                text = ""
             if text is None:
                 break
-            self._obey(**json.loads(text))
-        if run := self._run:
-            self._attempt(lambda: run.close("killed", "the process ended without a word"))
+            if text:
+                self._obey(**json.loads(text))
+            if time.monotonic() >= self._next:
+                self._attempt()
+        if self._run or self._todo:
+            self._end(ending="killed", reason=LOST)
         if self._end_sweep:
             self._end_sweep("killed")
 
@@ -62,47 +76,100 @@ class Listener:
     def _obey(self, do: str, **content: Any) -> None:
         match do:
             case "open":
-                self._failure, self._run = "", None
-                self._run = self._attempt(lambda: open_run(**content))
+                found = lineage() if content["stage"] == "train" else None  # as the code is now, whenever MLflow answers
+                self._todo.append(lambda: self._open(content, lambda: found or lineage()))
+            case "loss":
+                self._points.append(content)
+            case "publish":
+                self._todo.append(lambda: self._publish(Path(content["folder"])))
+            case "close":
+                self._end(**content)
+                self._say({"error": self._failure} if self._failure else {"value": self._run_id})
             case "open_sweep":
                 self._answer(lambda: self._open_sweep(**content))
             case "close_sweep":
                 close, self._end_sweep = self._end_sweep, None
                 self._answer(lambda: close(content["ending"]) if close else None)
-            case "close":
-                run, self._run = self._run, None
-                if self._failure and content["ending"] == "finished":
-                    content.update(ending=UNPUBLISHED, reason=self._failure)
-                self._answer(lambda: run.close(**content) if run else None)
-            case _ if self._run:
-                self._show(self._run, do, content)
+
+    def _attempt(self) -> None:
+        """All that is to do, as far as MLflow takes it."""
+        try:
+            while self._todo:
+                self._todo[0]()
+                self._todo.popleft()
+            if self._run:
+                self._hand_over(self._run)
+                self._run.flush(FLUSH_SECONDS)
+        except Exception as error:
+            self._fall_behind(error)
+            return
+        if self._failure:
+            self._say({"behind": ""})
+        self._failure, self._pause = "", FIRST_PAUSE
+
+    def _fall_behind(self, error: Exception) -> None:
+        new = not self._failure
+        self._failure = scrub(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+        self._next = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if new:
+            self._say({"behind": self._failure})
+
+    def _open(self, content: Mapping[str, Any], found: Callable[[], Any]) -> None:
+        from pipeline._mlflow import connect, open_run
+
+        if self._failure:
+            connect(**content["tracking"])
+            time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
+        self._run = open_run(**content, lineage=found)
+
+    def _publish(self, folder: Path) -> None:
+        assert self._run
+        self._hand_over(self._run)
+        self._run.publish(folder)
+
+    def _hand_over(self, run: "Run") -> None:
+        for point in self._points:
+            run.loss(**point)
+        self._points.clear()
+
+    def _end(self, ending: str, reason: str, traceback: str = "") -> None:
+        """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it."""
+        self._todo.append(lambda: self._close(ending, reason, traceback))
+        deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
+        self._attempt()
+        while self._todo and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            self._attempt()
+        if len(self._todo) > 1 and self._run:
+            with suppress(Exception):
+                lacking = ("unpublished", self._failure, "") if ending == "finished" else (ending, reason, traceback)
+                self._close(*lacking)
+        self._run = None
+        self._todo.clear()
+
+    def _close(self, ending: str, reason: str, traceback: str) -> None:
+        if self._run:
+            self._hand_over(self._run)
+            self._run_id = self._run.close(ending, reason, traceback)
+            self._run = None
 
     def _open_sweep(self, tracking: Mapping[str, str], **content: Any) -> str:
+        from pipeline._mlflow import close_sweep, open_sweep
+
         run_id = open_sweep(tracking, **content)
         self._end_sweep = lambda ending: close_sweep(tracking, run_id, ending)
         return run_id
 
-    def _show(self, run: Run, do: str, content: Mapping[str, Any]) -> None:
-        if do == "publish":
-            self._attempt(lambda: run.publish(Path(content["folder"])))
-        else:
-            run.loss(**content)
-            self._attempt(lambda: run.flush(FLUSH_SECONDS))
-
-    def _attempt(self, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except Exception as error:
-            self._failure = self._failure or f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            return None
-
     def _answer(self, action: Callable[[], Any]) -> None:
-        """Send the action's value, or the first failure since the last answer."""
-        value = self._attempt(action)
-        answer = {"error": self._failure} if self._failure else {"value": value}
+        try:
+            self._say({"value": action()})
+        except Exception as error:
+            self._say({"error": scrub(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")})
+
+    def _say(self, content: Mapping[str, Any]) -> None:
         with suppress(OSError):
-            self._line.sendall((json.dumps(answer) + "\n").encode())
-        self._failure = ""
+            self._line.sendall((json.dumps(content) + "\n").encode())
 
 
 def serve(ear: socket.socket, owner: int) -> None:
@@ -125,6 +192,4 @@ def serve(ear: socket.socket, owner: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -19,6 +20,8 @@ from pipeline.numerics import InvalidInput
 
 FAILED, INTERRUPTED = 1, 130
 POLL_SECONDS = 0.2
+GRACE_SECONDS = 15.0
+SWEEP = "PIPELINE_SWEEP"  # the environment variable by which a sweep's jobs know its process
 
 label = ""  # what `say` and `warn` put first: which of a sweep's jobs speaks
 
@@ -37,8 +40,7 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Run a stage's `main` on the command line's words. What the user can mend ends in one sentence and exit code 1."""
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
-    if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_end_with, args=[owner()], daemon=True).start()
+    end_with_owner()
     try:
         main(sys.argv[1:])
     except (InvalidInput, OSError, MemoryError) as error:
@@ -58,8 +60,10 @@ def _sentence(error: Exception) -> str:
 
 
 def owner() -> psutil.Process:
-    """The process whose end is this one's: the dvc above a stage, else this one."""
+    """The process whose end is this one's: the sweep above a job, the dvc above a stage, else this one."""
     here = psutil.Process()
+    with suppress(psutil.Error, KeyError):
+        return psutil.Process(int(os.environ[SWEEP]))
     if "DVC_STAGE" in os.environ:
         for ancestor in here.parents():
             with suppress(psutil.Error):
@@ -74,11 +78,20 @@ def lives(process: psutil.Process) -> bool:
     return False
 
 
+@cache
+def end_with_owner() -> None:
+    """End when the owner has ended: a killed dvc would leave its stage to write over a later one's files."""
+    if (above := owner()).pid != os.getpid():
+        threading.Thread(target=_end_with, args=[above], daemon=True).start()
+
+
 def _end_with(process: psutil.Process) -> None:
-    """End as by SIGTERM when the process has ended: a killed dvc would leave its stage to write over a later one's files."""
+    """As by SIGTERM or, if that is not heeded, by SIGKILL."""
     while lives(process):
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fail(sentence: str) -> NoReturn:

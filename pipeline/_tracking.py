@@ -1,18 +1,19 @@
 """What a stage says of its run. A process beside it, `_publisher`, shows that in MLflow: the work neither waits for MLflow's
 import nor stops with its server, and a run whose process dies is closed by one that lives.
 
-The two speak JSON lines over a Unix socket: `open`, `loss`, `publish`, `close`, answered where a question was asked. One
-publisher serves all stages of a `dvc repro`, whose process it outlives by nothing.
+The two speak JSON lines over a Unix socket, one connection a run: `open`, `loss`, `publish`, `close`, the last answered with
+`value` or `error`. Unasked, the publisher says `behind` when MLflow first fails it. One publisher serves all stages of a
+`dvc repro`, whose process it outlives by nothing.
 """
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -22,11 +23,13 @@ from typing import Any, Protocol
 from pipeline import _terminal
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT
-from pipeline._provenance import provenance
+from pipeline._provenance import process, provenance
+from pipeline._secrets import scrub
 from pipeline.numerics import InvalidInput
 
 PARENT = "PIPELINE_PARENT_RUN"  # the environment variable by which a sweep's jobs know their parent run
 PATIENCE_SECONDS = 120.0
+HASTE_SECONDS = 3.0  # how long a stage waits at its end once MLflow has failed
 LONGEST_FOLDER = 60  # of the 104 bytes that a Unix socket's path may have
 SQLITE = "sqlite:///"
 
@@ -39,11 +42,6 @@ def home() -> Path:
 def absolute_uri(uri: str) -> str:
     """A tracking URI with a relative SQLite path taken from `home`."""
     return f"{SQLITE}{home() / uri.removeprefix(SQLITE)}" if uri.startswith(SQLITE) else uri
-
-
-def without_credentials(uri: str) -> str:
-    """A URI as it may be shown."""
-    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def check_writable(tracking: Tracking) -> None:
@@ -68,39 +66,86 @@ def stage_tracking(out: Path) -> Tracking:
     return read_tracking(written) if written.is_file() else compose().tracking
 
 
+class TrackingError(Exception):
+    """MLflow does not show what the files hold. The message says why."""
+
+
 class Publisher:
-    """This process's line to the publisher, which is started where none runs."""
+    """A line to the publisher, which is started where none runs. Raises TrackingError where it cannot be."""
 
     def __init__(self) -> None:
         owner = _terminal.owner().pid
-        address = str(_private_folder() / f"{owner}.sock")
         self._line = socket.socket(socket.AF_UNIX)
+        self._heard, self._behind = b"", ""
         try:
-            self._line.connect(address)
-        except OSError:
-            _start_publisher(address, owner)
-            self._line.connect(address)
-        self._answers = self._line.makefile(encoding="utf-8")
+            address = str(_private_folder() / f"{owner}.sock")
+            try:
+                self._line.connect(address)
+            except OSError:
+                _start_publisher(address, owner)
+                self._line.connect(address)
+        except OSError as error:
+            raise TrackingError(f"the process that speaks to MLflow could not be started: {error}") from None
+
+    def close(self) -> None:
+        """Hang up. Where `close` was not sent, the run was killed."""
+        self._line.close()
 
     def send(self, do: str, **content: Any) -> None:
         with suppress(OSError):  # it has died; `ask` says so
             self._line.sendall((json.dumps({"do": do, **content}) + "\n").encode())
+            while said := self._hear(0):
+                self._heed(said)
 
     def ask(self, do: str, **content: Any) -> Any:
         """Send, and wait for the answer. Raises TrackingError with the publisher's reason."""
         self.send(do, **content)
-        self._line.settimeout(PATIENCE_SECONDS)
+        deadline = time.monotonic() + (HASTE_SECONDS if self._behind else PATIENCE_SECONDS)
         try:
-            line = self._answers.readline()
+            while said := self._hear(deadline - time.monotonic()):
+                if "value" in said:
+                    return said["value"]
+                self._heed(said)
+                deadline = time.monotonic() + HASTE_SECONDS
         except OSError:
-            line = ""
-        if not line:
-            _publishers.pop(os.getpid(), None)
-            raise TrackingError(f"the process that speaks to MLflow ended or did not answer within {PATIENCE_SECONDS:.0f} s")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise TrackingError(answer["error"])
-        return answer["value"]
+            raise TrackingError("the process that speaks to MLflow has ended") from None
+        finally:
+            self._line.settimeout(None)
+        raise TrackingError(self._behind or f"the process that speaks to MLflow did not answer within {PATIENCE_SECONDS:.0f} s")
+
+    def _heed(self, said: dict[str, Any]) -> None:
+        if "error" in said:
+            raise TrackingError(said["error"])
+        self._behind = said["behind"]
+        if self._behind:
+            _say_behind(self._behind)
+
+    def _hear(self, seconds: float) -> dict[str, Any] | None:
+        """What the publisher says within so many seconds. Raises OSError where it has ended."""
+        if seconds > 0:
+            self._line.settimeout(seconds)
+        try:
+            while b"\n" not in self._heard:
+                said = self._line.recv(2**16, 0 if seconds > 0 else socket.MSG_DONTWAIT)
+                if not said:
+                    raise ConnectionResetError
+                self._heard += said
+        except (TimeoutError, BlockingIOError):
+            return None
+        line, _, self._heard = self._heard.partition(b"\n")
+        return dict(json.loads(line))
+
+
+_said_behind = False
+
+
+def _say_behind(reason: object) -> None:
+    """Once, until MLflow has caught up."""
+    global _said_behind
+    if not _said_behind:
+        later = "the next stage or `python -m pipeline.runs publish` sends what it lacks"
+        _terminal.warn(f"MLflow is behind, the work goes on and {later}: {reason}")
+    _said_behind = True
 
 
 def _private_folder() -> Path:
@@ -113,42 +158,25 @@ def _private_folder() -> Path:
     return folder
 
 
+_started: list[subprocess.Popen[bytes]] = []  # which outlive what started them, so nobody waits for them
+
+
 def _start_publisher(address: str, owner: int) -> None:
     """Listen at the address and hand the ear to a new process, so that a line opened at once waits for its answer."""
     Path(address).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as ear:
         ear.bind(address)
         ear.listen()
-        subprocess.Popen(
-            [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner)],
-            cwd=ROOT,
-            pass_fds=[ear.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C stops the work; the publisher then says so in MLflow
+        _started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner)],
+                cwd=ROOT,
+                pass_fds=[ear.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C stops the work; the publisher then says so in MLflow
+            )
         )
-
-
-class TrackingError(Exception):
-    """MLflow does not show what the files hold. The message says why."""
-
-
-_publishers: dict[int, Publisher] = {}
-
-
-def _publisher() -> Publisher:
-    """This process's own. Raises TrackingError where it cannot be started."""
-    pid = os.getpid()
-    if pid not in _publishers:
-        try:
-            _publishers[pid] = Publisher()
-        except OSError as error:
-            raise TrackingError(f"the process that speaks to MLflow could not be started: {error}") from None
-    return _publishers[pid]
-
-
-def _behind(error: TrackingError) -> None:
-    _terminal.warn(f"MLflow does not show this yet, the files are complete: {error}")
 
 
 def _ending(error: BaseException) -> str:
@@ -194,51 +222,70 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
 
     The stage's end is the run's, whatever it is. Where MLflow cannot show it, a warning says so: the files are complete.
     """
-    if tracking.uri is None:
+    publisher = _line(tracking)
+    if publisher is None:
         yield Untracked()
         return
-    check_writable(tracking)
-    try:
-        publisher = _publisher()
-    except TrackingError as error:
-        _behind(error)
-        yield Untracked()
-        return
-    where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
-    settings = {**asdict(tracking), "uri": without_credentials(tracking.uri)}
-    family = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": settings}
-    publisher.send("open", tracking=where, stage=stage, about=about, **family)
-    ending, reason = "finished", ""
+    made = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": tracking.plain, "process": process()}
+    publisher.send("open", tracking=_where(tracking), stage=stage, about=about, **made)
+    ending = {"ending": "finished", "reason": ""}
     try:
         yield Run(publisher)
     except BaseException as error:
-        ending = _ending(error)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
+        ending = {"ending": _ending(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
         raise
     finally:
-        try:
-            run_id = publisher.ask("close", ending=ending, reason=reason)
-            if stage == "train":
-                _terminal.say(f"in MLflow: runs:/{run_id}")
-        except TrackingError as error:
-            _behind(error)
+        if (run_id := _close(publisher, "close", **ending)) and stage == "train":
+            _terminal.say(f"in MLflow: runs:/{run_id}")
+
+
+def _line(tracking: Tracking) -> Publisher | None:
+    """A line to the publisher, where it can be had and something is to be tracked."""
+    if tracking.uri is None:
+        return None
+    check_writable(tracking)
+    try:
+        return Publisher()
+    except TrackingError as error:
+        _say_behind(error)
+        return None
+
+
+def _where(tracking: Tracking) -> dict[str, str]:
+    return {**asdict(tracking), "uri": absolute_uri(tracking.uri or "")}
+
+
+def _close(publisher: Publisher, do: str, **ending: str) -> Any:
+    """The publisher's answer; None where MLflow is behind."""
+    global _said_behind
+    try:
+        answer = publisher.ask(do, **ending)
+        _said_behind = False
+        return answer
+    except TrackingError as error:
+        _say_behind(error)
+        return None
+    finally:
+        publisher.close()
 
 
 @contextmanager
 def sweep(tracking: Tracking, name: str) -> Iterator[None]:
     """A parent run for the jobs that start inside the block; FINISHED if none failed."""
-    if tracking.uri is None:
+    publisher = _line(tracking)
+    if publisher is None:
         yield
         return
-    check_writable(tracking)
-    where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
-    tags = {**provenance(), "mlflow.source.name": f"python -m pipeline {' '.join(sys.argv[1:])}"}
+    tags = {**provenance(), **process(), "mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
     try:
-        os.environ[PARENT] = _publisher().ask("open_sweep", tracking=where, name=name, tags=tags)
+        os.environ[PARENT] = publisher.ask("open_sweep", tracking=_where(tracking), name=scrub(name), tags=tags)
     except TrackingError as error:
-        _behind(error)
+        publisher.close()
+        _say_behind(error)
         yield
         return
+    os.environ[_terminal.SWEEP] = str(os.getpid())  # its publisher is the jobs', too: joblib kills what its workers started
     ending = "finished"
     try:
         yield
@@ -247,8 +294,5 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
         ending = "failed" if failed else _ending(error)
         raise
     finally:
-        del os.environ[PARENT]
-        try:
-            _publisher().ask("close_sweep", ending=ending)
-        except TrackingError as error:
-            _behind(error)
+        del os.environ[PARENT], os.environ[_terminal.SWEEP]
+        _close(publisher, "close_sweep", ending=ending)

@@ -16,9 +16,9 @@ from pipeline.numerics import require
 def evaluate(data: Path, folder: Path, tracking: Tracking) -> dict[str, float]:
     """Predict the test table in `data` with the model in `folder`; write predictions, curves and metrics, and return these."""
     about, model = read_model(folder, data)
-    X, y = read_features(data / "test", len(about["features"])), read_array(data / "test" / "y.npy")
-    require(X.shape[0] == len(y), f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
     with track(tracking, "evaluate", about) as tracker:
+        X, y = read_features(data / "test", len(about["features"])), read_array(data / "test" / "y.npy")
+        require(X.shape[0] == len(y), f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         z = model.log_odds(X)
         p = model.predict_proba(X)
         values = m.metrics(z, y)

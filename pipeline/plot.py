@@ -23,10 +23,11 @@ MOST_POINTS = 5000  # of a scatter: more hide each other
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
     about, model = read_model(folder, data)
-    values, history = read_json(folder / "metrics.json", "rows", "roc_auc"), read_csv(folder / "history.csv", "epoch", "loss")
-    curves = {name: read_csv(folder / f"curves.{name}.csv", *columns) for name, columns in CURVES.items()}
     features, classes = about["features"], about["classes"]
     with track(tracking, "plot", about) as tracker, rc_context():
+        values = read_json(folder / "metrics.json", "rows", "roc_auc")
+        history = read_csv(folder / "history.csv", "epoch", "loss")
+        curves = {name: read_csv(folder / f"curves.{name}.csv", *columns) for name, columns in CURVES.items()}
         rcdefaults()  # no matplotlibrc of the user's changes a figure's bytes
         rcParams["text.parse_math"] = False  # a $ in a column's name starts no formula
         positives = values["true_positives"] + values["false_negatives"]

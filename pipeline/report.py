@@ -2,13 +2,15 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from pipeline import _terminal
-from pipeline._config import leaves
+from pipeline._config import Tracking, leaves
 from pipeline._files import ABOUT, OUT, read_json, staged, write_csv
+from pipeline._tracking import stage_tracking, track
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --best: #1f5fa822; }
@@ -103,24 +105,26 @@ def page(models: Models, root: Path) -> str:
 """
 
 
-def report(root: Path, names: Sequence[str]) -> None:
-    """Write root/report/index.html and comparison.csv about the models in root/<name>/."""
-    models = {
-        name: (read_json(root / name / "model.json", *ABOUT), read_json(root / name / "metrics.json", *HIGHER, *LOWER))
-        for name in names
-    }
-    measured = next(iter(models.values()))[1]
-    with staged(root / "report") as made:
-        (made / "index.html").write_text(page(models, root), encoding="utf-8")
-        columns = {metric: [metrics[metric] for _, metrics in models.values()] for metric in measured}
-        write_csv(made / "comparison.csv", {"model": list(models), **columns})
-    _terminal.say(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
+def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
+    """Write root/report/index.html and comparison.csv about the models in root/<name>/; each one's run shows the page."""
+    abouts = {name: read_json(root / name / "model.json", *ABOUT) for name in names}
+    with ExitStack() as stack:
+        trackers = {name: stack.enter_context(track(tracking, "report", about)) for name, about in abouts.items()}
+        measured = {name: read_json(root / name / "metrics.json", *HIGHER, *LOWER) for name in names}
+        with staged(root / "report") as made:
+            html = page({name: (abouts[name], measured[name]) for name in names}, root)
+            (made / "index.html").write_text(html, encoding="utf-8")
+            columns = {metric: [values[metric] for values in measured.values()] for metric in measured[names[0]]}
+            write_csv(made / "comparison.csv", {"model": list(names), **columns})
+        _terminal.say(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
+        for name, tracker in trackers.items():
+            tracker.publish(root / name)
 
 
 def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("report", __doc__, "python -m pipeline.report numpy torch")
     parser.add_argument("models", nargs="+", help="the models' folders in out/")
-    report(OUT, parser.parse_args(words).models)
+    report(OUT, parser.parse_args(words).models, stage_tracking(OUT))
 
 
 if __name__ == "__main__":

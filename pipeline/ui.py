@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pipeline import _terminal
 from pipeline._config import Tracking, compose
 from pipeline._files import OUT
+from pipeline._store import relocate
 from pipeline._tracking import absolute_uri, check_writable, stage_tracking
 from pipeline.numerics import require
 
@@ -25,12 +26,14 @@ def serve(tracking: Tracking, port: int) -> int:
     require(tracking.uri is not None, "tracking.uri is null, so there are no runs to show")
     assert tracking.uri is not None
     check_writable(tracking)
+    relocate(absolute_uri(tracking.uri))
     with socket.socket() as port_taken:
         require(port_taken.connect_ex((HOST, port)) != 0, f"port {port} is taken by another program; choose one with --port")
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", absolute_uri(tracking.uri)]
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui"]
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
     _terminal.say("starting MLflow's UI; this takes a while")
-    server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT}, stdout=subprocess.DEVNULL)
+    store = {"MLFLOW_BACKEND_STORE_URI": absolute_uri(tracking.uri)}  # which everybody would see among the arguments
+    server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT, **store}, stdout=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _answers(port):
             time.sleep(POLL_SECONDS)

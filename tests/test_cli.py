@@ -107,27 +107,6 @@ def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell) -> None:
     assert statuses == {"FAILED"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_fit_is_not_finished(repo: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000"]
-
-    def heed() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in a shell's background ignores it
-
-    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, preexec_fn=heed) as process:
-        wait_for(lambda: bool(points(repo)))
-        os.kill(process.pid, how)
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
-    wait_for(lambda: runs_of(repo)[0].info.status == "KILLED")
-    run = runs_of(repo)[0]
-    assert run.data.tags["stage.train"] == "killed"
-    assert run.data.tags["reason"]
-
-
 def points(repo: Path) -> list[object]:
     """The loss curve of the only run, so far."""
     client, runs = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db"), runs_of(repo)
@@ -176,7 +155,8 @@ def test_without_a_server_the_work_goes_on(repo: Path, shell: Shell) -> None:
         address = f"tracking.uri=http://127.0.0.1:{free.getsockname()[1]}"
     done = shell(f"python -m pipeline -m {address} optimizer.lr=0.1,0.2", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert done.returncode == 0, done.stderr
-    assert "warning: MLflow does not show this yet, the files are complete" in done.stderr
+    assert done.stderr.count("warning: MLflow is behind, the work goes on and the next stage or") == 1
+    assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
     assert "least log loss: job 1" in done.stdout
 
@@ -187,7 +167,7 @@ def test_what_mlflow_could_not_take_is_not_finished_and_comes_later(repo: Path, 
     (repo / "mlruns" / "artifacts").write_text("in the way")
     behind = shell("python -m pipeline.train", repo)
     assert behind.returncode == 0
-    assert "MLflow does not show this yet" in behind.stderr
+    assert "MLflow is behind" in behind.stderr
     assert [run.info.status for run in runs_of(repo)] == ["FAILED"]
     (repo / "mlruns" / "artifacts").unlink()
     assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0

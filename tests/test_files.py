@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import _files
-from pipeline._tracking import without_credentials
+from pipeline._secrets import without_credentials
 from pipeline.numerics import InvalidInput
 
 

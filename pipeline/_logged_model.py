@@ -1,0 +1,101 @@
+"""What MLflow shows of a model besides its run: the model to load, the tables that it saw, a description."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types.schema import AnyType
+
+from pipeline._config import leaves
+
+WIDE = 1000  # columns above which a schema has no names
+DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
+About = Mapping[str, Any]
+
+
+def log_dataset(client: MlflowClient, run_id: str, about: About, part: str) -> None:
+    """The table that a stage read, as an MLflow dataset with its digest."""
+    rows, columns = about["data"]["rows"][part], len(about["features"])
+    schema = Schema([ColSpec("double", name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)])
+    kind = "mlflow_colspec" if columns <= WIDE else "mlflow_tensorspec"
+    dataset = Dataset(
+        name=about["config"]["data"]["name"],
+        digest=about["data"]["digest"][part][:DIGEST_LETTERS],
+        source_type="local",
+        source=json.dumps(about["config"]["data"]),
+        schema=json.dumps({kind: schema.to_dict()}),
+        profile=json.dumps({"num_rows": rows, "num_elements": rows * columns}),
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", part)])])
+
+
+def log_model(client: MlflowClient, run_id: str, about: About, folder: Path) -> None:
+    """The model in `folder`, to be loaded by MLflow, unless it is there."""
+    label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(about["classes"][0])]
+    columns = len(about["features"])
+    signature = ModelSignature(
+        # AnyType: whole numbers and booleans, too
+        Schema([ColSpec(AnyType(), name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)]),
+        Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]),
+    )
+    with np.load(folder / "model.npz") as weights:
+        mean = weights["mean"][None]
+    example = pd.DataFrame(mean, columns=about["features"]) if columns <= WIDE else mean
+    made = _logged_model(client, run_id, about)
+    if made.status == "READY":
+        return
+    described = Model(made.artifact_location, run_id, model_uuid=made.model_id, model_id=made.model_id)
+    with tempfile.TemporaryDirectory() as temporary:
+        pyfunc.save_model(
+            f"{temporary}/model",
+            mlflow_model=described,
+            python_model=str(Path(__file__).with_name("_serving.py")),
+            artifacts={"about": str(folder / "model.json"), "weights": str(folder / "model.npz")},
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
+        )
+        client.log_model_artifacts(made.model_id, f"{temporary}/model")
+    if made.model_id not in [output.model_id for output in client.get_run(run_id).outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+    client.finalize_logged_model(made.model_id, "READY")
+
+
+def _logged_model(client: MlflowClient, run_id: str, about: About) -> LoggedModel:
+    """MLflow's entry for the model with these weights, made where there is none."""
+    experiment = client.get_run(run_id).info.experiment_id
+    known = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    if found := next((model for model in known if model.tags.get("sha256") == about["weights"]), None):
+        return found
+    config = {key: text(value) for key, value in leaves(about["config"])}
+    return client.create_logged_model(experiment, "model", run_id, {"sha256": about["weights"]}, config)
+
+
+def _tensor(columns: int) -> TensorSpec:
+    """A table too wide for a name a column: an array or a SciPy CSR matrix."""
+    return TensorSpec(np.dtype(np.float64), (-1, columns))
+
+
+def note(about: About) -> str:
+    """The run's description, in Markdown."""
+    fit, data, config = about["fit"], about["data"], about["config"]
+    return (
+        f"Logistic regression of **{about['target']}** on {len(about['features'])} features, "
+        f"{data['rows']['training']} training rows of `{config['data']['name']}`. "
+        f"`{config['optimizer']['name']}` in `{config['model']['name']}` stopped by {fit['stopped_by']} "
+        f"after {fit['epochs']} epochs at loss {fit['loss']:.4f}.\n\nFingerprint `{about['fingerprint']}`"
+    )
+
+
+def text(value: Any) -> str:
+    """A configuration's value as MLflow takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,37 @@
+"""Credentials, which are never shown nor written: not in tags, parameters, logs, artifacts or files."""
+
+import os
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+SHORTEST = 6  # letters of a secret: shorter ones, say "true", are ordinary words
+IN_URI = re.compile(r"(\w[\w+.-]*://)([^/\s'\"]*)@")
+SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY)(_|$)", re.IGNORECASE)
+
+
+def without_credentials(text: str) -> str:
+    """A URI, or a text with URIs in it, as it may be shown."""
+    return IN_URI.sub(r"\1", text)
+
+
+def with_credentials(uri: str | None) -> str | None:
+    """A URI as it was written, with the credentials that the environment has for it."""
+    given = os.environ.get(URI_VARIABLE, "")
+    return given if uri and uri == without_credentials(given) else uri
+
+
+def scrub(text: str) -> str:
+    """A text without what the environment, or a URI in it, holds of credentials."""
+    text = without_credentials(text)
+    for secret in sorted(set(_secrets()), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _secrets() -> Iterator[str]:
+    for name, value in os.environ.items():
+        found = [value] if SECRET_NAME.search(name) else []
+        found += [login.rpartition(":")[2] for _, login in IN_URI.findall(value)]
+        yield from (form for secret in found for form in (secret, unquote(secret)) if len(form) >= SHORTEST)

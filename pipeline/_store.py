@@ -1,0 +1,47 @@
+"""An SQLite store of MLflow as a file: found damaged, or moved to another folder."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from pipeline._tracking import SQLITE
+from pipeline.numerics import InvalidInput
+
+# Where MLflow keeps absolute locations of artifacts.
+LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def artifacts(database: Path) -> Path:
+    """The folder beside an SQLite store in which its runs' artifacts lie."""
+    return database.parent / "artifacts"
+
+
+def relocate(uri: str) -> None:
+    """If the store was moved or copied with its folder, let its locations follow. Raises InvalidInput if it is damaged."""
+    database = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not database.exists():
+        return
+    here = artifacts(database).as_uri()
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as store, store:
+            for old in _old_folders(store, here, f"/{database.parent.name}/artifacts"):
+                for table, column in LOCATIONS:
+                    update = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+                    store.execute(update, (here, len(old) + 1, len(old) + 1, f"{old}/"))
+    except sqlite3.DatabaseError as error:
+        raise InvalidInput(f"tracking.uri must be an SQLite database that is whole; {database}: {error}") from None
+
+
+def _old_folders(store: sqlite3.Connection, here: str, ours: str) -> set[str]:
+    """The folders of artifacts, named as `connect` names them, that experiments lie in and that are not `here`."""
+    if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'logged_models'").fetchone():
+        return set()  # not migrated yet
+    locations = store.execute("SELECT artifact_location FROM experiments WHERE artifact_location IS NOT NULL")
+    folders = {location.rpartition("/")[0] for (location,) in locations}
+    return {folder for folder in folders if folder.startswith("file://") and folder.endswith(ours) and folder != here}

@@ -1,0 +1,484 @@
+"""Tracking through what really happens: outages, parallel starts, moves, secrets, a damaged store, a full disk."""
+
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import psutil
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from benchmarks.outage import fits
+from pipeline import _provenance
+from pipeline._config import Tracking, compose, read_tracking
+from pipeline._files import ROOT, read_csv, read_json
+from pipeline._mlflow import connect
+from pipeline._secrets import scrub
+from pipeline._tracking import SQLITE, track
+from pipeline.evaluate import evaluate
+from pipeline.generate import generate
+from pipeline.numerics import InvalidInput
+from pipeline.plot import plot
+from pipeline.train import train
+from pipeline.ui import serve
+from tests.conftest import Shell, environment
+from tests.servers import Proxy, Server, free_port
+from tests.test_cli import wait_for
+from tests.test_dag import runs_of
+
+EXPERIMENT = "logistic-regression"
+SECRET = "s3cret-Pa55word"
+NOWHERE = Tracking(None)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), store)
+    server.start()
+    server.wait()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    proxy = Proxy(server)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with data/ and a fitted model in numpy/, whose fingerprint is this test's own."""
+    lr = 0.1 + random.Random(request.node.name).random()
+    plain = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).plain
+    generate(compose().data, plain["data"], tmp_path / "data")
+    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "numpy", NOWHERE)
+    return tmp_path
+
+
+@pytest.fixture
+def local(tmp_path: Path, store: Path) -> Tracking:
+    """An SQLite store."""
+    (tmp_path / "mlruns").mkdir()
+    return Tracking(f"sqlite:///{shutil.copy(store, tmp_path / 'mlruns')}")
+
+
+def retrain(folder: Path, tracking: Tracking, events: Mapping[int, Callable[[], object]]) -> None:
+    """Tell of the fit in `folder` again, slowly, and let something happen at some of its epochs."""
+    history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
+    rows = list(zip(history["epoch"], history["loss"], history["gradient_norm"], strict=True))
+    with track(tracking, "train", read_json(folder / "model.json")) as tracker:
+        for epoch, loss, norm in rows:
+            events.get(int(epoch), lambda: None)()
+            tracker.loss(int(epoch), float(loss), float(norm))
+            time.sleep(0.02)
+        tracker.publish(folder)
+
+
+def run_of(uri: str, folder: Path) -> Run:
+    """The only run of the model in `folder`."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    (run,) = client.search_runs(
+        [experiment.experiment_id], f"tags.fingerprint = '{read_json(folder / 'model.json')['fingerprint']}'"
+    )
+    return run
+
+
+def check_each_value_once(uri: str, folder: Path) -> None:
+    """Nothing of what the files hold is missing in MLflow, and nothing is there twice."""
+    client, run = MlflowClient(uri), run_of(uri, folder)
+    history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
+    expected = {key: list(zip(history["epoch"], history[key], strict=True)) for key in ("loss", "gradient_norm")}
+    expected |= {f"test/{key}": [(0, value)] for key, value in read_json(folder / "metrics.json").items()}
+    wanted = Counter((key, int(step), float(value)) for key, points in expected.items() for step, value in points)
+    shown = Counter((p.key, p.step, p.value) for key in expected for p in client.get_metric_history(run.info.run_id, key))
+    lost, doubled = wanted - shown, shown - wanted
+    print(f"{len(wanted)} values, {lost.total()} lost, {doubled.total()} doubled")
+    assert not lost
+    assert not doubled
+    assert run.info.status == "FINISHED"
+    assert len(run.inputs.dataset_inputs) == 2
+    (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    assert model.status == "READY"
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    files = {
+        item.path for name in ("training", "evaluation", "lineage") for item in client.list_artifacts(run.info.run_id, name)
+    }
+    assert {"training/model.npz", "evaluation/predictions.parquet", "lineage/requirements.txt"} <= files
+
+
+OUTAGES: dict[str, tuple[str | int, int, int]] = {  # how the proxy fails, from and until which epoch; 100 is after the end
+    "before": ("drop", 0, 100),
+    "from the start, answers lost": ("lose", 0, 50),
+    "middle, answers lost": ("lose", 30, 60),
+    "middle, 500": (500, 30, 60),
+    "middle, 429": (429, 30, 60),
+    "end": ("drop", 80, 100),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_an_outage_loses_and_doubles_nothing(
+    fitted: Path, server: Server, proxy: Proxy, outage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mode, start, end = OUTAGES[outage]
+    tracking = Tracking(f"http://127.0.0.1:{proxy.port}")
+    retrain(
+        fitted / "numpy", tracking, {start: lambda: setattr(proxy, "mode", mode), end: lambda: setattr(proxy, "mode", "pass")}
+    )
+    proxy.mode = "pass"
+    shown = capsys.readouterr()
+    assert shown.err.count("warning: MLflow is behind, the work goes on") == 1
+    assert ("in MLflow: runs:/" in shown.out) == (end < 100), "what came back in time was caught up with in time"
+    evaluate(fitted / "data", fitted / "numpy", tracking)
+    assert "warning" not in capsys.readouterr().err
+    check_each_value_once(server.uri, fitted / "numpy")
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_then_is_killed_then_is_back(
+    fitted: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kill_and_start() -> None:
+        server.stop()
+        server.start()
+
+    tracking = Tracking(server.uri)
+    retrain(
+        fitted / "numpy", tracking, {20: lambda: server.signal(signal.SIGSTOP), 50: lambda: time.sleep(6), 60: kill_and_start}
+    )
+    assert capsys.readouterr().err.count("warning: MLflow is behind, the work goes on") == 1
+    server.wait()
+    evaluate(fitted / "data", fitted / "numpy", tracking)
+    check_each_value_once(server.uri, fitted / "numpy")
+
+
+@pytest.mark.slow
+def test_a_dead_or_hanging_server_costs_a_stage_little(fitted: Path, server: Server) -> None:
+    spent = {}
+    for name, tracking in {"dead": Tracking(f"http://127.0.0.1:{free_port()}"), "hanging": Tracking(server.uri)}.items():
+        if name == "hanging":
+            server.signal(signal.SIGSTOP)
+        started = time.monotonic()
+        evaluate(fitted / "data", fitted / "numpy", tracking)
+        spent[name] = time.monotonic() - started
+    server.signal(signal.SIGCONT)
+    print({name: f"{seconds:.1f} s" for name, seconds in spent.items()})
+    assert max(spent.values()) < 30  # of the 120 that an answer may take
+
+
+@pytest.mark.slow
+def test_training_does_not_wait_for_a_dead_server(server: Server) -> None:
+    seconds = fits(server.uri, f"http://127.0.0.1:{free_port()}", rounds=1, epochs=2000)
+    print({name: str(times) for name, times in seconds.items()})
+    assert set(seconds) == {"up", "down"}
+    (experiment,) = MlflowClient(server.uri).search_experiments(filter_string="name = 'outage'")
+    (run,) = MlflowClient(server.uri).search_runs([experiment.experiment_id])
+    assert len(MlflowClient(server.uri).get_metric_history(run.info.run_id, "loss")) == 2000
+
+
+FIT = "optimizer.epochs=10000 data.rows=20000 optimizer.record_every=100"  # of some seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) -> None:
+    """Whenever it strikes: the status is true, nothing is left running, and the next attempt ends as if nothing had been."""
+    assert shell(f"python -m pipeline.generate {FIT}", repo).returncode == 0
+    command = [sys.executable, "-m", "pipeline.train", *FIT.split()]
+    moments = random.Random(how).sample(range(1000, 3500), 5)
+    ended: Counter[str] = Counter()
+    for milliseconds in sorted(moments):
+        with subprocess.Popen(
+            command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, preexec_fn=heed_interrupts
+        ) as stage:
+            with suppress(subprocess.TimeoutExpired):
+                stage.wait(milliseconds / 1000)
+            family = [process for process in publishers() if str(stage.pid) in process.cmdline()]
+            stage.send_signal(how)
+            stage.wait(20)
+        wait_for(partial(gone, family))
+        statuses = [run.info.status for run in runs_of(repo)] or ["none"]
+        assert statuses in (["KILLED"], ["none"]) or (statuses == ["FINISHED"] and stage.returncode == 0)
+        ended += Counter(statuses)
+    print(f"{how.name}: {ended}")
+    assert ended["KILLED"] >= 2
+    last = shell(" ".join(command), repo)
+    assert last.returncode == 0, last.stderr
+    (run,) = runs_of(repo)
+    assert run.info.status == "FINISHED"
+    assert "reason" not in run.data.tags
+    history = (repo / "out/numpy/history.csv").read_text().splitlines()[1:]
+    shown = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").get_metric_history(run.info.run_id, "loss")
+    assert sorted(point.step for point in shown) == [int(line.split(",")[0]) for line in history]
+    made = (repo / "out/numpy/model.npz").read_bytes()
+    assert shell(f"{' '.join(command)} tracking=none", repo).returncode == 0
+    assert (repo / "out/numpy/model.npz").read_bytes() == made
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in a shell's background ignores it
+
+
+def publishers() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if "pipeline._publisher" in process.cmdline():
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_terminated_sweep_leaves_nothing_running(repo: Path, launcher: str) -> None:
+    words = [f"hydra/launcher={launcher}", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
+    command = [sys.executable, "-m", "pipeline", "-m", *words]
+    jobs = 2 if launcher == "joblib" else 1
+    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
+        wait_for(lambda: len(runs_of(repo)) == 1 + jobs)
+        family = psutil.Process(sweep.pid).children(recursive=True)
+        sweep.terminate()
+        sweep.wait(20)
+    wait_for(lambda: gone(family), 15)
+    assert {run.info.status for run in runs_of(repo)} == {"KILLED"}
+
+
+def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> None:
+    """sys.exit, an exception, want of memory: status, reason and traceback; only the failed stage's own success mends it."""
+    data, folder = fitted / "data", fitted / "numpy"
+    retrain(folder, local, {})
+    ways: dict[Callable[[], object], tuple[str, str]] = {
+        lambda: sys.exit(0): ("KILLED", "SystemExit: 0"),
+        lambda: 1 / 0: ("FAILED", "ZeroDivisionError: division by zero"),
+        lambda: bytearray(2**62): ("FAILED", "MemoryError"),
+    }
+    for fail, (status, reason) in ways.items():
+        with pytest.raises(BaseException), track(local, "evaluate", read_json(folder / "model.json")):  # noqa: B017, PT011
+            fail()
+        run = run_of(str(local.uri), folder)
+        assert (run.info.status, run.data.tags["reason"]) == (status, reason)
+        assert run.data.tags["stage.train"] == "finished"
+        assert {key: run.data.tags[key] for key in _provenance.process()} == _provenance.process()
+        assert reason in mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/traceback.evaluate.txt")
+    with pytest.raises(InvalidInput):
+        plot(data, folder, local)  # there is no evaluation
+    assert run_of(str(local.uri), folder).info.status == "FAILED"
+    retrain(folder, local, {})
+    assert run_of(str(local.uri), folder).info.status == "FAILED"
+    evaluate(data, folder, local)
+    assert run_of(str(local.uri), folder).data.tags["stage.plot"] == "failed"
+    plot(data, folder, local)
+    run = run_of(str(local.uri), folder)
+    assert (run.info.status, run.data.tags.get("reason")) == ("FINISHED", None)
+
+
+FORKS = """
+import os, sys
+from pipeline._mlflow import open_run
+from pipeline._files import read_json
+from pathlib import Path
+about = read_json(Path(sys.argv[2]))
+where = {"uri": sys.argv[1], "experiment": "logistic-regression"}
+children = []
+for i in range(16):
+    if not (child := os.fork()):
+        run = open_run(where, "train", {**about, "fingerprint": f"{i}"}, None, {}, where)
+        run.close("finished", "")
+        os._exit(0)
+    children.append(child)
+sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+"""
+
+
+@pytest.mark.slow
+def test_sixteen_processes_make_the_store_at_once(fitted: Path) -> None:
+    database = fitted / "new" / "mlflow.db"
+    database.parent.mkdir()
+    words = [sys.executable, "-c", FORKS, f"sqlite:///{database}", str(fitted / "numpy" / "model.json")]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    client = MlflowClient(f"sqlite:///{database}")
+    assert [run.info.status for run in client.search_runs(["1"])] == ["FINISHED"] * 16
+    with closing(sqlite3.connect(database)) as made:
+        assert made.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.slow
+def test_a_sweep_beside_a_dvc_repro(repo: Path, shell: Shell) -> None:
+    sweep = [sys.executable, "-m", "pipeline", "-m", "optimizer.lr=0.1,0.2"]
+    with subprocess.Popen(sweep, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as beside:
+        assert shell("dvc repro evaluate@numpy", repo).returncode == 0
+    assert beside.returncode == 0
+    runs = runs_of(repo)
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    same = [run for run in runs if run.data.params.get("optimizer.lr") == "0.1"]
+    assert len({run.data.tags["fingerprint"] for run in same}) == 1
+    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+    assert [len(client.get_metric_history(run.info.run_id, "loss")) for run in same] == [10, 10]
+
+
+@pytest.mark.slow
+def test_a_copied_and_a_renamed_repository(repo: Path, shell: Shell) -> None:
+    assert shell("python -m pipeline", repo).returncode == 0
+    (run,) = runs_of(repo)
+    mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
+    mlflow.register_model(f"runs:/{run.info.run_id}/model", "m")
+    copy = repo.with_name("a copy")
+    shutil.copytree(repo, copy)
+    before = {path: path.read_bytes() for path in repo.rglob("*") if path.is_file()}
+    check_moved(copy, run.info.run_id)
+    done = shell("python -m pipeline optimizer.lr=0.3", copy)
+    assert done.returncode == 0, done.stderr
+    assert all(
+        Path(found.info.artifact_uri.removeprefix("file://").replace("%20", " ")).is_relative_to(copy)
+        for found in runs_of(copy)
+    )
+    assert {path: path.read_bytes() for path in repo.rglob("*") if path.is_file()} == before
+    check_moved(repo.rename(repo.with_name("renamed")), run.info.run_id)
+
+
+def check_moved(repo: Path, run_id: str) -> None:
+    uri = f"sqlite:///{repo}/mlruns/mlflow.db"
+    client, _ = connect(uri, EXPERIMENT)
+    assert "training/model.npz" in [item.path for item in client.list_artifacts(run_id, "training")]
+    example = pd.DataFrame({"x1": [1.0], "x2": [2.0]})
+    mlflow.set_tracking_uri(uri)
+    served = [mlflow.pyfunc.load_model(name).predict(example) for name in (f"runs:/{run_id}/model", "models:/m/1")]
+    assert served[0].equals(served[1])
+    with closing(sqlite3.connect(repo / "mlruns" / "mlflow.db")) as store:
+        elsewhere = f"{repo.parent}/repo/mlruns/artifacts"
+        assert not [line for line in store.iterdump() if elsewhere in line]
+
+
+def test_the_diff_makes_the_commit_into_these_files(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_provenance, "ROOT", repo)
+    assert _provenance.lineage()[0] == {"git.diff": "none"}
+    (repo / "pipeline" / "ui.py").write_text("changed\n")
+    (repo / "conf" / "config.yaml").unlink()
+    (repo / "new é").write_bytes(bytes(range(256)))
+    (repo / "data" / "table.csv").write_text("not code\n")
+    before = subprocess.run(["git", "status", "--porcelain"], cwd=repo, capture_output=True, check=True).stdout
+    objects = sorted((repo / ".git" / "objects").rglob("*"))
+    tags, texts = _provenance.lineage()
+    assert tags == {"git.diff": "whole"}
+    assert f"pytest=={pytest.__version__}\n" in texts["requirements.txt"].decode()
+    assert sorted((repo / ".git" / "objects").rglob("*")) == objects
+    assert subprocess.run(["git", "status", "--porcelain"], cwd=repo, capture_output=True, check=True).stdout == before
+    clean = tmp_path / "clean"
+    subprocess.run(["git", "clone", "-q", repo, clean], check=True)
+    subprocess.run(["git", "apply", "-"], cwd=clean, input=texts["code.diff"], check=True)
+    assert (clean / "pipeline" / "ui.py").read_text() == "changed\n"
+    assert not (clean / "conf" / "config.yaml").exists()
+    assert (clean / "new é").read_bytes() == bytes(range(256))
+    assert not (clean / "data" / "table.csv").exists()
+    (repo / "long").write_bytes(random.Random(0).randbytes(2**20))
+    tags, texts = _provenance.lineage()
+    assert (tags, list(texts)) == ({"git.diff": "too long"}, ["requirements.txt"])
+
+
+def test_a_secret_in_the_diff_is_not_shown(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_provenance, "ROOT", repo)
+    monkeypatch.setenv("SOME_API_KEY", SECRET)
+    (repo / "notes").write_text(f"the key is {SECRET}\n")
+    tags, texts = _provenance.lineage()
+    assert tags == {"git.diff": "without credentials"}
+    assert b"+the key is ***" in texts["code.diff"]
+
+
+def test_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:pass%40word@host:5000")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "nothing")
+    said = "nothing at https://ada:pass%40word@host:5000/x or for pass@word, http://token@h"
+    assert scrub(said) == "nothing at https://host:5000/x or for ***, http://h"
+
+
+def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"http://ada:{SECRET}@127.0.0.1:5000"
+    with pytest.raises(
+        InvalidInput, match="no credentials in it: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    ) as raised:
+        compose([f"tracking.uri='{uri}'"])
+    assert SECRET not in str(raised.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    config = compose(["tracking=server"])
+    assert config.tracking.uri == uri
+    assert config.plain["tracking"]["uri"] == "http://127.0.0.1:5000"
+    (tmp_path / "tracking.yaml").write_text(yaml.safe_dump(config.plain["tracking"]))
+    assert read_tracking(tmp_path / "tracking.yaml") == config.tracking
+
+
+@pytest.mark.slow
+def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server) -> None:
+    env = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{server.port}"}
+    (repo / "overrides.yaml").write_text("overrides: [tracking=server]\n")
+    (repo / "notes").write_text(f"{SECRET}\n")
+    nowhere = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{free_port()}"}
+    said = [
+        shell("dvc repro evaluate@numpy", repo, **env),
+        shell("python -m pipeline -m tracking=server model.l2=1 optimizer.lr=1e308", repo, **env),
+        shell("python -m pipeline.train tracking=server", repo, **nowhere),
+        shell(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
+        shell(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
+    ]
+    assert [done.returncode for done in said] == [0, 1, 0, 1, 1]
+    assert "MLflow is behind" in said[2].stderr
+    (repo / "notes").unlink()
+    found = subprocess.run(["grep", "-rlF", SECRET, repo, server.folder], capture_output=True, text=True, check=False).stdout
+    assert found == ""
+    assert not any(SECRET in done.stdout + done.stderr for done in said)
+    runs = MlflowClient(server.uri).search_runs(["1"], "params.`optimizer.lr` = '1e+308'")
+    assert [run.info.status for run in runs] == ["FAILED"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "not a database"])
+def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    database = Path(str(local.uri).removeprefix(SQLITE))
+    whole = database.read_bytes()
+    database.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else b"damage" * 1000)
+    damaged = database.read_bytes()
+    retrain(fitted / "numpy", local, {})
+    said = capsys.readouterr().err
+    assert said.startswith("warning: MLflow is behind, the work goes on")
+    assert said.count("\n") == 1
+    assert database.read_bytes() == damaged
+    with pytest.raises(InvalidInput, match="must be an SQLite database that is whole"):
+        serve(local, free_port())
+    database.write_bytes(whole)
+    evaluate(fitted / "data", fitted / "numpy", local)
+    check_each_value_once(str(local.uri), fitted / "numpy")
+
+
+def test_a_full_disk(repo: Path, shell: Shell) -> None:
+    """As far as a process can have one of its own: no file may grow beyond a limit."""
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    full = shell("ulimit -f 0; python -m pipeline.train", repo)
+    assert full.returncode == 1
+    assert full.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in full.stderr
+    assert list((repo / "out" / "numpy").iterdir()) == []
+    behind = shell("ulimit -f 100; python -m pipeline.train", repo)  # too little for MLflow's database alone
+    assert behind.returncode == 0
+    assert "MLflow is behind" in behind.stderr
+    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
+    assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
