@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -89,6 +90,7 @@ def _command(commands: Any, name: str) -> argparse.ArgumentParser:
 def main(words: Sequence[str]) -> None:
     args = parser().parse_args(words)
     run = import_module(f"pipeline.runs.{args.command}").run
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # after its import, which sets another; what fails is told below
     try:
         with redirect_stdout(sys.stderr) if args.json else nullcontext():
             yes, content = run(args)

@@ -1,6 +1,5 @@
 """Which run a word names, and what the run's own records hold."""
 
-import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 
 from pipeline._config import compose
@@ -47,7 +46,6 @@ class Store:
 
 def open_store() -> Store:
     """Raises InvalidInput where there is none; none is made."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     tracking = stage_tracking(OUT)
     tracking = tracking if tracking.uri else compose().tracking
     assert tracking.uri is not None
@@ -91,6 +89,12 @@ def _aliased(store: Store, name: str, alias: str) -> str:
     with suppress(MlflowException):
         return str(store.client.get_model_version_by_alias(name, alias).run_id)
     raise InvalidInput(f"{name}@{alias} must be a registered model's alias; there is none: `runs promote RUN` makes champion")
+
+
+def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
+    """The run's models in MLflow that were not deleted, the newest last."""
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return sorted(found, key=lambda model: model.creation_timestamp)
 
 
 def name_of(run: Run) -> str:

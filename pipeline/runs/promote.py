@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -16,7 +15,7 @@ from pipeline import _terminal
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.bootstrap import CONFIDENCE, HIGHER_IS_BETTER, RESAMPLES
 from pipeline.runs._compare import SEED, compare
-from pipeline.runs._find import Store, find, name_of, open_store, records
+from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
 
 ALIAS = "champion"
 FIRST, BETTER, FORCED, REFUSED = "first", "better", "forced", "refused"  # decisions
@@ -84,6 +83,9 @@ def _version(store: Store, found: Run, name: str) -> ModelVersion:
     made = store.client.search_model_versions(f"name = '{name}' and run_id = '{found.info.run_id}'")
     if made:
         return made[0]
-    outputs = found.outputs.model_outputs if found.outputs else []
-    require(len(outputs) > 0, f"a run must have its model in MLflow to be promoted; {name_of(found)} has none")
-    return mlflow.register_model(f"models:/{outputs[-1].model_id}", name)
+    models = models_of(store.client, found)
+    require(len(models) > 0, f"a run must have its model in MLflow to be promoted; {name_of(found)} has none")
+    model = models[-1]
+    if not store.client.search_registered_models(f"name = '{name}'"):
+        store.client.create_registered_model(name)
+    return store.client.create_model_version(name, model.artifact_location, found.info.run_id, model_id=model.model_id)

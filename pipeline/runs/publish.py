@@ -20,7 +20,7 @@ from pipeline._provenance import provenance
 from pipeline._tracking import absolute_uri, check_writable, stage_tracking, without_credentials
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
-from pipeline.runs._find import STAGE_FILES, sent_files
+from pipeline.runs._find import STAGE_FILES, models_of, sent_files
 from pipeline.runs._whole import whole
 from pipeline.runs._worktree import commit_of, dvc, worktree
 
@@ -87,6 +87,8 @@ def _sent(folder: Path, commit: str | None) -> Result:
     found = run_with(client, experiment, about["fingerprint"], parent)
     alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
     require(not alive, "its run is still being worked at")
+    if found:
+        _drop_lost_models(client, found)
     lacking = [stage for stage in PUBLISHERS if stage in STAGE_FILES and (not found or lacks(client, found, stage, folder))]
     for stage in lacking:
         tags = {**_process.tags(), **_origin(folder), **({} if found else _source(about, commit))}
@@ -166,11 +168,14 @@ def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
 
 def _lacks_training(client: MlflowClient, found: Run, folder: Path) -> bool:
     steps = {point.step for point in client.get_metric_history(found.info.run_id, "loss")}
-    configured = "config.yaml" in [item.path for item in client.list_artifacts(found.info.run_id)]
-    models = [output.model_id for output in found.outputs.model_outputs] if found.outputs else []
-    gone = [model for model in models if "MLmodel" not in [item.path for item in client.list_logged_model_artifacts(model)]]
-    for model in gone:  # an entry whose files are gone would pass for a model
-        client.delete_logged_model(model)
-        client.set_tag(found.info.run_id, "model.sha256", "")
     epochs = set(read_csv(folder / "history.csv", "epoch")["epoch"].astype(int).tolist())
-    return not configured or not models or bool(gone) or steps != epochs
+    configured = "config.yaml" in [item.path for item in client.list_artifacts(found.info.run_id)]
+    return not configured or not models_of(client, found) or steps != epochs
+
+
+def _drop_lost_models(client: MlflowClient, found: Run) -> None:
+    """Delete the run's models whose files are gone: such an entry would pass for a model, and is none."""
+    for model in models_of(client, found):
+        if "MLmodel" not in [item.path for item in client.list_logged_model_artifacts(model.model_id)]:
+            client.delete_logged_model(model.model_id)
+            client.set_tag(found.info.run_id, "model.sha256", "")
