@@ -11,6 +11,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
 
 from pipeline._config import compose
 from pipeline._files import ABOUT, OUT, file_digest, read_json
@@ -27,6 +28,9 @@ STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "evaluate": ("evaluation", ("metrics.json", "predictions.parquet", "curves.*.csv")),
     "plot": ("figures", ("figures/*.png",)),
 }
+
+
+Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,12 @@ class Records:
     folder: Path
     about: dict[str, Any]  # model.json
     metrics: dict[str, Any]  # metrics.json
+    predictions: Columns  # predictions.parquet
 
-    def predictions(self) -> tuple[Array, Array]:
-        """Log-odds z (n,) and labels y (n,) of the test table, from predictions.parquet."""
-        table = read_predictions(self.folder / "evaluation" / "predictions.parquet", name_of(self.run))
-        return log_odds(table["probability"]), (table["actual"] == np.array(self.about["classes"])[1]).astype(float)
+    def scores(self) -> tuple[Array, Array]:
+        """Log-odds z (n,) and labels y (n,) of the test table."""
+        y = (self.predictions["actual"] == np.array(self.about["classes"])[1]).astype(float)
+        return log_odds(self.predictions["probability"]), y
 
 
 def records(store: Store, run: Run, temporary: Path) -> Records:
@@ -130,7 +135,8 @@ def records(store: Store, run: Run, temporary: Path) -> Records:
     weights = folder / "training" / "model.npz"
     whole = weights.is_file() and file_digest(weights) == about["weights"]
     require(whole, f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes")
-    return Records(run, folder, about, metrics)
+    predictions = read_predictions(folder / "evaluation" / "predictions.parquet", f"run {name_of(run)}")
+    return Records(run, folder, about, metrics, predictions)
 
 
 def _inside(error: InvalidInput, folder: Path) -> str:
@@ -147,7 +153,7 @@ def download(store: Store, run: Run, path: str, folder: Path) -> Path:
         raise InvalidInput(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {told}") from None
 
 
-def read_predictions(path: Path, owner: str) -> dict[str, "np.ndarray[Any, np.dtype[Any]]"]:
+def read_predictions(path: Path, owner: str) -> Columns:
     """The columns of predictions.parquet; owner: whose they are, for the error."""
     import pyarrow.parquet as pq
 

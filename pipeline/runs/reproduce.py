@@ -129,7 +129,7 @@ def changed_versions(found: Run) -> dict[str, tuple[str, str]]:
 
 
 def _different_bits(kept: Records, again: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    training, evaluation = kept.folder / "training", kept.folder / "evaluation"
+    training = kept.folder / "training"
     if kept.about["fingerprint"] != again["fingerprint"]:
         yield "the fingerprints differ"
     if (training / "model.npz").read_bytes() != (folder / "model.npz").read_bytes():
@@ -139,8 +139,8 @@ def _different_bits(kept: Records, again: Mapping[str, Any], folder: Path) -> It
     old, new = (read_csv(place / "history.csv", *HISTORY) for place in (training, folder))
     if not all(np.array_equal(old[name], new[name], equal_nan=True) for name in HISTORY):
         yield "history.csv differs"
-    was, now = (read_predictions(place / "predictions.parquet", name_of(kept.run)) for place in (evaluation, folder))
-    if not all(np.array_equal(was[name], now[name]) for name in was):
+    now = read_predictions(folder / "predictions.parquet", str(folder))
+    if not all(np.array_equal(column, now[name]) for name, column in kept.predictions.items()):
         yield "predictions.parquet differs"
     yield from _different_metrics(kept, read_json(folder / "metrics.json"))
 

@@ -28,18 +28,21 @@ PATHS = {
     "model_versions": ["source", "storage_location"],
 }
 DRIVER = """
-import contextlib, io, json, sys
+import contextlib, json, sys, tempfile
 from pipeline import _terminal
 from pipeline.runs.__main__ import main
 answers = []
 for words in json.loads(sys.argv[1]):
     sys.argv[1:] = words
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            _terminal.run(main)
-        except SystemExit as end:
-            answers.append([end.code, out.getvalue(), err.getvalue()])
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                _terminal.run(main)
+            except SystemExit as end:
+                code = end.code
+        for file in (out, err):
+            file.seek(0)
+        answers.append([code, out.read(), err.read()])
 print("ANSWERS" + json.dumps(answers))
 """
 
