@@ -7,8 +7,8 @@ python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same,
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import _terminal
 from pipeline._config import CONF, Config, check, check_sweep, compose, leaves, read_yaml, to_yaml
-from pipeline._files import OUT, read_json, staged, write_csv
-from pipeline._tracking import check_writable, sweep
+from pipeline._files import OUT, read_json, staged, write_csv, write_json
+from pipeline._tracking import PARENT, check_writable, sweep
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
@@ -101,6 +101,24 @@ def compare(folder: Path) -> None:
     _terminal.say(f"least log loss: job {best[0]} -> {folder / best[0]}; all of them -> {folder / 'comparison.csv'}")
 
 
+@contextmanager
+def noted(folder: Path, name: str) -> Iterator[None]:
+    """Keep in sweep.json what `runs publish` needs to give a sweep's runs their parent again."""
+    note = {"name": name, "run": os.environ.get(PARENT)}
+
+    def write(ending: str) -> None:
+        with staged(folder) as made:
+            write_json(made / "sweep.json", {**note, "ending": ending})
+
+    write("killed")  # which nobody can write once it is so
+    try:
+        yield
+        write("finished")
+    except SystemExit as error:
+        write("failed" if error.code == _terminal.FAILED else "killed")
+        raise
+
+
 def main(words: Sequence[str]) -> None:
     overrides = [word for word in words if "=" in word or word[:1] in ("+", "~")]
     (OUT / "runs").mkdir(parents=True, exist_ok=True)
@@ -118,7 +136,7 @@ def main(words: Sequence[str]) -> None:
     if not given:
         sys.argv.insert(sys.argv.index(overrides[0]) if overrides else len(sys.argv), f"{key}{folder}")
     try:
-        with sweep(tracking, " ".join(overrides)):
+        with sweep(tracking, " ".join(overrides)), noted(folder, " ".join(overrides)):
             job()
     finally:
         compare(folder)

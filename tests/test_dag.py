@@ -158,14 +158,14 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
     assert (served["probability"] - expected["probability"]).abs().max() < 1e-15
 
 
-def check_serving(repo: Path, run: Run) -> None:
-    """`mlflow models serve` answers raw columns with what evaluate wrote."""
+def check_serving(repo: Path, run: Run, uri: str = "") -> None:
+    """`mlflow models serve` of the run's model, or of `uri`, answers raw columns with what evaluate wrote."""
     import pandas as pd
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = f"mlflow models serve -m runs:/{run.info.run_id}/model --env-manager local --workers 1 --port {port}"
+    command = f"mlflow models serve -m {uri or f'runs:/{run.info.run_id}/model'} --env-manager local --workers 1 --port {port}"
     env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{repo}/mlruns/mlflow.db")
     table = pd.read_parquet(repo / "out" / "data" / "test.parquet").head(3)
     expected = pd.read_parquet(repo / "out" / run.data.tags["model"] / "predictions.parquet").head(3)

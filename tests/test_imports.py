@@ -31,7 +31,7 @@ def test_torch_is_imported_only_where_it_trains(module: str) -> None:
         assert "torch" not in modules_after(f"import pipeline.{module}")
 
 
-@pytest.mark.parametrize("stage", ["compose", "generate", "train", "evaluate", "plot", "report", "ui"])
+@pytest.mark.parametrize("stage", ["compose", "generate", "train", "evaluate", "plot", "report", "ui", "runs"])
 def test_help_is_light(stage: str) -> None:
     code = f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module('pipeline.{stage}', run_name='__main__')"
     found = modules_after(f"{code}\nexcept SystemExit as end: assert end.code == 0")

@@ -1,0 +1,1 @@
+"""What is done to runs afterwards: `python -m pipeline.runs COMMAND`, one module a command."""

@@ -1,0 +1,109 @@
+"""What is done to runs afterwards: show them again, close, repeat, compare and verify them, choose the best."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipeline import _terminal
+from pipeline._tracking import without_credentials
+from pipeline.numerics import InvalidInput
+from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
+
+RUN = "A RUN is a run id, a fingerprint (6 letters at least), a unique prefix of either, @champion or NAME@champion."
+CODES = "exit code: 0 %s; 1 %s, or an error in one sentence on stderr; 2 wrong usage"
+STORES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # the packages whose errors are the tracking store's
+
+COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
+    "publish": (
+        "Send to MLflow what it lacks of out/MODEL/, out/runs/*/MODEL/ and out/sweeps/*/*/MODEL/, or of the folders given.",
+        ("publish", "publish out/numpy out/runs/*/torch", "publish --rev HEAD~3"),
+        ("MLflow shows every folder", "a folder was skipped"),
+    ),
+    "doctor": (
+        "Close, as killed, what is RUNNING in MLflow though its process is gone, and check the store.",
+        ("doctor", "doctor --dry-run"),
+        ("healthy, or mended", "something is left that needs you, or with --dry-run would be closed"),
+    ),
+    "reproduce": (
+        f"Make a run again from its records, in a clean worktree at its commit, and compare every bit. {RUN}",
+        ("reproduce 3f2a91", "reproduce @champion --json"),
+        ("equal bit for bit", "not equal; the first difference is named"),
+    ),
+    "diff": (
+        f"What run B has otherwise than run A, and how sure the differences of their metrics, B - A, are. {RUN}",
+        ("diff 3f2a91 77b0c4", "diff @champion 77b0c4 --json"),
+        ("both runs were compared", "they could not be"),
+    ),
+    "verify": (
+        "Hold out/, DVC's metrics and MLflow's runs to the current dvc.lock.",
+        ("verify", "verify --json"),
+        ("all of them say the same", "something has drifted; it is named"),
+    ),
+    "promote": (
+        f"Register a run's model; move the alias champion to it only if it is surely better than the present one. {RUN}",
+        ("promote 3f2a91", "promote 3f2a91 --name churn --metric roc_auc", "promote 3f2a91 --force"),
+        ("it is the champion", "it was refused; the model version says why"),
+    ),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = _terminal.parser("runs", __doc__, "python -m pipeline.runs diff @champion 3f2a91; each COMMAND has its own --help")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    made = {name: _command(commands, name) for name in COMMANDS}
+    made["publish"].add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="with a model.json; all of out/ if none"
+    )
+    made["publish"].add_argument("--rev", help="publish this commit's results instead, from DVC's cache or remote")
+    made["doctor"].add_argument("--dry-run", action="store_true", help="only say what would be closed")
+    for name in ("reproduce", "promote"):
+        made[name].add_argument("run", metavar="RUN")
+    for name in ("a", "b"):
+        made["diff"].add_argument(name, metavar=name.upper())
+    made["promote"].add_argument("--name", help="of the registered model; the experiment's name if not given")
+    made["promote"].add_argument("--metric", choices=HIGHER_IS_BETTER, default="log_loss", help="what decides (log_loss)")
+    made["promote"].add_argument("--force", action="store_true", help="whatever the numbers say; the version records that")
+    return whole
+
+
+def _command(commands: Any, name: str) -> argparse.ArgumentParser:
+    does, examples, (zero, one) = COMMANDS[name]
+    shown = "\n".join(f"  python -m pipeline.runs {example}" for example in examples)
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=does.partition(". A RUN is")[0],
+        description=does,
+        epilog=f"examples:\n{shown}\n\n{CODES % (zero, one)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
+    return made
+
+
+def main(words: Sequence[str]) -> None:
+    args = parser().parse_args(words)
+    run = import_module(f"pipeline.runs.{args.command}").run
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # after its import, which sets another; what fails is told below
+    try:
+        with redirect_stdout(sys.stderr) if args.json else nullcontext():
+            yes, content = run(args)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in STORES:
+            raise
+        told = without_credentials(str(error).strip().splitlines()[0])
+        raise InvalidInput(f"the tracking store must answer and be whole; it says: {told}") from None
+    if args.json:
+        print(json.dumps(content, indent=2))
+    if not yes:
+        sys.exit(_terminal.FAILED)
+
+
+if __name__ == "__main__":
+    _terminal.run(main)

@@ -1,0 +1,176 @@
+"""Which run a word names, and what the run's own records hold."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, Run
+from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
+
+from pipeline._config import compose
+from pipeline._files import ABOUT, OUT, file_digest, read_json
+from pipeline._mlflow import connect
+from pipeline._tracking import SQLITE, absolute_uri, check_writable, stage_tracking
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.matrix import Array
+
+SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
+MOST_LISTED = 10
+# What a stage shows of a model's folder: the artifacts' folder, and patterns of the files.
+STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "train": ("training", ("model.json", "model.npz", "history.csv")),
+    "evaluate": ("evaluation", ("metrics.json", "predictions.parquet", "curves.*.csv")),
+    "plot": ("figures", ("figures/*.png",)),
+}
+
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The tracking store that the repository's stages log to; `experiment` is the name they log under."""
+
+    client: MlflowClient
+    uri: str
+    experiment: str
+    experiment_id: str
+
+    @property
+    def experiments(self) -> list[str]:
+        """The ids of all that are not deleted."""
+        return [str(found.experiment_id) for found in self.client.search_experiments()]
+
+
+def open_store() -> Store:
+    """Raises InvalidInput where there is none; none is made."""
+    tracking = stage_tracking(OUT)
+    tracking = tracking if tracking.uri else compose().tracking
+    assert tracking.uri is not None
+    uri = absolute_uri(tracking.uri)
+    database = database_of(uri)
+    require(not database or database.is_file(), f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
+    check_writable(tracking)
+    client, experiment_id = connect(uri, tracking.experiment)
+    return Store(client, uri, tracking.experiment, experiment_id)
+
+
+def database_of(uri: str) -> Path | None:
+    """An SQLite store's file."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def find(store: Store, word: str) -> Run:
+    """The run that a word names. Raises InvalidInput where none or several are."""
+    if "@" in word:
+        found = [store.client.get_run(_aliased(store, *word.rpartition("@")[::2]))]
+    else:
+        ways = "a run must be given as run id, fingerprint (6 letters at least), prefix of either or @champion"
+        require(bool(re.fullmatch("[0-9a-f]{1,64}", word)), f"{ways}; got {word}")
+        found = _starting(store, f"attributes.run_id LIKE '{word}%'")
+        if len(word) >= SHORTEST_FINGERPRINT:
+            found += _starting(store, f"tags.fingerprint LIKE '{word}%'")
+    listed = ", ".join(map(name_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
+    require(len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not")
+    require(len(found) == 1, f"a run must be named without doubt; {word} may be any of {listed}")
+    ours = "a run must be of one model of this project, with its fingerprint"
+    require("fingerprint" in found[0].data.tags, f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
+    return found[0]
+
+
+def _starting(store: Store, condition: str) -> list[Run]:
+    return list(store.client.search_runs(store.experiments, condition, max_results=MOST_LISTED + 1))
+
+
+def _aliased(store: Store, name: str, alias: str) -> str:
+    name = name or store.experiment
+    with suppress(MlflowException):
+        return str(store.client.get_model_version_by_alias(name, alias).run_id)
+    raise InvalidInput(f"{name}@{alias} must be a registered model's alias; there is none: `runs promote RUN` makes champion")
+
+
+def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
+    """The run's models in MLflow that were not deleted, the newest last."""
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return sorted(found, key=lambda model: model.creation_timestamp)
+
+
+def name_of(run: Run) -> str:
+    """A run as it is shown: the beginning of its id, and its name."""
+    return f"{run.info.run_id[:SHORT]} ({run.info.run_name})"
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a run has kept of itself, as files: training/ and evaluation/ in `folder`."""
+
+    run: Run
+    folder: Path
+    about: dict[str, Any]  # model.json
+    metrics: dict[str, Any]  # metrics.json
+    predictions: Columns  # predictions.parquet
+
+    def scores(self) -> tuple[Array, Array]:
+        """Log-odds z (n,) and labels y (n,) of the test table."""
+        y = (self.predictions["actual"] == np.array(self.about["classes"])[1]).astype(float)
+        return log_odds(self.predictions["probability"]), y
+
+
+def records(store: Store, run: Run, temporary: Path) -> Records:
+    """The run's records, copied into a folder of `temporary`. Raises InvalidInput where they are not whole."""
+    folder = temporary / run.info.run_id
+    for artifacts in ("training", "evaluation"):
+        download(store, run, artifacts, folder)
+    try:
+        about = read_json(folder / "training" / "model.json", *ABOUT)
+        metrics = read_json(folder / "evaluation" / "metrics.json", *("log_loss", "rows"))
+    except InvalidInput as error:
+        raise InvalidInput(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
+    weights = folder / "training" / "model.npz"
+    whole = weights.is_file() and file_digest(weights) == about["weights"]
+    require(whole, f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes")
+    predictions = read_predictions(folder / "evaluation" / "predictions.parquet", f"run {name_of(run)}")
+    return Records(run, folder, about, metrics, predictions)
+
+
+def _inside(error: InvalidInput, folder: Path) -> str:
+    return str(error).partition(";")[0].replace(f"{folder}/", "")
+
+
+def download(store: Store, run: Run, path: str, folder: Path) -> Path:
+    """An artifact of the run, or a folder of them, copied into `folder`. Raises InvalidInput where it is gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return Path(store.client.download_artifacts(run.info.run_id, path, str(folder)))
+    except (MlflowException, OSError) as error:
+        told = str(error).splitlines()[0]
+        raise InvalidInput(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {told}") from None
+
+
+def read_predictions(path: Path, owner: str) -> Columns:
+    """The columns of predictions.parquet; owner: whose they are, for the error."""
+    import pyarrow.parquet as pq
+
+    columns = ("actual", "predicted", "probability")
+    try:
+        table = pq.read_table(path)
+        return {name: table[name].to_numpy() for name in columns}
+    except (ValueError, OSError, KeyError):
+        raise InvalidInput(f"{owner} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
+
+
+def log_odds(p: Array) -> Array:
+    """z (n,) of probabilities p (n,). One that was rounded to 1 counts as 1 - 2^-54, one rounded to 0 as the least float."""
+    p = np.asarray(p, np.float64)
+    return np.asarray(np.log(np.maximum(p, np.nextafter(0, 1))) - np.log(np.maximum(1 - p, 2.0**-54)))
+
+
+def sent_files(stage: str, folder: Path) -> Sequence[Path]:
+    """The files of a model's folder that a stage shows."""
+    return [path for pattern in STAGE_FILES[stage][1] for path in sorted(folder.glob(pattern))]

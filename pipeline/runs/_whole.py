@@ -1,0 +1,31 @@
+"""Whether a model's folder holds all that its stages make, and all of one fit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline._files import read_array, read_csv, read_features, read_json, read_model
+from pipeline.numerics import metrics as m
+from pipeline.numerics import require
+from pipeline.runs._find import STAGE_FILES, read_predictions
+
+CLOSE = 1e-6  # relative: other processors and versions give other last bits
+
+
+def whole(folder: Path) -> dict[str, Any]:
+    """The content of model.json. Raises InvalidInput unless the files are there, undamaged, and of one fit."""
+    patterns = [pattern for _, patterns in STAGE_FILES.values() for pattern in patterns]
+    missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
+    require(not missing, f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
+    about, model = read_model(folder, folder.parent / "data")
+    read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
+    test = folder.parent / "data" / "test"
+    X, y = read_features(test, len(about["features"])), read_array(test / "y.npy")
+    kept, metrics = read_predictions(folder / "predictions.parquet", str(folder)), read_json(folder / "metrics.json")
+    same = len(kept["probability"]) == len(y) and np.allclose(kept["probability"], model.predict_proba(X), rtol=CLOSE, atol=0)
+    require(bool(same), f"predictions.parquet must be of the model beside it; {folder} must be evaluated again")
+    now = m.metrics(model.log_odds(X), y)
+    same = all(np.isclose(now[name], metrics.get(name, np.nan), rtol=CLOSE, atol=CLOSE) for name in now)
+    require(bool(same), f"metrics.json must be of the model beside it; {folder} must be evaluated again")
+    return about

@@ -1,0 +1,66 @@
+"""A commit's files in a folder of their own, beside the working tree and without touching it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline._files import ROOT
+from pipeline._tracking import PARENT
+from pipeline.numerics import InvalidInput
+
+NOT_INHERITED = ("DVC_", "GIT_", PARENT)  # what would lead a command back to the working tree, or to a sweep
+
+FAILURES = ("ERROR: ", "error: ", "fatal: ")  # how the line of dvc or git begins that says what is wrong
+
+
+def environment() -> dict[str, str]:
+    """For commands in a worktree."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
+    return {**kept, "DVC_NO_ANALYTICS": "1"}
+
+
+def git(*words: str, cwd: Path = ROOT) -> str:
+    """What git prints. Raises InvalidInput with git's own words where it fails."""
+    return _called(["git", *words], cwd)
+
+
+def dvc(*words: str, cwd: Path = ROOT) -> str:
+    """What this interpreter's dvc prints. Raises InvalidInput with dvc's own words where it fails."""
+    return _called([sys.executable, "-m", "dvc", *words], cwd)
+
+
+def _called(command: list[str], cwd: Path) -> str:
+    try:
+        done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise InvalidInput(f"{command[0]} must be installed; it is not on the path") from None
+    except subprocess.CalledProcessError as error:
+        said = next((line for line in error.stderr.splitlines() if line.startswith(FAILURES)), "no words")
+        asked = " ".join(command).removeprefix(f"{sys.executable} -m ")
+        raise InvalidInput(f"`{asked}` must succeed; it ended with: {said}") from None
+    return done.stdout.strip()
+
+
+def commit_of(revision: str) -> str:
+    """The commit that a revision names. Raises InvalidInput where this repository has none."""
+    with suppress(InvalidInput):
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    raise InvalidInput(f"a commit must be in this repository; {revision} is not")
+
+
+@contextmanager
+def worktree(commit: str) -> Iterator[Path]:
+    """The project's folder in a temporary worktree at the commit; removed when the block ends, however it does."""
+    prefix = git("rev-parse", "--show-prefix")
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
+        tree = Path(temporary).resolve() / "tree"
+        try:
+            git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(tree), commit)
+            yield tree / prefix
+        finally:
+            with suppress(InvalidInput):  # it was never made
+                git("worktree", "remove", "--force", str(tree))

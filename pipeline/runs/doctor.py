@@ -1,0 +1,88 @@
+"""Close, as killed, what is RUNNING in MLflow though its process is gone, and check the store."""
+
+import argparse
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from mlflow.entities import Run, RunTag
+
+from pipeline import _terminal
+from pipeline.runs import _process
+from pipeline.runs._find import Store, database_of, name_of, open_store
+
+GONE = "its process ended without a word; closed by `runs doctor`"
+LEFT = {
+    "alive": "its process works at it",
+    "elsewhere": "it is of another machine, {host}; only a doctor there can tell",
+    "unknown": "it does not name its process",
+}
+
+
+def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
+    """Whether all is well in the end, and what was found."""
+    store = open_store()
+    damage = _damage(database_of(store.uri))
+    running = [] if damage else _search(store, "attributes.status = 'RUNNING'")
+    states = {found.info.run_id: _process.state(found.data.tags) for found in running}
+    closed = [found for found in running if states[found.info.run_id] == "gone"]
+    for found in running:
+        _tell(found, states[found.info.run_id], args.dry_run)
+    if not args.dry_run:
+        for found in closed:
+            close(store, found)
+    missing = [] if damage else [found for found in _search(store, "tags.`stage.train` = 'finished'") if _is_missing(found)]
+    for found in missing:
+        _terminal.say(f"{name_of(found)}: its artifacts are gone; `runs publish` sends what out/ has of it")
+    if damage:
+        _terminal.say(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
+    if not (damage or missing or closed):
+        _terminal.say("healthy")
+    ids = {"closed": closed, "missing_artifacts": missing}
+    found_ids = {key: [found.info.run_id for found in runs] for key, runs in ids.items()}
+    left = {run_id: state for run_id, state in states.items() if state != "gone"}
+    content = {"dry_run": args.dry_run, "damage": damage, **found_ids, "left_running": left}
+    return not (damage or missing or (args.dry_run and closed)), content
+
+
+def _damage(database: Path | None) -> str:
+    """What SQLite finds wrong with its file; nothing of a server."""
+    if database is None:
+        return ""
+    with sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True) as connection:
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    connection.close()
+    return "" if found == "ok" else " ".join(found.split())
+
+
+def _search(store: Store, condition: str) -> list[Run]:
+    """Every run that fits, page by page."""
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = store.client.search_runs(store.experiments, condition, page_token=token or None)
+        found += page
+        token = page.token or None
+    return found
+
+
+def _tell(found: Run, state: str, dry: bool) -> None:
+    if state == "gone":
+        _terminal.say(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as KILLED, its process is gone")
+    else:
+        why = LEFT[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
+        _terminal.say(f"{name_of(found)}: left RUNNING, {why}")
+
+
+def close(store: Store, found: Run) -> None:
+    """End the run as KILLED, with the reason, and its stages that were running."""
+    stages = {key: "killed" for key, value in found.data.tags.items() if key.startswith("stage.") and value == "running"}
+    store.client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in {**stages, "reason": GONE}.items()])
+    store.client.set_terminated(found.info.run_id, "KILLED")
+
+
+def _is_missing(found: Run) -> bool:
+    """Whether the folder of a run's artifacts is gone from this disk."""
+    place = urlparse(found.info.artifact_uri)
+    return place.scheme in ("", "file") and not Path(unquote(place.path)).is_dir()

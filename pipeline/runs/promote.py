@@ -1,0 +1,91 @@
+"""Register a run's model; move the alias champion to it only if it is surely better than the present one."""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from pipeline import _terminal
+from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.bootstrap import CONFIDENCE, HIGHER_IS_BETTER, RESAMPLES
+from pipeline.runs._compare import SEED, compare
+from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
+
+ALIAS = "champion"
+FIRST, BETTER, FORCED, REFUSED = "first", "better", "forced", "refused"  # decisions
+
+
+def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
+    """Whether the run's model is the champion now, and the decision with its numbers."""
+    store = open_store()
+    found = find(store, args.run)
+    name = args.name or store.experiment
+    require(found.info.status == "FINISHED", f"a run must be FINISHED to be promoted; {name_of(found)} is {found.info.status}")
+    champion = _champion(store, name)
+    if champion and champion.run_id == found.info.run_id:
+        _terminal.say(f"{name_of(found)} is the champion of {name} already, as version {champion.version}; nothing was changed")
+        return True, {"name": name, "version": champion.version, "run": found.info.run_id, "decision": "already"}
+    decision = _decide(store, found, champion, args.metric, args.force)
+    version = _version(store, found, name)
+    for key, value in decision.items():
+        store.client.set_model_version_tag(name, version.version, f"promotion.{key}", value)
+    won = decision["decision"] != REFUSED
+    if won:
+        store.client.set_registered_model_alias(name, ALIAS, version.version)
+    _terminal.say(f"{name_of(found)}, version {version.version} of {name}: {decision['decision']}, {decision['reason']}")
+    if won:
+        _terminal.say(f"models:/{name}@{ALIAS}")
+    numbers = {"difference": json.loads(decision["difference"])} if "difference" in decision else {}
+    return won, {"name": name, "version": version.version, "run": found.info.run_id, **decision, **numbers}
+
+
+def _champion(store: Store, name: str) -> ModelVersion | None:
+    try:
+        return store.client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model; no such alias
+            return None
+        raise
+
+
+def _decide(store: Store, found: Run, champion: ModelVersion | None, metric: str, force: bool) -> dict[str, str]:
+    """The decision, its reason and its numbers, as the version's tags."""
+    with tempfile.TemporaryDirectory() as temporary:
+        candidate = records(store, found, Path(temporary, "candidate"))
+        about = {"metric": metric, "run": found.info.run_id, "test_table": candidate.about["data"]["digest"]["test"]}
+        if champion is None:
+            return {**about, "decision": FIRST, "reason": "there was no champion"}
+        against = {**about, "champion.run": champion.run_id, "champion.version": str(champion.version)}
+        try:
+            present = records(store, store.client.get_run(champion.run_id), Path(temporary, "champion"))
+            difference = compare(present, candidate)[metric]
+        except InvalidInput as error:
+            if force:
+                return {**against, "decision": FORCED, "reason": f"not compared: {error}"}
+            raise InvalidInput(f"the champion stays, and --force replaces it all the same: {error}") from None
+    better = difference.sign == (1 if HIGHER_IS_BETTER[metric] else -1)
+    said = f"{metric} {difference.value:+.4g}, {CONFIDENCE:.0%} interval {difference.low:+.4g} to {difference.high:+.4g}"
+    how = {"resamples": str(RESAMPLES), "seed": str(SEED), "confidence": str(CONFIDENCE)}
+    numbers = {"difference": json.dumps(asdict(difference)), **how}
+    decision = BETTER if better else FORCED if force else REFUSED
+    return {**against, "decision": decision, "reason": f"against version {champion.version}: {said}", **numbers}
+
+
+def _version(store: Store, found: Run, name: str) -> ModelVersion:
+    """The version of the registered model that is the run's, made where there is none."""
+    require(":" not in name and "/" not in name, f"a registered model's name must be without : and /; got {name}")
+    made = store.client.search_model_versions(f"name = '{name}' and run_id = '{found.info.run_id}'")
+    if made:
+        return made[0]
+    models = models_of(store.client, found)
+    require(len(models) > 0, f"a run must have its model in MLflow to be promoted; {name_of(found)} has none")
+    model = models[-1]
+    if not store.client.search_registered_models(f"name = '{name}'"):
+        store.client.create_registered_model(name)
+    return store.client.create_model_version(name, model.artifact_location, found.info.run_id, model_id=model.model_id)

@@ -1,0 +1,181 @@
+"""Send to MLflow what it lacks of the files: all of it, where the store is new."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from pipeline import _terminal
+from pipeline._config import Tracking, check, read_yaml
+from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json
+from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep
+from pipeline._mlflow import _find as run_with
+from pipeline._provenance import provenance
+from pipeline._tracking import absolute_uri, check_writable, stage_tracking, without_credentials
+from pipeline.numerics import InvalidInput, require
+from pipeline.runs import _process
+from pipeline.runs._find import STAGE_FILES, models_of, sent_files
+from pipeline.runs._whole import whole
+from pipeline.runs._worktree import commit_of, dvc, worktree
+
+PLACES = ("*", "runs/*/*", "sweeps/*/*/*")  # of models' folders in out/
+BY = "python -m pipeline.runs publish"
+Result = dict[str, Any]
+
+
+def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
+    """Whether MLflow shows every folder, and what was done about each."""
+    require(not (args.rev and args.folders), "--rev takes no folders: it publishes all results of a commit")
+    if args.rev:
+        commit = commit_of(args.rev)
+        with results_of(commit) as out:
+            results = [_send(folder, folder.relative_to(out.parent), commit) for folder in models_in(out)]
+    else:
+        results = [_send(folder, folder, None) for folder in args.folders or models_in(OUT)]
+    counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "skipped")}
+    _terminal.say(f"{counts['sent']} sent, {counts['there']} there already, {counts['skipped']} skipped")
+    return not counts["skipped"], {**counts, "folders": results}
+
+
+def models_in(out: Path) -> list[Path]:
+    """The folders in out/ that have a model.json."""
+    return [path.parent for place in PLACES for path in sorted(out.glob(f"{place}/model.json"))]
+
+
+@contextmanager
+def results_of(commit: str) -> Iterator[Path]:
+    """out/ as it was at a commit, from this repository's DVC cache or its remote, in a temporary worktree."""
+    cache = dvc("cache", "dir")
+    with worktree(commit) as tree:
+        private = ROOT / ".dvc" / "config.local"  # how remotes are reached
+        if private.is_file():
+            (tree / ".dvc" / "config.local").write_bytes(private.read_bytes())
+        dvc("config", "--local", "cache.dir", cache, cwd=tree)
+        if dvc("remote", "list", cwd=tree):
+            dvc("fetch", "--quiet", cwd=tree)
+        dvc("checkout", "--quiet", cwd=tree)
+        yield tree / "out"
+
+
+def _send(folder: Path, shown: Path, commit: str | None) -> Result:
+    """Publish one folder; `shown` is its name, `commit` where it is from if that is not the working tree."""
+    try:
+        result = _sent(folder, commit)
+    except InvalidInput as error:
+        result = {"how": "skipped", "why": str(error).replace(f"{folder}", f"{shown}")}
+    told = {"sent": "sent {stages}", "there": "all is there", "skipped": "skipped, {why}"}[result["how"]]
+    where = f" -> runs:/{result['run']}" if "run" in result else ""
+    stages = ", ".join(result.get("stages", []))
+    _terminal.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
+    return {"folder": str(shown), **result}
+
+
+def _sent(folder: Path, commit: str | None) -> Result:
+    about, tracking = whole(folder), tracking_of(folder.parent)
+    require(tracking.uri is not None, "its tracking.uri is null, so it is to be shown nowhere")
+    assert tracking.uri is not None
+    check_writable(tracking)
+    where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
+    client, experiment = connect(**where)
+    parent = _parent(folder.parent.parent / "sweep.json", client, experiment, where)
+    found = run_with(client, experiment, about["fingerprint"], parent)
+    alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
+    require(not alive, "its run is still being worked at")
+    if found:
+        _drop_lost_models(client, found)
+    lacking = [stage for stage in PUBLISHERS if stage in STAGE_FILES and (not found or lacks(client, found, stage, folder))]
+    for stage in lacking:
+        tags = {**_process.tags(), **_origin(folder), **({} if found else _source(about, commit))}
+        settings = {**asdict(tracking), "uri": without_credentials(tracking.uri)}
+        opened = open_run(where, stage, about, parent, tags, settings)
+        try:
+            opened.publish(folder.resolve())
+        except BaseException as error:
+            with suppress(MlflowException):
+                opened.close(UNPUBLISHED, f"{BY}: {type(error).__name__}: {error}")
+            raise
+        opened.close("finished", "")
+    made = found or run_with(client, experiment, about["fingerprint"], parent)
+    assert made is not None
+    return {"how": "sent" if lacking else "there", "run": made.info.run_id, "stages": lacking}
+
+
+def tracking_of(root: Path) -> Tracking:
+    """Where the chain in `root` logged: as its own configuration says or, of the DAG, as `compose` wrote it."""
+    own = root / "config.yaml"
+    return check(read_yaml(own)).tracking if own.is_file() else stage_tracking(root)
+
+
+def _origin(folder: Path) -> dict[str, str]:
+    """What a DAG's model says of its stage, by which its files carry their MD5."""
+    own = folder.parent / "config.yaml"
+    return {} if own.is_file() else {"dvc.stage": f"train@{folder.name}"}
+
+
+def _source(about: Mapping[str, Any], commit: str | None) -> dict[str, str]:
+    """Where a run that is made from files comes from. The code that made them is named only where it is known."""
+    here = provenance()
+    known = ("mlflow.user", "mlflow.source.type")
+    if commit:
+        git = {"mlflow.source.git.commit": commit, "git.dirty": "false"}
+    elif about["fingerprint_of"]["code"] == code_hash("pipeline.numerics.models"):
+        git = {key: here[key] for key in ("mlflow.source.git.commit", "git.dirty") if key in here}
+    else:
+        git = {}
+    return {**git, **{key: here[key] for key in known}, "mlflow.source.name": BY}
+
+
+def _parent(note: Path, client: MlflowClient, experiment: str, where: Mapping[str, str]) -> str | None:
+    """The id of the run above a sweep's jobs, made again where there is none."""
+    if not note.is_file():
+        lost = (note.parent / "multirun.yaml").is_file()
+        require(not lost, f"a sweep's folder must have its sweep.json; {note.parent} has none")
+        return None
+    sweep = read_json(note, "name", "run", "ending")
+    if sweep["run"] is None:  # it had no parent
+        return None
+    with suppress(MlflowException):
+        if client.get_run(sweep["run"]).info.lifecycle_stage == "active":
+            return str(sweep["run"])
+    again: Sequence[Run] = client.search_runs([experiment], f"tags.`sweep.run` = '{sweep['run']}'")
+    if again:
+        return str(again[0].info.run_id)
+    tags = {"sweep.run": sweep["run"], "mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
+    made = open_sweep(where, sweep["name"], tags)
+    close_sweep(where, made, sweep["ending"])
+    return made
+
+
+def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
+    """Whether MLflow does not show a stage whole: its ending, each file by its size, its numbers, its model."""
+    artifacts = client.list_artifacts(found.info.run_id, STAGE_FILES[stage][0])
+    sizes = {Path(item.path).name: item.file_size for item in artifacts}
+    if found.data.tags.get(f"stage.{stage}") != "finished":
+        return True
+    if any(sizes.get(path.name) != path.stat().st_size for path in sent_files(stage, folder)):
+        return True
+    if stage == "train":
+        return _lacks_training(client, found, folder)
+    metrics = read_json(folder / "metrics.json") if stage == "evaluate" else {}
+    return any(found.data.metrics.get(f"test/{name}") != value for name, value in metrics.items())
+
+
+def _lacks_training(client: MlflowClient, found: Run, folder: Path) -> bool:
+    steps = {point.step for point in client.get_metric_history(found.info.run_id, "loss")}
+    epochs = set(read_csv(folder / "history.csv", "epoch")["epoch"].astype(int).tolist())
+    configured = "config.yaml" in [item.path for item in client.list_artifacts(found.info.run_id)]
+    return not configured or not models_of(client, found) or steps != epochs
+
+
+def _drop_lost_models(client: MlflowClient, found: Run) -> None:
+    """Delete the run's models whose files are gone: such an entry would pass for a model, and is none."""
+    for model in models_of(client, found):
+        if "MLmodel" not in [item.path for item in client.list_logged_model_artifacts(model.model_id)]:
+            client.delete_logged_model(model.model_id)
+            client.set_tag(found.info.run_id, "model.sha256", "")

@@ -1,0 +1,119 @@
+"""Hold out/, DVC's metrics and MLflow's runs to the current dvc.lock."""
+
+import argparse
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import _terminal
+from pipeline._config import read_yaml
+from pipeline._files import ABOUT, OUT, read_csv, read_json
+from pipeline._mlflow import _find as run_with
+from pipeline._tracking import stage_tracking
+from pipeline.numerics import InvalidInput, require
+from pipeline.runs._find import STAGE_FILES, Store, download, name_of, open_store, sent_files
+from pipeline.runs._worktree import dvc
+
+LOCK = Path("dvc.lock")
+Outs = Mapping[str, str]  # path -> md5, of every out in dvc.lock
+
+
+def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
+    """Whether all agree, and each drift in a sentence."""
+    outs = read_lock()
+    require(stage_tracking(OUT).uri is not None, "tracking.uri must not be null, so that there are runs to verify; it is null")
+    store, models = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
+    drifts = [*_files(outs), *_metrics(models)]
+    for folder in models:
+        drifts += _in_words(store, folder, outs)
+    for drift in drifts:
+        _terminal.say(drift)
+    agree = f"{len(outs)} outs, DVC's metrics and {len(models)} runs in MLflow agree"
+    _terminal.say(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
+    return not drifts, {"outs": len(outs), "models": [folder.name for folder in models], "drifts": drifts}
+
+
+def read_lock() -> Outs:
+    """Raises InvalidInput unless dvc.lock is whole and has every stage of dvc.yaml."""
+    stages = read_yaml(LOCK).get("stages")
+    require(isinstance(stages, dict), f"{LOCK} must hold stages; it is damaged: run `dvc repro`")
+    assert isinstance(stages, dict)
+    missing = sorted(set(dvc("stage", "list", "--name-only").split()) - set(stages))
+    require(not missing, f"{LOCK} must have every stage of dvc.yaml; it lacks {', '.join(missing)}: run `dvc repro`")
+    try:
+        return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
+    except (KeyError, TypeError):
+        raise InvalidInput(f"{LOCK} must have a path and an md5 of each out; it is damaged: run `dvc repro`") from None
+
+
+def md5_of(path: Path) -> str:
+    """As DVC has it: of a file's bytes, or of the list of a folder's files; nothing where there is neither."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if not path.is_dir():
+        return ""
+    files = sorted((file for file in path.rglob("*") if file.is_file()), key=lambda file: file.relative_to(path).as_posix())
+    listed = [{"md5": md5_of(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _files(outs: Outs) -> Iterator[str]:
+    for path, md5 in outs.items():
+        if (found := md5_of(Path(path))) != md5:
+            yield f"{path} has md5 {found} and {md5} in {LOCK}" if found else f"{path} is gone; `dvc checkout` brings it back"
+
+
+def _metrics(models: list[Path]) -> Iterator[str]:
+    """Where `dvc metrics show` and the files differ."""
+    shown = json.loads(dvc("metrics", "show", "--json"))[""]["data"]
+    for path in (folder / "metrics.json" for folder in models):
+        of_dvc = shown.get(str(path), {}).get("data")
+        if path.is_file() and of_dvc != read_json(path):
+            yield f"{path} is not what `dvc metrics show` tells: {of_dvc}"
+
+
+def _in_words(store: Store, folder: Path, outs: Outs) -> list[str]:
+    """A model's drifts from its run in MLflow; what cannot be read is one, too."""
+    try:
+        return list(_run(store, folder, outs))
+    except InvalidInput as error:
+        return [str(error)]
+
+
+def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
+    found = run_with(store.client, store.experiment_id, read_json(folder / "model.json", *ABOUT)["fingerprint"], None)
+    if found is None:
+        yield f"{folder} has no run in MLflow; `runs publish` sends it"
+        return
+    name = name_of(found)
+    if found.info.status != "FINISHED":
+        yield f"the run of {folder}, {name}, must be FINISHED; it is {found.info.status}"
+    with tempfile.TemporaryDirectory() as temporary:
+        for stage, (artifacts, _) in STAGE_FILES.items():
+            place = download(store, found, artifacts, Path(temporary))
+            yield from (f"{artifacts}/{path.name} of {name} is not {path}" for path in _others(place, stage, folder, outs))
+    for metric, value in read_json(folder / "metrics.json").items():
+        if (seen := found.data.metrics.get(f"test/{metric}")) != value:
+            yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder}/metrics.json"
+    yield from _curve(store, found.info.run_id, folder, name)
+
+
+def _others(place: Path, stage: str, folder: Path, outs: Outs) -> Iterator[Path]:
+    """The stage's files whose artifact, in `place`, is not dvc.lock's or, where the out is their folder, not the file."""
+    for path in sent_files(stage, folder):
+        if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
+            yield path
+
+
+def _curve(store: Store, run_id: str, folder: Path, name: str) -> Iterator[str]:
+    history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
+    for key in ("loss", "gradient_norm"):
+        points = store.client.get_metric_history(run_id, key)
+        if {(p.step, p.value) for p in points} != set(zip(history["epoch"], history[key], strict=True)):
+            yield f"the curve {key} of {name} is not that of {folder}/history.csv"
+        elif len(points) != len(history["epoch"]):
+            yield f"the curve {key} of {name} has double points in MLflow"

@@ -1,0 +1,167 @@
+"""A repository with a DAG's runs, a single run and a sweep, made once and copied; and the commands, many in one process."""
+
+import hashlib
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import Run
+
+from pipeline.runs._find import models_of
+from tests.conftest import copy_repo, environment
+
+SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
+PATHS = {
+    "experiments": ["artifact_location"],
+    "runs": ["artifact_uri"],
+    "logged_models": ["artifact_location"],
+    "model_versions": ["source", "storage_location"],
+}
+DRIVER = """
+import contextlib, json, sys, tempfile
+from pipeline import _terminal
+from pipeline.runs.__main__ import main
+answers = []
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:] = words
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                _terminal.run(main)
+            except SystemExit as end:
+                code = end.code
+        for file in (out, err):
+            file.seek(0)
+        answers.append([code, out.read(), err.read()])
+print("ANSWERS" + json.dumps(answers))
+"""
+
+
+class Answer(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Commands = Callable[..., list[Answer]]
+
+
+@pytest.fixture
+def runs() -> Commands:
+    """Run `python -m pipeline.runs` with each of the lines' words, one after another in one process."""
+
+    def run(repo: Path, *lines: str) -> list[Answer]:
+        command = [sys.executable, "-c", DRIVER, json.dumps([line.split() for line in lines])]
+        done = subprocess.run(command, cwd=repo, env=environment(), capture_output=True, text=True, check=False, timeout=200)
+        assert "ANSWERS" in done.stdout, done.stderr
+        return [Answer(*answer) for answer in json.loads(done.stdout.rpartition("ANSWERS")[2])]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Path:
+    """`dvc repro`, one run and a sweep of two, all of them committed; not to be changed."""
+    repo = copy_repo(tmp_path_factory.mktemp("runs") / "original", store)
+    commands = (
+        "dvc repro -q",
+        "git add dvc.lock",
+        "git commit -qm lock",
+        f"python -m pipeline hydra.run.dir={SINGLE} optimizer.lr=0.5",
+        f"python -m pipeline -m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
+    )
+    for command in commands:
+        subprocess.run(command.split(), cwd=repo, env=environment(), check=True, capture_output=True)
+    return repo
+
+
+@pytest.fixture
+def made(tmp_path: Path, original: Path) -> Path:
+    """A copy of that, whose store knows where it lies."""
+    repo = tmp_path / "made"
+    shutil.copytree(original, repo, symlinks=True)
+    with sqlite3.connect(repo / "mlruns" / "mlflow.db") as database:
+        for table, columns in PATHS.items():
+            for column in columns:
+                database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original), str(repo)))
+    database.close()
+    return repo
+
+
+def client_of(repo: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+
+
+def all_runs(repo: Path) -> dict[str, Run]:
+    """By folder: numpy and torch of the DAG, single, and the sweep's 0, 1 and parent."""
+    client = client_of(repo)
+    found = client.search_runs([client.get_experiment_by_name("logistic-regression").experiment_id])
+    names: dict[str, Run] = {}
+    for run in found:
+        child = "mlflow.parentRunId" in run.data.tags
+        lr = run.data.params.get("optimizer.lr")
+        alone = "single" if lr == "0.5" else run.data.tags.get("model", "parent")
+        name = {"0.1": "0", "0.2": "1"}[str(lr)] if child else alone
+        assert name not in names, "a run is there twice"
+        names[name] = run
+    return names
+
+
+def shown(repo: Path) -> dict[str, Any]:
+    """All that the UI shows of each run."""
+    mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
+    found = all_runs(repo)
+    named = {run.info.run_id: name for name, run in found.items()}
+    return {name: _shown(client_of(repo), run, named) for name, run in found.items()}
+
+
+def _shown(client: MlflowClient, run: Run, named: dict[str, str]) -> dict[str, Any]:
+    data, run_id = run.data, run.info.run_id
+    datasets = [(i.dataset.name, i.dataset.digest, i.dataset.source, i.dataset.profile) for i in run.inputs.dataset_inputs]
+    kept = ("fingerprint", "stage.", "dvc.md5.", "model", "data", "optimizer", "stopped_by", "mlflow.note", "mlflow.runName")
+    models = models_of(client, run)
+    table = pd.DataFrame({"x1": [-1.0, 0.5, 2.0], "x2": [0.3, -0.7, 1.0]})
+    return {
+        "name": run.info.run_name,
+        "status": run.info.status,
+        "parent": named.get(data.tags.get("mlflow.parentRunId", "")),
+        "params": data.params,
+        "tags": {key: value for key, value in data.tags.items() if key.startswith(kept)},
+        "metrics": {key: [(p.step, p.value) for p in client.get_metric_history(run_id, key)] for key in data.metrics},
+        "artifacts": _tree(client, run_id),
+        "datasets": datasets,
+        "models": [(m.name, m.params, str(m.status)) for m in models],
+        "predictions": [pyfunc.load_model(m.model_uri).predict(table).to_dict() for m in models],
+    }
+
+
+def _tree(client: MlflowClient, run_id: str) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(client.download_artifacts(run_id, "", folder)) if client.list_artifacts(run_id) else Path(folder)
+        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def files_of(repo: Path) -> dict[str, str]:
+    """Every file of the working tree but the store, git's and DVC's own, by its bytes."""
+    own = {".git", ".dvc", "mlruns", "__pycache__"}
+    found = [path for path in sorted(repo.rglob("*")) if path.is_file() and own.isdisjoint(path.relative_to(repo).parts)]
+    return {str(path.relative_to(repo)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def forget(repo: Path, store: Path) -> None:
+    """rm -rf mlruns, and an empty store that is already migrated."""
+    shutil.rmtree(repo / "mlruns" / "artifacts")
+    shutil.copy(store, repo / "mlruns" / "mlflow.db")

@@ -1,0 +1,126 @@
+"""`runs diff` and `runs promote`: what differs, how sure that is, and who is the champion."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import pyfunc
+from mlflow.entities import Run
+
+from pipeline.numerics.bootstrap import paired_bootstrap
+from pipeline.runs._find import log_odds
+from tests.conftest import Shell
+from tests.runs.conftest import SINGLE, Commands, all_runs, client_of
+from tests.test_dag import check_serving
+
+NAME = "logistic-regression"
+
+
+def test_log_odds_of_probabilities_that_were_rounded_away() -> None:
+    z = np.array([-745.0, -40.0, -1.0, 0.0, 1.0, 30.0])
+    assert log_odds(1 / (1 + np.exp(-z))) == pytest.approx(z, rel=1e-3)
+    assert log_odds(np.array([0.0, 1.0])) == pytest.approx([-744.44, 54 * np.log(2)], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> None:
+    other = shell("python -m pipeline data.test_rows=400 hydra.run.dir=out/runs/other", made)
+    assert other.returncode == 0, other.stderr
+    other_id = other.stdout.partition("runs:/")[2].split()[0]
+    client = client_of(made)
+    ids = {name: run.info.run_id for name, run in all_runs_but(made, other_id).items()}
+    client.set_tag(ids["single"], "version.numpy", "1.0")
+    client.set_tag(ids["single"], "git.diff", "whole")
+    client.log_text(ids["single"], "a change", "lineage/code.diff")
+    words = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
+    shown, same, tables = runs(made, words[0] + " --json", f"diff {ids['numpy']} {ids['0']}", words[1] + " --json")
+    answer = json.loads(shown.stdout)
+    assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
+    assert answer["data"] == {}
+    assert answer["code"]["lineage/code.diff"][0] is None
+    assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
+    kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/numpy", f"{SINGLE}/numpy")]
+    y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
+    z_a, z_b = (log_odds(table["probability"].to_numpy()) for table in kept)
+    expected = paired_bootstrap(z_a, z_b, y)
+    for name, found in answer["metrics"].items():
+        assert (found["value"], found["low"], found["high"]) == (expected[name].value, expected[name].low, expected[name].high)
+        files = [json.loads((made / f / "metrics.json").read_text())[name] for f in ("out/numpy", f"{SINGLE}/numpy")]
+        assert [found["a"], found["b"]] == files
+        assert found["value"] == pytest.approx(files[1] - files[0], abs=1e-12)
+    assert same.code == 0
+    assert "configuration: the same" in same.stdout
+    refused = json.loads(tables.stdout)
+    assert (tables.code, refused["metrics"]) == (1, None)
+    assert refused["metrics_refused"].startswith("metrics can be compared on one test table alone; ")
+    assert refused["configuration"]["data.test_rows"] == [500, 400]
+    first, against = runs(made, f"promote {ids['numpy']}", f"promote {other_id}")
+    assert (first.code, against.code) == (0, 1)
+    assert "error: the champion stays, and --force replaces it all the same: metrics can be compared on one" in against.stderr
+    assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
+    (forced,) = runs(made, f"promote {other_id} --force")
+    assert "forced, not compared: metrics can be compared on one test table alone" in forced.stdout
+
+
+def all_runs_but(made: Path, other: str) -> dict[str, Run]:
+    client_of(made).delete_run(other)
+    found = all_runs(made)
+    client_of(made).restore_run(other)
+    return found
+
+
+@pytest.mark.slow
+def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> None:
+    found = all_runs(made)
+    ids = {name: run.info.run_id for name, run in found.items()}
+    client = client_of(made)
+    first, again, better, refused, refused_again, forced, named, slash = runs(
+        made,
+        f"promote {ids['numpy']}",
+        "promote @champion",
+        f"promote {ids['single']}",
+        f"promote {ids['torch']}",
+        f"promote {ids['torch']} --metric accuracy --json",
+        f"promote {ids['torch']} --force",
+        f"promote {ids['0']} --name other --metric roc_auc",
+        f"promote {ids['0']} --name a/b",
+    )
+    codes = [answer.code for answer in (first, again, better, refused, refused_again, forced, named, slash)]
+    assert codes == [0, 0, 0, 1, 1, 0, 0, 1]
+    assert "version 1 of logistic-regression: first, there was no champion" in first.stdout
+    assert "is the champion of logistic-regression already, as version 1; nothing was changed" in again.stdout
+    assert "version 2 of logistic-regression: better, against version 1: log_loss -" in better.stdout
+    assert "version 3 of logistic-regression: refused, against version 2: log_loss +" in refused.stdout
+    assert slash.stderr == "error: a registered model's name must be without : and /; got a/b\n"
+    versions = {v.run_id: v for v in client.search_model_versions(f"name = '{NAME}'")}
+    decisions = {name: versions[ids[name]].tags["promotion.decision"] for name in ("numpy", "single", "torch")}
+    assert decisions == {"numpy": "first", "single": "better", "torch": "forced"}
+    assert json.loads(refused_again.stdout)["metric"] == "accuracy"
+    tags = versions[ids["single"]].tags
+    shares = json.loads(tags["promotion.difference"])
+    assert shares["low"] <= shares["value"] <= shares["high"] < 0
+    assert (tags["promotion.champion.run"], tags["promotion.resamples"]) == (ids["numpy"], "2000")
+    assert client.get_model_version_by_alias(NAME, "champion").run_id == ids["torch"]
+    assert client.get_model_version_by_alias("other", "champion").run_id == ids["0"]
+    mlflow.set_tracking_uri(f"sqlite:///{made}/mlruns/mlflow.db")
+    served = pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.read_parquet(made / "out/data/test.parquet"))
+    kept = pd.read_parquet(made / "out/torch/predictions.parquet")
+    assert served["prediction"].tolist() == kept["predicted"].tolist()
+    assert np.abs(served["probability"] - kept["probability"]).max() < 1e-15
+    check_serving(made, found["torch"], f"models:/{NAME}@champion")
+
+
+@pytest.mark.slow
+def test_only_a_finished_run_with_a_model_is_promoted(made: Path, runs: Commands) -> None:
+    client, ids = client_of(made), {name: run.info.run_id for name, run in all_runs(made).items()}
+    client.set_terminated(ids["numpy"], "KILLED")
+    for model in client.search_logged_models([client.get_run(ids["torch"]).info.experiment_id]):
+        client.delete_logged_model(model.model_id)
+    killed, bare = runs(made, f"promote {ids['numpy']}", f"promote {ids['torch']}")
+    assert "a run must be FINISHED to be promoted; " in killed.stderr
+    assert "a run must have its model in MLflow to be promoted; " in bare.stderr
+    assert (killed.code, bare.code) == (1, 1)
+    assert not client.search_registered_models()

@@ -1,0 +1,150 @@
+"""`runs doctor`: what is RUNNING without a process is closed, and nothing else; the store is checked."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipeline._provenance import host
+from pipeline.runs import _process
+from tests.conftest import environment
+from tests.runs.conftest import Commands, client_of
+from tests.test_cli import points, wait_for
+from tests.test_dag import runs_of
+
+
+def process_tags(pid: int) -> dict[str, str]:
+    """What a run says of the process that works at it."""
+    started = repr(psutil.Process(pid).create_time())
+    return {"process.pid": str(pid), "process.started": started, "process.host": host()}
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def start_run(repo: Path, name: str, tags: dict[str, str]) -> str:
+    client = client_of(repo)
+    known = client.get_experiment_by_name("logistic-regression")
+    where = known.experiment_id if known else client.create_experiment("logistic-regression", f"{repo}/mlruns/artifacts")
+    return str(client.create_run(where, run_name=name, tags={"stage.train": "running", **tags}).info.run_id)
+
+
+def states(repo: Path) -> dict[str, str]:
+    return {run.info.run_name: run.info.status for run in runs_of(repo)}
+
+
+def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper: "subprocess.Popen[bytes]") -> None:
+    with subprocess.Popen(["sleep", "600"]) as dead:
+        gone = process_tags(dead.pid)
+        dead.kill()
+    alive = process_tags(sleeper.pid)
+    name, boot = host().split(" ")
+    cases = {
+        "gone": gone,
+        "another process of that id": {**alive, "process.started": repr(float(alive["process.started"]) - 60)},
+        "before the machine was started": {**alive, "process.host": f"{name} {boot[::-1]}"},
+        "alive": alive,
+        "elsewhere": {**gone, "process.host": f"other-host {boot}"},
+        "unknown": {},
+    }
+    ids = {case: start_run(repo, case, tags) for case, tags in cases.items()}
+    closed = set(list(cases)[:3])
+    (dry,) = runs(repo, "doctor --dry-run")
+    assert dry.code == 1
+    assert dry.stdout.count("would be closed as KILLED") == 3
+    assert set(states(repo).values()) == {"RUNNING"}
+    (answer, again) = runs(repo, "doctor", "doctor")
+    assert answer.code == 0
+    assert answer.stdout.count("closed as KILLED, its process is gone") == 3
+    assert "(elsewhere): left RUNNING, it is of another machine, other-host" in answer.stdout
+    assert "healthy" in again.stdout
+    assert states(repo) == {case: "KILLED" if case in closed else "RUNNING" for case in cases}
+    tags = client_of(repo).get_run(ids["gone"]).data.tags
+    assert (tags["stage.train"], tags["reason"]) == ("killed", "its process ended without a word; closed by `runs doctor`")
+
+
+def test_this_process_is_alive() -> None:
+    assert _process.tags() == process_tags(os.getpid())
+    assert _process.state(_process.tags()) == "alive"
+
+
+def test_a_damaged_store(repo: Path, runs: Commands) -> None:
+    start_run(repo, "one", {})
+    database = repo / "mlruns" / "mlflow.db"
+    whole = bytearray(database.read_bytes())
+    page = 4096
+    whole[len(whole) - 8 * page :] = b"\xff" * (8 * page)
+    for content, sentence in (
+        (bytes(whole), "damaged"),
+        (b"no database" * 999, "not a database"),
+        (whole[:20_000], "malformed"),
+    ):
+        database.write_bytes(content)
+        (answer,) = runs(repo, "doctor")
+        assert answer.code == 1
+        assert sentence in answer.stdout + answer.stderr
+        assert answer.stderr.count("\n") <= 1
+        assert database.read_bytes() == content
+
+
+@pytest.mark.slow
+def test_runs_whose_artifacts_are_gone(made: Path, runs: Commands) -> None:
+    shutil.rmtree(made / "mlruns" / "artifacts")
+    (answer,) = runs(made, "doctor")
+    assert answer.code == 1
+    assert answer.stdout.count("its artifacts are gone; `runs publish` sends what out/ has of it") == 5
+
+
+@pytest.mark.slow
+def test_killed_with_its_publisher_it_is_closed_and_keeps_its_curve(repo: Path, runs: Commands) -> None:
+    rng = random.Random(11)
+    kept = []
+    for lr in ("0.1", "0.2"):
+        kept.append(_kill_both(repo, lr, rng.uniform(0.5, 2)))
+    client = client_of(repo)
+    assert [run.info.status for run in runs_of(repo)] == ["RUNNING"] * 2
+    (answer,) = runs(repo, "doctor")
+    assert answer.stdout.count("closed as KILLED") == 2
+    for run, before in kept:
+        assert _curve(client, run.info.run_id) == before
+        assert client.get_run(run.info.run_id).info.status == "KILLED"
+
+
+def _kill_both(repo: Path, lr: str, seconds: float) -> tuple[Run, list[tuple[int, float]]]:
+    """Start a long fit, and kill it and its publisher when it has trained for a while; its run, and the curve in MLflow."""
+    before = {run.info.run_id for run in runs_of(repo)}
+    command = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000", f"optimizer.lr={lr}"]
+    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: len(runs_of(repo)) > len(before) and bool(points(repo)))
+        time.sleep(seconds)
+        run = next(run for run in runs_of(repo) if run.info.run_id not in before)
+        for key, value in process_tags(process.pid).items():
+            client_of(repo).set_tag(run.info.run_id, key, value)
+        publisher = next(p for p in psutil.process_iter(["cmdline"]) if _serves(p, process.pid))
+        publisher.send_signal(signal.SIGKILL)
+        process.kill()
+    wait_for(lambda: not publisher.is_running())
+    return run, _curve(client_of(repo), run.info.run_id)
+
+
+def _serves(process: psutil.Process, owner: int) -> bool:
+    words = process.info["cmdline"] or []
+    return "pipeline._publisher" in words and words[-1] == str(owner)
+
+
+def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")]

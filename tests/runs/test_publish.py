@@ -1,0 +1,123 @@
+"""`runs publish`: a store made again from the files is the store that was; sent twice, nothing is there twice."""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.runs._find import STAGE_FILES, models_of
+from tests.conftest import Shell, environment
+from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, runs: Commands) -> None:
+    before = shown(made)
+    assert set(before) == {"numpy", "torch", "single", "0", "1", "parent"}
+    forget(made, store)
+    first, second = runs(made, "publish", "publish --json")
+    assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
+    assert f"{SWEEP}/1/numpy -> runs:/" in first.stdout
+    assert "5 sent, 0 there already, 0 skipped" in first.stdout
+    assert '"there": 5' in second.stdout
+    after = shown(made)
+    for name, run in before.items():
+        assert after[name] == run, name
+    assert before["0"]["parent"] == "parent"
+
+
+def test_what_is_there_is_not_touched(made: Path, runs: Commands) -> None:
+    before = {name: run.to_dictionary() for name, run in all_runs(made).items()}
+    (answer,) = runs(made, "publish")
+    assert answer.code == 0
+    assert "0 sent, 5 there already, 0 skipped" in answer.stdout
+    assert {name: run.to_dictionary() for name, run in all_runs(made).items()} == before
+
+
+def test_the_artifacts_are_the_files_of_the_stages(made: Path) -> None:
+    run = all_runs(made)["numpy"]
+    for stage, (artifacts, patterns) in STAGE_FILES.items():
+        there = {Path(item.path).name for item in client_of(made).list_artifacts(run.info.run_id, artifacts)}
+        assert there == {path.name for pattern in patterns for path in (made / "out/numpy").glob(pattern)}, stage
+
+
+def test_what_was_deleted_or_cut_short_comes_back(made: Path, runs: Commands) -> None:
+    before = shown(made)
+    client, run = client_of(made), all_runs(made)["torch"]
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    (artifacts / "training" / "model.npz").write_bytes(b"cut")
+    shutil.rmtree(artifacts / "figures")
+    (model,) = models_of(client, run)
+    shutil.rmtree(model.artifact_location.removeprefix("file://"))
+    client.delete_tag(all_runs(made)["single"].info.run_id, "stage.evaluate")
+    answer, again = runs(made, "publish", "publish")
+    assert "2 sent, 3 there already, 0 skipped" in answer.stdout
+    assert "sent train, plot" in answer.stdout
+    assert "0 sent, 5 there already, 0 skipped" in again.stdout
+    assert shown(made) == before
+
+
+def test_from_a_commit(made: Path, store: Path, runs: Commands, shell: Shell) -> None:
+    before, commit = shown(made), shell("git rev-parse HEAD", made).stdout.strip()
+    (made / "overrides.yaml").write_text("overrides: [optimizer.lr=0.3]\n")
+    shutil.rmtree(made / "out" / "torch")
+    shell("git commit -qam other", made)
+    forget(made, store)
+    files, status = files_of(made), shell("git status --porcelain", made).stdout
+    sent, again = runs(made, "publish --rev HEAD~1", "publish --rev HEAD~1")
+    assert sent.code == 0, sent.stderr
+    assert "out/torch -> runs:/" in sent.stdout
+    assert "0 sent, 2 there already, 0 skipped" in again.stdout
+    assert shown(made) == {name: before[name] for name in ("numpy", "torch")}
+    assert {run.data.tags["mlflow.source.git.commit"] for run in all_runs(made).values()} == {commit}
+    assert (files_of(made), shell("git status --porcelain", made).stdout) == (files, status)
+    assert len(shell("git worktree list", made).stdout.splitlines()) == 1
+
+
+def test_killed_at_any_moment_it_goes_on(made: Path, store: Path, runs: Commands) -> None:
+    before = shown(made)
+    forget(made, store)
+    rng = random.Random(4)
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-m", "pipeline.runs", "publish"], cwd=made, env=environment()) as process:
+            time.sleep(rng.uniform(3, 7))
+            process.kill()
+    (answer,) = runs(made, "publish")
+    assert answer.code == 0
+    assert shown(made) == before
+
+
+def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Path, runs: Commands) -> None:
+    forget(made, store)
+    (made / "out" / "numpy" / "history.csv").unlink()
+    (made / "out" / "torch" / "model.npz").write_bytes(b"PK damage")
+    shutil.copy(made / SWEEP / "1" / "numpy" / "predictions.parquet", made / SWEEP / "0" / "numpy" / "predictions.parquet")
+    (made / SWEEP / "1" / "numpy" / "model.json").write_text("{")
+    (answer, missing, both) = runs(made, "publish", "publish out/nothing", "publish --rev HEAD out/numpy")
+    assert answer.code == 1
+    assert "out/numpy: skipped, a model's folder must be complete to be published; out/numpy lacks history.csv" in answer.stdout
+    assert "out/torch: skipped, out/torch/model.npz must be a model's .npz file; it is damaged" in answer.stdout
+    assert f"{SWEEP}/0/numpy: skipped, predictions.parquet must be of the model beside it" in answer.stdout
+    assert f"{SWEEP}/1/numpy: skipped, {SWEEP}/1/numpy/model.json must be a JSON file; it is not" in answer.stdout
+    assert f"{SINGLE}/numpy -> runs:/" in answer.stdout
+    assert set(all_runs(made)) == {"single"}
+    assert (missing.code, both.code) == (1, 1)
+    assert "out/nothing: skipped, a model's folder must be complete" in missing.stdout
+    assert both.stderr == "error: --rev takes no folders: it publishes all results of a commit\n"
+
+
+def test_a_full_disk_makes_nothing_worse(made: Path, store: Path, runs: Commands, shell: Shell) -> None:
+    before = shown(made)
+    forget(made, store)
+    full = shell("ulimit -f 300; python -m pipeline.runs publish", made)
+    assert full.returncode == 1
+    assert full.stderr.startswith("error: ")
+    assert full.stderr.count("\n") == 1
+    (answer,) = runs(made, "publish")
+    assert answer.code == 0
+    assert shown(made) == before

@@ -1,0 +1,143 @@
+"""`runs reproduce`: equal bits or the first difference by name; the working tree stays as it is."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.numerics import InvalidInput
+from pipeline.runs._find import Records, Store, records
+from pipeline.runs.reproduce import Difference, differences
+from tests.conftest import Shell, environment
+from tests.runs.conftest import Commands, all_runs, client_of, files_of
+from tests.test_cli import wait_for
+from tests.test_dag import runs_of
+
+pytestmark = pytest.mark.slow
+TREES = "git worktree list"
+
+
+def test_from_its_commit_in_spite_of_the_working_tree(made: Path, runs: Commands, shell: Shell) -> None:
+    (made / "pipeline" / "train.py").write_text("raise SystemExit('another code')")
+    shutil.rmtree(made / "out")
+    files, status = files_of(made), shell("git status --porcelain", made).stdout
+    ids = {name: run.info.run_id for name, run in all_runs(made).items()}
+    client = client_of(made)
+    client.set_tag(ids["single"], "version.numpy", "1.0")  # another version, the same bits: reproduced
+    torch, single = runs(made, f"reproduce {ids['torch']} --json", f"reproduce {ids['single']}")
+    answer = json.loads(torch.stdout)
+    assert (torch.code, answer["equal"], answer["first_difference"]) == (0, True, None)
+    assert answer["commit"] == shell("git rev-parse HEAD~1", made).stdout.strip()
+    assert single.stdout.endswith("reproduced: every bit is equal\n")
+    client.set_tag(ids["torch"], "mlflow.source.git.commit", "0" * 40)
+    client.delete_tag(ids["single"], "mlflow.source.git.commit")
+    gone, unnamed = runs(made, f"reproduce {ids['torch']}", f"reproduce {ids['single']}")
+    assert gone.stderr == f"error: a commit must be in this repository; {'0' * 40} is not\n"
+    assert "error: a run must name its git commit to be reproduced; " in unnamed.stderr
+    assert (gone.code, unnamed.code) == (1, 1)
+    assert (files_of(made), shell("git status --porcelain", made).stdout) == (files, status)
+    assert len(shell(TREES, made).stdout.splitlines()) == 1
+
+
+def test_a_dirty_run_of_a_table_that_git_does_not_track(repo: Path, runs: Commands, shell: Shell) -> None:
+    rows = [f"{i},{i * 7 % 11},{i * 7 % 11 > 4}" for i in range(200)]
+    table = repo / "data" / "t.csv"
+    table.write_text("\n".join(["a,b,y", *rows]) + "\n")
+    (repo / ".git" / "info" / "exclude").write_text("t.csv\n")
+    numerics = repo / "pipeline" / "numerics" / "optimizers.py"
+    numerics.write_text(numerics.read_text() + "\n# not committed\n")
+    ran = shell("python -m pipeline data=table data.path=data/t.csv data.target=y", repo)
+    assert ran.returncode == 0, ran.stderr
+    (run,) = runs_of(repo)
+    client = client_of(repo)
+    (without,) = runs(repo, f"reproduce {run.info.run_id}")
+    if "git.diff" not in run.data.tags:
+        assert "warning: the run was made from files that were not committed and not kept" in without.stderr
+        assert "not reproduced: code: fingerprint.code was " in without.stdout
+        client.set_tag(run.info.run_id, "git.diff", "whole")
+        client.log_text(run.info.run_id, shell("git diff --binary HEAD", repo).stdout, "lineage/code.diff")
+        (without,) = runs(repo, f"reproduce {run.info.run_id}")
+    assert without.stdout.endswith("reproduced: every bit is equal\n"), without.stdout + without.stderr
+    table.write_text(table.read_text() + "5,5,True\n")
+    changed = shell(f"python -m pipeline.runs reproduce {run.info.run_id}", repo)
+    assert (changed.returncode, "not reproduced: data: fingerprint.data was " in changed.stdout) == (1, True)
+    table.unlink()
+    (lost,) = runs(repo, f"reproduce {run.info.run_id[:8]}")
+    assert "not reproduced: data: generate ended with error: data.path must name a file; there is none" in lost.stdout
+    assert len(shell(TREES, repo).stdout.splitlines()) == 1
+
+
+@pytest.fixture
+def kept(made: Path, tmp_path: Path) -> Records:
+    client = client_of(made)
+    run = all_runs(made)["numpy"]
+    return records(Store(client, "", "", run.info.experiment_id), run, tmp_path / "records")
+
+
+def first(found: Iterator[Difference]) -> str:
+    return next(found, ("none", ""))[0]
+
+
+def test_the_first_difference_is_the_cause(made: Path, kept: Records) -> None:
+    folder = made / "out" / "numpy"
+    assert list(differences(kept, folder)) == []
+    path, parts = folder / "predictions.parquet", kept.about["fingerprint_of"]
+    path.write_bytes((made / "out" / "torch" / "predictions.parquet").read_bytes())
+    assert list(differences(kept, folder)) == [("bits", "predictions.parquet differs")]
+    kept.run.data.tags["version.numpy"] = "1.0"
+    assert first(differences(kept, folder)) == "library versions"
+    for part, kind in (("config", "configuration"), ("code", "code"), ("data", "data")):
+        parts[part] = "0" * 64
+        assert first(differences(kept, folder)) == kind
+
+
+@pytest.mark.parametrize("file", ["model.npz", "history.csv", "metrics.json"])
+def test_every_bit_counts(made: Path, kept: Records, file: str) -> None:
+    folder = made / "out" / "numpy"
+    content = (folder / file).read_bytes()
+    edits = {"model.npz": content[:-1] + b"\x01", "history.csv": content.replace(b"1", b"2", 3)}
+    metrics = {**kept.metrics, "brier": kept.metrics["brier"] * (1 + 2**-52)}
+    (folder / file).write_bytes(edits.get(file, json.dumps(metrics).encode()))
+    found = list(differences(kept, folder))
+    assert found
+    assert {kind for kind, _ in found} == {"bits"}
+
+
+def test_what_mlflow_shows_counts_too(kept: Records, made: Path) -> None:
+    kept.run.data.metrics["test/recall"] += 2**-52
+    assert [what.split()[0] for _, what in differences(kept, made / "out" / "numpy")] == ["recall"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(made: Path, shell: Shell, how: signal.Signals, tmp_path: Path) -> None:
+    run = all_runs(made)["numpy"]
+    command = [sys.executable, "-m", "pipeline.runs", "reproduce", run.info.run_id]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in a shell's background ignores it
+
+    env = environment(TMPDIR=str(temporary))
+    with subprocess.Popen(command, cwd=made, env=env, stderr=subprocess.PIPE, preexec_fn=heed, text=True) as process:
+        assert process.stderr is not None
+        wait_for(lambda: any(temporary.glob("*/tree/out/data/schema.json")))
+        os.kill(process.pid, how)
+        said = process.stderr.read()
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    assert "Traceback" not in said
+    assert len(shell(TREES, made).stdout.splitlines()) == 1
+    assert not any(temporary.glob("pipeline-*"))
+
+
+def test_records_must_be_whole(made: Path, tmp_path: Path) -> None:
+    run = all_runs(made)["numpy"]
+    Path(run.info.artifact_uri.removeprefix("file://"), "training", "model.json").unlink()
+    with pytest.raises(InvalidInput, match="must have its artifacts whole: there is no training/model.json"):
+        records(Store(client_of(made), "", "", run.info.experiment_id), run, tmp_path / "records")

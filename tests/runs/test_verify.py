@@ -1,0 +1,57 @@
+"""`runs verify`: files, DVC and MLflow against dvc.lock; every drift is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.runs.conftest import Commands, all_runs, client_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
+    (answer,) = runs(made, "verify")
+    stages = yaml.safe_load((made / "dvc.lock").read_text())["stages"].values()
+    outs = sum(len(stage["outs"]) for stage in stages)
+    assert (answer.code, answer.stdout) == (0, f"{outs} outs, DVC's metrics and 2 runs in MLflow agree\n"), answer.stderr
+    client, found = client_of(made), all_runs(made)
+    numpy, torch = (found[name].info.run_id for name in ("numpy", "torch"))
+    metrics = json.loads((made / "out/numpy/metrics.json").read_text())
+    (made / "out/numpy/metrics.json").write_text(json.dumps({**metrics, "brier": 0.5}))
+    (made / "out/report/comparison.csv").unlink()
+    (made / "out/numpy/model.npz").unlink()
+    client.log_metric(torch, "test/log_loss", 0.25, step=1)
+    client.log_metric(torch, "loss", 0.7, step=15)
+    client.log_metric(torch, "gradient_norm", client.get_metric_history(torch, "gradient_norm")[0].value, timestamp=1, step=0)
+    Path(found["torch"].info.artifact_uri.removeprefix("file://"), "figures", "loss.png").write_bytes(b"no picture")
+    client.set_terminated(numpy, "FAILED")
+    (answer,) = runs(made, "verify --json")
+    assert answer.code == 1
+    drifts = json.loads(answer.stdout)["drifts"]
+    for sentence in (
+        "out/numpy/metrics.json has md5 ",
+        "out/report has md5 ",
+        "out/numpy/model.npz is gone; `dvc checkout` brings it back",
+        f"the run of out/numpy, {numpy[:8]} (numpy gd document ",
+        f"test/brier of {numpy[:8]}",
+        f"test/log_loss of {torch[:8]}",
+        f"the curve loss of {torch[:8]}",
+        f"the curve gradient_norm of {torch[:8]} (torch gd document ",
+        f"figures/loss.png of {torch[:8]}",
+    ):
+        assert any(drift.startswith(sentence) for drift in drifts), sentence
+    assert not any(f"test/brier of {torch[:8]}" in drift for drift in drifts)
+    client.delete_run(torch)
+    (answer,) = runs(made, "verify")
+    assert "out/torch has no run in MLflow; `runs publish` sends it" in answer.stdout
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_lock_that_is_cut_short(made: Path, runs: Commands, share: float) -> None:
+    text = (made / "dvc.lock").read_text()
+    (made / "dvc.lock").write_text(text[: int(len(text) * share)])
+    (answer,) = runs(made, "verify")
+    assert (answer.code, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
+    assert "dvc.lock must" in answer.stderr or "must succeed" in answer.stderr
