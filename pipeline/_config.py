@@ -209,6 +209,10 @@ def read_config(path: Path, *groups: str) -> dict[str, dict[str, Any]]:
 
 
 def read_tracking(path: Path) -> Tracking:
-    """tracking.yaml as `compose` wrote it, with the credentials that the environment has."""
-    written = read_yaml(path)
+    """tracking.yaml as `compose` wrote it."""
+    return tracking_of(read_yaml(path))
+
+
+def tracking_of(written: Mapping[str, Any]) -> Tracking:
+    """A tracking section as it was written, with the credentials that the environment has."""
     return _typed("tracking", Tracking, {**written, "uri": with_credentials(written.get("uri"))})

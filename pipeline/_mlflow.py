@@ -25,7 +25,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
-from pipeline._files import ROOT, read_csv, read_json
+from pipeline._files import read_csv, read_json
 from pipeline._logged_model import About, log_dataset, log_model, note, text
 from pipeline._secrets import scrub
 from pipeline._store import artifacts, relocate
@@ -35,6 +35,7 @@ from pipeline.numerics import require
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
+STARTED = "process.started"  # the tag with the time at which the process started that works, or of it and a stage
 DESCRIBED = "version.python"  # a run with this tag has its provenance
 Lineage = tuple[Mapping[str, str], Mapping[str, bytes]]  # tags, and artifacts by their names in lineage/
 
@@ -71,7 +72,7 @@ class Run:
 
     def __init__(self, client: MlflowClient, run: MlflowRun, stage: str, dvc: bool, process: Mapping[str, str]) -> None:
         self.client, self.id, self.stage, self.dvc = client, run.info.run_id, stage, dvc
-        self._started = float(process.get("process.started", "inf"))
+        self._started = float(process.get(STARTED, "inf"))
         self._curve: dict[int, tuple[float, float, int]] = {}
         self._sent: set[int] = set()
         self._uploaded: set[Path] = set()
@@ -103,9 +104,10 @@ class Run:
         self._flushed = time.monotonic()
 
     def superseded(self) -> bool:
-        """Whether a younger process has the run open. It does the same work, so it alone speaks."""
+        """Whether a younger process has the run open, or has done this stage. It does the same work, so it alone speaks."""
         run = self.client.get_run(self.id)
-        return run.info.status == "RUNNING" and float(run.data.tags.get("process.started", "-inf")) > self._started
+        keys = [f"{STARTED}.{self.stage}", *([STARTED] if run.info.status == "RUNNING" else [])]
+        return any(float(run.data.tags.get(key, "-inf")) > self._started for key in keys)
 
     def metrics(self, values: Mapping[str, float], when: int) -> None:
         """Log each value at step 0, unless it is there already. when: the same each time, in milliseconds."""
@@ -178,7 +180,7 @@ def open_run(
     about: About,
     parent: str | None,
     provenance: Mapping[str, str],
-    settings: Mapping[str, str],
+    settings: Mapping[str, str | None],
     process: Mapping[str, str] | None = None,
     lineage: Callable[[], Lineage] | None = None,
 ) -> Run:
@@ -189,17 +191,18 @@ def open_run(
     """
     client, experiment = connect(**tracking)
     with _alone(tracking["uri"]):
-        made = _find(client, experiment, about["fingerprint"], parent) or client.create_run(
+        made = run_with(client, experiment, about["fingerprint"], parent) or client.create_run(
             experiment, run_name=_name(about), tags=_tags(about, parent)
         )
         run = Run(client, made, stage, "dvc.stage" in provenance, process or {})
         if run.superseded():
             return run
-        run.tags({**(process or {}), f"stage.{stage}": "running"})
+        started = {f"{STARTED}.{stage}": process[STARTED]} if process else {}
+        run.tags({**(process or {}), **started, f"stage.{stage}": "running"})
         client.update_run(run.id, status="RUNNING")
     try:
         if "tracking.uri" not in made.data.params:
-            client.log_batch(run.id, params=[Param(f"tracking.{key}", value) for key, value in settings.items()])
+            client.log_batch(run.id, params=[Param(f"tracking.{key}", str(value)) for key, value in settings.items()])
         run.params(about["config"])
         if stage == "train" or DESCRIBED not in made.data.tags:
             _describe(run, provenance, lineage)
@@ -216,7 +219,8 @@ def _describe(run: Run, provenance: Mapping[str, str], lineage: Callable[[], Lin
     run.tags({**tags, **provenance})
 
 
-def _find(client: MlflowClient, experiment: str, fingerprint: str, parent: str | None) -> MlflowRun | None:
+def run_with(client: MlflowClient, experiment: str, fingerprint: str, parent: str | None) -> MlflowRun | None:
+    """The run of this fingerprint, in a sweep below its parent; None where there is none."""
     found = client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")
     return next((run for run in found if run.data.tags.get("mlflow.parentRunId") == parent), None)
 
@@ -265,7 +269,7 @@ def _publish_report(run: Run, folder: Path) -> None:
     """The page and, since this stage is the last, what dvc.lock has on all that led to it."""
     run.files([folder.parent / "report" / "index.html"], "report")
     if run.dvc:
-        locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        locked = yaml.safe_load((folder.parent.parent / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         stages = {name: entry for name, entry in locked.items() if name.partition("@")[2] == folder.name or name in SHARED}
         run.texts({"lineage/dvc.lock.yaml": scrub(to_yaml(stages)).encode()})
         outs = [out for entry in stages.values() for out in entry.get("outs", [])]

@@ -129,14 +129,6 @@ def _machine() -> dict[str, str]:
     }
 
 
-def host() -> str:
-    """This machine's name and, where it is known, the id of its present boot: a process id means something within one."""
-    boot = ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    return f"{platform.node()} {boot}"
-
-
 def _processor() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

@@ -27,8 +27,8 @@ STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("training", ("model.json", "model.npz", "history.csv")),
     "evaluate": ("evaluation", ("metrics.json", "predictions.parquet", "curves.*.csv")),
     "plot": ("figures", ("figures/*.png",)),
+    "report": ("report", ("../report/index.html",)),
 }
-
 
 Columns = dict[str, NDArray[Any]]
 

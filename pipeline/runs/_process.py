@@ -1,25 +1,19 @@
 """Whether the process that a run names as its own still works at it."""
 
-import os
 import platform
 from collections.abc import Mapping
 
 import psutil
 
-from pipeline._provenance import host
+from pipeline._provenance import host, process
 from pipeline._terminal import lives
 
 CLOCK_SECONDS = 2.0  # by how much the same process's start may be told differently after the clock was set
 
 
-def tags() -> dict[str, str]:
-    """What a run says of the process that works at it: this one."""
-    return {"process.pid": str(os.getpid()), "process.started": repr(psutil.Process().create_time()), "process.host": host()}
-
-
 def state(run_tags: Mapping[str, str]) -> str:
     """alive; gone; elsewhere, so that nobody here can tell; or unknown, where the run names no process."""
-    if not tags().keys() <= run_tags.keys():
+    if not process().keys() <= run_tags.keys():
         return "unknown"
     machine = run_tags["process.host"]
     if machine != host():  # started again since, or another
@@ -29,7 +23,7 @@ def state(run_tags: Mapping[str, str]) -> str:
 
 def _alive(pid: int, started: float) -> bool:
     try:
-        process = psutil.Process(pid)
-        return lives(process) and abs(process.create_time() - started) < CLOCK_SECONDS
+        found = psutil.Process(pid)
+        return lives(found) and abs(found.create_time() - started) < CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return False

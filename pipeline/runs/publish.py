@@ -12,12 +12,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
-from pipeline._config import Tracking, check, read_yaml
+from pipeline._config import Tracking, read_yaml, tracking_of
 from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json
-from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep
-from pipeline._mlflow import _find as run_with
-from pipeline._provenance import provenance
-from pipeline._tracking import absolute_uri, check_writable, stage_tracking, without_credentials
+from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
+from pipeline._provenance import process, provenance
+from pipeline._tracking import absolute_uri, check_writable, stage_tracking
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
 from pipeline.runs._find import STAGE_FILES, models_of, sent_files
@@ -77,7 +76,7 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
 
 
 def _sent(folder: Path, commit: str | None) -> Result:
-    about, tracking = whole(folder), tracking_of(folder.parent)
+    about, tracking = whole(folder), logged_to(folder.parent)
     require(tracking.uri is not None, "its tracking.uri is null, so it is to be shown nowhere")
     assert tracking.uri is not None
     check_writable(tracking)
@@ -89,11 +88,10 @@ def _sent(folder: Path, commit: str | None) -> Result:
     require(not alive, "its run is still being worked at")
     if found:
         _drop_lost_models(client, found)
-    lacking = [stage for stage in PUBLISHERS if stage in STAGE_FILES and (not found or lacks(client, found, stage, folder))]
+    lacking = [stage for stage in PUBLISHERS if not found or lacks(client, found, stage, folder)]
     for stage in lacking:
-        tags = {**_process.tags(), **_origin(folder), **({} if found else _source(about, commit))}
-        settings = {**asdict(tracking), "uri": without_credentials(tracking.uri)}
-        opened = open_run(where, stage, about, parent, tags, settings)
+        tags = {**_origin(folder), **({} if found else _source(about, commit))}
+        opened = open_run(where, stage, about, parent, tags, tracking.plain, process())
         try:
             opened.publish(folder.resolve())
         except BaseException as error:
@@ -106,10 +104,14 @@ def _sent(folder: Path, commit: str | None) -> Result:
     return {"how": "sent" if lacking else "there", "run": made.info.run_id, "stages": lacking}
 
 
-def tracking_of(root: Path) -> Tracking:
+def logged_to(root: Path) -> Tracking:
     """Where the chain in `root` logged: as its own configuration says or, of the DAG, as `compose` wrote it."""
     own = root / "config.yaml"
-    return check(read_yaml(own)).tracking if own.is_file() else stage_tracking(root)
+    if not own.is_file():
+        return stage_tracking(root)
+    section = read_yaml(own).get("tracking")
+    require(isinstance(section, dict), f"{own} must have tracking; it has none")
+    return tracking_of(dict(section or {}))
 
 
 def _origin(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import _terminal
 from pipeline._config import read_yaml
 from pipeline._files import ABOUT, OUT, read_csv, read_json
-from pipeline._mlflow import _find as run_with
+from pipeline._mlflow import run_with
 from pipeline._tracking import stage_tracking
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs._find import STAGE_FILES, Store, download, name_of, open_store, sent_files

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline._provenance import host
+from pipeline._provenance import host, process
 from pipeline.runs import _process
 from tests.conftest import environment
 from tests.runs.conftest import Commands, client_of
@@ -78,8 +78,8 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
 
 
 def test_this_process_is_alive() -> None:
-    assert _process.tags() == process_tags(os.getpid())
-    assert _process.state(_process.tags()) == "alive"
+    assert process() == process_tags(os.getpid())
+    assert _process.state(process()) == "alive"
 
 
 def test_a_damaged_store(repo: Path, runs: Commands) -> None:
