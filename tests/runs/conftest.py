@@ -58,6 +58,9 @@ class Answer(NamedTuple):
 Commands = Callable[..., list[Answer]]
 
 
+ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and not from its files
+
+
 @pytest.fixture
 def runs() -> Commands:
     """Run `python -m pipeline.runs` with each of the lines' words, one after another in one process."""
@@ -150,7 +153,7 @@ def _shown(client: MlflowClient, run: Run, named: dict[str, str]) -> dict[str, A
 def _tree(client: MlflowClient, run_id: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(client.download_artifacts(run_id, "", folder)) if client.list_artifacts(run_id) else Path(folder)
-        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in ONCE]
         return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
