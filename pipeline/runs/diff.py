@@ -80,7 +80,8 @@ def _shown(value: Any) -> str:
 def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, float]]) -> str:
     verdicts = {-1: "lower", 0: "", 1: "higher"}
     rows = [
-        [name, metrics[name]["a"], metrics[name]["b"], d.value, d.low, d.high, verdicts[d.sign]] for name, d in found.items()
+        [name, metrics[name]["a"], metrics[name]["b"], *(f"{v:+.6f}" for v in (d.value, d.low, d.high)), verdicts[d.sign]]
+        for name, d in found.items()
     ]
     head = (
         f"\nmetrics, with the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of the test rows:"

@@ -40,6 +40,16 @@ def test_sigmoid_and_loss_hold_at_any_log_odds(z: float) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("centre", [-800.0, -30.0, -3.0, 0.0, 3.0, 4.5, 6.0, 10.0, 20.0, 36.0, 80.0])
+def test_the_mean_loss_is_exact_at_any_margins(centre: float, dtype: Any) -> None:
+    """The loss of many rows comes from few logarithms, or where it is small from exact ones."""
+    margins = (centre + np.random.default_rng(0).standard_normal(3000)).astype(dtype)
+    found = LogLoss(Dense(margins[:, None]), np.ones(3000, dtype)).loss(np.array([1, 0], dtype))
+    exact = np.logaddexp(0, -margins.astype(np.float64)).mean()
+    assert found == pytest.approx(exact, rel=1e-13 if dtype == np.float64 else 1e-7)
+
+
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_gradient_and_hessian_are_the_loss_s_derivatives(kind: Any) -> None:
     X, y, theta = problem()
