@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -13,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
 from pipeline._config import Tracking, read_yaml, tracking_of
-from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json
+from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json, staged, write_json
 from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
 from pipeline._provenance import process, provenance
 from pipeline._tracking import absolute_uri, check_writable, stage_tracking
@@ -140,8 +141,10 @@ def _parent(note: Path, client: MlflowClient, experiment: str, where: Mapping[st
         require(not lost, f"a sweep's folder must have its sweep.json; {note.parent} has none")
         return None
     sweep = read_json(note, "name", "run", "ending")
-    if sweep["run"] is None:  # it had no parent
-        return None
+    if sweep["run"] is None:  # MLflow did not answer when the sweep began
+        sweep["run"] = uuid4().hex
+        with staged(note.parent) as folder:
+            write_json(folder / note.name, sweep)
     with suppress(MlflowException):
         if client.get_run(sweep["run"]).info.lifecycle_stage == "active":
             return str(sweep["run"])

@@ -1,5 +1,6 @@
 """`runs publish`: a store made again from the files is the store that was; sent twice, nothing is there twice."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -29,6 +30,16 @@ def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, run
     for name, run in before.items():
         assert after[name] == run, name
     assert before["0"]["parent"] == "parent"
+
+
+def test_a_sweep_that_began_without_a_server_gets_its_parent(made: Path, store: Path, runs: Commands) -> None:
+    before, note = shown(made), made / SWEEP / "sweep.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "run": None}))
+    forget(made, store)
+    first, second = runs(made, "publish", "publish")
+    assert "5 sent, 0 there already, 0 skipped" in first.stdout
+    assert "0 sent, 5 there already, 0 skipped" in second.stdout
+    assert shown(made) == before
 
 
 def test_what_is_there_is_not_touched(made: Path, runs: Commands) -> None:
