@@ -154,7 +154,12 @@ def compare(name: str, rounds: int, patience: float) -> list[dict[str, Any]]:
     contenders: dict[str, Callable[[], object]] = {}
     for solver, (solve, package) in SOLVERS.items():
         if suits(solver, p) and _installed(package):
-            for goal, tol in climb(solve, p, f, best, patience).items():
+            try:
+                reached = climb(solve, p, f, best, patience)
+            except Exception as error:
+                print(f"{name:28} {solver} fails: {' '.join(str(error).split())[:100]}", flush=True)
+                continue
+            for goal, tol in reached.items():
                 contenders[f"{solver}|{goal}"] = lambda solve=solve, tol=tol: solve(p, tol)  # type: ignore[misc]
     times = interleaved(contenders, rounds)
     rows = []
