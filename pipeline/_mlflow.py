@@ -28,8 +28,7 @@ from pipeline._config import leaves, to_yaml
 from pipeline._files import read_csv, read_json
 from pipeline._logged_model import About, log_dataset, log_model, note, text
 from pipeline._secrets import scrub
-from pipeline._store import artifacts, relocate
-from pipeline._tracking import SQLITE
+from pipeline._store import artifacts, database_of, relocate
 from pipeline.numerics import require
 
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
@@ -46,7 +45,7 @@ for noisy in ("alembic", "mlflow"):
 def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """A client of the store and the experiment's id."""
     mlflow.set_tracking_uri(uri)
-    database = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    database = database_of(uri)
     with _alone(uri):  # a new SQLite store, migrated by two at once, breaks
         relocate(uri)
         client = MlflowClient(uri)
@@ -56,7 +55,8 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
 def _alone(uri: str) -> AbstractContextManager[Any]:
     """One process at a time; a server sees to that itself."""
-    return FileLock(Path(uri.removeprefix(SQLITE)).parent / ".lock") if uri.startswith(SQLITE) else nullcontext()
+    database = database_of(uri)
+    return FileLock(database.parent / ".lock") if database else nullcontext()
 
 
 def _experiment(client: MlflowClient, name: str, folder: str | None) -> str:

@@ -17,6 +17,11 @@ LOCATIONS = (
 )
 
 
+def database_of(uri: str) -> Path | None:
+    """An SQLite store's file; None of a server."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
 def artifacts(database: Path) -> Path:
     """The folder beside an SQLite store in which its runs' artifacts lie."""
     return database.parent / "artifacts"
@@ -24,8 +29,8 @@ def artifacts(database: Path) -> Path:
 
 def relocate(uri: str) -> None:
     """If the store was moved or copied with its folder, let its locations follow. Raises InvalidInput if it is damaged."""
-    database = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or not database.exists():
+    database = database_of(uri)
+    if database is None or not database.exists():
         return
     here = artifacts(database).as_uri()
     try:

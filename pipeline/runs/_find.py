@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pipeline._config import compose
 from pipeline._files import ABOUT, OUT, file_digest, read_json
 from pipeline._mlflow import connect
-from pipeline._tracking import SQLITE, absolute_uri, check_writable, stage_tracking
+from pipeline._store import database_of
+from pipeline._tracking import absolute_uri, check_writable, stage_tracking
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.matrix import Array
 
@@ -59,11 +60,6 @@ def open_store() -> Store:
     check_writable(tracking)
     client, experiment_id = connect(uri, tracking.experiment)
     return Store(client, uri, tracking.experiment, experiment_id)
-
-
-def database_of(uri: str) -> Path | None:
-    """An SQLite store's file."""
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def find(store: Store, word: str) -> Run:

@@ -9,8 +9,9 @@ from urllib.parse import unquote, urlparse
 from mlflow.entities import Run, RunTag
 
 from pipeline import _terminal
+from pipeline._store import database_of
 from pipeline.runs import _process
-from pipeline.runs._find import Store, database_of, name_of, open_store
+from pipeline.runs._find import Store, name_of, open_store
 
 GONE = "its process ended without a word; closed by `runs doctor`"
 LEFT = {
