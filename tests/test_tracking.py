@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.outage import fits
-from pipeline import _provenance
+from pipeline import _provenance, _tracking
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, read_csv, read_json
 from pipeline._mlflow import connect
@@ -51,6 +51,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Se
     server.wait()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process warns of an outage once; here each test stands for a process."""
+    monkeypatch.setattr(_tracking, "_said_behind", False)
 
 
 @pytest.fixture
