@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.matrix import CACHED_BYTES, Array, Features, matrix
 from pipeline.numerics.objective import LogLoss, Objective, sigmoid
-from pipeline.numerics.optimizers import Auto, Optimizer, State
+from pipeline.numerics.optimizers import Auto, GradientDescent, Optimizer, State
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -268,8 +268,8 @@ def fit(
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
     X is an array of real numbers or a SciPy CSR array. `record` gets a row every `optimizer.record_every` epochs, before that
-    epoch's update; `watch` the state of every epoch, of which the one with theta in it makes a Checkpoint that `resume` goes on
-    from. Raises InvalidInput where the data cannot be used or the fit diverges.
+    epoch's update; `watch` the state of every epoch, or of some where they are short: one with theta in it makes a Checkpoint
+    that `resume` goes on from. Raises InvalidInput where the data cannot be used or the fit diverges.
     """
     check_data(X, y)
     with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss, which is checked
@@ -278,12 +278,13 @@ def fit(
             optimizer = optimizer.pick(X.shape[1], sparse=not isinstance(X, np.ndarray))
         theta = starting_point(X, model).astype(Z.dtype)
         f, method = model.problem(Z, y.astype(Z.dtype), _plain(optimizer))
-        state, epoch, stopped_by = resume.state if resume else method.start(f, theta), 0, "epochs"
-        watch_loss = Watch(X, optimizer)
+        state = resume.state if resume else method.start(f, theta)
+        watch_loss, stopped_by = Watch(X, optimizer), "epochs"
         for row in resume.history if resume else ():
             watch_loss.check(row)
             record(row)
-        for epoch in range(resume.epoch if resume else 0, optimizer.epochs):
+        epoch = resume.epoch if resume else 0
+        while epoch < optimizer.epochs:
             norm = math.inf
             if epoch % optimizer.record_every == 0:
                 row = _measure(f, state, epoch)
@@ -296,17 +297,24 @@ def fit(
                 stopped_by = "tol"
                 break
             watch(epoch, state)
-            previous, state = state, method.step(f, state, epoch)
+            previous = state
+            state, later = _advance(method, f, state, epoch)
             if state is previous:
                 stopped_by = "precision"
                 break
-        else:
-            epoch = optimizer.epochs
+            epoch = later
         end = _measure(f, state, epoch)
         watch_loss.check(end)
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
+
+
+def _advance(method: Optimizer, f: Objective, state: State, epoch: int) -> tuple[State, int]:
+    """A later state, and its epoch: the next one, or where epochs are short the next one that somebody looks at."""
+    if isinstance(method, GradientDescent) and isinstance(f, LogLoss) and (stride := method.stride(f, epoch)) > 1:
+        return method.leap(f, state, epoch, stride), epoch + stride
+    return method.step(f, state, epoch), epoch + 1
 
 
 def _plain(optimizer: Optimizer) -> Optimizer:

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from pipeline.numerics.matrix import Array, Augmented, Matrix
 
+ONE = {np.dtype(kind): np.ones((), kind) for kind in (np.float32, np.float64)}  # NumPy converts Python's 1 anew each time
 FACTORS = 512  # of a product of numbers from 1/2 on, which must not underflow
 SMALL_LOSS = 1e-2  # a mean loss below which 1 - p, rounded, is not exact enough for it
-PRODUCT_ROWS = 256  # of a block for several problems: OpenBLAS multiplies A^T by more of them at a third of the speed (float32)
+PRODUCT_ROWS = 384  # of a block for several problems: with 512, OpenBLAS takes three times as long on some machines
 TASKS = 32  # parts that threads take, one after the other; their number decides the bits, so it is no machine's
 
 
@@ -49,6 +50,9 @@ class Objective(Protocol):
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
         """The product v -> H v with the Hessian H at theta, without H itself."""
 
+    def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
+        """The function t -> the derivative of f(theta + t direction)."""
+
     def curvatures(self) -> Array:
         """The Hessian's diagonal where every p is 1/2, (d+1,): its greatest."""
 
@@ -64,9 +68,10 @@ def sigmoid(z: Array) -> Array:
 
 def _wrong(z: Array) -> Array:
     """p = sigmoid(-z), in the place of z."""
+    one = ONE[z.dtype]
     np.exp(z, z)
-    np.add(z, 1, z)
-    return np.reciprocal(z, z)
+    np.add(z, one, z)
+    return np.divide(one, z, z)
 
 
 def log_losses(z: Array, y: Array) -> Array:
@@ -85,8 +90,8 @@ def _loss_and_wrong(z: Array) -> tuple[Array, Array]:
     Each loss is -log(max(p, 1 - p)) - min(z, 0). Where they are small, 1 - p is too coarse, and they are computed from z alone.
     """
     p = _wrong(z.copy())
-    right = np.maximum(p, np.subtract(1, p, dtype=np.float64))
-    total = -_sum_of_logs(right) - np.minimum(z, 0).sum(axis=0, dtype=np.float64)
+    right = np.maximum(p, np.subtract(ONE[p.dtype], p, dtype=np.float64))
+    total = -_sum_of_logs(right) - np.add.reduce(np.minimum(z, 0), axis=0, dtype=np.float64)
     if (total < len(z) * SMALL_LOSS).any():
         total = _losses(z.astype(np.float64)).sum(axis=0)
     return total, p
@@ -130,7 +135,7 @@ class LogLoss:
             return A.take(rows), None if signs is None else signs[rows], rooms[i // self._size][: self.n - start]
 
         self._tasks = self._grouped([block(i, start) for i, start in enumerate(starts)])
-        self._is_one_block = len(starts) == 1
+        self.is_one_block = len(starts) == 1  # a pass is then so short that Python's own time is a good part of it
 
     def _grouped(self, blocks: list[Block]) -> list[list[Block]]:
         """The blocks that a thread takes one after the other, in the same room."""
@@ -156,6 +161,20 @@ class LogLoss:
         total = self._sum(block)
         return self._penalised(total[0], theta), self._mean(total[1:], theta, -self.n)
 
+    def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
+        """theta after so many steps of gradient descent over one block, the first along `gradient`: the bits of `gradient` and
+        an update in turn, with as little Python between NumPy's calls as there can be."""
+        ((A, s, z),) = self._tasks[0]
+        n, rate = np.asarray(-self.n, np.float64), np.asarray(lr, z.dtype)
+        theta = theta - rate * gradient
+        for _ in range(steps - 1):
+            slope = _back(A, s, _wrong(_margins(A, s, z, theta)))
+            np.divide(slope, n, slope)
+            if self._is_penalised:
+                slope += self._penalty * theta
+            theta = theta - rate * slope.astype(z.dtype, copy=False)
+        return theta
+
     def hessian(self, theta: Array) -> Array:
         total = self._sum(lambda A, _, z: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
         total.flat[:: len(total) + 1] += self._penalty
@@ -168,6 +187,21 @@ class LogLoss:
             return lambda A, spread, z: _back(A, spread, A.times(v, z))
 
         return lambda v: self._mean(self._sum(block(v), spreads), v, self.n)
+
+    def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
+        lines = self._grouped(
+            self._sum(lambda A, s, z: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy(), z)])
+        )
+        bend = self._penalty * direction
+
+        def slope(t: float) -> float:
+            def block(start: Array, change: Array, z: Array) -> float:
+                np.add(start, np.multiply(change, t, z), z)
+                return float(_wrong(z) @ change)
+
+            return float(bend @ (theta + t * direction)) - float(self._sum(block, lines)) / self.n
+
+        return slope
 
     def curvatures(self) -> Array:
         return self._sum(lambda A, *_: A.squares().astype(np.float64)) / (4 * self.n) + self._penalty
@@ -188,7 +222,7 @@ class LogLoss:
     def _sum(self, work: Callable[..., Any], tasks: list[list[Block]] | None = None) -> Any:
         """What `work` returns for each block, added in the order of the rows."""
         tasks = tasks or self._tasks
-        if self._is_one_block:
+        if self.is_one_block:
             return work(*tasks[0][0])
 
         def task(blocks: list[Block]) -> Any:

@@ -130,6 +130,9 @@ class TorchLogLoss:
 
         return product
 
+    def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
+        return lambda t: float(self.gradient(theta + np.asarray(t, theta.dtype) * direction) @ direction)
+
     def curvatures(self) -> Array:
         curvatures = matrix(self._features).squares() / (4 * self.n)
         curvatures[:-1] += self._l2

@@ -68,6 +68,8 @@ def test_numpy_and_autograd_agree() -> None:
     np.testing.assert_allclose(numpy.gradient(theta), autograd.gradient(theta), atol=1e-14)
     np.testing.assert_allclose(numpy.hessian(theta), autograd.hessian(theta), atol=1e-13)
     np.testing.assert_allclose(numpy.curvatures(), autograd.curvatures(), atol=1e-13)
+    along = [f.slope_along(theta, np.ones_like(theta))(0.5) for f in (numpy, autograd)]
+    assert along[0] == pytest.approx(along[1], abs=1e-14)
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
@@ -94,7 +96,8 @@ def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch:
     for count in (threads, 1):
         monkeypatch.setattr(objective, "threads", lambda count=count: count)
         loss, gradient = f.loss_and_gradient(theta)
-        rest = (f.gradient(theta), f.hessian(theta), f.hessian_times(theta)(theta), f.curvatures())
+        slope = np.asarray(f.slope_along(theta, -gradient)(0.5))
+        rest = (f.gradient(theta), f.hessian(theta), f.hessian_times(theta)(theta), f.curvatures(), slope)
         found.append([np.asarray(loss).tobytes(), gradient.tobytes(), *(part.tobytes() for part in rest)])
     assert found[0] == found[1]
 
@@ -116,6 +119,8 @@ def test_every_form_of_the_matrix_is_the_same(kind: Any, monkeypatch: pytest.Mon
     np.testing.assert_allclose(f.hessian(theta), hessian, atol=1e-14)
     np.testing.assert_allclose(f.hessian_times(theta)(theta), hessian @ theta, atol=1e-14)
     np.testing.assert_allclose(f.curvatures(), np.square(A).mean(axis=0) / 4 + l2, atol=1e-14)
+    for t in (0.0, 0.7, 3.0):
+        assert f.slope_along(theta, -gradient)(t) == pytest.approx(f.gradient(theta - t * gradient) @ -gradient, abs=1e-14)
 
 
 @pytest.mark.parametrize("kind", [Augmented, Dense, csr])

@@ -13,7 +13,8 @@ from pipeline.numerics.models import Checkpoint, Fit, Model, NumpyModel, Record,
 from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Adam, GradientDescent, Newton, Optimizer, StochasticGradientDescent
 
 METHODS: dict[str, Optimizer] = {
-    "gd": GradientDescent(epochs=40, momentum=0.9),
+    "gd": GradientDescent(epochs=330, record_every=150),
+    "gd, momentum": GradientDescent(epochs=40, momentum=0.9),
     "gd, nesterov, to tol": GradientDescent(epochs=200, momentum=0.9, nesterov=True, tol=1e-3),
     "sgd": StochasticGradientDescent(epochs=5, momentum=0.5),
     "adam": Adam(epochs=40),

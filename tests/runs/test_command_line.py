@@ -53,7 +53,9 @@ def test_a_server_that_does_not_answer(repo: Path, shell: Shell) -> None:
     (config / "tracking.yaml").write_text("uri: http://127.0.0.1:9\nexperiment: x\n")
     done = shell("python -m pipeline.runs doctor --json", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: the tracking store must answer and be whole; it says: API request to http://127.0.0.1:9/")
+    assert done.stderr.startswith(
+        "error: the tracking store must answer and be whole; it says: API request to http://127.0.0.1:9/"
+    )
     assert done.stderr.count("\n") == 1
 
 

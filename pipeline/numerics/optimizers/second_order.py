@@ -1,176 +1,22 @@
-"""Optimizers: one frozen dataclass each, whose fields are its hyperparameters and the schema of conf/optimizer/<name>.yaml.
-
-`start` makes the state at the initial point and `step` returns the state one epoch later. A state is a plain dict of arrays;
-state["theta"] is the point, and state["gradient"], where a method knows it, the full gradient there. Nothing here logs.
-"""
+"""Methods that learn or know the curvature."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.objective import Objective
+from pipeline.numerics.optimizers.protocol import State, check_limits
 
-State = dict[str, Array]
-
-
-class Optimizer(Protocol):
-    """What `models.fit` needs of an optimizer."""
-
-    @property
-    def epochs(self) -> int:
-        """The most epochs (passes or iterations) to run."""
-
-    @property
-    def record_every(self) -> int:
-        """Record the loss every so many epochs."""
-
-    @property
-    def tol(self) -> float:
-        """Stop when max |gradient| is at most this (sgd looks where it records); 0 never stops early."""
-
-    def start(self, f: Objective, theta: Array) -> State:
-        """The state at theta (d+1,)."""
-
-    def step(self, f: Objective, state: State, epoch: int) -> State:
-        """The state after one epoch; the very same object when no further progress can be represented."""
-
-
-def _check_common(o: "Optimizer | Auto") -> None:
-    require(o.epochs >= 1, f"epochs must be >= 1; got {o.epochs}")
-    require(o.record_every >= 1, f"record_every must be >= 1; got {o.record_every}")
-    require(0 <= o.tol < math.inf, f"tol must be >= 0 and finite; got {o.tol}")
-
-
-def _check_lr(lr: float) -> None:
-    require(0 < lr < math.inf, f"lr must be > 0 and finite; got {lr}")
-
-
-def _check_unit(name: str, value: float) -> None:
-    require(0 <= value < 1, f"{name} must be in [0, 1); got {value}")
-
-
-def _check_momentum(momentum: float, nesterov: bool) -> None:
-    _check_unit("momentum", momentum)
-    require(momentum > 0 or not nesterov, f"nesterov needs momentum > 0; got momentum {momentum}")
-
-
-def _look(o: Optimizer, f: Objective, theta: Array, epoch: int) -> State:
-    """theta with its gradient, and with its loss where that is to be recorded."""
-    if epoch % o.record_every:
-        return {"theta": theta, "gradient": f.gradient(theta)}
-    loss, gradient = f.loss_and_gradient(theta)
-    return {"theta": theta, "gradient": gradient, "loss": loss}
-
-
-def _descend(state: State, gradient: Array, lr: float, momentum: float, nesterov: bool) -> State:
-    """One update of gradient descent with (Nesterov) momentum, in torch.optim.SGD's convention."""
-    if isinstance(momentum, float) and momentum == 0:
-        return {"theta": state["theta"] - lr * gradient}
-    velocity = momentum * state["velocity"] + gradient
-    direction = gradient + momentum * velocity if nesterov else velocity
-    return {"theta": state["theta"] - lr * direction, "velocity": velocity}
-
-
-@dataclass(frozen=True)
-class GradientDescent:
-    """Full-batch gradient descent."""
-
-    lr: float = 0.1
-    epochs: int = 100
-    record_every: int = 10
-    tol: float = 0.0
-    momentum: float = 0.0
-    nesterov: bool = False
-
-    def __post_init__(self) -> None:
-        _check_common(self)
-        _check_lr(self.lr)
-        _check_momentum(self.momentum, self.nesterov)
-
-    def start(self, f: Objective, theta: Array) -> State:
-        return {"velocity": np.zeros_like(theta), **_look(self, f, theta, 0)}
-
-    def step(self, f: Objective, state: State, epoch: int) -> State:
-        moved = _descend(state, state["gradient"], self.lr, self.momentum, self.nesterov)
-        return {**moved, **_look(self, f, moved["theta"], epoch + 1)}
-
-
-@dataclass(frozen=True)
-class StochasticGradientDescent:
-    """Mini-batches in a new seeded order every epoch, at the rate lr / (1 + decay * epoch)."""
-
-    lr: float = 0.3
-    epochs: int = 100
-    record_every: int = 1
-    tol: float = 0.0
-    momentum: float = 0.0
-    nesterov: bool = False
-    batch_size: int = 32
-    decay: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_common(self)
-        _check_lr(self.lr)
-        _check_momentum(self.momentum, self.nesterov)
-        require(self.batch_size >= 1, f"batch_size must be >= 1; got {self.batch_size}")
-        require(0 <= self.decay < math.inf, f"decay must be >= 0 and finite; got {self.decay}")
-        require(self.seed >= 0, f"seed must be >= 0; got {self.seed}")
-
-    def rate(self, epoch: int) -> float:
-        return self.lr / (1 + self.decay * epoch)
-
-    def batches(self, n: int, epoch: int) -> Iterator[NDArray[np.intp]]:
-        """The rows of each mini-batch of an epoch; a function of seed and epoch alone."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(n)
-        return (order[i : i + self.batch_size] for i in range(0, n, self.batch_size))
-
-    def start(self, f: Objective, theta: Array) -> State:
-        return {"theta": theta, "velocity": np.zeros_like(theta)}
-
-    def step(self, f: Objective, state: State, epoch: int) -> State:
-        for rows in self.batches(f.n, epoch):
-            gradient = f.rows(rows).gradient(state["theta"])
-            state = _descend(state, gradient, self.rate(epoch), self.momentum, self.nesterov)
-        return state
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Full-batch Adam (Kingma and Ba 2015, algorithm 1), in torch.optim.Adam's convention."""
-
-    lr: float = 0.1
-    epochs: int = 500
-    record_every: int = 10
-    tol: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        _check_common(self)
-        _check_lr(self.lr)
-        _check_unit("beta1", self.beta1)
-        _check_unit("beta2", self.beta2)
-        require(0 < self.eps < math.inf, f"eps must be > 0 and finite; got {self.eps}")
-
-    def start(self, f: Objective, theta: Array) -> State:
-        zeros = np.zeros_like(theta)
-        return {"mean": zeros, "square": zeros, **_look(self, f, theta, 0)}
-
-    def step(self, f: Objective, state: State, epoch: int) -> State:
-        gradient, t = state["gradient"], epoch + 1
-        mean = self.beta1 * state["mean"] + (1 - self.beta1) * gradient
-        square = self.beta2 * state["square"] + (1 - self.beta2) * gradient**2
-        scale = np.sqrt(square) / np.sqrt(1 - self.beta2**t) + self.eps
-        theta = state["theta"] - self.lr / (1 - self.beta1**t) * mean / scale
-        return {"mean": mean, "square": square, **_look(self, f, theta.astype(mean.dtype, copy=False), t)}
+SAMPLED_FROM = 4  # samples' worth of rows, from which on a sample is worth its own optimum
+NEAR = 0.03  # of the loss, that a step is to win: from there on, a Newton step's length is 1
+FIRST, LONGEST, FLAT, MOST_TRIALS = 1.5, 4.0, 0.15, 2  # the trials of a length: see `_step_along`
+MEMORY = 20  # steps that the sample's metric is corrected by
+MOST_STALLED = 5  # steps running without progress
+LOG_2 = math.log(2)
 
 
 def _search_line(f: Objective, state: State, direction: Array, length: float = 1.0) -> State | None:
@@ -195,6 +41,23 @@ def _search_line(f: Objective, state: State, direction: Array, length: float = 1
         excess = new - loss - length * slope
         length *= min(0.5, max(0.1, -0.5 * length * slope / excess)) if np.isfinite(excess) and excess > 0 else 0.1
     return None
+
+
+def _step_along(f: Objective, state: State, direction: Array) -> State | None:
+    """A point along a Newton direction: where the slope has all but gone, for far from the optimum a step of 1 is too short."""
+    first = float(state["gradient"] @ direction)
+    if first > -NEAR * float(state["loss"]):
+        return _search_line(f, state, direction)
+    slope_at = f.slope_along(state["theta"], direction)
+    before, there = (0.0, first), (FIRST, slope_at(FIRST))
+    for _ in range(MOST_TRIALS):
+        (t0, slope0), (t1, slope1) = before, there
+        if abs(slope1) <= FLAT * abs(first):
+            break
+        secant = t1 - slope1 * (t1 - t0) / (slope1 - slope0) if slope1 > slope0 else math.inf
+        length = min(secant, LONGEST * t1)
+        before, there = there, (length, slope_at(length))
+    return _search_line(f, state, direction, there[0])
 
 
 def _progress(least: float, stalled: int) -> State:
@@ -248,7 +111,7 @@ class LBFGS:
     diagonal: bool = False
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_limits(self)
         require(self.memory >= 1, f"memory must be >= 1; got {self.memory}")
 
     def start(self, f: Objective, theta: Array) -> State:
@@ -266,7 +129,7 @@ class LBFGS:
 
 @dataclass(frozen=True)
 class Newton:
-    """Newton's method with a backtracking line search.
+    """Newton's method. Far from the optimum a step's length is sought along its direction; every step backtracks where it must.
 
     With many more rows than `sample`, the Hessian is that of a random sample at the sample's own optimum, from which the steps
     start: it is factored once, and is then the metric of L-BFGS, whose gradients are of all rows (a fixed sub-sampled Newton:
@@ -282,7 +145,7 @@ class Newton:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_limits(self)
         require(self.sample >= 1, f"sample must be >= 1; got {self.sample}")
         require(self.dense >= 0, f"dense must be >= 0; got {self.dense}")
         require(self.seed >= 0, f"seed must be >= 0; got {self.seed}")
@@ -305,7 +168,7 @@ class Newton:
         state = _look_closely(sample, theta)
         for _ in range(self.epochs):
             step = _solve(_factor(sample.hessian(state["theta"])), state["gradient"])
-            new = _search_line(sample, state, -step)
+            new = _step_along(sample, state, -step)
             if new is None:
                 break
             decrement, state = float(state["gradient"] @ step), new
@@ -321,10 +184,7 @@ class Newton:
             direction = -_conjugate_gradients(f.hessian_times(state["theta"]), gradient)
         else:
             direction = -_solve(_factor(f.hessian(state["theta"])), gradient)
-        return _search_line(f, state, direction) or state
-
-
-SAMPLED_FROM, MEMORY, MOST_STALLED, LOG_2 = 4, 20, 5, math.log(2)
+        return _step_along(f, state, direction) or state
 
 
 def _factor(H: Array) -> Array:
@@ -369,34 +229,3 @@ def _conjugate_gradients(product: Callable[[Array], Array], g: Array) -> Array:
         square, before = float(r @ r), square
         p = r + square / before * p
     return x if x.any() else g
-
-
-@dataclass(frozen=True)
-class Auto:
-    """The optimizer that suits the problem: see `pick`."""
-
-    epochs: int = 500
-    record_every: int = 1
-    tol: float = 1e-8
-
-    def __post_init__(self) -> None:
-        _check_common(self)
-
-    def pick(self, d: int, sparse: bool) -> Optimizer:
-        """lbfgs on a diagonal metric for sparse X, newton where the Hessian is small, else lbfgs."""
-        common = {"epochs": self.epochs, "record_every": self.record_every, "tol": self.tol}
-        if sparse:
-            return LBFGS(**common, diagonal=True)  # type: ignore[arg-type]
-        if d <= 1000:
-            return Newton(**common)  # type: ignore[arg-type]
-        return LBFGS(**common)  # type: ignore[arg-type]
-
-
-OPTIMIZERS: dict[str, type[Optimizer | Auto]] = {
-    "gd": GradientDescent,
-    "sgd": StochasticGradientDescent,
-    "adam": Adam,
-    "lbfgs": LBFGS,
-    "newton": Newton,
-    "auto": Auto,
-}
