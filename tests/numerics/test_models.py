@@ -115,6 +115,22 @@ def test_newton_takes_longer_steps_far_from_the_optimum(cancer: tuple[Array, Arr
     assert fit(X, y, model, Newton(epochs=5)).loss <= best * (1 + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("n", "d", "sparse", "picked"),
+    [
+        (569, 30, False, Newton()),
+        (300, 200, False, Newton()),
+        (1000, 900, False, LBFGS()),
+        (10**6, 1000, False, Newton()),
+        (10**6, 1001, False, LBFGS()),
+        (10**6, 30, True, LBFGS(diagonal=True)),
+    ],
+)
+def test_auto_picks_by_rows_columns_and_sparsity(n: int, d: int, sparse: bool, picked: Optimizer) -> None:
+    found = Auto(epochs=picked.epochs, tol=picked.tol).pick(n, d, sparse)
+    assert found == picked
+
+
 @pytest.mark.parametrize("kind", [NumpyModel, TorchModel])
 @pytest.mark.parametrize("optimizer", [Adam(), StochasticGradientDescent()], ids=lambda o: type(o).__name__)
 def test_stochastic_optimizers_come_near(

@@ -22,6 +22,8 @@ __all__ = [
     "StochasticGradientDescent",
 ]
 
+SMALL_HESSIAN, LARGEST_HESSIAN = 200, 1000  # columns: one that costs nothing, and one that a few steps may pay for
+
 
 @dataclass(frozen=True)
 class Auto:
@@ -34,14 +36,15 @@ class Auto:
     def __post_init__(self) -> None:
         check_limits(self)
 
-    def pick(self, d: int, sparse: bool) -> Optimizer:
-        """lbfgs on a diagonal metric for sparse X, newton where the Hessian is small, else lbfgs."""
+    def pick(self, n: int, d: int, sparse: bool) -> Optimizer:
+        """For X (n, d): newton where its Hessian is small and its rows determine it, else lbfgs; for sparse X on a diagonal metric.
+
+        With d of some hundreds and fewer than 2 d rows, lbfgs needs so few passes that one Hessian costs more than all.
+        """
         common = {"epochs": self.epochs, "record_every": self.record_every, "tol": self.tol}
-        if sparse:
-            return LBFGS(**common, diagonal=True)  # type: ignore[arg-type]
-        if d <= 1000:
+        if not sparse and d <= LARGEST_HESSIAN and (n >= 2 * d or d <= SMALL_HESSIAN):
             return Newton(**common)  # type: ignore[arg-type]
-        return LBFGS(**common)  # type: ignore[arg-type]
+        return LBFGS(**common, diagonal=sparse)  # type: ignore[arg-type]
 
 
 OPTIMIZERS: dict[str, type[Optimizer | Auto]] = {
