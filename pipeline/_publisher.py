@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from pipeline import _endings
 from pipeline._provenance import lineage
 from pipeline._secrets import scrub
 from pipeline._terminal import POLL_SECONDS, lives
@@ -42,6 +43,7 @@ class Listener:
         self._todo: deque[Callable[[], Any]] = deque()
         self._points: list[Mapping[str, Any]] = []  # that no run has yet
         self._run: Run | None = None
+        self._opened: Mapping[str, Any] = {}  # what the stage said of itself
         self._end_sweep: Callable[[str], None] | None = None
         self._run_id = ""
         self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
@@ -76,6 +78,7 @@ class Listener:
     def _obey(self, do: str, **content: Any) -> None:
         match do:
             case "open":
+                self._opened = content
                 found = lineage() if content["stage"] == "train" else None  # as the code is now, whenever MLflow answers
                 self._todo.append(lambda: self._open(content, lambda: found or lineage()))
             case "loss":
@@ -121,6 +124,9 @@ class Listener:
         if self._failure:
             connect(**content["tracking"])
             time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
+        for note in _endings.kept():
+            with suppress(Exception):  # then it is kept
+                _endings.tell(note, content["tracking"]["uri"])
         self._run = open_run(**content, lineage=found)
 
     def _publish(self, folder: Path) -> None:
@@ -134,19 +140,27 @@ class Listener:
         self._points.clear()
 
     def _end(self, ending: str, reason: str, traceback: str = "") -> None:
-        """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it."""
+        """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, or a note is
+        kept of how it failed."""
         self._todo.append(lambda: self._close(ending, reason, traceback))
         deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
         self._attempt()
         while self._todo and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             self._attempt()
-        if len(self._todo) > 1 and self._run:
-            with suppress(Exception):
-                lacking = ("unpublished", self._failure, "") if ending == "finished" else (ending, reason, traceback)
-                self._close(*lacking)
+        if self._todo and not self._ended_without(ending, reason, traceback) and ending != "finished":
+            _endings.keep(self._opened, ending=ending, reason=reason, traceback=traceback)
         self._run = None
         self._todo.clear()
+
+    def _ended_without(self, ending: str, reason: str, traceback: str) -> bool:
+        """Whether MLflow takes the run's end though it did not take something before."""
+        if len(self._todo) > 1 and self._run:
+            lacking = ("unpublished", self._failure, "") if ending == "finished" else (ending, reason, traceback)
+            with suppress(Exception):
+                self._close(*lacking)
+                return True
+        return False
 
     def _close(self, ending: str, reason: str, traceback: str) -> None:
         if self._run:

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.outage import fits
-from pipeline import _provenance, _tracking
+from pipeline import _endings, _provenance, _tracking
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, read_csv, read_json
 from pipeline._mlflow import connect
@@ -155,6 +155,49 @@ def test_an_outage_loses_and_doubles_nothing(
     evaluate(fitted / "data", fitted / "numpy", tracking)
     assert "warning" not in capsys.readouterr().err
     check_each_value_once(server.uri, fitted / "numpy")
+
+
+TELLERS = {"1e308": "python -m pipeline.runs publish", "1e307": "python -m pipeline.train tracking=server"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lr", TELLERS)
+def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, server: Server, proxy: Proxy, lr: str) -> None:
+    env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    proxy.mode = "drop"
+    failed = shell(f"python -m pipeline.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
+    assert failed.returncode == 1
+    assert "MLflow is behind" in failed.stderr
+    (note,) = (repo / "out" / "endings").glob("*.json")
+    proxy.mode = "pass"
+    done = shell(TELLERS[lr], repo, **env)
+    assert done.returncode == 0, done.stderr
+    assert not note.exists()
+    client = MlflowClient(server.uri)
+    (run,) = client.search_runs(["1"], f"tags.fingerprint = '{note.name.partition('.')[0]}'")
+    assert (run.info.status, run.data.tags["stage.train"]) == ("FAILED", "failed")
+    assert run.data.tags["reason"].startswith("InvalidInput: training diverged")
+    assert "lineage/traceback.train.txt" in [item.path for item in client.list_artifacts(run.info.run_id, "lineage")]
+
+
+def test_a_failure_told_late_does_not_contradict_a_success(
+    fitted: Path, local: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_endings, "home", lambda: tmp_path)
+    about, before = read_json(fitted / "numpy" / "model.json"), {**_provenance.process(), "process.started": "1.0"}
+    opened = {"about": about, "parent": None, "provenance": {}, "settings": local.plain, "process": before}
+    for stage in ("evaluate", "plot"):
+        _endings.keep({"stage": stage, **opened}, ending="failed", reason="ValueError", traceback="Traceback")
+    retrain(fitted / "numpy", local, {})
+    evaluate(fitted / "data", fitted / "numpy", local)
+    evaluated, plotted = _endings.kept()
+    assert _endings.tell(evaluated, "sqlite:///elsewhere.db") is None
+    run_id = _endings.tell(evaluated)
+    assert run_of(str(local.uri), fitted / "numpy").info.status == "FINISHED"
+    assert _endings.tell(plotted) == run_id
+    assert run_of(str(local.uri), fitted / "numpy").info.status == "FAILED"
+    assert _endings.kept() == []
 
 
 @pytest.mark.slow

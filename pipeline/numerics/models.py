@@ -275,7 +275,7 @@ def fit(
     with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss, which is checked
         Z, mean, scale = standardised(X, model)
         if isinstance(optimizer, Auto):
-            optimizer = optimizer.pick(*X.shape, sparse=not isinstance(X, np.ndarray))
+            optimizer = optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
         theta = starting_point(X, model).astype(Z.dtype)
         f, method = model.problem(Z, y.astype(Z.dtype), _plain(optimizer))
         state = resume.state if resume else method.start(f, theta)

@@ -12,12 +12,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipeline import _terminal
+from pipeline import _endings, _terminal
 from pipeline._config import Tracking, read_yaml, tracking_of
 from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json, staged, write_json
 from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
 from pipeline._provenance import process, provenance
-from pipeline._tracking import absolute_uri, check_writable, stage_tracking
+from pipeline._tracking import absolute_uri, check_writable, home, stage_tracking
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
 from pipeline.runs._find import STAGE_FILES, models_of, sent_files
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         with results_of(commit) as out:
             results = [_send(folder, folder.relative_to(out.parent), commit) for folder in models_in(out)]
     else:
-        results = [_send(folder, folder, None) for folder in args.folders or models_in(OUT)]
+        failures = [] if args.folders else [_tell(note) for note in _endings.kept()]
+        results = [*failures, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "skipped")}
     _terminal.say(f"{counts['sent']} sent, {counts['there']} there already, {counts['skipped']} skipped")
     return not counts["skipped"], {**counts, "folders": results}
@@ -74,6 +75,18 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     stages = ", ".join(result.get("stages", []))
     _terminal.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
     return {"folder": str(shown), **result}
+
+
+def _tell(note: Path) -> Result:
+    """Show how a stage failed while MLflow did not answer."""
+    shown = note.relative_to(home())
+    try:
+        run_id = _endings.tell(note)
+    except InvalidInput as error:
+        _terminal.say(f"{shown}: skipped, {error}")
+        return {"folder": str(shown), "how": "skipped", "why": str(error)}
+    _terminal.say(f"{shown} -> runs:/{run_id}: sent how the stage {note.stem.partition('.')[2]} failed")
+    return {"folder": str(shown), "how": "sent", "run": run_id}
 
 
 def _sent(folder: Path, commit: str | None) -> Result:

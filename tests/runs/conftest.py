@@ -17,16 +17,11 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
+from pipeline._store import LOCATIONS
 from pipeline.runs._find import models_of
 from tests.conftest import copy_repo, environment
 
 SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
-PATHS = {
-    "experiments": ["artifact_location"],
-    "runs": ["artifact_uri"],
-    "logged_models": ["artifact_location"],
-    "model_versions": ["source", "storage_location"],
-}
 DRIVER = """
 import contextlib, json, sys, tempfile
 from pipeline import _terminal
@@ -96,9 +91,8 @@ def made(tmp_path: Path, original: Path) -> Path:
     repo = tmp_path / "made"
     shutil.copytree(original, repo, symlinks=True)
     with sqlite3.connect(repo / "mlruns" / "mlflow.db") as database:
-        for table, columns in PATHS.items():
-            for column in columns:
-                database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original), str(repo)))
+        for table, column in LOCATIONS:
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original), str(repo)))
     database.close()
     return repo
 

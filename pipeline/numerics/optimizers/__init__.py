@@ -37,7 +37,7 @@ class Auto:
         check_limits(self)
 
     def pick(self, n: int, d: int, sparse: bool) -> Optimizer:
-        """For X (n, d): newton where its Hessian is small and its rows determine it, else lbfgs; for sparse X on a diagonal metric.
+        """For X (n, d): newton where its Hessian is small and has rows enough, else lbfgs; for sparse X on a diagonal metric.
 
         With d of some hundreds and fewer than 2 d rows, lbfgs needs so few passes that one Hessian costs more than all.
         """
