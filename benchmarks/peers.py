@@ -1,7 +1,7 @@
 """Time to a solution: our default beside every peer that is installed, to relative suboptimality 1e-3, 1e-6 and 1e-10.
 
 python -m benchmarks.peers                      all problems -> out/benchmarks/peers.csv and peers.png
-python -m benchmarks.peers --only breast        those whose names contain a word
+python -m benchmarks.peers --only breast        those whose names contain a word; the others' last rows are kept
 
 Each solver climbs a ladder of tolerances until its answer is good enough, judged by the same objective in float64; then the
 rungs that were good enough are timed, all solvers taking turns.
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks._measure import Seconds, interleaved
 from benchmarks.problems import PROBLEMS, Problem
-from pipeline._files import write_csv
 from pipeline.numerics.matrix import Array, matrix
 from pipeline.numerics.models import NumpyModel, fit
 from pipeline.numerics.objective import LogLoss
@@ -29,7 +29,15 @@ GOALS = (1e-3, 1e-6, 1e-10)
 LADDER = tuple(10.0**-k for k in range(1, 15))
 OURS = "pipeline auto"
 SCALING = 100.0  # of the column that stands for an intercept where a solver would penalise it
-BLUE, GREY = "#1f5fa8", "#b8b8b8"
+COLOURS = {
+    "pipeline": "#1f5fa8",
+    "scikit-learn": "#d1672b",
+    "scikit-learn-intelex": "#e0b02c",
+    "liblinear": "#7b5ea7",
+    "glum": "#2f8f5b",
+    "skglm": "#c2486b",
+    "torch": "#555555",
+}
 Solver = Callable[[Problem, float], Array]
 
 
@@ -186,22 +194,28 @@ def _installed(package: str) -> bool:
     return True
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Seconds to 1e-6, a panel a problem."""
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """How many times as long as ours each peer takes to 1e-6, or to 1e-3 where none gets so far; a line a problem."""
     from matplotlib.figure import Figure
 
-    problems = list(dict.fromkeys(row["problem"] for row in rows))
-    figure = Figure((9, 1.9 * len(problems)), layout="constrained")
-    for axes, problem in zip(np.atleast_1d(figure.subplots(len(problems), 1)), problems, strict=True):
-        here = [row for row in rows if row["problem"] == problem and row["suboptimality"] == GOALS[1]][::-1]
-        axes.barh(
-            [r["solver"] for r in here],
-            [r["median"] for r in here],
-            color=[BLUE if r["solver"] == OURS else GREY for r in here],
-        )
-        axes.set_xscale("log")
-        axes.set_title(problem, loc="left", fontsize=10)
-        axes.set_xlabel("seconds to relative suboptimality 1e-6", fontsize=8)
+    problems = [name for name in PROBLEMS if name in set(table["problem"])][::-1]
+    figure = Figure((9, 1 + 0.5 * len(problems)), layout="constrained")
+    axes = figure.subplots()
+    for i, problem in enumerate(problems):
+        rows = table[table["problem"] == problem].set_index("solver")
+        reached = [rows[rows["suboptimality"] == goal] for goal in GOALS]
+        here = reached[1] if len(reached[1]) > 1 else reached[0]
+        for solver, seconds in here["median"].drop(OURS).items():
+            axes.plot(seconds / here["median"][OURS], i, "o", color=COLOURS[str(solver).split()[0]])
+        label = f"{problem}, to {here['suboptimality'].iloc[0]:.0e}"
+        axes.text(1.02, i, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+    axes.axvline(1, color=COLOURS["pipeline"])
+    axes.set(xscale="log", ylim=(-0.5, len(problems) - 0.5), yticks=range(len(problems)), yticklabels=[])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("time over that of optimizer=auto (the blue line)")
+    axes.grid(axis="y", color="#e5e5e5")
+    handles = [axes.plot([], [], "o", color=colour, label=name)[0] for name, colour in COLOURS.items() if name != "pipeline"]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=9)
     figure.savefig(path, dpi=120)
 
 
@@ -215,8 +229,12 @@ def main() -> None:
     rows = [row for name in PROBLEMS if args.only in name for row in compare(name, args.rounds, args.patience)]
     folder = Path("out/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
-    write_csv(folder / "peers.csv", {key: [row[key] for row in rows] for key in rows[0]})
-    draw(rows, folder / "peers.png")
+    table = pd.DataFrame(rows)
+    if (folder / "peers.csv").is_file():
+        old = pd.read_csv(folder / "peers.csv")
+        table = pd.concat([old[~old["problem"].isin(table["problem"])], table])
+    table.to_csv(folder / "peers.csv", index=False)
+    draw(table, folder / "peers.png")
     print(f"-> {folder}")
 
 

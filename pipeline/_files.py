@@ -102,10 +102,10 @@ def read_features(folder: Path, columns: int) -> Features:
     return X
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """A digest of a file's bytes; md5 is what DVC takes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 
 
 def read_model(folder: Path, data: Path) -> tuple[dict[str, Any], LogisticModel]:

@@ -1,6 +1,5 @@
 """MLflow: one run per trained model, found by its fingerprint; a view of the files, which can be published again."""
 
-import hashlib
 import logging
 import os
 import tempfile
@@ -25,7 +24,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
-from pipeline._files import read_csv, read_json
+from pipeline._files import file_digest, read_csv, read_json
 from pipeline._logged_model import About, log_dataset, log_model, note, text
 from pipeline._secrets import scrub
 from pipeline._store import artifacts, database_of, relocate
@@ -290,7 +289,7 @@ def _publish_files(run: Run, paths: list[Path], folder: str) -> None:
     """As artifacts; in a DVC stage their MD5, as dvc.lock has it, as tags."""
     run.files(paths, folder)
     if run.dvc:
-        run.tags({f"dvc.md5.{p.name}": hashlib.md5(p.read_bytes(), usedforsecurity=False).hexdigest() for p in paths})
+        run.tags({f"dvc.md5.{p.name}": file_digest(p, "md5") for p in paths})
 
 
 def open_sweep(tracking: Mapping[str, str], name: str, tags: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import _terminal
 from pipeline._config import read_yaml
-from pipeline._files import ABOUT, OUT, read_csv, read_json
+from pipeline._files import ABOUT, OUT, file_digest, read_csv, read_json
 from pipeline._mlflow import run_with
 from pipeline._tracking import stage_tracking
 from pipeline.numerics import InvalidInput, require
@@ -52,8 +52,7 @@ def read_lock() -> Outs:
 def md5_of(path: Path) -> str:
     """As DVC has it: of a file's bytes, or of the list of a folder's files; nothing where there is neither."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return file_digest(path, "md5")
     if not path.is_dir():
         return ""
     files = sorted((file for file in path.rglob("*") if file.is_file()), key=lambda file: file.relative_to(path).as_posix())
