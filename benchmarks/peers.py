@@ -155,13 +155,13 @@ def optimum(p: Problem) -> tuple[LogLoss, float]:
     return LogLoss(matrix(exact.X), exact.y, p.l2), fitted.loss
 
 
-def compare(name: str, rounds: int, patience: float) -> list[dict[str, Any]]:
+def compare(name: str, rounds: int, patience: float, against: str = "") -> list[dict[str, Any]]:
     """One row for each solver and goal of one problem."""
     p = PROBLEMS[name]()
     f, best = optimum(p)
     contenders: dict[str, Callable[[], object]] = {}
     for solver, (solve, package) in SOLVERS.items():
-        if suits(solver, p) and _installed(package):
+        if (against in solver or solver == OURS) and suits(solver, p) and _installed(package):
             try:
                 reached = climb(solve, p, f, best, patience)
             except Exception as error:
@@ -222,11 +222,12 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="WORD", help="problems whose names contain this")
+    parser.add_argument("--against", default="", metavar="WORD", help="peers whose names contain this")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--patience", type=float, default=15.0, help="seconds that a solver may climb")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # peers that stop early say so
-    rows = [row for name in PROBLEMS if args.only in name for row in compare(name, args.rounds, args.patience)]
+    rows = [row for name in PROBLEMS if args.only in name for row in compare(name, args.rounds, args.patience, args.against)]
     folder = Path("out/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
