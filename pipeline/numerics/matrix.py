@@ -15,7 +15,8 @@ Array = NDArray[np.floating[Any]]
 Features = Union[Array, "csr_array[Any, Any]"]
 Rows = slice | NDArray[np.intp]
 
-CACHED_BYTES = 3 << 19  # rows that stay in a core's cache between forward and backward
+CACHED_BYTES = 2 << 20  # rows that stay in a core's cache between forward and backward
+LEAST_ROWS = 256  # of a block of dense X, however wide: with fewer, the calls take longer than the arithmetic
 SMALL = 200_000  # elements of X up to which a copy, and one thread, cost less than they save
 
 
@@ -99,7 +100,10 @@ class Dense:
         return out
 
     def transposed_times(self, r: Array) -> Array:
-        return np.concatenate([np.dot(self._X.T, r), r.sum(axis=0, keepdims=True)])
+        out = np.empty((self.shape[1], *r.shape[1:]), r.dtype)
+        np.dot(self._X.T, r, out=out[:-1])
+        np.add.reduce(r, axis=0, out=out[-1, ...])
+        return out
 
     def gram(self, weights: Array) -> Array:
         return Augmented(with_ones(self._X)).gram(weights)
@@ -141,7 +145,7 @@ class Sparse:
 
 
 def _cached_rows(X: Array) -> int:
-    return max(64, CACHED_BYTES // (max(X.shape[1], 1) * X.itemsize))
+    return max(LEAST_ROWS, CACHED_BYTES // (max(X.shape[1], 1) * X.itemsize))
 
 
 def with_ones(X: Array) -> Array:

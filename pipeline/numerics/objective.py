@@ -99,8 +99,10 @@ def _loss_and_wrong(z: Array) -> tuple[Array, Array]:
 
 def _sum_of_logs(u: Array) -> Array:
     """The columns' sums of log u, for u (n, ...) in [1/2, 1]: the logarithms of products, which are far fewer."""
+    if len(u) <= FACTORS:
+        return np.log(np.multiply.reduce(u, axis=0))
     products = np.multiply.reduceat(u, np.arange(0, len(u), FACTORS), axis=0)
-    return np.log(products, products).sum(axis=0)
+    return np.add.reduce(np.log(products, products), axis=0)
 
 
 Block = tuple[Matrix, Array | None, Array]  # some rows of A, their signs if not folded in, and room for a number a row
@@ -154,12 +156,12 @@ class LogLoss:
         return self._mean(self._sum(block), theta, -self.n)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
-        def block(A: Matrix, s: Array | None, z: Array) -> Array:
+        def block(A: Matrix, s: Array | None, z: Array) -> tuple[Any, Array]:
             loss, p = _loss_and_wrong(_margins(A, s, z, theta))
-            return np.concatenate([loss[None], _back(A, s, p)])
+            return loss, _back(A, s, p)
 
-        total = self._sum(block)
-        return self._penalised(total[0], theta), self._mean(total[1:], theta, -self.n)
+        loss, slope = self._sum(block, add=lambda one, other: (one[0] + other[0], one[1] + other[1]))
+        return self._penalised(loss, theta), self._mean(slope, theta, -self.n)
 
     def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
         """theta after so many steps of gradient descent over one block, the first along `gradient`: the bits of `gradient` and
@@ -219,17 +221,19 @@ class LogLoss:
             total += self._penalty * theta
         return total.astype(theta.dtype, copy=False)
 
-    def _sum(self, work: Callable[..., Any], tasks: list[list[Block]] | None = None) -> Any:
+    def _sum(
+        self, work: Callable[..., Any], tasks: list[list[Block]] | None = None, add: Callable[[Any, Any], Any] = operator.add
+    ) -> Any:
         """What `work` returns for each block, added in the order of the rows."""
         tasks = tasks or self._tasks
         if self.is_one_block:
             return work(*tasks[0][0])
 
         def task(blocks: list[Block]) -> Any:
-            return reduce(operator.add, (work(*block) for block in blocks))
+            return reduce(add, (work(*block) for block in blocks))
 
         each = _pool(threads()).map if threads() > 1 else map
-        return reduce(operator.add, each(task, tasks))
+        return reduce(add, each(task, tasks))
 
 
 def _margins(A: Matrix, s: Array | None, z: Array, theta: Array) -> Array:
