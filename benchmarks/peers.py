@@ -207,7 +207,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         here = reached[1] if len(reached[1]) > 1 else reached[0]
         for solver, seconds in here["median"].drop(OURS).items():
             axes.plot(seconds / here["median"][OURS], i, "o", color=COLOURS[str(solver).split()[0]])
-        label = f"{problem}, to {here['suboptimality'].iloc[0]:.0e}"
+        label = f"{problem}, to {here['suboptimality'].iloc[0]:.0e}{'' if len(here) > 1 else ': none arrived'}"
         axes.text(1.02, i, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     axes.axvline(1, color=COLOURS["pipeline"])
     axes.set(xscale="log", ylim=(-0.5, len(problems) - 0.5), yticks=range(len(problems)), yticklabels=[])
