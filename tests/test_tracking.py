@@ -170,6 +170,9 @@ def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, s
     assert failed.returncode == 1
     assert "MLflow is behind" in failed.stderr
     (note,) = (repo / "out" / "endings").glob("*.json")
+    early = shell("python -m pipeline.runs publish", repo, **env)
+    assert (early.returncode, early.stdout.splitlines()[-1]) == (1, "0 sent, 0 there already, 1 skipped")
+    assert "to forget it, remove the file" in early.stdout
     proxy.mode = "pass"
     done = shell(TELLERS[lr], repo, **env)
     assert done.returncode == 0, done.stderr

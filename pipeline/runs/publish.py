@@ -17,6 +17,7 @@ from pipeline._config import Tracking, read_yaml, tracking_of
 from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json, staged, write_json
 from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
 from pipeline._provenance import process, provenance
+from pipeline._secrets import scrub
 from pipeline._tracking import absolute_uri, check_writable, home, stage_tracking
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
@@ -78,13 +79,14 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
 
 
 def _tell(note: Path) -> Result:
-    """Show how a stage failed while MLflow did not answer."""
+    """Show how a stage failed while MLflow did not answer. Where it still does not, the folders are sent all the same."""
     shown = note.relative_to(home())
     try:
         run_id = _endings.tell(note)
-    except InvalidInput as error:
-        _terminal.say(f"{shown}: skipped, {error}")
-        return {"folder": str(shown), "how": "skipped", "why": str(error)}
+    except (InvalidInput, MlflowException) as error:
+        why = f"{scrub(str(error).splitlines()[0])}; to forget it, remove the file"
+        _terminal.say(f"{shown}: skipped, {why}")
+        return {"folder": str(shown), "how": "skipped", "why": why}
     _terminal.say(f"{shown} -> runs:/{run_id}: sent how the stage {note.stem.partition('.')[2]} failed")
     return {"folder": str(shown), "how": "sent", "run": run_id}
 

@@ -1,6 +1,7 @@
 """Fits: the document's losses, agreement of the two models, and scikit-learn's optimum."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pipeline.numerics.optimizers import (
     Newton,
     Optimizer,
     StochasticGradientDescent,
+    second_order,
 )
 
 DOCUMENT = {
@@ -113,6 +115,17 @@ def test_newton_takes_longer_steps_far_from_the_optimum(cancer: tuple[Array, Arr
     model = NumpyModel(l2=1 / len(y), standardize=False)
     best = fit(X, y, model, Newton(tol=1e-14)).loss
     assert fit(X, y, model, Newton(epochs=5)).loss <= best * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("flat", [0.1, 0.5, 1.0, 1.7, 5.0])
+def test_the_length_sought_is_where_the_slope_is_gone(flat: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first trial is far too long and the slope there says nothing of where it vanishes."""
+    found = []
+    monkeypatch.setattr(second_order, "_search_line", lambda f, state, direction, length: found.append(length))
+    steep = SimpleNamespace(slope_along=lambda theta, direction: lambda t: float(np.tanh(3 * (t - flat))))
+    state = {"loss": np.array(1.0), "theta": np.zeros(1), "gradient": np.array([-np.tanh(3 * flat)])}
+    second_order._step_along(steep, state, np.ones(1))
+    assert found[0] == pytest.approx(flat, rel=0.5)
 
 
 @pytest.mark.parametrize(

@@ -49,14 +49,16 @@ def _step_along(f: Objective, state: State, direction: Array) -> State | None:
     if first > -NEAR * float(state["loss"]):
         return _search_line(f, state, direction)
     slope_at = f.slope_along(state["theta"], direction)
-    before, there = (0.0, first), (FIRST, slope_at(FIRST))
+    low, there, high = (0.0, first), (FIRST, slope_at(FIRST)), None
     for _ in range(MOST_TRIALS):
-        (t0, slope0), (t1, slope1) = before, there
-        if abs(slope1) <= FLAT * abs(first):
+        length, slope = there
+        if abs(slope) <= FLAT * abs(first):
             break
-        secant = t1 - slope1 * (t1 - t0) / (slope1 - slope0) if slope1 > slope0 else math.inf
-        length = min(secant, LONGEST * t1)
-        before, there = there, (length, slope_at(length))
+        other = low if slope > 0 else high or low
+        low, high = (low, there) if slope > 0 else (there, high)
+        rise = (slope - other[1]) / (length - other[0])
+        length = min(length - slope / rise if rise > 0 else math.inf, LONGEST * length)
+        there = (length, slope_at(length))
     return _search_line(f, state, direction, there[0])
 
 
