@@ -157,7 +157,7 @@ def test_an_outage_loses_and_doubles_nothing(
     check_each_value_once(server.uri, fitted / "numpy")
 
 
-TELLERS = {"1e308": "python -m pipeline.runs publish", "1e307": "python -m pipeline.train tracking=server"}
+TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipeline.train tracking=server"}
 
 
 @pytest.mark.slow
@@ -245,7 +245,7 @@ def test_training_does_not_wait_for_a_dead_server(server: Server) -> None:
     assert len(MlflowClient(server.uri).get_metric_history(run.info.run_id, "loss")) == 2000
 
 
-FIT = "optimizer.epochs=10000 data.rows=20000 optimizer.record_every=100"  # of some seconds
+FIT = "optimizer.epochs=25000 data.rows=20000 optimizer.record_every=100"  # of some seconds
 
 
 @pytest.mark.slow
@@ -267,7 +267,7 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) 
             stage.wait(20)
         wait_for(partial(gone, family))
         statuses = [run.info.status for run in runs_of(repo)] or ["none"]
-        assert statuses in (["KILLED"], ["none"]) or (statuses == ["FINISHED"] and stage.returncode == 0)
+        assert statuses in (["KILLED"], ["none"]) or (statuses == ["FINISHED"] and (repo / "out/numpy/model.json").is_file())
         ended += Counter(statuses)
     print(f"{how.name}: {ended}")
     assert ended["KILLED"] >= 2
