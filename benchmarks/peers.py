@@ -203,8 +203,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     axes = figure.subplots()
     for i, problem in enumerate(problems):
         rows = table[table["problem"] == problem].set_index("solver")
-        reached = [rows[rows["suboptimality"] == goal] for goal in GOALS]
-        here = reached[1] if len(reached[1]) > 1 else reached[0]
+        to = {goal: rows[rows["suboptimality"] == goal] for goal in (1e-3, 1e-6)}
+        here = to[1e-6] if len(to[1e-6]) > 1 else to[1e-3]
         for solver, seconds in here["median"].drop(OURS).items():
             axes.plot(seconds / here["median"][OURS], i, "o", color=COLOURS[str(solver).split()[0]])
         label = f"{problem}, to {here['suboptimality'].iloc[0]:.0e}{'' if len(here) > 1 else ': none arrived'}"

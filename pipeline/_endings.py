@@ -5,13 +5,12 @@ What succeeds needs no such note: its files say it all.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline._config import tracking_of
 from pipeline._files import OUT, read_json, staged, write_json
-from pipeline._tracking import absolute_uri, home
+from pipeline._tracking import home, store_of
 from pipeline.numerics import InvalidInput
 
 OPENED = ("stage", "about", "parent", "provenance", "settings", "process")  # what `_mlflow.open_run` takes, but for credentials
@@ -38,8 +37,7 @@ def tell(note: Path, uri: str | None = None) -> str | None:
 
     content = read_json(note, "opened", "ended")
     opened, ended = ({key: content[part].get(key) for key in keys} for part, keys in (("opened", OPENED), ("ended", ENDED)))
-    tracking = tracking_of(opened["settings"] or {})
-    where = {**asdict(tracking), "uri": absolute_uri(tracking.uri or "")}
+    where = store_of(tracking_of(opened["settings"] or {}))
     if uri is not None and where["uri"] != uri:
         return None
     run_id = open_run(where, **opened).close(**ended)

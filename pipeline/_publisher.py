@@ -21,7 +21,7 @@ import psutil
 
 from pipeline import _endings
 from pipeline._provenance import lineage
-from pipeline._secrets import scrub
+from pipeline._secrets import first_line
 from pipeline._terminal import POLL_SECONDS, lives
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Listener:
 
     def _fall_behind(self, error: Exception) -> None:
         new = not self._failure
-        self._failure = scrub(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+        self._failure = f"{type(error).__name__}: {first_line(error)}"
         self._next = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         if new:
@@ -179,7 +179,7 @@ class Listener:
         try:
             self._say({"value": action()})
         except Exception as error:
-            self._say({"error": scrub(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")})
+            self._say({"error": f"{type(error).__name__}: {first_line(error)}"})
 
     def _say(self, content: Mapping[str, Any]) -> None:
         with suppress(OSError):

@@ -30,6 +30,11 @@ def scrub(text: str) -> str:
     return text
 
 
+def first_line(error: Exception) -> str:
+    """What an error says first, as it may be shown."""
+    return scrub((str(error).strip().splitlines() or [""])[0])
+
+
 def _secrets() -> Iterator[str]:
     for name, value in os.environ.items():
         found = [value] if SECRET_NAME.search(name) else []

@@ -227,7 +227,7 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
         yield Untracked()
         return
     made = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": tracking.plain, "process": process()}
-    publisher.send("open", tracking=_where(tracking), stage=stage, about=about, **made)
+    publisher.send("open", tracking=store_of(tracking), stage=stage, about=about, **made)
     ending = {"ending": "finished", "reason": ""}
     try:
         yield Run(publisher)
@@ -252,7 +252,8 @@ def _line(tracking: Tracking) -> Publisher | None:
         return None
 
 
-def _where(tracking: Tracking) -> dict[str, str]:
+def store_of(tracking: Tracking) -> dict[str, str]:
+    """What MLflow is to be told of where runs are logged: the URI absolute, with its credentials."""
     return {**asdict(tracking), "uri": absolute_uri(tracking.uri or "")}
 
 
@@ -279,7 +280,7 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
         return
     tags = {**provenance(), **process(), "mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
     try:
-        os.environ[PARENT] = publisher.ask("open_sweep", tracking=_where(tracking), name=scrub(name), tags=tags)
+        os.environ[PARENT] = publisher.ask("open_sweep", tracking=store_of(tracking), name=scrub(name), tags=tags)
     except TrackingError as error:
         publisher.close()
         _say_behind(error)

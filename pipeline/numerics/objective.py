@@ -167,14 +167,10 @@ class LogLoss:
         """theta after so many steps of gradient descent over one block, the first along `gradient`: the bits of `gradient` and
         an update in turn, with as little Python between NumPy's calls as there can be."""
         ((A, s, z),) = self._tasks[0]
-        n, rate = np.asarray(-self.n, np.float64), np.asarray(lr, z.dtype)
-        theta = theta - rate * gradient
+        theta = theta - lr * gradient
         for _ in range(steps - 1):
-            slope = _back(A, s, _wrong(_margins(A, s, z, theta)))
-            np.divide(slope, n, slope)
-            if self._is_penalised:
-                slope += self._penalty * theta
-            theta = theta - rate * slope.astype(z.dtype, copy=False)
+            slope = self._mean(_back(A, s, _wrong(_margins(A, s, z, theta))), theta, -self.n)
+            theta = theta - lr * slope
         return theta
 
     def hessian(self, theta: Array) -> Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import _terminal
-from pipeline._secrets import scrub
+from pipeline._secrets import first_line
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
 
@@ -97,8 +97,7 @@ def main(words: Sequence[str]) -> None:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in STORES:
             raise
-        told = scrub(str(error).strip().splitlines()[0])
-        raise InvalidInput(f"the tracking store must answer and be whole; it says: {told}") from None
+        raise InvalidInput(f"the tracking store must answer and be whole; it says: {first_line(error)}") from None
     if args.json:
         print(json.dumps(content, indent=2))
     if not yes:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline._config import compose
 from pipeline._files import ABOUT, OUT, file_digest, read_json
 from pipeline._mlflow import connect
+from pipeline._secrets import first_line
 from pipeline._store import database_of
 from pipeline._tracking import absolute_uri, check_writable, stage_tracking
 from pipeline.numerics import InvalidInput, require
@@ -145,7 +146,7 @@ def download(store: Store, run: Run, path: str, folder: Path) -> Path:
     try:
         return Path(store.client.download_artifacts(run.info.run_id, path, str(folder)))
     except (MlflowException, OSError) as error:
-        told = str(error).splitlines()[0]
+        told = first_line(error)
         raise InvalidInput(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {told}") from None
 
 

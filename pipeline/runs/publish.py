@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,8 +16,8 @@ from pipeline._config import Tracking, read_yaml, tracking_of
 from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json, staged, write_json
 from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
 from pipeline._provenance import process, provenance
-from pipeline._secrets import scrub
-from pipeline._tracking import absolute_uri, check_writable, home, stage_tracking
+from pipeline._secrets import first_line, scrub
+from pipeline._tracking import check_writable, home, stage_tracking, store_of
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
 from pipeline.runs._find import STAGE_FILES, models_of, sent_files
@@ -84,7 +83,7 @@ def _tell(note: Path) -> Result:
     try:
         run_id = _endings.tell(note)
     except (InvalidInput, MlflowException) as error:
-        why = f"{scrub(str(error).splitlines()[0])}; to forget it, remove the file"
+        why = f"{first_line(error)}; to forget it, remove the file"
         _terminal.say(f"{shown}: skipped, {why}")
         return {"folder": str(shown), "how": "skipped", "why": why}
     _terminal.say(f"{shown} -> runs:/{run_id}: sent how the stage {note.stem.partition('.')[2]} failed")
@@ -94,9 +93,8 @@ def _tell(note: Path) -> Result:
 def _sent(folder: Path, commit: str | None) -> Result:
     about, tracking = whole(folder), logged_to(folder.parent)
     require(tracking.uri is not None, "its tracking.uri is null, so it is to be shown nowhere")
-    assert tracking.uri is not None
     check_writable(tracking)
-    where = {**asdict(tracking), "uri": absolute_uri(tracking.uri)}
+    where = store_of(tracking)
     client, experiment = connect(**where)
     parent = _parent(folder.parent.parent / "sweep.json", client, experiment, where)
     found = run_with(client, experiment, about["fingerprint"], parent)
@@ -112,7 +110,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
             opened.publish(folder.resolve())
         except BaseException as error:
             with suppress(MlflowException):
-                opened.close(UNPUBLISHED, f"{BY}: {type(error).__name__}: {error}")
+                opened.close(UNPUBLISHED, scrub(f"{BY}: {type(error).__name__}: {error}"))
             raise
         opened.close("finished", "")
     made = found or run_with(client, experiment, about["fingerprint"], parent)

@@ -49,17 +49,16 @@ def _step_along(f: Objective, state: State, direction: Array) -> State | None:
     if first > -NEAR * float(state["loss"]):
         return _search_line(f, state, direction)
     slope_at = f.slope_along(state["theta"], direction)
-    low, there, high = (0.0, first), (FIRST, slope_at(FIRST)), None
+    low, high, length = (0.0, first), None, FIRST
     for _ in range(MOST_TRIALS):
-        length, slope = there
+        slope = slope_at(length)
         if abs(slope) <= FLAT * abs(first):
             break
         other = low if slope > 0 else high or low
-        low, high = (low, there) if slope > 0 else (there, high)
+        low, high = (low, (length, slope)) if slope > 0 else ((length, slope), high)
         rise = (slope - other[1]) / (length - other[0])
         length = min(length - slope / rise if rise > 0 else math.inf, LONGEST * length)
-        there = (length, slope_at(length))
-    return _search_line(f, state, direction, there[0])
+    return _search_line(f, state, direction, length)
 
 
 def _progress(least: float, stalled: int) -> State:
