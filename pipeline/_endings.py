@@ -19,9 +19,14 @@ ENDED = ("ending", "reason", "traceback")
 
 def keep(opened: Mapping[str, Any], **ended: str) -> None:
     """A stage's opening, as `_tracking.track` sent it, and its end. Nothing can be done where the disk is full."""
-    name = f"{opened['about']['fingerprint']}.{opened['stage']}.json"
     with suppress(OSError, InvalidInput), staged(_folder()) as folder:
-        write_json(folder / name, {"opened": {key: opened[key] for key in OPENED}, "ended": ended})
+        write_json(folder / _name(opened), {"opened": {key: opened[key] for key in OPENED}, "ended": ended})
+
+
+def drop(opened: Mapping[str, Any]) -> None:
+    """Forget how a stage failed, since it has succeeded."""
+    with suppress(OSError):
+        (_folder() / _name(opened)).unlink()
 
 
 def kept() -> list[Path]:
@@ -31,7 +36,7 @@ def kept() -> list[Path]:
 def tell(note: Path, uri: str | None = None) -> str | None:
     """Show one in MLflow and drop it; the run's id. None if it belongs to another store than `uri`, where one is given.
 
-    Whoever has done the stage since is not contradicted. Raises InvalidInput where the note is damaged, else MLflow's error.
+    A later success that MLflow knows is not contradicted. Raises InvalidInput where the note is damaged, else MLflow's error.
     """
     from pipeline._mlflow import open_run
 
@@ -43,6 +48,10 @@ def tell(note: Path, uri: str | None = None) -> str | None:
     run_id = open_run(where, **opened).close(**ended)
     note.unlink(missing_ok=True)
     return run_id
+
+
+def _name(opened: Mapping[str, Any]) -> str:
+    return f"{opened['about']['fingerprint']}.{opened['stage']}.json"
 
 
 def _folder() -> Path:

@@ -143,6 +143,8 @@ class Listener:
         """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, or a note is
         kept of how it failed."""
         self._todo.append(lambda: self._close(ending, reason, traceback))
+        if ending == "finished":
+            _endings.drop(self._opened)
         deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
         self._attempt()
         while self._todo and time.monotonic() < deadline:

@@ -184,6 +184,28 @@ def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, s
     assert "lineage/traceback.train.txt" in [item.path for item in client.list_artifacts(run.info.run_id, "lineage")]
 
 
+@pytest.mark.slow
+def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
+    repo: Path, shell: Shell, server: Server, proxy: Proxy
+) -> None:
+    env, fit = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}, "optimizer.lr=0.123 tracking=server"
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    proxy.mode = "drop"
+    (repo / "out" / "config").mkdir()
+    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(env["MLFLOW_TRACKING_URI"]).plain))
+    (repo / "out" / "numpy").write_text("in the way\n")
+    assert shell(f"python -m pipeline.train {fit}", repo, **env).returncode == 1
+    assert len(list((repo / "out" / "endings").glob("*.json"))) == 1
+    (repo / "out" / "numpy").unlink()
+    assert shell(f"python -m pipeline.train {fit}", repo, **env).returncode == 0
+    assert not list((repo / "out" / "endings").glob("*.json"))
+    proxy.mode = "pass"
+    assert shell("python -m pipeline.evaluate numpy", repo, **env).returncode == 0
+    about = read_json(repo / "out" / "numpy" / "model.json")
+    (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{about['fingerprint']}'")
+    assert (run.info.status, "reason" in run.data.tags) == ("FINISHED", False)
+
+
 def test_a_failure_told_late_does_not_contradict_a_success(
     fitted: Path, local: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
