@@ -128,6 +128,16 @@ def test_the_length_sought_is_where_the_slope_is_gone(flat: float, monkeypatch: 
     assert found[0] == pytest.approx(flat, rel=0.5)
 
 
+@pytest.mark.parametrize("slope", [np.inf, -np.inf, np.nan])
+def test_a_slope_that_overflows_ends_the_search_for_a_length(slope: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    monkeypatch.setattr(second_order, "_search_line", lambda f, state, direction, length: found.append(length))
+    steep = SimpleNamespace(slope_along=lambda theta, direction: lambda t: slope)
+    state = {"loss": np.array(1.0), "theta": np.zeros(1), "gradient": np.array([-1.0])}
+    second_order._step_along(steep, state, np.ones(1))
+    assert found == [1.0]
+
+
 @pytest.mark.parametrize(
     ("n", "d", "sparse", "picked"),
     [

@@ -27,7 +27,7 @@ def _search_line(f: Objective, state: State, direction: Array, length: float = 1
     """
     loss, slope = float(state["loss"]), float(state["gradient"] @ direction)
     rounding, least = float(np.finfo(direction.dtype).eps) * abs(loss), float(state["least"])
-    while slope < 0:
+    while slope < 0 and 0 < length < math.inf:
         theta = state["theta"] + np.asarray(length, direction.dtype) * direction
         new, gradient = f.loss_and_gradient(theta)
         norm = float(np.abs(gradient).max())
@@ -52,6 +52,9 @@ def _step_along(f: Objective, state: State, direction: Array) -> State | None:
     low, high, length = (0.0, first), None, FIRST
     for _ in range(MOST_TRIALS):
         slope = slope_at(length)
+        if not math.isfinite(slope):
+            length = 1.0
+            break
         if abs(slope) <= FLAT * abs(first):
             break
         other = low if slope > 0 else high or low
