@@ -69,6 +69,7 @@ class Proxy:
 
     def __init__(self, server: Server) -> None:
         self.mode: str | int = "pass"
+        self.failed = threading.Event()  # some request has met an outage
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -87,6 +88,8 @@ class Proxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         mode = self.mode
+        if mode != "pass":
+            self.failed.set()
         if mode == "drop":
             return
         status, content = (mode, b"{}") if isinstance(mode, int) else self._forward(request, body)

@@ -145,9 +145,12 @@ def test_an_outage_loses_and_doubles_nothing(
 ) -> None:
     mode, start, end = OUTAGES[outage]
     tracking = Tracking(f"http://127.0.0.1:{proxy.port}")
-    retrain(
-        fitted / "numpy", tracking, {start: lambda: setattr(proxy, "mode", mode), end: lambda: setattr(proxy, "mode", "pass")}
-    )
+
+    def recover() -> None:
+        assert proxy.failed.wait(60), "nothing was sent during the outage"
+        proxy.mode = "pass"
+
+    retrain(fitted / "numpy", tracking, {start: lambda: setattr(proxy, "mode", mode), end: recover})
     proxy.mode = "pass"
     shown = capsys.readouterr()
     assert shown.err.count("warning: MLflow is behind, the work goes on") == 1
