@@ -32,5 +32,5 @@ check: .venv/installed  ## lint, format, types, import law
 ui: .venv/installed  ## MLflow's UI on 127.0.0.1:5000; PORT=5001 changes that
 	@python -m pipeline.ui --port $(PORT)
 
-clean:  ## remove out/, all that was made; the runs in MLflow, DVC's cache and the environment stay
+clean:  ## remove out/: all that was made, checkpoints and failures not told yet; the runs in MLflow, DVC's cache and the environment stay
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,24 +3,39 @@
 What succeeds needs no such note: its files say it all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from pipeline._config import tracking_of
-from pipeline._files import OUT, read_json, staged, write_json
+from pipeline._files import OUT, digest_of, read_json, staged, write_json
 from pipeline._tracking import home, store_of
-from pipeline.numerics import InvalidInput
+from pipeline.numerics import InvalidInput, require
+
+if TYPE_CHECKING:
+    from pipeline._mlflow import Lineage
 
 OPENED = ("stage", "about", "parent", "provenance", "settings", "process")  # what `_mlflow.open_run` takes, but for credentials
-ENDED = ("ending", "reason", "traceback")
+BYTES = "latin-1"  # in which every byte is a letter
+LETTERS = 8  # of the SHA-256 of where a run is, in its note's name
 
 
-def keep(opened: Mapping[str, Any], **ended: str) -> None:
-    """A stage's opening, as `_tracking.track` sent it, and its end. Nothing can be done where the disk is full."""
+def keep(opened: Mapping[str, Any], lineage: "Lineage", curve: Sequence[Mapping[str, Any]], **ended: str) -> None:
+    """A stage's opening, as `_tracking.track` sent it, the points that MLflow does not have, and its end: ending, reason and
+    traceback. Nothing can be done where the disk is full."""
+    tags, texts = lineage
+    decoded = {name: content.decode(BYTES) for name, content in texts.items()}
+    content = {
+        "opened": {key: opened[key] for key in OPENED},
+        "lineage": [dict(tags), decoded],
+        "curve": list(curve),
+        "ended": ended,
+    }
     with suppress(OSError, InvalidInput), staged(_folder()) as folder:
-        write_json(folder / _name(opened), {"opened": {key: opened[key] for key in OPENED}, "ended": ended})
+        write_json(folder / _name(opened), {**content, "digest": digest_of(content)})
 
 
 def drop(opened: Mapping[str, Any]) -> None:
@@ -30,28 +45,54 @@ def drop(opened: Mapping[str, Any]) -> None:
 
 
 def kept() -> list[Path]:
+    """The notes."""
     return sorted(_folder().glob("*.json"))
 
 
-def tell(note: Path, uri: str | None = None) -> str | None:
-    """Show one in MLflow and drop it; the run's id. None if it belongs to another store than `uri`, where one is given.
+def stage_of(note: Path) -> str:
+    return note.name.split(".")[1]
 
-    A later success that MLflow knows is not contradicted. Raises InvalidInput where the note is damaged, else MLflow's error.
+
+def store(note: Path) -> dict[str, str]:
+    """Where its run is. Raises InvalidInput where the note is damaged."""
+    return store_of(tracking_of(_read(note)["opened"]["settings"]))
+
+
+def tell(note: Path, uri: str | None = None) -> str | None:
+    """Show one in MLflow and drop it: the run's id, or None where a later attempt at the stage stands.
+
+    Raises InvalidInput where the note is damaged, where its run is being worked at and where it belongs to another store than
+    `uri`, if one is given; else MLflow's error.
     """
     from pipeline._mlflow import open_run
 
-    content = read_json(note, "opened", "ended")
-    opened, ended = ({key: content[part].get(key) for key in keys} for part, keys in (("opened", OPENED), ("ended", ENDED)))
-    where = store_of(tracking_of(opened["settings"] or {}))
-    if uri is not None and where["uri"] != uri:
-        return None
-    run_id = open_run(where, **opened).close(**ended)
-    note.unlink(missing_ok=True)
-    return run_id
+    with FileLock(_folder() / ".lock"):
+        if not note.exists():  # another process has told it
+            return None
+        content, where = _read(note), store(note)
+        require(uri in (None, where["uri"]), f"a note must be of the store at hand; {note} is of another")
+        tags, texts = content["lineage"]
+        encoded = {name: text.encode(BYTES) for name, text in texts.items()}
+        run = open_run(where, **content["opened"], lineage=lambda: (tags, encoded))
+        stands = not run.redone()
+        if stands:
+            require(not run.superseded(), "its run is still being worked at")
+            for point in content["curve"]:
+                run.loss(**point)
+            run.close(**content["ended"])
+        note.unlink()
+        return str(run.id) if stands else None
+
+
+def _read(note: Path) -> dict[str, Any]:
+    content = read_json(note, "opened", "lineage", "curve", "ended", "digest")
+    require(content.pop("digest") == digest_of(content), f"{note} must be as it was written; it is damaged")
+    return content
 
 
 def _name(opened: Mapping[str, Any]) -> str:
-    return f"{opened['about']['fingerprint']}.{opened['stage']}.json"
+    where = digest_of([opened["parent"], opened["settings"]])[:LETTERS]
+    return f"{opened['about']['fingerprint']}.{opened['stage']}.{where}.json"
 
 
 def _folder() -> Path:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,10 +24,11 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
-from pipeline._files import file_digest, read_csv, read_json
+from pipeline._files import digest, file_digest, read_csv, read_json
 from pipeline._logged_model import About, log_dataset, log_model, note, text
 from pipeline._secrets import scrub
 from pipeline._store import artifacts, database_of, relocate
+from pipeline._tracking import private_folder
 from pipeline.numerics import require
 
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
@@ -45,17 +46,17 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """A client of the store and the experiment's id."""
     mlflow.set_tracking_uri(uri)
     database = database_of(uri)
-    with _alone(uri):  # a new SQLite store, migrated by two at once, breaks
+    with alone(uri):  # a new SQLite store, migrated by two at once, breaks
         relocate(uri)
         client = MlflowClient(uri)
         folder = (artifacts(database) / quote(experiment, safe="")).as_uri() if database else None
         return client, _experiment(client, experiment, folder)
 
 
-def _alone(uri: str) -> AbstractContextManager[Any]:
-    """One process at a time; a server sees to that itself."""
+def alone(uri: str) -> FileLock:
+    """One at a time with a store: among all processes that can lock its file or, with a server, among this user's here."""
     database = database_of(uri)
-    return FileLock(database.parent / ".lock") if database else nullcontext()
+    return FileLock(database.parent / ".lock" if database else private_folder() / f"{digest(uri.encode())[:16]}.lock")
 
 
 def _experiment(client: MlflowClient, name: str, folder: str | None) -> str:
@@ -87,6 +88,11 @@ class Run:
         if epoch not in self._sent:
             self._curve.setdefault(epoch, (loss, gradient_norm, when))
 
+    def unsent(self) -> list[dict[str, Any]]:
+        """The points kept, as `loss` takes them."""
+        kept = self._curve.items()
+        return [{"epoch": epoch, "loss": loss, "gradient_norm": norm, "when": when} for epoch, (loss, norm, when) in kept]
+
     def flush(self, patience: float = 0.0) -> None:
         """Send the points kept, if the last were sent longer ago than `patience` seconds."""
         if time.monotonic() - self._flushed < patience or not self._curve:
@@ -105,8 +111,16 @@ class Run:
     def superseded(self) -> bool:
         """Whether a younger process has the run open, or has done this stage. It does the same work, so it alone speaks."""
         run = self.client.get_run(self.id)
-        keys = [f"{STARTED}.{self.stage}", *([STARTED] if run.info.status == "RUNNING" else [])]
-        return any(float(run.data.tags.get(key, "-inf")) > self._started for key in keys)
+        return self._is_younger(run, f"{STARTED}.{self.stage}") or (
+            run.info.status == "RUNNING" and self._is_younger(run, STARTED)
+        )
+
+    def redone(self) -> bool:
+        """Whether a younger process has done this stage, or is at it."""
+        return self._is_younger(self.client.get_run(self.id), f"{STARTED}.{self.stage}")
+
+    def _is_younger(self, run: MlflowRun, tag: str) -> bool:
+        return float(run.data.tags.get(tag, "-inf")) > self._started
 
     def metrics(self, values: Mapping[str, float], when: int) -> None:
         """Log each value at step 0, unless it is there already. when: the same each time, in milliseconds."""
@@ -189,7 +203,7 @@ def open_run(
     was not there then, of the first after it.
     """
     client, experiment = connect(**tracking)
-    with _alone(tracking["uri"]):
+    with alone(tracking["uri"]):
         made = run_with(client, experiment, about["fingerprint"], parent) or client.create_run(
             experiment, run_name=_name(about), tags=_tags(about, parent)
         )

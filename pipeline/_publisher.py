@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from pipeline import _endings
 from pipeline._provenance import lineage
 from pipeline._secrets import first_line
 from pipeline._terminal import POLL_SECONDS, lives
+from pipeline.numerics import InvalidInput
 
 if TYPE_CHECKING:
     from pipeline._mlflow import Run
@@ -44,6 +46,7 @@ class Listener:
         self._points: list[Mapping[str, Any]] = []  # that no run has yet
         self._run: Run | None = None
         self._opened: Mapping[str, Any] = {}  # what the stage said of itself
+        self._lineage = cache(lineage)
         self._end_sweep: Callable[[str], None] | None = None
         self._run_id = ""
         self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
@@ -64,8 +67,8 @@ class Listener:
                 self._attempt()
         if self._run or self._todo:
             self._end(ending="killed", reason=LOST)
-        if self._end_sweep:
-            self._end_sweep("killed")
+        with suppress(Exception):  # then `runs doctor` and `runs publish` know the ending by sweep.json
+            self._close_sweep("killed")
 
     def _read(self) -> None:
         """Keep the line empty, so that the stage never waits to speak."""
@@ -79,8 +82,9 @@ class Listener:
         match do:
             case "open":
                 self._opened = content
-                found = lineage() if content["stage"] == "train" else None  # as the code is now, whenever MLflow answers
-                self._todo.append(lambda: self._open(content, lambda: found or lineage()))
+                if content["stage"] == "train":
+                    self._lineage()  # as the code is now, whenever MLflow answers
+                self._todo.append(lambda: self._open(content))
             case "loss":
                 self._points.append(content)
             case "publish":
@@ -91,8 +95,7 @@ class Listener:
             case "open_sweep":
                 self._answer(lambda: self._open_sweep(**content))
             case "close_sweep":
-                close, self._end_sweep = self._end_sweep, None
-                self._answer(lambda: close(content["ending"]) if close else None)
+                self._answer(lambda: self._close_sweep(content["ending"]))
 
     def _attempt(self) -> None:
         """All that is to do, as far as MLflow takes it."""
@@ -118,16 +121,19 @@ class Listener:
         if new:
             self._say({"behind": self._failure})
 
-    def _open(self, content: Mapping[str, Any], found: Callable[[], Any]) -> None:
+    def _open(self, content: Mapping[str, Any]) -> None:
         from pipeline._mlflow import connect, open_run
 
-        if self._failure:
+        notes = _endings.kept()
+        if self._failure or notes:
             connect(**content["tracking"])
+        if self._failure:
             time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
-        for note in _endings.kept():
-            with suppress(Exception):  # then it is kept
-                _endings.tell(note, content["tracking"]["uri"])
-        self._run = open_run(**content, lineage=found)
+        with suppress(Exception):  # of the store; what is not told is kept
+            for note in notes:
+                with suppress(InvalidInput):
+                    _endings.tell(note, content["tracking"]["uri"])
+        self._run = open_run(**content, lineage=self._lineage)
 
     def _publish(self, folder: Path) -> None:
         assert self._run
@@ -151,7 +157,8 @@ class Listener:
             time.sleep(POLL_SECONDS)
             self._attempt()
         if self._todo and not self._ended_without(ending, reason, traceback) and ending != "finished":
-            _endings.keep(self._opened, ending=ending, reason=reason, traceback=traceback)
+            curve = [*(self._run.unsent() if self._run else []), *self._points]
+            _endings.keep(self._opened, self._lineage(), curve, ending=ending, reason=reason, traceback=traceback)
         self._run = None
         self._todo.clear()
 
@@ -176,6 +183,19 @@ class Listener:
         run_id = open_sweep(tracking, **content)
         self._end_sweep = lambda ending: close_sweep(tracking, run_id, ending)
         return run_id
+
+    def _close_sweep(self, ending: str) -> None:
+        """Try for a short while. Raises MLflow's error."""
+        close, self._end_sweep = self._end_sweep, None
+        deadline = time.monotonic() + LAST_SECONDS
+        while close:
+            try:
+                close(ending)
+                break
+            except Exception:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(POLL_SECONDS)
 
     def _answer(self, action: Callable[[], Any]) -> None:
         try:

@@ -7,13 +7,14 @@ from urllib.parse import unquote
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 SHORTEST = 6  # letters of a secret: shorter ones, say "true", are ordinary words
-IN_URI = re.compile(r"(\w[\w+.-]*://)([^/\s'\"]*)@")
+IN_URI = re.compile(r"(\w[\w+.-]*://)([^/\s]*)@")  # a quote may be part of a password
+IN_QUERY = re.compile(r"([?&](?:password|passwd|pwd|secret|token|api_?key|access_key)=)([^&\s\"{}]+)", re.IGNORECASE)
 SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY)(_|$)", re.IGNORECASE)
 
 
 def without_credentials(text: str) -> str:
     """A URI, or a text with URIs in it, as it may be shown."""
-    return IN_URI.sub(r"\1", text)
+    return IN_QUERY.sub(r"\1***", IN_URI.sub(r"\1", text))
 
 
 def with_credentials(uri: str | None) -> str | None:
@@ -31,12 +32,13 @@ def scrub(text: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, as it may be shown."""
-    return scrub((str(error).strip().splitlines() or [""])[0])
+    """What an error says first, as it may be shown; of a request that failed, not all that its library has to say."""
+    return scrub((str(error).strip().splitlines() or [""])[0]).partition(" with exception ")[0]
 
 
 def _secrets() -> Iterator[str]:
     for name, value in os.environ.items():
         found = [value] if SECRET_NAME.search(name) else []
         found += [login.rpartition(":")[2] for _, login in IN_URI.findall(value)]
+        found += [secret for _, secret in IN_QUERY.findall(value)]
         yield from (form for secret in found for form in (secret, unquote(secret)) if len(form) >= SHORTEST)

@@ -2,6 +2,7 @@
 runs it alone (models-from-code), so it imports nothing of the project."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,25 @@ class LogisticRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """model_input: a DataFrame with the features among its columns; of wide data, an array or a SciPy CSR matrix, too."""
         mean, scale, w, b = (self.weights[name] for name in ("mean", "scale", "w", "b"))
         if hasattr(model_input, "tocsr"):
+            require_numbers(model_input.data, lambda place: f"entry {place[0]} of the matrix")
             z = model_input @ (w / scale) + (b - mean @ (w / scale))
         else:
             named = isinstance(model_input, pd.DataFrame)
             X = model_input[self.about["features"]].to_numpy(np.float64) if named else np.asarray(model_input, np.float64)
+            require_numbers(X, lambda place: f"column {self.about['features'][place[1]]} in row {place[0]}")
             z = (X - mean) / scale @ w + b
         probability = np.exp(-np.logaddexp(0, -z))
         return pd.DataFrame(
             {"prediction": np.array(self.about["classes"])[(z > 0).astype(int)], "probability": probability},
             index=getattr(model_input, "index", None),
         )
+
+
+def require_numbers(values: Any, name: Callable[[Any], str]) -> None:
+    """Raise ValueError, with the name of the first place, where a value is missing or infinite: there is no answer to that."""
+    if not np.isfinite(values).all():
+        place = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"every value must be a finite number; {name(place)} is {values[tuple(place)]}")
 
 
 mlflow.models.set_model(LogisticRegression())

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import NoReturn
 
 import psutil
 
+from pipeline._secrets import scrub
 from pipeline.numerics import InvalidInput
 
 FAILED, INTERRUPTED = 1, 130
@@ -43,10 +45,11 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     end_with_owner()
     try:
         main(sys.argv[1:])
-    except (InvalidInput, OSError, MemoryError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        fail(_sentence(error))
+    except Exception as error:
+        if isinstance(error, InvalidInput | OSError | MemoryError) and os.environ.get("HYDRA_FULL_ERROR") != "1":
+            fail(_sentence(error))
+        sys.stderr.write(scrub(traceback.format_exc()))
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -95,7 +98,7 @@ def _end_with(process: psutil.Process) -> None:
 
 
 def fail(sentence: str) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {scrub(sentence)}", file=sys.stderr)
     sys.exit(FAILED)
 
 
@@ -105,7 +108,7 @@ def say(sentence: str) -> None:
 
 
 def warn(sentence: str) -> None:
-    print(f"{label}warning: {sentence}", file=sys.stderr)
+    print(f"{label}warning: {scrub(sentence)}", file=sys.stderr)
 
 
 class Progress:

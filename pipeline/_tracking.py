@@ -78,7 +78,7 @@ class Publisher:
         self._line = socket.socket(socket.AF_UNIX)
         self._heard, self._behind = b"", ""
         try:
-            address = str(_private_folder() / f"{owner}.sock")
+            address = str(private_folder() / f"{owner}.sock")
             try:
                 self._line.connect(address)
             except OSError:
@@ -148,8 +148,8 @@ def _say_behind(reason: object) -> None:
     _said_behind = True
 
 
-def _private_folder() -> Path:
-    """Where sockets lie: a folder that no other user can enter, with a path short enough for a socket's."""
+def private_folder() -> Path:
+    """Where sockets and locks lie: a folder that no other user can enter, with a path short enough for a socket's."""
     temporary = tempfile.gettempdir()
     folder = Path(temporary if len(temporary) < LONGEST_FOLDER else "/tmp") / f"pipeline-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -273,7 +273,17 @@ def _close(publisher: Publisher, do: str, **ending: str) -> Any:
 
 @contextmanager
 def sweep(tracking: Tracking, name: str) -> Iterator[None]:
-    """A parent run for the jobs that start inside the block; FINISHED if none failed."""
+    """A parent run for the jobs that start inside the block, and that end with it; FINISHED if none failed."""
+    os.environ[_terminal.SWEEP] = str(os.getpid())  # its publisher is the jobs', too: joblib kills what its workers started
+    try:
+        with _parent_run(tracking, name):
+            yield
+    finally:
+        del os.environ[_terminal.SWEEP]
+
+
+@contextmanager
+def _parent_run(tracking: Tracking, name: str) -> Iterator[None]:
     publisher = _line(tracking)
     if publisher is None:
         yield
@@ -286,7 +296,6 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
         _say_behind(error)
         yield
         return
-    os.environ[_terminal.SWEEP] = str(os.getpid())  # its publisher is the jobs', too: joblib kills what its workers started
     ending = "finished"
     try:
         yield
@@ -295,5 +304,5 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
         ending = "failed" if failed else _ending(error)
         raise
     finally:
-        del os.environ[PARENT], os.environ[_terminal.SWEEP]
+        del os.environ[PARENT]
         _close(publisher, "close_sweep", ending=ending)

@@ -187,6 +187,18 @@ def test_a_killed_sweep_is_not_running(repo: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_killed_sweep_of_processes_leaves_none_of_them(repo: Path) -> None:
+    words = ["hydra/launcher=joblib", "tracking=none", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
+    command = [sys.executable, "-m", "pipeline", "-m", *words]
+    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
+        wait_for(lambda: len(list(repo.glob("out/sweeps/*/*/data/schema.json"))) == 2)
+        family = psutil.Process(sweep.pid).children(recursive=True)
+        assert len(family) >= 2
+        sweep.kill()
+    wait_for(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_dvc_leaves_nothing_running(repo: Path, how: signal.Signals) -> None:
     (repo / "overrides.yaml").write_text("overrides: [optimizer.epochs=100000000, data.rows=100000]\n")

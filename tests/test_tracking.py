@@ -9,9 +9,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -25,9 +27,9 @@ from benchmarks.outage import fits
 from pipeline import _endings, _provenance, _tracking
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, read_csv, read_json
-from pipeline._mlflow import connect
+from pipeline._mlflow import connect, open_run
 from pipeline._secrets import scrub
-from pipeline._tracking import SQLITE, track
+from pipeline._tracking import SQLITE, store_of, track
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
@@ -40,7 +42,7 @@ from tests.test_cli import wait_for
 from tests.test_dag import runs_of
 
 EXPERIMENT = "logistic-regression"
-SECRET = "s3cret-Pa55word"
+SECRET, QUOTED = "s3cret-Pa55word", "qu'oted-Pa55word"
 NOWHERE = Tracking(None)
 
 
@@ -168,10 +170,13 @@ TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipel
 def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, server: Server, proxy: Proxy, lr: str) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}
     assert shell("python -m pipeline.generate", repo).returncode == 0
+    (repo / "notes").write_text("changed before the outage\n")
     proxy.mode = "drop"
     failed = shell(f"python -m pipeline.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
+    (repo / "notes").write_text("changed since\n")
     assert failed.returncode == 1
     assert "MLflow is behind" in failed.stderr
+    assert "Max retries" not in failed.stderr
     (note,) = (repo / "out" / "endings").glob("*.json")
     early = shell("python -m pipeline.runs publish", repo, **env)
     assert (early.returncode, early.stdout.splitlines()[-1]) == (1, "0 sent, 0 there already, 1 skipped")
@@ -184,7 +189,13 @@ def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, s
     (run,) = client.search_runs(["1"], f"tags.fingerprint = '{note.name.partition('.')[0]}'")
     assert (run.info.status, run.data.tags["stage.train"]) == ("FAILED", "failed")
     assert run.data.tags["reason"].startswith("InvalidInput: training diverged")
-    assert "lineage/traceback.train.txt" in [item.path for item in client.list_artifacts(run.info.run_id, "lineage")]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [0]
+    told = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "lineage")}
+    assert told == {"traceback.train.txt", "requirements.txt", "code.diff"}
+    mlflow.set_tracking_uri(server.uri)
+    diff = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/code.diff")
+    assert "+changed before the outage" in diff
+    assert "changed since" not in diff
 
 
 @pytest.mark.slow
@@ -209,23 +220,108 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     assert (run.info.status, "reason" in run.data.tags) == ("FINISHED", False)
 
 
-def test_a_failure_told_late_does_not_contradict_a_success(
-    fitted: Path, local: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def keep_failures(about: Mapping[str, Any], tracking: Tracking, *stages: str) -> None:
+    """Note that stages failed, long ago."""
+    before = {**_provenance.process(), "process.started": "1.0"}
+    opened = {"about": about, "parent": None, "provenance": {}, "settings": tracking.plain, "process": before}
+    point = {"epoch": 0, "loss": 0.5, "gradient_norm": 0.1, "when": 1}
+    for stage in stages:
+        ended = {"ending": "failed", "reason": "ValueError", "traceback": "Traceback"}
+        _endings.keep({"stage": stage, **opened}, ({}, {"code.diff": b"\xff\n"}), [point], **ended)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where notes of failures are kept."""
     monkeypatch.setattr(_endings, "home", lambda: tmp_path)
-    about, before = read_json(fitted / "numpy" / "model.json"), {**_provenance.process(), "process.started": "1.0"}
-    opened = {"about": about, "parent": None, "provenance": {}, "settings": local.plain, "process": before}
-    for stage in ("evaluate", "plot"):
-        _endings.keep({"stage": stage, **opened}, ending="failed", reason="ValueError", traceback="Traceback")
+    return tmp_path / "out" / "endings"
+
+
+def test_a_failure_told_late_does_not_contradict_a_success(fitted: Path, local: Tracking, elsewhere: Path) -> None:
+    keep_failures(read_json(fitted / "numpy" / "model.json"), local, "evaluate", "plot")
     retrain(fitted / "numpy", local, {})
     evaluate(fitted / "data", fitted / "numpy", local)
     evaluated, plotted = _endings.kept()
-    assert _endings.tell(evaluated, "sqlite:///elsewhere.db") is None
-    run_id = _endings.tell(evaluated)
+    with pytest.raises(InvalidInput, match="of the store at hand"):
+        _endings.tell(evaluated, "sqlite:///elsewhere.db")
+    assert _endings.tell(evaluated) is None
     assert run_of(str(local.uri), fitted / "numpy").info.status == "FINISHED"
-    assert _endings.tell(plotted) == run_id
+    assert _endings.tell(plotted) == run_of(str(local.uri), fitted / "numpy").info.run_id
     assert run_of(str(local.uri), fitted / "numpy").info.status == "FAILED"
-    assert _endings.kept() == []
+    assert not list(elsewhere.glob("*.json"))
+
+
+def test_a_failure_is_not_told_while_its_run_is_worked_at(fitted: Path, local: Tracking, elsewhere: Path) -> None:
+    about = read_json(fitted / "numpy" / "model.json")
+    keep_failures(about, local, "plot")
+    run = open_run(store_of(local), "train", about, None, {}, local.plain, _provenance.process())
+    (note,) = elsewhere.glob("*.json")
+    with pytest.raises(InvalidInput, match="its run is still being worked at"):
+        _endings.tell(note)
+    run.close("finished", "")
+    assert _endings.tell(note) == run.id
+
+
+def test_a_note_of_a_failure_is_whole_or_refused(fitted: Path, local: Tracking, elsewhere: Path) -> None:
+    about = read_json(fitted / "numpy" / "model.json")
+    keep_failures(about, local, "plot")
+    keep_failures(about, Tracking("sqlite:///elsewhere.db"), "plot")
+    first, second = elsewhere.glob("*.json")
+    for damage in (lambda text: text[: len(text) // 2], lambda text: text.replace("failed", "killed"), lambda _: "{}"):
+        second.write_text(damage(first.read_text()))
+        with pytest.raises(InvalidInput):
+            _endings.tell(second)
+        assert second.exists()
+
+
+@pytest.mark.slow
+def test_a_failure_is_told_once(fitted: Path, server: Server, elsewhere: Path) -> None:
+    about = {**read_json(fitted / "numpy" / "model.json"), "fingerprint": "f00"}
+    keep_failures(about, Tracking(server.uri), "train")
+    (note,) = _endings.kept()
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(_endings.tell, [note] * 8))
+    (run,) = MlflowClient(server.uri).search_runs(["1"], "tags.fingerprint = 'f00'")
+    assert Counter(told) == {None: 7, run.info.run_id: 1}
+    assert (run.info.status, run.data.metrics["loss"]) == ("FAILED", 0.5)
+
+
+SWEEPER = """
+import sys
+from pathlib import Path
+from pipeline.__main__ import noted
+from pipeline._config import Tracking
+from pipeline._tracking import sweep
+folder = Path("out/sweeps/s")
+folder.mkdir(parents=True)
+with sweep(Tracking(sys.argv[1]), "away at the end"), noted(folder, "x"):
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["doctor", "publish"])
+def test_a_sweep_whose_server_is_away_at_its_end(repo: Path, shell: Shell, server: Server, proxy: Proxy, command: str) -> None:
+    uri = f"http://127.0.0.1:{proxy.port}"
+    ways = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SWEEPER, uri], cwd=repo, env=environment(), **ways) as sweep:  # type: ignore[call-overload]
+        assert sweep.stdout.readline() == "begun\n"
+        proxy.mode = "drop"
+        _, said = sweep.communicate("\n")
+    assert said.startswith("warning: MLflow is behind")
+    proxy.mode = "pass"
+    run_id = read_json(repo / "out/sweeps/s/sweep.json")["run"]
+    client = MlflowClient(server.uri)
+    assert client.get_run(run_id).info.status == "RUNNING"
+    (repo / "out" / "config").mkdir()
+    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).plain))
+    if command == "publish":
+        job = f"python -m pipeline hydra.run.dir=out/sweeps/s/0 tracking.uri={uri} optimizer.lr=0.321"
+        assert shell(job, repo).returncode == 0
+    done = shell(f"python -m pipeline.runs {command}", repo)
+    assert done.returncode == 0, done.stderr
+    assert client.get_run(run_id).info.status == "FINISHED"
 
 
 @pytest.mark.slow
@@ -382,7 +478,7 @@ where = {"uri": sys.argv[1], "experiment": "logistic-regression"}
 children = []
 for i in range(16):
     if not (child := os.fork()):
-        run = open_run(where, "train", {**about, "fingerprint": f"{i}"}, None, {}, where)
+        run = open_run(where, "train", {**about, "fingerprint": f"fork {i % 4}"}, None, {}, where)
         run.close("finished", "")
         os._exit(0)
     children.append(child)
@@ -390,15 +486,25 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 
 
+def open_at_once(uri: str, fitted: Path) -> None:
+    """Sixteen processes of four models: each model has one run."""
+    words = [sys.executable, "-c", FORKS, uri, str(fitted / "numpy" / "model.json")]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = [run for run in MlflowClient(uri).search_runs(["1"]) if run.data.tags["fingerprint"].startswith("fork")]
+    assert [run.info.status for run in shown] == ["FINISHED"] * 4
+
+
+@pytest.mark.slow
+def test_sixteen_processes_make_no_run_twice_on_a_server(fitted: Path, server: Server) -> None:
+    open_at_once(server.uri, fitted)
+
+
 @pytest.mark.slow
 def test_sixteen_processes_make_the_store_at_once(fitted: Path) -> None:
     database = fitted / "new" / "mlflow.db"
     database.parent.mkdir()
-    words = [sys.executable, "-c", FORKS, f"sqlite:///{database}", str(fitted / "numpy" / "model.json")]
-    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    client = MlflowClient(f"sqlite:///{database}")
-    assert [run.info.status for run in client.search_runs(["1"])] == ["FINISHED"] * 16
+    open_at_once(f"sqlite:///{database}", fitted)
     with closing(sqlite3.connect(database)) as made:
         assert made.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -490,6 +596,24 @@ def test_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "nothing")
     said = "nothing at https://ada:pass%40word@host:5000/x or for pass@word, http://token@h"
     assert scrub(said) == "nothing at https://host:5000/x or for ***, http://h"
+    assert scrub("'http://ada:pa'ss@h'") == "'http://h'"
+    assert scrub("postgresql://h/db?user=a&password=p'q&x=1") == "postgresql://h/db?user=a&password=***&x=1"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://h/db?password=s3cret!")
+    assert scrub("connection with s3cret! refused") == "connection with *** refused"
+
+
+@pytest.mark.parametrize("error", ["ValueError", "InvalidInput"])
+def test_no_error_shows_a_secret(tmp_path: Path, shell: Shell, error: str) -> None:
+    raiser = (
+        "from pipeline import _terminal; from pipeline.numerics import InvalidInput\n"
+        f"def main(words): raise {error}('at http://ada:{SECRET}@h with {SECRET}')\n_terminal.run(main)\n"
+    )
+    (tmp_path / "raiser.py").write_text(raiser)
+    done = shell("python raiser.py", tmp_path, PYTHONPATH=str(ROOT), MLFLOW_TRACKING_PASSWORD=SECRET)
+    assert done.returncode == 1
+    assert "at http://h with ***\n" in done.stderr
+    assert ("Traceback" in done.stderr) == (error == "ValueError")
+    assert SECRET not in done.stderr
 
 
 def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,20 +636,22 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
     env = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{server.port}"}
     (repo / "overrides.yaml").write_text("overrides: [tracking=server]\n")
     (repo / "notes").write_text(f"{SECRET}\n")
-    nowhere = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{free_port()}"}
+    nowhere = {"MLFLOW_TRACKING_URI": f"http://ada:{QUOTED}@127.0.0.1:{free_port()}", "SOME_TOKEN": SECRET}
     said = [
         shell("dvc repro evaluate@numpy", repo, **env),
         shell("python -m pipeline -m tracking=server model.l2=1 optimizer.lr=1e308", repo, **env),
         shell("python -m pipeline.train tracking=server", repo, **nowhere),
+        shell("python -m pipeline.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
         shell(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
         shell(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
     ]
-    assert [done.returncode for done in said] == [0, 1, 0, 1, 1]
-    assert "MLflow is behind" in said[2].stderr
+    assert [done.returncode for done in said] == [0, 1, 0, 1, 1, 1]
+    assert all("MLflow is behind" in done.stderr for done in said[2:4])
+    assert len(list((repo / "out" / "endings").glob("*.json"))) == 1
     (repo / "notes").unlink()
-    found = subprocess.run(["grep", "-rlF", SECRET, repo, server.folder], capture_output=True, text=True, check=False).stdout
-    assert found == ""
-    assert not any(SECRET in done.stdout + done.stderr for done in said)
+    search = ["grep", "-rlF", "-e", SECRET, "-e", QUOTED, str(repo), str(server.folder)]
+    assert subprocess.run(search, capture_output=True, text=True, check=False).stdout == ""
+    assert not any(secret in done.stdout + done.stderr for done in said for secret in (SECRET, QUOTED))
     runs = MlflowClient(server.uri).search_runs(["1"], "params.`optimizer.lr` = '1e+308'")
     assert [run.info.status for run in runs] == ["FAILED"]
 

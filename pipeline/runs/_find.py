@@ -168,6 +168,15 @@ def log_odds(p: Array) -> Array:
     return np.asarray(np.log(np.maximum(p, np.nextafter(0, 1))) - np.log(np.maximum(1 - p, 2.0**-54)))
 
 
+def sweep_ending(run_id: str) -> str | None:
+    """How the sweep with this parent run has ended, as its own process wrote it; None of another run."""
+    for note in sorted(OUT.glob("sweeps/*/sweep.json")):
+        with suppress(InvalidInput):
+            if (sweep := read_json(note, "run", "ending"))["run"] == run_id:
+                return str(sweep["ending"])
+    return None
+
+
 def sent_files(stage: str, folder: Path) -> Sequence[Path]:
     """The files of a model's folder that a stage shows."""
     return [path for pattern in STAGE_FILES[stage][1] for path in sorted(folder.glob(pattern))]

@@ -1,4 +1,4 @@
-"""Close, as killed, what is RUNNING in MLflow though its process is gone, and check the store."""
+"""Close what is RUNNING in MLflow though its process is gone, as killed or as a sweep's own record says; check the store."""
 
 import argparse
 import sqlite3
@@ -11,7 +11,7 @@ from mlflow.entities import Run, RunTag
 from pipeline import _terminal
 from pipeline._store import database_of
 from pipeline.runs import _process
-from pipeline.runs._find import Store, name_of, open_store
+from pipeline.runs._find import Store, name_of, open_store, sweep_ending
 
 GONE = "its process ended without a word; closed by `runs doctor`"
 LEFT = {
@@ -70,17 +70,21 @@ def _search(store: Store, condition: str) -> list[Run]:
 
 def _tell(found: Run, state: str, dry: bool) -> None:
     if state == "gone":
-        _terminal.say(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as KILLED, its process is gone")
+        ending = sweep_ending(found.info.run_id) or "killed"
+        _terminal.say(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as {ending.upper()}, its process is gone")
     else:
         why = LEFT[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
         _terminal.say(f"{name_of(found)}: left RUNNING, {why}")
 
 
 def close(store: Store, found: Run) -> None:
-    """End the run as KILLED, with the reason, and its stages that were running."""
-    stages = {key: "killed" for key, value in found.data.tags.items() if key.startswith("stage.") and value == "running"}
-    store.client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in {**stages, "reason": GONE}.items()])
-    store.client.set_terminated(found.info.run_id, "KILLED")
+    """End the run as KILLED, with the reason, and its stages that were running; a sweep as it has ended."""
+    ending = sweep_ending(found.info.run_id) or "killed"
+    if ending == "killed":
+        stages = {key: ending for key, value in found.data.tags.items() if key.startswith("stage.") and value == "running"}
+        tags = [RunTag(key, value) for key, value in {**stages, "reason": GONE}.items()]
+        store.client.log_batch(found.info.run_id, tags=tags)
+    store.client.set_terminated(found.info.run_id, ending.upper())
 
 
 def _is_missing(found: Run) -> bool:

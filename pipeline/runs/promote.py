@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
+from pipeline._mlflow import alone
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.bootstrap import CONFIDENCE, HIGHER_IS_BETTER, RESAMPLES
 from pipeline.runs._compare import SEED, compare
@@ -27,11 +28,16 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     found = find(store, args.run)
     name = args.name or store.experiment
     require(found.info.status == "FINISHED", f"a run must be FINISHED to be promoted; {name_of(found)} is {found.info.status}")
+    with alone(store.uri):  # else one of two at once would be compared with a champion that is none any more
+        return _promote(store, found, name, args.metric, args.force)
+
+
+def _promote(store: Store, found: Run, name: str, metric: str, force: bool) -> tuple[bool, dict[str, Any]]:
     champion = _champion(store, name)
     if champion and champion.run_id == found.info.run_id:
         _terminal.say(f"{name_of(found)} is the champion of {name} already, as version {champion.version}; nothing was changed")
         return True, {"name": name, "version": champion.version, "run": found.info.run_id, "decision": "already"}
-    decision = _decide(store, found, champion, args.metric, args.force)
+    decision = _decide(store, found, champion, metric, force)
     version = _version(store, found, name)
     for key, value in decision.items():
         store.client.set_model_version_tag(name, version.version, f"promotion.{key}", value)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         with results_of(commit) as out:
             results = [_send(folder, folder.relative_to(out.parent), commit) for folder in models_in(out)]
     else:
-        failures = [] if args.folders else [_tell(note) for note in _endings.kept()]
+        failures = [] if args.folders else _tell(_endings.kept())
         results = [*failures, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "skipped")}
     _terminal.say(f"{counts['sent']} sent, {counts['there']} there already, {counts['skipped']} skipped")
@@ -77,17 +77,26 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     return {"folder": str(shown), **result}
 
 
-def _tell(note: Path) -> Result:
-    """Show how a stage failed while MLflow did not answer. Where it still does not, the folders are sent all the same."""
-    shown = note.relative_to(home())
-    try:
-        run_id = _endings.tell(note)
-    except (InvalidInput, MlflowException) as error:
-        why = f"{first_line(error)}; to forget it, remove the file"
-        _terminal.say(f"{shown}: skipped, {why}")
-        return {"folder": str(shown), "how": "skipped", "why": why}
-    _terminal.say(f"{shown} -> runs:/{run_id}: sent how the stage {note.stem.partition('.')[2]} failed")
-    return {"folder": str(shown), "how": "sent", "run": run_id}
+def _tell(notes: Sequence[Path]) -> list[Result]:
+    """Show how stages failed while MLflow did not answer. Where it still does not, the folders are sent all the same."""
+    results, away = list[Result](), dict[str, str]()
+    for note in notes:
+        shown = str(note.relative_to(home()))
+        try:
+            uri = _endings.store(note)["uri"]
+            require(uri not in away, away.get(uri, ""))
+            run_id = _endings.tell(note)
+        except (InvalidInput, MlflowException) as error:
+            why = first_line(error)
+            if isinstance(error, MlflowException):
+                away[uri] = why  # a server that hangs is asked once
+            _terminal.say(f"{shown}: skipped, {why}; to forget it, remove the file")
+            results.append({"folder": shown, "how": "skipped", "why": why})
+        else:
+            how = f"sent how the stage {_endings.stage_of(note)} failed" if run_id else "a later attempt stands"
+            _terminal.say(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
+            results.append({"folder": shown, "how": "sent", "run": run_id} if run_id else {"folder": shown, "how": "there"})
+    return results
 
 
 def _sent(folder: Path, commit: str | None) -> Result:
@@ -159,7 +168,10 @@ def _parent(note: Path, client: MlflowClient, experiment: str, where: Mapping[st
         with staged(note.parent) as folder:
             write_json(folder / note.name, sweep)
     with suppress(MlflowException):
-        if client.get_run(sweep["run"]).info.lifecycle_stage == "active":
+        found = client.get_run(sweep["run"])
+        if found.info.lifecycle_stage == "active":
+            if found.info.status == "RUNNING" and _process.state(found.data.tags) == "gone":
+                close_sweep(where, sweep["run"], sweep["ending"])
             return str(sweep["run"])
     again: Sequence[Run] = client.search_runs([experiment], f"tags.`sweep.run` = '{sweep['run']}'")
     if again:
