@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, NumpyModel, fit
-from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Auto, GradientDescent, Newton
+from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Auto, GradientDescent, Newton, Optimizer
 
 DTYPES = ("float16", "float32", "float64", "int8", "int64", "uint8", "bool")
 
@@ -121,3 +121,22 @@ def test_newton_without_the_hessian_reaches_the_same_point() -> None:
     model = NumpyModel(l2=0.01, standardize=False)
     with_hessian, without = fit(X, y, model, Newton(tol=1e-9)), fit(X, y, model, Newton(tol=1e-9, dense=1))
     np.testing.assert_allclose(without.model.w, with_hessian.model.w, atol=1e-6)
+
+
+TOO_LARGE: dict[str, Optimizer] = {
+    "lbfgs": LBFGS(),
+    "diagonal": LBFGS(diagonal=True),
+    "newton": Newton(),
+    "conjugate gradients": Newton(dense=0),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS.values())
+@pytest.mark.parametrize("optimizer", TOO_LARGE)
+@pytest.mark.parametrize("init", ["zeros", "uniform"])
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 1e27), ("float64", 1e200)])
+def test_features_whose_step_overflows(kind: Any, optimizer: str, init: str, dtype: str, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 3)) * scale, (rng.random(100) < 0.4).astype(np.float64)
+    with pytest.raises(InvalidInput, match="the features are too large for a .*; standardise them"):
+        fit(X, y, kind(dtype=dtype, init=init, standardize=False), TOO_LARGE[optimizer])

@@ -19,13 +19,19 @@ MOST_STALLED = 5  # steps running without progress
 LOG_2 = math.log(2)
 
 
+def _require_finite(array: Array | float, purpose: str) -> None:
+    require(bool(np.all(np.isfinite(array))), f"the features are too large for {purpose}; standardise them")
+
+
 def _search_line(f: Objective, state: State, direction: Array, length: float = 1.0) -> State | None:
     """A point along a descent direction with a sufficient decrease (Armijo), or None where rounding allows no progress.
 
     Where two losses differ by rounding alone, a smaller gradient decides instead. state["least"] is the least max |gradient| so
     far, and state["stalled"] how many steps in a row brought neither a loss lower than by rounding nor a new least gradient.
+    Raises InvalidInput where the slope, and so perhaps the direction, has overflowed.
     """
     loss, slope = float(state["loss"]), float(state["gradient"] @ direction)
+    _require_finite(slope, "a step")
     rounding, least = float(np.finfo(direction.dtype).eps) * abs(loss), float(state["least"])
     while slope < 0 and 0 < length < math.inf:
         theta = state["theta"] + np.asarray(length, direction.dtype) * direction
@@ -124,6 +130,7 @@ class LBFGS:
             curvatures = f.curvatures()
             floor = np.finfo(theta.dtype).eps * curvatures.max()
             state["curvatures"] = np.maximum(curvatures, floor).astype(theta.dtype)
+            _require_finite(state["curvatures"], "a diagonal metric")
         return state
 
     def step(self, f: Objective, state: State, epoch: int) -> State:
@@ -199,7 +206,7 @@ def _factor(H: Array) -> Array:
     factor, failure = dpotrf(H)
     if not failure and math.isfinite(factor.trace()):  # NaN is no failure to LAPACK
         return np.asarray(factor)
-    require(bool(np.isfinite(H).all()), "the features are too large for a Hessian; standardise them")
+    _require_finite(H, "a Hessian")
     largest = np.diag(H).max() or 1.0
     for exponent in range(-12, 3):
         factor, failure = dpotrf(H + 10.0**exponent * largest * np.eye(len(H)))
