@@ -56,7 +56,7 @@ def fit_together(
         for column, row in enumerate(rows):
             if column not in failed:
                 try:
-                    watches[column].check(row)
+                    watches[column].check(row, state["theta"][:, column])
                 except InvalidInput as error:
                     failed[column] = error
         return rows

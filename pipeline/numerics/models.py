@@ -115,12 +115,14 @@ def check_model(m: Model) -> None:
     require(m.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}; got {m.dtype}")
     require(0 <= m.l2 < float("inf"), f"l2 must be >= 0 and finite; got {m.l2}")
     require(m.seed >= 0, f"seed must be >= 0; got {m.seed}")
-    numbers = not isinstance(m.init, str) and isinstance(m.init, Sequence) and all(_is_number(v) for v in m.init)
-    require(m.init in INITS or numbers, f"init must be one of {', '.join(INITS)} or a list of d + 1 numbers; got {m.init}")
+    most = float(np.finfo(m.dtype).max)
+    numbers = not isinstance(m.init, str) and isinstance(m.init, Sequence) and all(_is_number(v, most) for v in m.init)
+    named = f"init must be one of {', '.join(INITS)} or a list of d + 1 numbers, each finite in {m.dtype}"
+    require(m.init in INITS or numbers, f"{named}; got {m.init}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+def _is_number(value: object, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= most
 
 
 @dataclass(frozen=True)
@@ -267,12 +269,12 @@ def fit(
 ) -> Fit:
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
-    X is an array of real numbers or a SciPy CSR array. `record` gets a row every `optimizer.record_every` epochs, before that
-    epoch's update; `watch` the state of every epoch, or of some where they are short: one with theta in it makes a Checkpoint
-    that `resume` goes on from. Raises InvalidInput where the data cannot be used or the fit diverges.
+    X is an array of real numbers or a SciPy CSR array. `record` gets a row every `optimizer.record_every`
+    epochs, before that epoch's update; `watch` the state of every epoch, or of some where they are short: one with theta in it
+    makes a Checkpoint that `resume` goes on from. Raises InvalidInput where the data cannot be used or the fit diverges.
     """
     check_data(X, y)
-    with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss, which is checked
+    with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
         Z, mean, scale = standardised(X, model)
         if isinstance(optimizer, Auto):
             optimizer = optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
@@ -281,14 +283,14 @@ def fit(
         state = resume.state if resume else method.start(f, theta)
         watch_loss, stopped_by = Watch(X, optimizer), "epochs"
         for row in resume.history if resume else ():
-            watch_loss.check(row)
+            watch_loss.check(row, state["theta"])
             record(row)
         epoch = resume.epoch if resume else 0
         while epoch < optimizer.epochs:
             norm = math.inf
             if epoch % optimizer.record_every == 0:
                 row = _measure(f, state, epoch)
-                watch_loss.check(row)
+                watch_loss.check(row, state["theta"])
                 record(row)
                 norm = row.gradient_norm
             elif optimizer.tol and "gradient" in state:
@@ -304,7 +306,7 @@ def fit(
                 break
             epoch = later
         end = _measure(f, state, epoch)
-        watch_loss.check(end)
+        watch_loss.check(end, state["theta"])
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
@@ -342,15 +344,18 @@ class Watch:
         self._X, self._optimizer = X, optimizer
         self._least, self._last, self._rises = float("inf"), float("inf"), 0
 
-    def check(self, row: Record) -> None:
+    def check(self, row: Record, theta: Array) -> None:
+        """`row` is what was measured at theta (d+1,)."""
         self._rises = self._rises + 1 if row.loss > self._last else 0
         self._least, self._last = min(self._least, row.loss), row.loss
-        finite = math.isfinite(row.loss) and math.isfinite(row.gradient_norm)
-        if finite and (self._rises < self.RISES or row.loss <= self.FACTOR * self._least):
+        measured = {"loss": row.loss, "gradient": row.gradient_norm, "largest weight": float(np.abs(theta).max())}
+        wrong = next((f"{name} is {value}" for name, value in measured.items() if not math.isfinite(value)), "")
+        if not wrong and self._rises >= self.RISES and row.loss > self.FACTOR * self._least:
+            wrong = f"loss has risen to {row.loss:.4g} without end"
+        if not wrong:
             return
         values = self._X if isinstance(self._X, np.ndarray) else self._X.data
         require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
-        how = f"has risen to {row.loss:.4g} without end" if finite else f"is {row.loss}"
         lr = getattr(self._optimizer, "lr", None)
         advice = f"; try a smaller optimizer.lr than {lr}" if lr else "; the features may be too large: standardise them"
-        raise InvalidInput(f"training diverged: the loss {how} at epoch {row.epoch}{advice}")
+        raise InvalidInput(f"training diverged: the {wrong} at epoch {row.epoch}{advice}")

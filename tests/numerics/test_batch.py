@@ -43,6 +43,14 @@ def test_a_column_that_diverges_leaves_the_others_alone() -> None:
     assert "optimizer.lr than 1e+308" in str(bad)
 
 
+def test_a_column_of_infinite_weights_is_no_fit() -> None:
+    X, y = np.array([[-9.0], [9.0]]), np.array([0.0, 1.0])
+    optimizers = [GradientDescent(lr=lr) for lr in (0.1, 1e308)]
+    good, bad = fit_together(X, y, [NumpyModel(standardize=False)] * 2, optimizers)
+    assert isinstance(good, Fit)
+    assert isinstance(bad, InvalidInput)
+
+
 @pytest.mark.parametrize(
     ("models", "optimizers", "sentence"),
     [

@@ -195,6 +195,13 @@ def test_divergence_names_the_learning_rate(lr: float) -> None:
         fit(data.train.X, data.train.y, NumpyModel(l2=1.0), GradientDescent(lr=lr, epochs=1000))
 
 
+@pytest.mark.parametrize("optimizer", [GradientDescent(lr=1e308), GradientDescent(lr=1e308, tol=1e-6)])
+def test_infinite_weights_are_no_fit_however_small_their_loss(optimizer: GradientDescent) -> None:
+    X, y = np.array([[-9.0], [9.0]]), np.array([0.0, 1.0])
+    with pytest.raises(InvalidInput, match=r"diverged: the .* at epoch \d+; try a smaller optimizer\.lr than 1e\+308"):
+        fit(X, y, NumpyModel(standardize=False), optimizer)
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
@@ -203,6 +210,7 @@ def test_divergence_names_the_learning_rate(lr: float) -> None:
         ({"l2": -1.0}, "l2 must be >= 0 and finite; got -1.0"),
         ({"init": "ones"}, "init must be one of zeros, uniform or a list"),
         ({"init": [1.0, float("nan")]}, "init must be one of zeros, uniform or a list"),
+        ({"dtype": "float32", "init": [1e39]}, r"or a list of d \+ 1 numbers, each finite in float32; got \[1e\+39\]"),
     ],
 )
 def test_impossible_values(name: str, wrong: dict[str, object], sentence: str) -> None:
