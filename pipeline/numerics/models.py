@@ -35,7 +35,8 @@ class LogisticModel:
     b: float
 
     def log_odds(self, X: Features) -> Array:
-        """z (n,) in float64 from raw features X (n, d); the same bits with any number of threads."""
+        """z (n,) in float64 from raw features X (n, d), an array or of any of SciPy's sparse formats; the same bits with any
+        number of threads."""
         require(X.shape[1:] == self.w.shape, f"the model takes {len(self.w)} features; got an array of shape {X.shape}")
         with one_thread():
             if not isinstance(X, np.ndarray):
@@ -247,6 +248,10 @@ def one_thread() -> Iterator[None]:
 
 def check_data(X: Features, y: Array) -> None:
     """Raise InvalidInput unless X (n, d) and y (n,) are numbers that a model can be fitted to. (NaN shows in the fit.)"""
+    if not isinstance(X, np.ndarray):
+        kind = getattr(X, "format", type(X).__name__)
+        require(kind == "csr", f"X must be a NumPy array or in SciPy's CSR format; got {kind}")
+        require(X.has_canonical_format, "the entries of X must be sorted and none given twice; call X.sum_duplicates() first")
     require(X.ndim == 2, f"X must be of shape (n, d); got {X.shape}")
     require(X.dtype.kind in "fiub", f"X must be real numbers; got {X.dtype}")
     require(X.shape[0] > 0, "X must have rows; it has none")
@@ -269,7 +274,7 @@ def fit(
 ) -> Fit:
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
-    X is an array of real numbers or a SciPy CSR array. `record` gets a row every `optimizer.record_every`
+    X is an array of real numbers or a SciPy CSR array in canonical format. `record` gets a row every `optimizer.record_every`
     epochs, before that epoch's update; `watch` the state of every epoch, or of some where they are short: one with theta in it
     makes a Checkpoint that `resume` goes on from. Raises InvalidInput where the data cannot be used or the fit diverges.
     """

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import MODELS, NumpyModel, fit
+from pipeline.numerics.models import MODELS, LogisticModel, NumpyModel, fit
 from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Auto, GradientDescent, Newton, Optimizer
 
 DTYPES = ("float16", "float32", "float64", "int8", "int64", "uint8", "bool")
@@ -77,6 +77,29 @@ def test_a_finite_model_or_a_sentence(
 def test_data_that_cannot_be_used(name: str, X: Any, y: Array, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         fit(X, y, MODELS[name](), GradientDescent())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("X", "sentence"),
+    [
+        (csr_array(np.eye(4)).tocsc(), "X must be a NumPy array or in SciPy's CSR format; got csc"),
+        (csr_array(np.eye(4)).tocoo(), "CSR format; got coo"),
+        ([[1.0]] * 4, "CSR format; got list"),
+        (csr_array((np.ones(5), [0, 0, 1, 2, 3], [0, 2, 3, 4, 5])), r"none given twice; call X.sum_duplicates\(\) first"),
+        (csr_array((np.ones(5), [3, 0, 1, 2, 3], [0, 2, 3, 4, 5])), "must be sorted"),
+    ],
+)
+def test_sparse_features_of_another_form(name: str, X: Any, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        fit(X, np.array([0.0, 1.0, 0.0, 1.0]), MODELS[name](), GradientDescent())
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "doubled"])
+def test_predictions_take_any_sparse_form(form: str) -> None:
+    X = csr_array((np.ones(5), [0, 0, 1, 2, 3], [0, 2, 3, 4, 5]), shape=(4, 4))
+    model = LogisticModel(np.zeros(4), np.full(4, 2.0), np.arange(4.0) + 1, -1.0)
+    np.testing.assert_array_equal(model.log_odds(X if form == "doubled" else X.asformat(form)), model.log_odds(X.toarray()))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
