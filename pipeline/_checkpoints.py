@@ -43,8 +43,8 @@ class Keeper:
             return None
 
     def keep(self, epoch: int, state: State, history: Sequence[Record]) -> None:
-        """Write a checkpoint if it is time and the state is a whole one. The fit goes on where that fails."""
-        if time.monotonic() < self._next or "theta" not in state:
+        """Write a checkpoint if it is time. The fit goes on where that fails."""
+        if time.monotonic() < self._next:
             return
         rows = [(row.epoch, row.loss, row.gradient_norm) for row in history if row.epoch < epoch]
         arrays = {STATE + name: value for name, value in state.items()}

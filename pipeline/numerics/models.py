@@ -275,8 +275,9 @@ def fit(
     """Minimise mean log loss + l2/2 ||w||^2 over X (n, d) raw features and y (n,) labels in {0, 1}.
 
     X is an array of real numbers or a SciPy CSR array in canonical format. `record` gets a row every `optimizer.record_every`
-    epochs, before that epoch's update; `watch` the state of every epoch, or of some where they are short: one with theta in it
-    makes a Checkpoint that `resume` goes on from. Raises InvalidInput where the data cannot be used or the fit diverges.
+    epochs, before that epoch's update; `watch` the state of every epoch, or of some where they are short, to look at
+    there and then: it makes a Checkpoint that `resume` goes on from. Raises InvalidInput where the data cannot be used or the
+    fit diverges.
     """
     check_data(X, y)
     with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked

@@ -1,8 +1,9 @@
 """The torch model: an nn.Module, autograd and torch.optim. Imported only where a torch model is trained."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -154,6 +155,26 @@ def _tensor(X: Features) -> Tensor:
 MEMORY = "optim."  # begins the names, in a state, of what torch.optim keeps
 
 
+class Live(Mapping[str, Array]):
+    """The state that the module and torch.optim are in, copied when somebody looks, which must be before the next step."""
+
+    def __init__(self, look: Callable[[], State]) -> None:
+        self._look = look
+
+    @cached_property
+    def _arrays(self) -> State:
+        return self._look()
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
 class TorchOptim:
     """A first-order optimizer run by torch.optim on the module's own parameters."""
 
@@ -165,7 +186,7 @@ class TorchOptim:
     def start(self, f: Objective, theta: Array) -> State:
         assert isinstance(f, TorchLogLoss)
         self._continue(f, {"theta": theta})
-        return self._look(f, 0)
+        return self._live(f)
 
     def step(self, f: Objective, state: State, epoch: int) -> State:
         assert isinstance(f, TorchLogLoss)
@@ -178,7 +199,7 @@ class TorchOptim:
                 self._optim.step()
         else:
             self._optim.step()
-        return self._look(f, epoch + 1)
+        return self._live(f)
 
     def _continue(self, f: TorchLogLoss, state: State) -> None:
         """Make module and optimizer what they were at this state."""
@@ -192,14 +213,15 @@ class TorchOptim:
                 memory.setdefault(int(index), {})[name] = torch.from_numpy(np.asarray(value))
         self._optim.load_state_dict({**self._optim.state_dict(), "state": memory})
 
-    def _look(self, f: TorchLogLoss, epoch: int) -> State:
-        """The state, or nothing of it between two records where `tol` is 0, for nobody asks then: copies cost time."""
+    def _live(self, f: TorchLogLoss) -> State:
         stochastic = isinstance(self._settings, StochasticGradientDescent)
         loss = 0.0 if stochastic else f.backward()
-        self._last = {}
-        if epoch % self.record_every == 0 or epoch == self.epochs or self.tol:
+
+        def look() -> State:
             known = {} if stochastic else {"gradient": f.module.gradient, "loss": np.asarray(loss)}
-            self._last = {"theta": f.module.theta, **known, **self._memory()}
+            return {"theta": f.module.theta, **known, **self._memory()}
+
+        self._last = Live(look)
         return self._last
 
     def _memory(self) -> State:

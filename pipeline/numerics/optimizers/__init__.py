@@ -1,7 +1,7 @@
 """Optimizers: one frozen dataclass each, whose fields are its hyperparameters and the schema of conf/optimizer/<name>.yaml.
 
-`start` makes the state at the initial point and `step` returns the state one epoch later. A state is a plain dict of arrays;
-state["theta"] is the point, and state["gradient"], where a method knows it, the full gradient there. Nothing here logs.
+`start` makes the state at the initial point and `step` returns the state one epoch later. A state is a mapping of names to
+arrays; state["theta"] is the point, and state["gradient"], where a method knows it, the full gradient there. Nothing here logs.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,14 @@
 """What an optimizer is."""
 
 import math
+from collections.abc import Mapping
 from typing import Protocol
 
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.objective import Objective
 
-State = dict[str, Array]
+State = Mapping[str, Array]
 
 
 class Limits(Protocol):
