@@ -3,6 +3,7 @@
 `times` and `transposed_times` take a vector or, for several fits at once, a matrix with a column a fit.
 """
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol, Self, Union
 
 import numpy as np
@@ -17,7 +18,7 @@ Rows = slice | NDArray[np.intp]
 
 CACHED_BYTES = 2 << 20  # rows that stay in a core's cache between forward and backward
 LEAST_ROWS = 256  # of a block of dense X, however wide: with fewer, the calls take longer than the arithmetic
-SMALL = 200_000  # elements of X up to which a copy, and one thread, cost less than they save
+SMALL = 200_000  # elements of A up to which a copy, and one thread, cost less than they save
 
 
 class Matrix(Protocol):
@@ -55,7 +56,7 @@ class Augmented:
     """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
-        small = A.size <= SMALL
+        small = _is_small(A.shape)
         self._A = np.asfortranarray(A) if small else A
         self._AT = self._A.T
         self.shape, self.dtype = A.shape, A.dtype
@@ -148,9 +149,15 @@ def _cached_rows(X: Array) -> int:
     return max(LEAST_ROWS, CACHED_BYTES // (max(X.shape[1], 1) * X.itemsize))
 
 
+def _is_small(shape: tuple[int, ...]) -> bool:
+    """Whether A of this shape (n, d+1) is so small that a copy costs less than it saves."""
+    return math.prod(shape) <= SMALL
+
+
 def with_ones(X: Array) -> Array:
     """A = [X, 1], by columns if it is small."""
-    A = np.ones((X.shape[0], X.shape[1] + 1), X.dtype, order="F" if X.size <= SMALL else "C")
+    shape = X.shape[0], X.shape[1] + 1
+    A = np.ones(shape, X.dtype, order="F" if _is_small(shape) else "C")
     A[:, :-1] = X
     return A
 
@@ -159,4 +166,5 @@ def matrix(X: Features) -> Matrix:
     """A of features X, an array or a SciPy CSR array, in the form that multiplies fastest."""
     if not isinstance(X, np.ndarray):
         return Sparse(X)
-    return Augmented(with_ones(X)) if X.size <= SMALL else Dense(X)
+    dense = Dense(X)
+    return Augmented(with_ones(X)) if _is_small(dense.shape) else dense

@@ -123,6 +123,11 @@ def test_every_form_of_the_matrix_is_the_same(kind: Any, monkeypatch: pytest.Mon
         assert f.slope_along(theta, -gradient)(t) == pytest.approx(f.gradient(theta - t * gradient) @ -gradient, abs=1e-14)
 
 
+@pytest.mark.parametrize(("d", "kind"), [(99, Augmented), (100, Dense)])
+def test_a_matrix_is_small_by_the_elements_of_a(d: int, kind: Any) -> None:
+    assert isinstance(matrix(np.zeros((2000, d))), kind)
+
+
 @pytest.mark.parametrize("kind", [Augmented, Dense, csr])
 def test_several_problems_at_once(kind: Any) -> None:
     X, y, _ = problem(1000)
