@@ -36,6 +36,10 @@ class Matrix(Protocol):
     def block_rows(self) -> int:
         """How many rows to take at a time."""
 
+    @property
+    def is_small(self) -> bool:
+        """Whether a pass goes over at most SMALL numbers: a millisecond or so."""
+
     def take(self, rows: Rows) -> Self:
         """The same kind of matrix of some of the rows."""
 
@@ -56,11 +60,11 @@ class Augmented:
     """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
-        small = _is_small(A.shape)
-        self._A = np.asfortranarray(A) if small else A
+        self.is_small = _is_small(A.shape)
+        self._A = np.asfortranarray(A) if self.is_small else A
         self._AT = self._A.T
         self.shape, self.dtype = A.shape, A.dtype
-        self.block_rows = len(A) if small else _cached_rows(A)
+        self.block_rows = len(A) if self.is_small else _cached_rows(A)
 
     def take(self, rows: Rows) -> "Augmented":
         return Augmented(self._A[rows])
@@ -90,7 +94,7 @@ class Dense:
         n, d = X.shape
         self._X = X
         self.shape, self.dtype = (n, d + 1), X.dtype
-        self.block_rows = _cached_rows(X)
+        self.block_rows, self.is_small = _cached_rows(X), _is_small(self.shape)
 
     def take(self, rows: Rows) -> "Dense":
         return Dense(self._X[rows])
@@ -120,6 +124,7 @@ class Sparse:
         n, d = X.shape
         self._X, self._XT = X, X.T
         self.shape, self.dtype = (n, d + 1), X.dtype
+        self.is_small = X.nnz + n + d <= SMALL
         a_row = max(1, X.nnz // max(n, 1))
         self.block_rows = max(
             64, CACHED_BYTES // (12 * a_row), 8 * d // a_row
@@ -167,4 +172,4 @@ def matrix(X: Features) -> Matrix:
     if not isinstance(X, np.ndarray):
         return Sparse(X)
     dense = Dense(X)
-    return Augmented(with_ones(X)) if _is_small(dense.shape) else dense
+    return Augmented(with_ones(X)) if dense.is_small else dense

@@ -111,8 +111,8 @@ Block = tuple[Matrix, Array | None, Array]  # some rows of A, their signs if not
 class LogLoss:
     """The objective in NumPy: forward and backward fused over row blocks that stay in cache, the blocks spread over threads.
 
-    The blocks, and the order in which their sums are added in float64, depend on the shape alone: the number of threads does
-    not change a bit of the result (with BLAS on one thread: see `models.fit`). exp overflows where p is 0: run it where NumPy
+    The blocks, and the order in which their sums are added in float64, depend on A alone: the number of threads does not change
+    a bit of the result (with BLAS on one thread: see `models.fit`). exp overflows where p is 0: run it where NumPy
     ignores that (`np.errstate(all="ignore")`).
     """
 
@@ -137,7 +137,8 @@ class LogLoss:
             return A.take(rows), None if signs is None else signs[rows], rooms[i // self._size][: self.n - start]
 
         self._tasks = self._grouped([block(i, start) for i, start in enumerate(starts)])
-        self.is_one_block = len(starts) == 1  # a pass is then so short that Python's own time is a good part of it
+        self._is_one_block = len(starts) == 1
+        self.is_short = self._is_one_block and A.is_small  # of a pass, Python's own time is then a good part
 
     def _grouped(self, blocks: list[Block]) -> list[list[Block]]:
         """The blocks that a thread takes one after the other, in the same room."""
@@ -222,7 +223,7 @@ class LogLoss:
     ) -> Any:
         """What `work` returns for each block, added in the order of the rows."""
         tasks = tasks or self._tasks
-        if self.is_one_block:
+        if self._is_one_block:
             return work(*tasks[0][0])
 
         def task(blocks: list[Block]) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,12 +89,32 @@ def test_numpy_and_torch_agree_at_every_epoch(optimizer: Optimizer, l2: float) -
         assert by_hand.gradient_norm == pytest.approx(autograd.gradient_norm, abs=1e-12)
 
 
+def table(n: int, d: int, density: float) -> tuple[Any, Array]:
+    """X (n, d), sparse where some entries are to be 0, and y (n,)."""
+    rng = np.random.default_rng(0)
+    X = random_array((n, d), density=density, format="csr", rng=rng) if density < 1 else rng.standard_normal((n, d))
+    return X, (rng.random(n) < 0.4).astype(np.float64)
+
+
+SHORT = {"dense": (1000, 2, 1.0), "sparse": (300, 20, 0.2)}  # the tables whose epochs are short
+LONG = {"dense, wide": (200, 2000, 1.0), "sparse, wide": (200, 300_000, 1e-4)}  # of one block, and still not short
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("l2", [0.0, 0.1])
-def test_epochs_that_nobody_looks_at_have_the_same_bits(dtype: str, l2: float) -> None:
-    part, model = Document().load().train, NumpyModel(dtype=dtype, l2=l2)
-    ends = [fit(part.X, part.y, model, GradientDescent(epochs=307, record_every=every)) for every in (1, 10, 250)]
+@pytest.mark.parametrize("name", SHORT)
+def test_epochs_that_nobody_looks_at_have_the_same_bits(dtype: str, l2: float, name: str) -> None:
+    (X, y), model = table(*SHORT[name]), NumpyModel(dtype=dtype, l2=l2)
+    ends = [fit(X, y, model, GradientDescent(epochs=307, record_every=every)) for every in (1, 10, 250)]
     assert len({(end.model.w.tobytes(), end.model.b, end.loss, end.epochs) for end in ends}) == 1
+
+
+@pytest.mark.parametrize("name", SHORT | LONG)
+def test_all_epochs_that_are_not_short_are_watched(name: str) -> None:
+    seen: list[int] = []
+    optimizer = GradientDescent(epochs=20, record_every=20)
+    fit(*table(*(SHORT | LONG)[name]), NumpyModel(), optimizer, watch=lambda epoch, state: seen.append(epoch))
+    assert seen == ([0] if name in SHORT else list(range(20)))
 
 
 @pytest.mark.parametrize("kind", [NumpyModel, TorchModel])

@@ -12,7 +12,7 @@ from pipeline.numerics.matrix import Array
 from pipeline.numerics.objective import LogLoss, Objective
 from pipeline.numerics.optimizers.protocol import Optimizer, State, check_limits
 
-LONGEST_LEAP = 100  # epochs, so that a small problem's progress still shows several times a second
+LONGEST_LEAP = 100  # epochs of a millisecond at most, so that progress still shows several times a second
 
 
 def _check_lr(lr: float) -> None:
@@ -70,7 +70,7 @@ class GradientDescent:
 
     def stride(self, f: LogLoss, epoch: int) -> int:
         """How many epochs to take at once from this one on: more than one where they are short and nobody looks between."""
-        if self.momentum or self.tol or not f.is_one_block:
+        if self.momentum or self.tol or not f.is_short:
             return 1
         return min(self.record_every - epoch % self.record_every, self.epochs - epoch, LONGEST_LEAP)
 
