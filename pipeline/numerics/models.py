@@ -302,7 +302,6 @@ def fit(
             elif optimizer.tol and "gradient" in state:
                 norm = _gradient_norm(f, state)
             if norm <= optimizer.tol > 0:
-                stopped_by = "tol"
                 break
             watch(epoch, state)
             previous = state
@@ -313,6 +312,8 @@ def fit(
             epoch = later
         end = _measure(f, state, epoch)
         watch_loss.check(end, state["theta"])
+        if end.gradient_norm <= optimizer.tol > 0:
+            stopped_by = "tol"
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)

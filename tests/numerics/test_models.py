@@ -1,6 +1,7 @@
 """Fits: the document's losses, agreement of the two models, and scikit-learn's optimum."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,6 +129,18 @@ def test_batch_optimizers_reach_scikit_learn(
 ) -> None:
     result = fit(*cancer, kind(dtype="float64", init="zeros", l2=L2), optimizer)
     np.testing.assert_allclose(theta(result.model), optimum, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [NumpyModel, TorchModel])
+@pytest.mark.parametrize(
+    "optimizer", [GradientDescent(tol=0.05, epochs=500), LBFGS(), Newton()], ids=lambda o: type(o).__name__
+)
+def test_tol_that_is_reached_at_the_last_epoch_is_reached(
+    kind: type[NumpyModel], optimizer: GradientDescent | LBFGS | Newton, cancer: tuple[Array, Array]
+) -> None:
+    needed = fit(*cancer, kind(dtype="float64", l2=L2), optimizer).epochs
+    ends = [fit(*cancer, kind(dtype="float64", l2=L2), replace(optimizer, epochs=needed - short)) for short in (0, 1)]
+    assert [end.stopped_by for end in ends] == ["tol", "epochs"]
 
 
 def test_newton_takes_longer_steps_far_from_the_optimum(cancer: tuple[Array, Array]) -> None:
