@@ -8,7 +8,8 @@
 z is each row's margin: the log-odds of its own class. The loss is computed from it, so it stays finite and exact at any z.
 Where A is a copy anyway, the signs s are folded into its rows.
 
-theta (d+1, k) and l2 (k,) state k problems over the same data: everything below but the Hessian then has a column a problem.
+theta (d+1, k) and l2 (k,) state k problems over the same data: the loss and the gradient, and they alone, then have a column
+a problem.
 """
 
 import operator
