@@ -60,6 +60,11 @@ GROUPS: dict[str, Mapping[str, type[Any]]] = {"data": SOURCES, "model": MODELS, 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The configuration that conf/ and the overrides, in Hydra's syntax, make. Raises InvalidInput in one sentence."""
+    return check(_composed(overrides))
+
+
+def _composed(overrides: Sequence[str]) -> Any:
+    """The same as plain dicts, their values not checked yet."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -68,10 +73,9 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = OmegaConf.to_container(hydra_compose("config", list(overrides)), resolve=True)
+            return OmegaConf.to_container(hydra_compose("config", list(overrides)), resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         raise InvalidInput(_sentence(error, overrides)) from None
-    return check(composed)
 
 
 def check_sweep(overrides: Sequence[str]) -> Config:
@@ -163,9 +167,8 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     group, _, rest = key.partition(".")
     chosen = [o for o in overrides if "." not in o.partition("=")[0]]
-    if rest and group in [*GROUPS, "tracking"]:
-        allowed = compose(chosen).plain[group]
-        return f"{key} is not a key; {group} takes {', '.join(k for k in allowed if k != 'name')}"
+    if rest and isinstance(section := _composed(chosen).get(group), dict):
+        return f"{key} is not a key; {group} takes {', '.join(k for k in section if k != 'name')}"
     return f"{key} is not a key; the keys are {', '.join([*GROUPS, 'tracking', 'experiment'])}"
 
 

@@ -27,6 +27,12 @@ def test_every_experiment_composes(name: str) -> None:
     compose([f"experiment={name}"])
 
 
+@pytest.mark.parametrize("word", ["data.pth=x.csv", "optimizer.lrr=1"])
+def test_an_unknown_key_is_named_before_a_value_that_is_missing(word: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{word.partition('=')[0]} is not a key; "):
+        compose(["data=table", word])
+
+
 def test_what_a_model_does_differently_on_the_document() -> None:
     assert compose(["experiment=document_torch"]).plain == compose(["model=torch"]).plain
     assert compose(["model=torch"]).plain["model"]["init"] == [0.041394, -0.194136, -0.495043]
