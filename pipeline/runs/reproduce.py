@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from pipeline import _terminal
 from pipeline._config import to_yaml
-from pipeline._files import ABOUT, ROOT, read_csv, read_json
+from pipeline._files import ABOUT, ROOT, SCHEMA, digest_of, read_csv, read_json
 from pipeline._provenance import provenance
 from pipeline.numerics import require
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, read_predictions, records
@@ -52,12 +52,12 @@ def _tag(found: Run, key: str) -> str:
 
 def _apply_diff(store: Store, found: Run, temporary: Path, tree: Path) -> None:
     """Bring the worktree to what was not committed when the run was made."""
-    tags = found.data.tags
-    if tags.get("git.diff") == "whole":
+    how = found.data.tags.get("git.diff", "none")  # `publish` cannot know it; the hash of the code decides then
+    if how == "whole":
         diff = download(store, found, "lineage/code.diff", temporary / "lineage")
         if diff.stat().st_size:
             git("apply", "--whitespace=nowarn", "--binary", str(diff), cwd=tree)
-    elif tags.get("git.dirty") == "true":
+    elif how != "none":
         _terminal.warn("the run was made from files that were not committed and not kept; this is the commit alone")
 
 
@@ -82,7 +82,21 @@ def _remake(kept: Records, tree: Path) -> Difference | None:
     for stage, (kind, words) in stages.items():
         if failure := _stage(stage, words, tree):
             return kind, f"{stage} ended with {failure}"
+        if stage == "generate" and (changed := _changed_data(kept, tree)):
+            return kind, changed
     return None
+
+
+def _changed_data(kept: Records, tree: Path) -> str:
+    """What to say where the data made again in `tree` are not the run's."""
+    was, now = (
+        kept.about["fingerprint_of"]["data"],
+        digest_of(read_json(tree / "out" / "data" / "schema.json", *SCHEMA)["digest"]),
+    )
+    if was == now:
+        return ""
+    what = kept.about["config"]["data"].get("path", "the data")
+    return f"{what} must be as it was when the run was made; its fingerprint.data was {was[:SHOWN]} and is {now[:SHOWN]}"
 
 
 def _link_table(data: Mapping[str, Any], tree: Path) -> None:
@@ -108,9 +122,9 @@ def _stage(stage: str, words: list[str], tree: Path) -> str:
 
 
 def differences(kept: Records, folder: Path) -> Iterator[Difference]:
-    """What the model made again in `folder` has otherwise, the cause first: data, code, configuration, versions, bits."""
+    """What the model made again in `folder` has otherwise, the cause first: code, configuration, versions, bits."""
     again = read_json(folder / "model.json", *ABOUT)
-    for part, kind in (("data", "data"), ("code", "code"), ("config", "configuration")):
+    for part, kind in (("code", "code"), ("config", "configuration")):
         was, now = (about["fingerprint_of"][part] for about in (kept.about, again))
         if was != now:
             yield kind, f"fingerprint.{part} was {was[:SHOWN]} and is {now[:SHOWN]}"
