@@ -1,21 +1,24 @@
 """What run B has otherwise than run A, and how sure the differences of their metrics, B - A, are."""
 
 import argparse
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline import _terminal
 from pipeline._config import leaves
-from pipeline._files import file_digest
+from pipeline._files import digest
+from pipeline._mlflow import DESCRIBED
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.bootstrap import CONFIDENCE, RESAMPLES, Difference
 from pipeline.runs._compare import compare
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, records
 
-CODE = ("fingerprint.code", "mlflow.source.git.commit", "git.dirty")
+CODE = ("fingerprint.code", "mlflow.source.git.commit")
+KNOWN_BY = {"code": "git.diff", "environment": DESCRIBED}  # tags that a run made by `publish` lacks
 Pairs = dict[str, tuple[Any, Any]]  # what differs, in a and in b; None: not there
 
 
@@ -24,15 +27,19 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     store = open_store()
     with tempfile.TemporaryDirectory() as temporary:
         a, b = (records(store, find(store, word), Path(temporary, side)) for side, word in (("a", args.a), ("b", args.b)))
+        unknown = {
+            part: [side for side, of in (("a", a), ("b", b)) if tag not in of.run.data.tags] for part, tag in KNOWN_BY.items()
+        }
+        code_a, code_b = (_code(store, side, Path(temporary)) for side in (a, b))
         parts = {
             "configuration": _pairs(*(dict(leaves(side.about["config"])) for side in (a, b))),
             "data": _pairs(*(_data(side) for side in (a, b))),
-            "code": _pairs(*(_code(store, side, Path(temporary)) for side in (a, b))),
-            "environment": _pairs(*(_environment(side) for side in (a, b))),
+            "code": {key: pair for key, pair in _pairs(code_a, code_b).items() if None not in pair},
+            "environment": None if unknown["environment"] else _pairs(*(_environment(side) for side in (a, b))),
         }
         _terminal.say(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
         for title, pairs in parts.items():
-            _terminal.say("\n".join(_part(title, pairs)))
+            _terminal.say("\n".join(_part(title, pairs, unknown.get(title, []))))
         try:
             found, refused = compare(a, b), None
         except InvalidInput as error:
@@ -40,7 +47,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
     _terminal.say(f"\nmetrics: {refused}" if refused else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
-    return not refused, {**ids, **parts, "metrics": metrics or None, "metrics_refused": refused}
+    return not refused, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refused}
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
@@ -53,28 +60,40 @@ def _data(side: Records) -> dict[str, Any]:
     return {**dict(leaves(about["data"])), **{key: about[key] for key in ("features", "target", "classes")}}
 
 
-def _code(store: Store, side: Records, temporary: Path) -> dict[str, Any]:
-    """Commit, the numerical code's hash, and the hash of what was not committed."""
+def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
+    """Commit, the numerical code's hash, and the hash of what was not committed, as far as they are known."""
     tags = side.run.data.tags
     code = {key: tags[key] for key in CODE if key in tags}
-    if tags.get("git.diff") == "whole":
-        path = download(store, side.run, "lineage/code.diff", temporary / side.run.info.run_id)
-        code["lineage/code.diff"] = file_digest(path)
+    if how := tags.get("git.diff"):
+        code["lineage/code.diff"] = how if how in ("none", "too long") else _changes(store, side, temporary)
     return code
+
+
+def _changes(store: Store, side: Records, temporary: Path) -> str:
+    """The hash of code.diff without overrides.yaml, which is configuration."""
+    diff = download(store, side.run, "lineage/code.diff", temporary / side.run.info.run_id).read_bytes()
+    files = re.split(rb"^(?=diff --git )", diff, flags=re.MULTILINE)
+    code = b"".join(file for file in files if not file.partition(b"\n")[0].endswith(b"/overrides.yaml"))
+    return digest(code) if code else "none"
 
 
 def _environment(side: Records) -> dict[str, str]:
     return {key: value for key, value in sorted(side.run.data.tags.items()) if key.startswith(("version.", "machine."))}
 
 
-def _part(title: str, pairs: Pairs) -> Iterator[str]:
-    yield f"\n{title}: {'' if pairs else 'the same'}".rstrip()
+def _part(title: str, pairs: Pairs | None, unknown: Sequence[str]) -> Iterator[str]:
+    who = " and ".join(unknown)
+    if pairs is None:
+        yield f"\n{title}: unknown for {who}"
+        return
+    yield f"\n{title}:{'' if pairs else ' the same'}{f' as far as it is known for {who}' if who else ''}"
     for key, (a, b) in pairs.items():
         yield f"  {key}: {_shown(a)} -> {_shown(b)}"
 
 
 def _shown(value: Any) -> str:
-    return "absent" if value is None else str(value)
+    """A digest by its beginning."""
+    return "absent" if value is None else re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", str(value))
 
 
 def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, float]]) -> str:

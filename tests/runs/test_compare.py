@@ -1,6 +1,7 @@
 """`runs diff` and `runs promote`: what differs, how sure that is, and who is the champion."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -10,6 +11,8 @@ import pytest
 from mlflow import pyfunc
 from mlflow.entities import Run
 
+from pipeline._files import digest
+from pipeline._mlflow import DESCRIBED
 from pipeline.numerics.bootstrap import paired_bootstrap
 from pipeline.runs._find import log_odds
 from tests.conftest import Shell
@@ -42,7 +45,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> 
     answer = json.loads(shown.stdout)
     assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
     assert answer["data"] == {}
-    assert answer["code"]["lineage/code.diff"][0] is None
+    assert answer["code"]["lineage/code.diff"] == ["none", digest(b"a change")]
     assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
     kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/numpy", f"{SINGLE}/numpy")]
     y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
@@ -65,6 +68,24 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> 
     assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
     (forced,) = runs(made, f"promote {other_id} --force")
     assert "forced, not compared: metrics can be compared on one test table alone" in forced.stdout
+
+
+@pytest.mark.slow
+def test_what_is_configuration_or_unknown_is_no_difference_of_the_code(made: Path, runs: Commands) -> None:
+    client, ids = client_of(made), {name: run.info.run_id for name, run in all_runs(made).items()}
+    client.set_tag(ids["0"], "git.diff", "whole")
+    client.log_text(ids["0"], "diff --git a/overrides.yaml b/overrides.yaml\n+overrides: [x=1]\n", "lineage/code.diff")
+    for tag in ("git.diff", DESCRIBED):  # as `runs publish` makes it
+        client.delete_tag(ids["single"], tag)
+    overrides, sent, told = runs(
+        made, f"diff {ids['0']} {ids['1']}", f"diff {ids['single']} {ids['numpy']}", f"diff {ids['0']} {ids['single']} --json"
+    )
+    assert "\ncode: the same\n" in overrides.stdout
+    assert "\ncode: as far as it is known for a\n  mlflow.source.git.commit: " in sent.stdout
+    assert "\nenvironment: unknown for a\n" in sent.stdout
+    assert not re.search("[0-9a-f]{13}", sent.stdout)
+    assert json.loads(told.stdout)["environment"] is None
+    assert json.loads(told.stdout)["unknown"] == {"code": ["b"], "environment": ["b"]}
 
 
 def all_runs_but(made: Path, other: str) -> dict[str, Run]:
