@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
     "diff": (
         f"What run B has otherwise than run A, and how sure the differences of their metrics, B - A, are. {RUN}",
         ("diff 3f2a91 77b0c4", "diff @champion 77b0c4 --json"),
-        ("both runs were compared", "they could not be"),
+        ("the metrics were compared", "they cannot be, all else is shown"),
     ),
     "verify": (
         "Hold out/, DVC's metrics and MLflow's runs to the current dvc.lock.",

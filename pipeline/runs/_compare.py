@@ -11,7 +11,7 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
     """b - a in each metric, with its interval. Raises InvalidInput unless both were tested on the same table."""
     same = all(x == y for x, y in zip(_table(a), _table(b), strict=True))
     both = f"{name_of(a.run)} and {name_of(b.run)}"
-    require(same, f"metrics can be compared on one test table alone; {both} were tested on different ones")
+    require(same, f"two runs must have been tested on one table for their metrics to be compared; {both} were not")
     (z_a, y_a), (z_b, y_b) = a.scores(), b.scores()
     require(y_a.tolist() == y_b.tolist(), f"the predictions of {both} must be of the same rows; one of them is damaged")
     return paired_bootstrap(z_a, z_b, y_a, seed=SEED)

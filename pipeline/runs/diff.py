@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         except InvalidInput as error:
             found, refused = {}, str(error)
         metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
-    _terminal.say(f"\nmetrics: {refused}" if refused else _table(found, metrics))
+    _terminal.say(f"\nmetrics: not compared, since {refused}" if refused else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
     return not refused, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refused}
 

@@ -74,7 +74,7 @@ def _decide(store: Store, found: Run, champion: ModelVersion | None, metric: str
         except InvalidInput as error:
             if force:
                 return {**against, "decision": FORCED, "reason": f"not compared: {error}"}
-            raise InvalidInput(f"the champion stays, and --force replaces it all the same: {error}") from None
+            raise InvalidInput(f"{error}: the champion stays, unless you give another --name or --force") from None
     better = difference.sign == (1 if HIGHER_IS_BETTER[metric] else -1)
     said = f"{metric} {difference.value:+.4g}, {CONFIDENCE:.0%} interval {difference.low:+.4g} to {difference.high:+.4g}"
     how = {"resamples": str(RESAMPLES), "seed": str(SEED), "confidence": str(CONFIDENCE)}

@@ -60,14 +60,17 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> 
     assert "configuration: the same" in same.stdout
     refused = json.loads(tables.stdout)
     assert (tables.code, refused["metrics"]) == (1, None)
-    assert refused["metrics_refused"].startswith("metrics can be compared on one test table alone; ")
+    assert refused["metrics_refused"].startswith(
+        "two runs must have been tested on one table for their metrics to be compared; "
+    )
     assert refused["configuration"]["data.test_rows"] == [500, 400]
     first, against = runs(made, f"promote {ids['numpy']}", f"promote {other_id}")
     assert (first.code, against.code) == (0, 1)
-    assert "error: the champion stays, and --force replaces it all the same: metrics can be compared on one" in against.stderr
+    assert against.stderr.startswith("error: two runs must have been tested on one table")
+    assert against.stderr.endswith(" were not: the champion stays, unless you give another --name or --force\n")
     assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
     (forced,) = runs(made, f"promote {other_id} --force")
-    assert "forced, not compared: metrics can be compared on one test table alone" in forced.stdout
+    assert "forced, not compared: two runs must have been tested on one table" in forced.stdout
 
 
 @pytest.mark.slow
