@@ -120,6 +120,7 @@ class LogLoss:
     def __init__(self, A: Matrix, y: Array | None, l2: float | Array = 0.0) -> None:
         """y: labels (n,) in {0, 1}; None where all are 1."""
         self.n, self._l2 = A.shape[0], l2
+        self._n, self._minus_n = np.array(float(self.n)), np.array(-float(self.n))
         if y is not None and isinstance(A, Augmented):
             A, y = A.scaled(2 * y - 1), None
         self._A, self._y = A, y
@@ -155,7 +156,7 @@ class LogLoss:
         def block(A: Matrix, s: Array | None, z: Array) -> Array:
             return _back(A, s, _wrong(_margins(A, s, z, theta)))
 
-        return self._mean(self._sum(block), theta, -self.n)
+        return self._mean(self._sum(block), theta, self._minus_n)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
         def block(A: Matrix, s: Array | None, z: Array) -> tuple[Any, Array]:
@@ -163,16 +164,16 @@ class LogLoss:
             return loss, _back(A, s, p)
 
         loss, slope = self._sum(block, add=lambda one, other: (one[0] + other[0], one[1] + other[1]))
-        return self._penalised(loss, theta), self._mean(slope, theta, -self.n)
+        return self._penalised(loss, theta), self._mean(slope, theta, self._minus_n)
 
     def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
         """theta after so many steps of gradient descent over one block, the first along `gradient`: the bits of `gradient` and
         an update in turn, with as little Python between NumPy's calls as there can be."""
         ((A, s, z),) = self._tasks[0]
-        theta = theta - lr * gradient
+        rate, theta = np.asarray(lr, theta.dtype), theta - lr * gradient
         for _ in range(steps - 1):
-            slope = self._mean(_back(A, s, _wrong(_margins(A, s, z, theta))), theta, -self.n)
-            theta = theta - lr * slope
+            slope = self._mean(_back(A, s, _wrong(_margins(A, s, z, theta))), theta, self._minus_n)
+            np.subtract(theta, np.multiply(slope, rate, slope), theta)
         return theta
 
     def hessian(self, theta: Array) -> Array:
@@ -186,7 +187,7 @@ class LogLoss:
         def block(v: Array) -> Callable[..., Array]:
             return lambda A, spread, z: _back(A, spread, A.times(v, z))
 
-        return lambda v: self._mean(self._sum(block(v), spreads), v, self.n)
+        return lambda v: self._mean(self._sum(block(v), spreads), v, self._n)
 
     def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
         lines = self._grouped(
@@ -212,9 +213,9 @@ class LogLoss:
             loss = loss + 0.5 * (self._penalty * theta * theta).sum(axis=0, dtype=np.float64)
         return loss
 
-    def _mean(self, total: Array, theta: Array, n: int) -> Array:
+    def _mean(self, total: Array, theta: Array, n: Array) -> Array:
         """The derivative at theta, from the rows' sum of theirs."""
-        total /= n
+        np.divide(total, n, total)
         if self._is_penalised:
             total += self._penalty * theta
         return total.astype(theta.dtype, copy=False)
