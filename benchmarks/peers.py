@@ -1,7 +1,10 @@
 """Time to a solution: our default beside every peer that is installed, to relative suboptimality 1e-3, 1e-6 and 1e-10.
 
 python -m benchmarks.peers                      all problems -> out/benchmarks/peers.csv and peers.png
-python -m benchmarks.peers --only breast        those whose names contain a word; the others' last rows are kept
+python -m benchmarks.peers --only breast        problems whose names contain a word
+python -m benchmarks.peers --against glum       peers whose names contain a word
+
+Of the problems and peers that are left out the last rows are kept.
 
 Each solver climbs a ladder of tolerances until its answer is good enough, judged by the same objective in float64; then the
 rungs that were good enough are timed, all solvers taking turns.
@@ -18,8 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks._measure import Seconds, interleaved
-from benchmarks.problems import PROBLEMS, Problem
+from benchmarks._measure import interleaved
+from benchmarks.problems import PROBLEMS, SCALING, Problem
 from pipeline.numerics.matrix import Array, matrix
 from pipeline.numerics.models import NumpyModel, fit
 from pipeline.numerics.objective import LogLoss
@@ -28,7 +31,7 @@ from pipeline.numerics.optimizers import LBFGS, Auto, Newton
 GOALS = (1e-3, 1e-6, 1e-10)
 LADDER = tuple(10.0**-k for k in range(1, 15))
 OURS = "pipeline auto"
-SCALING = 100.0  # of the column that stands for an intercept where a solver would penalise it
+COLUMNS = ("problem", "suboptimality", "solver", "median", "least", "most")
 COLOURS = {
     "pipeline": "#1f5fa8",
     "scikit-learn": "#d1672b",
@@ -65,8 +68,7 @@ def skglm(p: Problem, tol: float) -> Array:
     from skglm.datafits import Logistic
     from skglm.penalties import L2
 
-    X = p.with_column(SCALING)
-    w = solvers.LBFGS(max_iter=2000, tol=tol).solve(X, 2 * p.y - 1, Logistic(), L2(p.l2))[0]
+    w = solvers.LBFGS(max_iter=2000, tol=tol).solve(p.with_intercept, 2 * p.y - 1, Logistic(), L2(p.l2))[0]
     return np.append(w[:-1], SCALING * w[-1])
 
 
@@ -74,10 +76,9 @@ def glum(solver: str) -> Solver:
     def solve(p: Problem, tol: float) -> Array:
         from glum import GeneralizedLinearRegressor
 
-        X = p.X if isinstance(p.X, np.ndarray) else __import__("scipy.sparse").sparse.csc_matrix(p.X)
         peer = GeneralizedLinearRegressor(
             family="binomial", alpha=p.l2, l1_ratio=0, solver=solver, gradient_tol=tol, max_iter=1000, scale_predictors=False
-        ).fit(X, p.y)
+        ).fit(p.by_columns, p.y)
         return np.append(peer.coef_, peer.intercept_)
 
     return solve
@@ -155,7 +156,7 @@ def optimum(p: Problem) -> tuple[LogLoss, float]:
     return LogLoss(matrix(exact.X), exact.y, p.l2), fitted.loss
 
 
-def compare(name: str, rounds: int, patience: float, against: str = "") -> list[dict[str, Any]]:
+def compare(name: str, rounds: int, patience: float, against: str = "") -> list[tuple[Any, ...]]:
     """One row for each solver and goal of one problem."""
     p = PROBLEMS[name]()
     f, best = optimum(p)
@@ -169,21 +170,21 @@ def compare(name: str, rounds: int, patience: float, against: str = "") -> list[
                 continue
             for goal, tol in reached.items():
                 contenders[f"{solver}|{goal}"] = lambda solve=solve, tol=tol: solve(p, tol)  # type: ignore[misc]
-    times = interleaved(contenders, rounds)
     rows = []
-    for goal in GOALS:
-        here = {key.partition("|")[0]: seconds for key, seconds in times.items() if key.endswith(f"|{goal}")}
-        peers = {solver: seconds.median for solver, seconds in here.items() if solver != OURS}
-        for solver, seconds in here.items():
-            ratio = seconds.median / min(peers.values()) if peers else float("nan")
-            rows.append(_row(name, goal, solver, seconds, ratio))
+    for key, seconds in interleaved(contenders, rounds).items():
+        who, _, goal = key.partition("|")
+        print(f"{name:28} {goal:>7}  {who:30} {seconds}", flush=True)
+        rows.append((name, float(goal), who, seconds.median, min(seconds.every), max(seconds.every)))
     return rows
 
 
-def _row(problem: str, goal: float, solver: str, seconds: Seconds, ratio: float) -> dict[str, Any]:
-    print(f"{problem:28} {goal:7.0e}  {solver:30} {seconds!s:34} {ratio:.2f} x the best peer", flush=True)
-    times = {"median": seconds.median, "least": min(seconds.every), "most": max(seconds.every)}
-    return {"problem": problem, "suboptimality": goal, "solver": solver, **times, "over_best_peer": ratio}
+def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """The new rows, the old ones of other problems and solvers, and the time of each over that of the best peer."""
+    pairs = [pd.MultiIndex.from_frame(table[["problem", "solver"]]) for table in (old, new)]
+    table = pd.concat([old[~pairs[0].isin(pairs[1])], new], ignore_index=True)
+    peers = table["median"].where(table["solver"] != OURS)
+    table["over_best_peer"] = table["median"] / peers.groupby([table["problem"], table["suboptimality"]]).transform("min")
+    return table
 
 
 def _installed(package: str) -> bool:
@@ -195,19 +196,21 @@ def _installed(package: str) -> bool:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """How many times as long as ours each peer takes to 1e-6, or to 1e-3 where none gets so far; a line a problem."""
+    """How many times as long as ours each peer takes to 1e-6, or to 1e-3 where we or all of them fail; a line a problem."""
     from matplotlib.figure import Figure
 
     problems = [name for name in PROBLEMS if name in set(table["problem"])][::-1]
     figure = Figure((9, 1 + 0.5 * len(problems)), layout="constrained")
     axes = figure.subplots()
     for i, problem in enumerate(problems):
-        rows = table[table["problem"] == problem].set_index("solver")
-        to = {goal: rows[rows["suboptimality"] == goal] for goal in (1e-3, 1e-6)}
-        here = to[1e-6] if len(to[1e-6]) > 1 else to[1e-3]
-        for solver, seconds in here["median"].drop(OURS).items():
-            axes.plot(seconds / here["median"][OURS], i, "o", color=COLOURS[str(solver).split()[0]])
-        label = f"{problem}, to {here['suboptimality'].iloc[0]:.0e}{'' if len(here) > 1 else ': none arrived'}"
+        rows, label = table[table["problem"] == problem].set_index("solver"), f"{problem}: nothing to compare"
+        for goal in (1e-6, 1e-3):
+            times = rows.loc[rows["suboptimality"] == goal, "median"]
+            if OURS in times and len(times) > 1:
+                for solver, ratio in (times.drop(OURS) / times[OURS]).items():
+                    axes.plot(ratio, i, "o", color=COLOURS[str(solver).split()[0]])
+                label = f"{problem}, to {goal:.0e}"
+                break
         axes.text(1.02, i, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     axes.axvline(1, color=COLOURS["pipeline"])
     axes.set(xscale="log", ylim=(-0.5, len(problems) - 0.5), yticks=range(len(problems)), yticklabels=[])
@@ -226,14 +229,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--patience", type=float, default=15.0, help="seconds that a solver may climb")
     args = parser.parse_args()
+    for option, word, names in (("--only", args.only, PROBLEMS), ("--against", args.against, SOLVERS)):
+        if not any(word in name for name in names):
+            parser.error(f"{option} must be part of one of {', '.join(names)}; got {word}")
     warnings.simplefilter("ignore")  # peers that stop early say so
     rows = [row for name in PROBLEMS if args.only in name for row in compare(name, args.rounds, args.patience, args.against)]
+    table = pd.DataFrame(rows, columns=COLUMNS)
     folder = Path("out/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows)
-    if (folder / "peers.csv").is_file():
-        old = pd.read_csv(folder / "peers.csv")
-        table = pd.concat([old[~old["problem"].isin(table["problem"])], table])
+    table = merged(pd.read_csv(folder / "peers.csv") if (folder / "peers.csv").is_file() else table[:0], table)
+    print(table.loc[table["solver"] == OURS, ["problem", "suboptimality", "median", "over_best_peer"]].to_string(index=False))
     table.to_csv(folder / "peers.csv", index=False)
     draw(table, folder / "peers.png")
     print(f"-> {folder}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ import numpy as np
 from pipeline.numerics.matrix import Array, Features
 from pipeline.numerics.objective import sigmoid
 
+SCALING = 100.0  # of the column that stands for an intercept where a solver would penalise it
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """X (n, d), y (n,) in {0, 1} of X's dtype."""
+    """X (n, d), y (n,) in {0, 1} of X's dtype; with the other forms of X that solvers take, made once."""
 
     X: Features
     y: Array
@@ -23,10 +25,17 @@ class Problem:
         """scikit-learn's C = 1."""
         return 1 / int(self.X.shape[0])
 
-    @cache  # noqa: B019  one problem lives at a time
-    def with_column(self, value: float) -> Any:
-        """[X, value], for solvers that fit no intercept; sparse as CSC."""
-        column = np.full((self.X.shape[0], 1), value, self.X.dtype)
+    @cached_property
+    def by_columns(self) -> Any:
+        """X, as CSC where it is sparse."""
+        from scipy.sparse import csc_matrix
+
+        return self.X if isinstance(self.X, np.ndarray) else csc_matrix(self.X)
+
+    @cached_property
+    def with_intercept(self) -> Any:
+        """[X, SCALING], for solvers that fit no intercept; sparse as CSC."""
+        column = np.full((self.X.shape[0], 1), SCALING, self.X.dtype)
         if isinstance(self.X, np.ndarray):
             return np.asfortranarray(np.hstack([self.X, column]))
         from scipy.sparse import csc_matrix, hstack
