@@ -172,9 +172,9 @@ def compare(name: str, rounds: int, patience: float, against: str = "") -> list[
                 contenders[f"{solver}|{goal}"] = lambda solve=solve, tol=tol: solve(p, tol)  # type: ignore[misc]
     rows = []
     for key, seconds in interleaved(contenders, rounds).items():
-        who, _, goal = key.partition("|")
-        print(f"{name:28} {goal:>7}  {who:30} {seconds}", flush=True)
-        rows.append((name, float(goal), who, seconds.median, min(seconds.every), max(seconds.every)))
+        who, _, to = key.partition("|")
+        print(f"{name:28} {to:>7}  {who:30} {seconds}", flush=True)
+        rows.append((name, float(to), who, seconds.median, min(seconds.every), max(seconds.every)))
     return rows
 
 
@@ -231,7 +231,7 @@ def main() -> None:
     args = parser.parse_args()
     for option, word, names in (("--only", args.only, PROBLEMS), ("--against", args.against, SOLVERS)):
         if not any(word in name for name in names):
-            parser.error(f"{option} must be part of one of {', '.join(names)}; got {word}")
+            parser.error(f"{option} must be part of one of {'; '.join(names)}, but is {word}")
     warnings.simplefilter("ignore")  # peers that stop early say so
     rows = [row for name in PROBLEMS if args.only in name for row in compare(name, args.rounds, args.patience, args.against)]
     table = pd.DataFrame(rows, columns=COLUMNS)
