@@ -90,8 +90,11 @@ def test_float32_stays_float32() -> None:
 @pytest.mark.parametrize("threads", [2, 5])
 def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.numerics.matrix.CACHED_BYTES", 4096)
+    monkeypatch.setattr("pipeline.numerics.matrix.LEAST_ROWS", 64)
     X, y, theta = problem(5000)
     f = LogLoss(kind(X), y, 0.1)
+    assert len(f._tasks) > threads
+    assert len(f._tasks[0]) > 1
     found = []
     for count in (threads, 1):
         monkeypatch.setattr(objective, "threads", lambda count=count: count)
