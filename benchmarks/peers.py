@@ -4,7 +4,7 @@ python -m benchmarks.peers                      all problems -> out/benchmarks/p
 python -m benchmarks.peers --only breast        problems whose names contain a word
 python -m benchmarks.peers --against glum       peers whose names contain a word
 
-Of the problems and peers that are left out the last rows are kept.
+Of the problems and peers that are left out the last rows are kept; ratios to them are then of two runs, and not to be quoted.
 
 Each solver climbs a ladder of tolerances until its answer is good enough, judged by the same objective in float64; then the
 rungs that were good enough are timed, all solvers taking turns.
