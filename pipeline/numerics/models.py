@@ -286,7 +286,11 @@ def fit(
             optimizer = optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
         theta = starting_point(X, model).astype(Z.dtype)
         f, method = model.problem(Z, y.astype(Z.dtype), _plain(optimizer))
-        state = resume.state if resume else method.start(f, theta)
+        try:
+            state = resume.state if resume else method.start(f, theta)
+        except InvalidInput:
+            _require_finite(X)
+            raise
         watch_loss, stopped_by = Watch(X, optimizer), "epochs"
         for row in resume.history if resume else ():
             watch_loss.check(row, state["theta"])
@@ -342,6 +346,11 @@ def _gradient_norm(f: Objective, state: State) -> float:
     return float(np.abs(gradient).max())
 
 
+def _require_finite(X: Features) -> None:
+    values = X if isinstance(X, np.ndarray) else X.data
+    require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
+
+
 class Watch:
     """Raises InvalidInput where a fit cannot end well: for the data's sake, or the learning rate's."""
 
@@ -361,8 +370,7 @@ class Watch:
             wrong = f"loss has risen to {row.loss:.4g} without end"
         if not wrong:
             return
-        values = self._X if isinstance(self._X, np.ndarray) else self._X.data
-        require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
+        _require_finite(self._X)
         lr = getattr(self._optimizer, "lr", None)
         advice = f"; try a smaller optimizer.lr than {lr}" if lr else "; the features may be too large: standardise them"
         raise InvalidInput(f"training diverged: the {wrong} at epoch {row.epoch}{advice}")

@@ -79,6 +79,15 @@ def test_data_that_cannot_be_used(name: str, X: Any, y: Array, sentence: str) ->
         fit(X, y, MODELS[name](), GradientDescent())
 
 
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize("optimizer", [LBFGS(diagonal=True), Newton(sample=10), Newton(), Newton(dense=0)], ids=repr)
+def test_nan_is_not_called_large(form: Any, optimizer: Any) -> None:
+    X, y = np.ones((500, 2)), np.arange(500.0) % 2
+    X[:, 0] = np.nan
+    with pytest.raises(InvalidInput, match="X must be finite"):
+        fit(form(X), y, NumpyModel(standardize=False), optimizer)
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
     ("X", "sentence"),
