@@ -7,19 +7,20 @@ python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same,
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import _terminal
-from pipeline._config import CONF, Config, check, check_sweep, compose, leaves, read_yaml, to_yaml
+from pipeline._config import CONF, Config, check, check_sweep, compose, to_yaml
 from pipeline._files import OUT, read_json, staged, write_csv, write_json
 from pipeline._tracking import PARENT, check_writable, sweep
 from pipeline.evaluate import evaluate
@@ -47,76 +48,97 @@ def chain(config: Config, root: Path) -> float:
     return metrics["log_loss"]
 
 
-refused: list[InvalidInput] = []
-
-
-@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def job(composed: DictConfig) -> float:
-    """One configuration, as Hydra composed it, into the folder that Hydra gives it; its test log loss.
-
-    What is refused outside a sweep is kept for `main` to raise: Hydra would wrap its own words around it.
-    """
-    settings = HydraConfig.get()
-    root = Path(os.path.relpath(settings.runtime.output_dir))
-    if settings.mode == RunMode.MULTIRUN:
-        _terminal.end_with_owner()
-        _terminal.label = f"[{settings.job.num}] "
-        _terminal.say(" ".join(settings.overrides.task))
-    try:
-        return chain(check(OmegaConf.to_container(composed, resolve=True)), root)
-    except InvalidInput as error:
-        with suppress(OSError):
-            root.rmdir()  # unless something was made in it
-        if settings.mode == RunMode.MULTIRUN:
-            raise CompactHydraException(f"error: {error}") from error
-        refused.append(error)
-        return float("nan")
-    finally:
-        _terminal.label = ""
-
-
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, list) else value
-
-
-def compare(folder: Path) -> None:
-    """Show what a sweep's finished jobs differ in and how they did, and write it to comparison.csv."""
-    jobs = sorted((path.parent for path in folder.glob("*/config.yaml")), key=lambda path: (len(path.name), path.name))
-    configs = [dict(leaves(read_yaml(job / "config.yaml"))) for job in jobs]
-    found = [next(iter(sorted(job.glob("*/metrics.json"))), None) for job in jobs]
-    keys = list(dict.fromkeys(key for config in configs for key in config))
-    differing = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
-    header = ["job", *differing, *SHOWN]
-    rows = [
-        [job.name, *(_plain(config.get(key)) for key in differing), *(read_json(metrics)[name] for name in SHOWN)]
-        for job, config, metrics in zip(jobs, configs, found, strict=True)
-        if metrics
-    ]
-    if not rows:
-        return
-    with staged(folder) as made:
-        write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
-    _terminal.say(_terminal.table(header, rows))
-    best = min(rows, key=lambda row: float(row[header.index("log_loss")]))
-    _terminal.say(f"least log loss: job {best[0]} -> {folder / best[0]}; all of them -> {folder / 'comparison.csv'}")
-
-
 @contextmanager
-def noted(folder: Path, name: str) -> Iterator[None]:
-    """Keep in sweep.json what `runs publish` needs to give a sweep's runs their parent again."""
-    note = {"name": name, "run": os.environ.get(PARENT)}
+def noted(path: Path, note: Mapping[str, Any]) -> Iterator[None]:
+    """Keep a note beside a sweep or a job of it, and how that ended."""
 
     def write(ending: str) -> None:
-        with staged(folder) as made:
-            write_json(made / "sweep.json", {**note, "ending": ending})
+        with staged(path.parent) as made:
+            write_json(made / path.name, {**note, "ending": ending})
 
     write("killed")  # which nobody can write once it is so
     try:
         yield
         write("finished")
-    except SystemExit as error:
-        write("failed" if error.code == _terminal.FAILED else "killed")
+    except BaseException as error:
+        if isinstance(error, Exception) or getattr(error, "code", None) == _terminal.FAILED:
+            write("failed")
         raise
+
+
+@contextmanager
+def of_sweep(root: Path, settings: Any) -> Iterator[None]:
+    """One of a sweep's jobs: what it says has its number in front, and `compare` finds it, however it ends."""
+    words = settings.overrides.task
+    _terminal.end_with_owner()
+    _terminal.label = f"[{settings.job.num}] "
+    _terminal.say(" ".join(words))
+    try:
+        with noted(root / "job.json", {"overrides": dict(word.partition("=")[::2] for word in words)}):
+            yield
+    except InvalidInput as error:
+        print(f"{_terminal.label}error: {error}", file=sys.stderr)
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        raise
+    finally:
+        _terminal.label = ""
+
+
+refused: list[InvalidInput] = []
+
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
+def job(composed: DictConfig) -> float:
+    """One configuration, as Hydra composed it, into the folder that Hydra gives it; its test log loss, nan if it is refused.
+
+    What is refused is kept for `main` to raise, or in job.json: Hydra would wrap its own words around it.
+    """
+    settings = HydraConfig.get()
+    root = Path(os.path.relpath(settings.runtime.output_dir))
+    try:
+        with of_sweep(root, settings) if settings.mode == RunMode.MULTIRUN else nullcontext():
+            return chain(check(OmegaConf.to_container(composed, resolve=True)), root)
+    except InvalidInput as error:
+        with suppress(OSError):
+            root.rmdir()  # unless something was made in it
+        refused.append(error)
+        return float("nan")
+
+
+def jobs_of(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The folder and the job.json of each of a sweep's jobs, in their order."""
+    found = sorted(folder.glob("*/job.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    return [(path.parent, read_json(path, "overrides", "ending")) for path in found]
+
+
+def compare(folder: Path) -> None:
+    """Show what a sweep's jobs differ in and how they did, and write it to comparison.csv."""
+    jobs = jobs_of(folder)
+    if not jobs:
+        return
+    words = [note["overrides"] for _, note in jobs]
+    swept = [key for key in dict.fromkeys(key for each in words for key in each) if len({each.get(key) for each in words}) > 1]
+    header = ["job", *swept, "ending", *SHOWN]
+    rows = [
+        [made.name, *(note["overrides"].get(key, "") for key in swept), note["ending"], *_scores(made, note["ending"])]
+        for made, note in jobs
+    ]
+    with staged(folder) as made:
+        write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
+    _terminal.say(_terminal.table(header, rows))
+    if finished := [row for row in rows if "finished" in row]:
+        best = min(finished, key=lambda row: row[-len(SHOWN)])
+        _terminal.say(f"least log loss: job {best[0]} -> {folder / best[0]}; all of them -> {folder / 'comparison.csv'}")
+    if failed := sum("failed" in row for row in rows):
+        print(f"error: {failed} of {len(rows)} jobs failed", file=sys.stderr)
+
+
+def _scores(job: Path, ending: str) -> list[Any]:
+    if ending != "finished":
+        return [""] * len(SHOWN)
+    metrics = read_json(next(job.glob("*/metrics.json")))
+    return [metrics[name] for name in SHOWN]
 
 
 def main(words: Sequence[str]) -> None:
@@ -135,9 +157,14 @@ def main(words: Sequence[str]) -> None:
     folder = Path(given or OUT / "sweeps" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     if not given:
         sys.argv.insert(sys.argv.index(overrides[0]) if overrides else len(sys.argv), f"{key}{folder}")
+    for note, _ in jobs_of(folder):  # of an earlier sweep into the same folder
+        (note / "job.json").unlink()
+    name = " ".join(overrides)
     try:
-        with sweep(tracking, " ".join(overrides)), noted(folder, " ".join(overrides)):
+        with sweep(tracking, name), noted(folder / "sweep.json", {"name": name, "run": os.environ.get(PARENT)}):
             job()
+            if any(note["ending"] != "finished" for _, note in jobs_of(folder)):
+                sys.exit(_terminal.FAILED)
     finally:
         compare(folder)
 

@@ -1,6 +1,7 @@
 """The command line: bad input ends in one sentence, sweeps have a parent, failures and kills have their status."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -98,13 +100,28 @@ def test_a_sweep_has_a_parent(repo: Path, shell: Shell, launcher: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline -m model.l2=1 optimizer.lr=0.1,1e308", repo)
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell, launcher: str) -> None:
+    done = shell(
+        f"python -m pipeline -m hydra/launcher={launcher} hydra.sweep.dir=out/s model.l2=1 optimizer.lr=0.1,1e308", repo
+    )
     assert done.returncode == 1
-    assert "training diverged" in done.stderr
-    assert "least log loss: job 0" in done.stdout
+    diverged = r"\[1\] error: training diverged: the loss is \w+ at epoch 10; try a smaller optimizer.lr than 1e\+308\n"
+    assert re.fullmatch(f"{diverged}error: 1 of 2 jobs failed\n", done.stderr)
+    assert "\njob  optimizer.lr  ending    log_loss  accuracy  roc_auc\n0    0.1           finished  0.5857 " in done.stdout
+    assert "\n1    1e+308        failed\nleast log loss: job 0 -> out/s/0; " in done.stdout
+    table = pd.read_csv(repo / "out/s/comparison.csv")
+    assert table["ending"].tolist() == ["finished", "failed"]
+    assert table["log_loss"].isna().tolist() == [False, True]
     statuses = {run.info.status for run in runs_of(repo) if "mlflow.parentRunId" not in run.data.tags}
     assert statuses == {"FAILED"}
+
+
+@pytest.mark.slow
+def test_a_sweep_s_table_has_what_is_swept_and_no_more(repo: Path, shell: Shell) -> None:
+    done = shell("python -m pipeline -m tracking=none hydra.sweep.dir=out/s model=numpy,torch", repo)
+    assert done.returncode == 0, done.stderr
+    assert "\njob  model  ending    log_loss  accuracy  roc_auc\n0    numpy  finished  0." in done.stdout
 
 
 def points(repo: Path) -> list[object]:
