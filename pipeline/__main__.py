@@ -127,11 +127,12 @@ def compare(folder: Path) -> None:
     with staged(folder) as made:
         write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
     _terminal.say(_terminal.table(header, rows))
-    if finished := [row for row in rows if "finished" in row]:
+    endings = [note["ending"] for _, note in jobs]
+    if finished := [row for row, ending in zip(rows, endings, strict=True) if ending == "finished"]:
         best = min(finished, key=lambda row: row[-len(SHOWN)])
         _terminal.say(f"least log loss: job {best[0]} -> {folder / best[0]}; all of them -> {folder / 'comparison.csv'}")
-    if failed := sum("failed" in row for row in rows):
-        print(f"error: {failed} of {len(rows)} jobs failed", file=sys.stderr)
+    if failed := endings.count("failed"):
+        print(f"error: {failed} of {len(jobs)} jobs failed", file=sys.stderr)
 
 
 def _scores(job: Path, ending: str) -> list[Any]:
