@@ -60,7 +60,10 @@ def results_of(commit: str) -> Iterator[Path]:
         dvc("config", "--local", "cache.dir", cache, cwd=tree)
         if dvc("remote", "list", cwd=tree):
             dvc("fetch", "--quiet", cwd=tree)
-        dvc("checkout", "--quiet", cwd=tree)
+        try:
+            dvc("checkout", "--quiet", cwd=tree)
+        except InvalidInput:
+            raise InvalidInput(f"the results of {commit} must be whole in DVC's cache or its remote; they are not") from None
         yield tree / "out"
 
 

@@ -90,6 +90,24 @@ def test_from_a_commit(made: Path, store: Path, runs: Commands, shell: Shell) ->
     assert len(shell("git worktree list", made).stdout.splitlines()) == 1
 
 
+def test_from_a_commit_whose_results_are_in_the_remote_or_nowhere(
+    made: Path, store: Path, runs: Commands, shell: Shell, tmp_path: Path
+) -> None:
+    before = shown(made)
+    shell(f"dvc remote add -d there {tmp_path}/remote && git commit -qam remote && dvc push -q", made)
+    forget(made, store)
+    shutil.rmtree(made / ".dvc" / "cache")
+    (sent,) = runs(made, "publish --rev HEAD")
+    assert sent.code == 0, sent.stderr
+    assert shown(made) == {name: before[name] for name in ("numpy", "torch")}
+    shutil.rmtree(made / ".dvc" / "cache")
+    shutil.rmtree(tmp_path / "remote")
+    (none,) = runs(made, "publish --rev HEAD")
+    assert none.code == 1
+    assert none.stderr.startswith("error: the results of ")
+    assert none.stderr.count("\n") == 1
+
+
 def test_killed_at_any_moment_it_goes_on(made: Path, store: Path, runs: Commands) -> None:
     before = shown(made)
     forget(made, store)
