@@ -77,7 +77,7 @@ def of_sweep(root: Path, settings: Any) -> Iterator[None]:
         with noted(root / "job.json", {"overrides": dict(word.partition("=")[::2] for word in words)}):
             yield
     except InvalidInput as error:
-        print(f"{_terminal.label}error: {error}", file=sys.stderr)
+        _terminal.complain(str(error))
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
         raise
@@ -132,7 +132,7 @@ def compare(folder: Path) -> None:
         best = min(finished, key=lambda row: row[-len(SHOWN)])
         _terminal.say(f"least log loss: job {best[0]} -> {folder / best[0]}; all of them -> {folder / 'comparison.csv'}")
     if failed := endings.count("failed"):
-        print(f"error: {failed} of {len(jobs)} jobs failed", file=sys.stderr)
+        _terminal.complain(f"{failed} of {len(jobs)} jobs failed")
 
 
 def _scores(job: Path, ending: str) -> list[Any]:

@@ -98,13 +98,17 @@ def _end_with(process: psutil.Process) -> None:
 
 
 def fail(sentence: str) -> NoReturn:
-    print(f"error: {scrub(sentence)}", file=sys.stderr)
+    complain(sentence)
     sys.exit(FAILED)
 
 
 def say(sentence: str) -> None:
     """A line of progress, seen at once also where output is piped."""
     print(f"{label}{sentence}", flush=True)
+
+
+def complain(sentence: str) -> None:
+    print(f"{label}error: {scrub(sentence)}", file=sys.stderr)
 
 
 def warn(sentence: str) -> None:

@@ -287,14 +287,13 @@ def test_a_failure_is_told_once(fitted: Path, server: Server, elsewhere: Path) -
 
 
 SWEEPER = """
-import sys
+import os, sys
 from pathlib import Path
 from pipeline.__main__ import noted
 from pipeline._config import Tracking
-from pipeline._tracking import sweep
-folder = Path("out/sweeps/s")
-folder.mkdir(parents=True)
-with sweep(Tracking(sys.argv[1]), "away at the end"), noted(folder, "x"):
+from pipeline._tracking import PARENT, sweep
+note = Path("out/sweeps/s/sweep.json")
+with sweep(Tracking(sys.argv[1]), "away at the end"), noted(note, {"name": "x", "run": os.environ.get(PARENT)}):
     print("begun", flush=True)
     sys.stdin.readline()
 """
