@@ -147,7 +147,12 @@ def _typed(group: str, schema: type[T], values: Mapping[str, Any]) -> T:
 
 def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     """Hydra's report of a wrong override, in one sentence that says what is allowed."""
+    from hydra.errors import OverrideParseException
+
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        several = ", with commas between them in overrides.yaml" if " " in error.override else ""
+        return f"overrides must be KEY=VALUE each, in Hydra's syntax{several}; got {error.override}"
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, name = found.groups()
         known = ", ".join(options(group))
@@ -156,10 +161,6 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
         return _unknown_key(found[1], overrides)
     if found := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {found[1]} must be set"
-    if found := re.search(r"[Ee]rror parsing override '([^']*)'", text):
-        return f"an override must be KEY=VALUE in Hydra's syntax; got {found[1]}"
-    if "no viable alternative" in text or "mismatched input" in text or "token recognition error" in text:
-        return f"overrides must be in Hydra's syntax, KEY=VALUE each; got {' '.join(overrides)}: {text.splitlines()[0]}"
     hint = "; only `python -m pipeline -m` sweeps over several values" if "Ambiguous value" in text else ""
     return text.splitlines()[0] + hint
 

@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> None:
     overrides = written["overrides"] or []
     require(
         isinstance(overrides, list) and all(isinstance(o, str) for o in overrides),
-        f"overrides in {OVERRIDES} must be a list of strings such as optimizer.lr=0.5; got {overrides}",
+        f"overrides in {OVERRIDES} must be a list with commas, such as [data=breast_cancer, model.l2=0.01]; got {overrides}",
     )
     files = stage_files(overrides, models)
     with staged(OUT / "config") as folder:

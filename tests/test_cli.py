@@ -35,8 +35,8 @@ from tests.test_dag import runs_of
         ("pipeline.report numpy", "there is no out/numpy/model.json"),
         ("pipeline.compose jax", "model=jax: there is no such model; choose numpy, torch"),
         ("pipeline data=table data.path=t.csv data.target=y tracking.experiment=..", "tracking.experiment must have 1 to"),
-        ("pipeline foo", "an override must be KEY=VALUE in Hydra's syntax; got foo"),
-        ("pipeline optimizer.lr=[", "overrides must be in Hydra's syntax"),
+        ("pipeline foo", "overrides must be KEY=VALUE each, in Hydra's syntax; got foo"),
+        ("pipeline optimizer.lr=[", "overrides must be KEY=VALUE each, in Hydra's syntax; got optimizer.lr=["),
         ("pipeline -m optimizer.lr=0.1,-1", "optimizer.lr must be > 0 and finite; got -1.0"),
         ("pipeline -m model=numpy,torhc", "model=torhc: there is no such model; choose numpy, torch"),
         ("pipeline tracking.uri=foo", "tracking.uri must be like sqlite:///FILE or http://HOST:PORT, or null; got foo"),
@@ -70,7 +70,10 @@ def test_the_whole_traceback_on_request(repo: Path, shell: Shell) -> None:
 
 def test_overrides_must_be_a_list(repo: Path, shell: Shell) -> None:
     (repo / "overrides.yaml").write_text("overrides: optimizer.lr=1\n")
-    assert "must be a list of strings" in shell("python -m pipeline.compose numpy", repo).stderr
+    assert "must be a list with commas, such as [data=" in shell("python -m pipeline.compose numpy", repo).stderr
+    (repo / "overrides.yaml").write_text("overrides: [data=breast_cancer model.l2=1]\n")
+    said = shell("python -m pipeline.compose numpy", repo).stderr
+    assert said.endswith(", with commas between them in overrides.yaml; got data=breast_cancer model.l2=1\n")
     (repo / "overrides.yaml").write_text("overrides: [model=torch]\n")
     assert "model cannot be set in overrides.yaml" in shell("python -m pipeline.compose numpy", repo).stderr
 
