@@ -13,6 +13,7 @@ from pipeline._config import read_yaml
 from pipeline._files import ABOUT, OUT, file_digest, read_csv, read_json
 from pipeline._mlflow import run_with
 from pipeline._tracking import stage_tracking
+from pipeline.compose import OVERRIDES
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs._find import STAGE_FILES, Store, download, name_of, open_store, sent_files
 from pipeline.runs._worktree import dvc
@@ -23,10 +24,12 @@ Outs = Mapping[str, str]  # path -> md5, of every out in dvc.lock
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all agree, and each drift in a sentence."""
-    outs = read_lock()
+    stages = read_lock()
+    outs = outs_of(stages)
     require(stage_tracking(OUT).uri is not None, "tracking.uri must not be null, so that there are runs to verify; it is null")
     store, models = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
-    drifts = [*_files(outs), *_metrics(models)]
+    changed = list(_overrides(stages))
+    drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout"), *_metrics(models)]
     for folder in models:
         drifts += _in_words(store, folder, outs)
     for drift in drifts:
@@ -36,13 +39,18 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in models], "drifts": drifts}
 
 
-def read_lock() -> Outs:
-    """Raises InvalidInput unless dvc.lock is whole and has every stage of dvc.yaml."""
+def read_lock() -> dict[str, Any]:
+    """The stages. Raises InvalidInput unless dvc.lock is whole and has every stage of dvc.yaml."""
     stages = read_yaml(LOCK).get("stages")
     require(isinstance(stages, dict), f"{LOCK} must hold stages; it is damaged: run `dvc repro`")
     assert isinstance(stages, dict)
     missing = sorted(set(dvc("stage", "list", "--name-only").split()) - set(stages))
     require(not missing, f"{LOCK} must have every stage of dvc.yaml; it lacks {', '.join(missing)}: run `dvc repro`")
+    return stages
+
+
+def outs_of(stages: Mapping[str, Any]) -> Outs:
+    """Raises InvalidInput where an out lacks its path or md5."""
     try:
         return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
     except (KeyError, TypeError):
@@ -60,10 +68,18 @@ def md5_of(path: Path) -> str:
     return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _files(outs: Outs) -> Iterator[str]:
+def _overrides(stages: Mapping[str, Any]) -> Iterator[str]:
+    """Where overrides.yaml is not what the outs were made from."""
+    made, now = stages["compose"]["params"][str(OVERRIDES)], read_yaml(OVERRIDES)
+    if made != now:
+        words = (", ".join(map(str, content.get("overrides") or [])) or "none" for content in (now, made))
+        yield "{} has {} and {} in {}; `dvc repro` brings all in line".format(OVERRIDES, *words, LOCK)
+
+
+def _files(outs: Outs, remedy: str) -> Iterator[str]:
     for path, md5 in outs.items():
         if (found := md5_of(Path(path))) != md5:
-            yield f"{path} has md5 {found} and {md5} in {LOCK}" if found else f"{path} is gone; `dvc checkout` brings it back"
+            yield f"{path} has md5 {found} and {md5} in {LOCK}" if found else f"{path} is gone; `{remedy}` brings it back"
 
 
 def _metrics(models: list[Path]) -> Iterator[str]:

@@ -48,6 +48,17 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
     assert "out/torch has no run in MLflow; `runs publish` sends it" in answer.stdout
 
 
+def test_of_overrides_that_have_changed_dvc_repro_is_the_way(made: Path, runs: Commands) -> None:
+    (made / "overrides.yaml").write_text("overrides: [optimizer.lr=0.3, model.l2=1]\n")
+    (made / "out/numpy/model.npz").unlink()
+    (answer,) = runs(made, "verify")
+    assert answer.code == 1
+    assert answer.stdout.splitlines()[:2] == [
+        "overrides.yaml has optimizer.lr=0.3, model.l2=1 and none in dvc.lock; `dvc repro` brings all in line",
+        "out/numpy/model.npz is gone; `dvc repro` brings it back",
+    ]
+
+
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_lock_that_is_cut_short(made: Path, runs: Commands, share: float) -> None:
     text = (made / "dvc.lock").read_text()
