@@ -15,7 +15,10 @@ from pipeline._secrets import first_line
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
 
-RUN = "A RUN is a run id, a fingerprint (6 letters at least), a unique prefix of either, @champion or NAME@champion."
+RUN = (
+    "A RUN is a run id, a fingerprint (6 letters at least), a unique prefix of either, @champion or NAME@champion. "
+    "A fingerprint that a sweep's jobs share with one run outside sweeps means the latter."
+)
 CODES = "exit code: 0 %s; 1 %s, or an error in one sentence on stderr; 2 wrong usage"
 STORES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # the packages whose errors are the tracking store's
 

@@ -24,6 +24,7 @@ from pipeline.numerics.matrix import Array
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
 MOST_LISTED = 10
+SWEEP = "mlflow.parentRunId"  # the tag with the run above a sweep's job
 # What a stage shows of a model's folder: the artifacts' folder, and patterns of the files.
 STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("training", ("model.json", "model.npz", "history.csv")),
@@ -64,7 +65,7 @@ def open_store() -> Store:
 
 
 def find(store: Store, word: str) -> Run:
-    """The run that a word names. Raises InvalidInput where none or several are."""
+    """The run that a word names; of several with one fingerprint, the one outside sweeps. Raises InvalidInput else."""
     if "@" in word:
         found = [store.client.get_run(_aliased(store, *word.rpartition("@")[::2]))]
     else:
@@ -73,9 +74,12 @@ def find(store: Store, word: str) -> Run:
         found = _starting(store, f"attributes.run_id LIKE '{word}%'")
         if len(word) >= SHORTEST_FINGERPRINT:
             found += _starting(store, f"tags.fingerprint LIKE '{word}%'")
-    listed = ", ".join(map(name_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
+    alone = [run for run in found if SWEEP not in run.data.tags]
+    if len(alone) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
+        found = alone
+    listed = ", ".join(map(_place_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
     require(len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not")
-    require(len(found) == 1, f"a run must be named without doubt; {word} may be any of {listed}")
+    require(len(found) == 1, f"a run must be named without doubt, as by its id; {word} may be any of {listed}")
     ours = "a run must be of one model of this project, with its fingerprint"
     require("fingerprint" in found[0].data.tags, f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
     return found[0]
@@ -101,6 +105,12 @@ def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
 def name_of(run: Run) -> str:
     """A run as it is shown: the beginning of its id, and its name."""
     return f"{run.info.run_id[:SHORT]} ({run.info.run_name})"
+
+
+def _place_of(run: Run) -> str:
+    """The same, and the sweep that it is a job of."""
+    sweep = run.data.tags.get(SWEEP)
+    return name_of(run) + (f" in the sweep {sweep[:SHORT]}" if sweep else "")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The commands' help, exit codes and errors, and how runs are named."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -66,12 +67,16 @@ def test_how_a_run_is_named(made: Path, runs: Commands) -> None:
     fingerprints = {name: run.data.tags.get("fingerprint", "") for name, run in named.items()}
     foreign = client.create_run(named["numpy"].info.experiment_id, run_name="foreign").info.run_id
     client.delete_run(ids["1"])
-    single, twice = ids["single"], fingerprints["numpy"]
+    both = "ab" * 32  # two sweeps' jobs
+    for sweep in ("1" * 32, "2" * 32):
+        tags = {"fingerprint": both, "mlflow.parentRunId": sweep}
+        client.create_run(named["numpy"].info.experiment_id, run_name="job", tags=tags)
+    single = ids["single"]
     good = [single, single[:12], fingerprints["single"], fingerprints["single"][:6]]
     sentences = {
         "f" * 32: "a run must be in MLflow, and not deleted there; ffff",
         ids["1"]: "a run must be in MLflow, and not deleted there",
-        twice: f"a run must be named without doubt; {twice} may be any of ",
+        both: f"a run must be named without doubt, as by its id; {both} may be any of ",
         fingerprints["torch"][:5]: "a run must be in MLflow",
         foreign: "a run must be of one model of this project, with its fingerprint; ",
         ids["parent"]: "has none: a sweep, or another project's",
@@ -86,9 +91,11 @@ def test_how_a_run_is_named(made: Path, runs: Commands) -> None:
     for answer, sentence in zip(answers[4:], sentences.values(), strict=True):
         assert (answer.code, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
         assert sentence in answer.stderr
-    both = answers[6].stderr
-    assert ids["numpy"][:8] in both
-    assert ids["0"][:8] in both
+    assert re.search(
+        r" [0-9a-f]{8} \(job\) in the sweep 22222222, [0-9a-f]{8} \(job\) in the sweep 11111111\n", answers[6].stderr
+    )
+    (outside,) = runs(made, f"diff {fingerprints['numpy']} {ids['0']} --json")
+    assert json.loads(outside.stdout)["a"] == ids["numpy"]
 
 
 @pytest.mark.slow
