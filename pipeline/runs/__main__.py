@@ -24,7 +24,9 @@ STORES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # the packages whose er
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
     "publish": (
-        "Send to MLflow what it lacks of out/MODEL/, out/runs/*/MODEL/ and out/sweeps/*/*/MODEL/, or of the folders given.",
+        "Send to MLflow what it lacks of out/MODEL/, out/runs/*/MODEL/ and out/sweeps/*/*/MODEL/, or of the folders given. "
+        "Files alone do not bring back the model registry, runs whose files were overwritten, old run ids, code.diff "
+        "and the environment.",
         ("publish", "publish out/numpy out/runs/*/torch", "publish --rev HEAD~3"),
         ("MLflow shows every folder", "a folder was skipped"),
     ),
@@ -81,7 +83,7 @@ def _command(commands: Any, name: str) -> argparse.ArgumentParser:
     shown = "\n".join(f"  python -m pipeline.runs {example}" for example in examples)
     made: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=does.partition(". A RUN is")[0],
+        help=does.partition(". ")[0],
         description=does,
         epilog=f"examples:\n{shown}\n\n{CODES % (zero, one)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -15,6 +15,7 @@ CLOSE = 1e-6  # relative: other processors and versions give other last bits
 
 def whole(folder: Path) -> dict[str, Any]:
     """The content of model.json. Raises InvalidInput unless the files are there, undamaged, and of one fit."""
+    require(folder.is_dir(), f"a model's folder must be there to be published; {folder} is not")
     patterns = [pattern for _, patterns in STAGE_FILES.values() for pattern in patterns]
     missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
     require(not missing, f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")

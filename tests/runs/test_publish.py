@@ -136,7 +136,7 @@ def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Pat
     assert f"{SINGLE}/numpy -> runs:/" in answer.stdout
     assert set(all_runs(made)) == {"single"}
     assert (missing.code, both.code) == (1, 1)
-    assert "out/nothing: skipped, a model's folder must be complete" in missing.stdout
+    assert "out/nothing: skipped, a model's folder must be there to be published; out/nothing is not" in missing.stdout
     assert both.stderr == "error: --rev takes no folders: it publishes all results of a commit\n"
 
 
