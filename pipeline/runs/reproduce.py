@@ -89,10 +89,8 @@ def _remake(kept: Records, tree: Path) -> Difference | None:
 
 def _changed_data(kept: Records, tree: Path) -> str:
     """What to say where the data made again in `tree` are not the run's."""
-    was, now = (
-        kept.about["fingerprint_of"]["data"],
-        digest_of(read_json(tree / "out" / "data" / "schema.json", *SCHEMA)["digest"]),
-    )
+    schema = read_json(tree / "out" / "data" / "schema.json", *SCHEMA)
+    was, now = kept.about["fingerprint_of"]["data"], digest_of(schema["digest"])
     if was == now:
         return ""
     what = kept.about["config"]["data"].get("path", "the data")
