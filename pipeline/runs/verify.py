@@ -70,7 +70,10 @@ def md5_of(path: Path) -> str:
 
 def _overrides(stages: Mapping[str, Any]) -> Iterator[str]:
     """Where overrides.yaml is not what the outs were made from."""
-    made, now = stages["compose"]["params"][str(OVERRIDES)], read_yaml(OVERRIDES)
+    try:
+        made, now = stages["compose"]["params"][str(OVERRIDES)], read_yaml(OVERRIDES)
+    except (KeyError, TypeError):
+        raise InvalidInput(f"{LOCK} must hold the params of compose; it is damaged: run `dvc repro`") from None
     if made != now:
         words = (", ".join(map(str, content.get("overrides") or [])) or "none" for content in (now, made))
         yield "{} has {} and {} in {}; `dvc repro` brings all in line".format(OVERRIDES, *words, LOCK)

@@ -66,3 +66,12 @@ def test_a_lock_that_is_cut_short(made: Path, runs: Commands, share: float) -> N
     (answer,) = runs(made, "verify")
     assert (answer.code, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
     assert "dvc.lock must" in answer.stderr or "must succeed" in answer.stderr
+
+
+def test_a_lock_without_what_its_outs_were_made_from(made: Path, runs: Commands) -> None:
+    lock = yaml.safe_load((made / "dvc.lock").read_text())
+    del lock["stages"]["compose"]["params"]
+    (made / "dvc.lock").write_text(yaml.safe_dump(lock))
+    (answer,) = runs(made, "verify")
+    assert answer.code == 1
+    assert answer.stderr == "error: dvc.lock must hold the params of compose; it is damaged: run `dvc repro`\n"
