@@ -36,10 +36,6 @@ class Matrix(Protocol):
     def block_rows(self) -> int:
         """How many rows to take at a time."""
 
-    @property
-    def is_small(self) -> bool:
-        """Whether a pass goes over at most SMALL numbers: a millisecond or so."""
-
     def take(self, rows: Rows) -> Self:
         """The same kind of matrix of some of the rows."""
 
@@ -60,31 +56,31 @@ class Augmented:
     """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
-        self.is_small = _is_small(A.shape)
-        self._A = np.asfortranarray(A) if self.is_small else A
-        self._AT = self._A.T
+        self.is_small = _is_small(A.shape)  # so that a pass takes a millisecond at most
+        self.array = np.asfortranarray(A) if self.is_small else A
+        self._transposed = self.array.T
         self.shape, self.dtype = A.shape, A.dtype
         self.block_rows = len(A) if self.is_small else _cached_rows(A)
 
     def take(self, rows: Rows) -> "Augmented":
-        return Augmented(self._A[rows])
+        return Augmented(self.array[rows])
 
     def scaled(self, factors: Array) -> "Augmented":
         """diag(factors) A, for factors (n,)."""
-        return Augmented(self._A * factors[:, None])
+        return Augmented(self.array * factors[:, None])
 
     def times(self, theta: Array, out: Array) -> Array:
-        return self._A.dot(theta, out)
+        return self.array.dot(theta, out)
 
     def transposed_times(self, r: Array) -> Array:
-        return self._AT.dot(r)
+        return self._transposed.dot(r)
 
     def gram(self, weights: Array) -> Array:
-        S = self._A * np.sqrt(weights)[:, None]
+        S = self.array * np.sqrt(weights)[:, None]
         return np.dot(S.T, S)
 
     def squares(self) -> Array:
-        return np.square(self._A).sum(axis=0)
+        return np.square(self.array).sum(axis=0)
 
 
 class Dense:
@@ -94,7 +90,7 @@ class Dense:
         n, d = X.shape
         self._X = X
         self.shape, self.dtype = (n, d + 1), X.dtype
-        self.block_rows, self.is_small = _cached_rows(X), _is_small(self.shape)
+        self.block_rows = _cached_rows(X)
 
     def take(self, rows: Rows) -> "Dense":
         return Dense(self._X[rows])
@@ -124,7 +120,6 @@ class Sparse:
         n, d = X.shape
         self._X, self._XT = X, X.T
         self.shape, self.dtype = (n, d + 1), X.dtype
-        self.is_small = X.nnz + n + d <= SMALL
         a_row = max(1, X.nnz // max(n, 1))
         self.block_rows = max(
             64, CACHED_BYTES // (12 * a_row), 8 * d // a_row
@@ -171,5 +166,4 @@ def matrix(X: Features) -> Matrix:
     """A of features X, an array or a SciPy CSR array, in the form that multiplies fastest."""
     if not isinstance(X, np.ndarray):
         return Sparse(X)
-    dense = Dense(X)
-    return Augmented(with_ones(X)) if dense.is_small else dense
+    return Augmented(with_ones(X)) if _is_small((X.shape[0], X.shape[1] + 1)) else Dense(X)

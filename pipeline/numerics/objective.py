@@ -140,7 +140,7 @@ class LogLoss:
 
         self._tasks = self._grouped([block(i, start) for i, start in enumerate(starts)])
         self._is_one_block = len(starts) == 1
-        self.is_short = self._is_one_block and A.is_small  # of a pass, Python's own time is then a good part
+        self.is_short = isinstance(A, Augmented) and A.is_small  # of a pass, Python's own time is then a good part
 
     def _grouped(self, blocks: list[Block]) -> list[list[Block]]:
         """The blocks that a thread takes one after the other, in the same room."""
@@ -167,13 +167,28 @@ class LogLoss:
         return self._penalised(loss, theta), self._mean(slope, theta, self._minus_n)
 
     def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
-        """theta after so many steps of gradient descent over one block, the first along `gradient`: the bits of `gradient` and
-        an update in turn, with as little Python between NumPy's calls as there can be."""
-        ((A, s, z),) = self._tasks[0]
-        rate, theta = np.asarray(lr, theta.dtype), theta - lr * gradient
+        """theta after so many steps of gradient descent where `is_short`, the first along `gradient`: the bits of `gradient`
+        and an update in turn, with nothing but NumPy's calls on arrays that are there."""
+        assert isinstance(self._A, Augmented)
+        ((_, _, z),) = self._tasks[0]
+        A, one, rate = self._A.array, ONE[theta.dtype], np.asarray(lr, theta.dtype)
+        penalty, is_penalised, n = self._penalty, self._is_penalised, self._minus_n
+        times, transposed_times = A.dot, A.T.dot
+        theta = theta - lr * gradient
+        slope, bend, mean = np.empty_like(theta), np.empty_like(theta), np.empty(theta.shape)
         for _ in range(steps - 1):
-            slope = self._mean(_back(A, s, _wrong(_margins(A, s, z, theta))), theta, self._minus_n)
-            np.subtract(theta, np.multiply(slope, rate, slope), theta)
+            times(theta, z)
+            np.exp(z, z)
+            np.add(z, one, z)
+            np.divide(one, z, z)
+            transposed_times(z, slope)
+            if is_penalised:
+                np.divide(slope, n, mean)
+                np.add(mean, np.multiply(penalty, theta, bend), slope)
+            else:
+                np.divide(slope, n, slope)
+            np.multiply(slope, rate, slope)
+            np.subtract(theta, slope, theta)
         return theta
 
     def hessian(self, theta: Array) -> Array:

@@ -97,8 +97,8 @@ def table(n: int, d: int, density: float) -> tuple[Any, Array]:
     return X, (rng.random(n) < 0.4).astype(np.float64)
 
 
-SHORT = {"dense": (1000, 2, 1.0), "sparse": (300, 20, 0.2)}  # the tables whose epochs are short
-LONG = {"dense, wide": (200, 2000, 1.0), "sparse, wide": (200, 300_000, 1e-4)}  # of one block, and still not short
+SHORT = {"document": (1000, 2, 1.0), "wide": (30, 400, 1.0)}  # the tables whose epochs are short
+LONG = {"dense": (200, 2000, 1.0), "sparse": (300, 20, 0.2)}  # of one block, and still not short
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
