@@ -27,7 +27,7 @@ from pipeline.numerics.matrix import Array, Augmented, Matrix
 ONE = {np.dtype(kind): np.ones((), kind) for kind in (np.float32, np.float64)}  # NumPy converts Python's 1 anew each time
 FACTORS = 512  # of a product of numbers from 1/2 on, which must not underflow
 SMALL_LOSS = 1e-2  # a mean loss below which 1 - p, rounded, is not exact enough for it
-PRODUCT_ROWS = 384  # of a block for several problems: with 512, OpenBLAS takes three times as long on some machines
+PRODUCT_BYTES, PRODUCT_ROWS = 400 << 10, 384  # of a block for several problems and its result, and the fewest rows for them
 TASKS = 32  # parts that threads take, one after the other; their number decides the bits, so it is no machine's
 
 
@@ -128,7 +128,8 @@ class LogLoss:
         penalised[-1] = 0
         self._penalty = np.multiply.outer(penalised, l2).astype(A.dtype)
         self._is_penalised = bool(self._penalty.any())
-        step = min(A.block_rows, PRODUCT_ROWS) if np.ndim(l2) else A.block_rows
+        a_row = (A.shape[1] + np.size(l2)) * A.dtype.itemsize
+        step = min(A.block_rows, max(PRODUCT_ROWS, PRODUCT_BYTES // a_row)) if np.ndim(l2) else A.block_rows
         starts = range(0, self.n, step)
         self._size = -(-len(starts) // TASKS)  # blocks a task
         rooms = [np.empty((min(step, self.n), *np.shape(l2)), A.dtype) for _ in starts[:: self._size]]
