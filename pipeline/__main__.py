@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline import _terminal
 from pipeline._config import CONF, Config, check, check_sweep, compose, to_yaml
 from pipeline._files import OUT, read_json, staged, write_csv, write_json
-from pipeline._tracking import PARENT, check_writable, sweep
+from pipeline._secrets import scrub
+from pipeline._tracking import PARENT, check_writable, ending_of, sweep
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
@@ -61,8 +62,7 @@ def noted(path: Path, note: Mapping[str, Any]) -> Iterator[None]:
         yield
         write("finished")
     except BaseException as error:
-        if isinstance(error, Exception) or getattr(error, "code", None) == _terminal.FAILED:
-            write("failed")
+        write(ending_of(error))
         raise
 
 
@@ -160,7 +160,7 @@ def main(words: Sequence[str]) -> None:
         sys.argv.insert(sys.argv.index(overrides[0]) if overrides else len(sys.argv), f"{key}{folder}")
     for note, _ in jobs_of(folder):  # of an earlier sweep into the same folder
         (note / "job.json").unlink()
-    name = " ".join(overrides)
+    name = scrub(" ".join(overrides))
     try:
         with sweep(tracking, name), noted(folder / "sweep.json", {"name": name, "run": os.environ.get(PARENT)}):
             job()

@@ -1,7 +1,5 @@
-"""How a stage failed while MLflow did not answer: kept in out/endings/ until the next stage or `runs publish` can tell it.
-
-What succeeds needs no such note: its files say it all.
-"""
+"""How a stage ended while MLflow did not answer, and by which code: kept in out/endings/ until the next stage, `runs publish`
+or `runs doctor` can tell it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,30 +14,33 @@ from pipeline._tracking import home, store_of
 from pipeline.numerics import InvalidInput, require
 
 if TYPE_CHECKING:
-    from pipeline._mlflow import Lineage
+    from pipeline._mlflow import Lineage, Run
 
 OPENED = ("stage", "about", "parent", "provenance", "settings", "process")  # what `_mlflow.open_run` takes, but for credentials
 BYTES = "latin-1"  # in which every byte is a letter
+OVERWRITTEN = "its files were gone when MLflow answered again"
 LETTERS = 8  # of the SHA-256 of where a run is, in its note's name
 
 
-def keep(opened: Mapping[str, Any], lineage: "Lineage", curve: Sequence[Mapping[str, Any]], **ended: str) -> None:
-    """A stage's opening, as `_tracking.track` sent it, the points that MLflow does not have, and its end: ending, reason and
-    traceback. Nothing can be done where the disk is full."""
+def keep(
+    opened: Mapping[str, Any], lineage: "Lineage", curve: Sequence[Mapping[str, Any]], folder: str, ended: Mapping[str, str]
+) -> None:
+    """A stage's opening, as `_tracking.track` sent it, the points that MLflow does not have, where its files lie, and its end:
+    ending, reason and traceback. Nothing can be done where the disk is full."""
     tags, texts = lineage
-    decoded = {name: content.decode(BYTES) for name, content in texts.items()}
     content = {
         "opened": {key: opened[key] for key in OPENED},
-        "lineage": [dict(tags), decoded],
+        "lineage": [dict(tags), {name: text.decode(BYTES) for name, text in texts.items()}],
         "curve": list(curve),
-        "ended": ended,
+        "folder": folder,
+        "ended": dict(ended),
     }
-    with suppress(OSError, InvalidInput), staged(_folder()) as folder:
-        write_json(folder / _name(opened), {**content, "digest": digest_of(content)})
+    with suppress(OSError, InvalidInput), staged(_folder()) as made:
+        write_json(made / _name(opened), {**content, "digest": digest_of(content)})
 
 
 def drop(opened: Mapping[str, Any]) -> None:
-    """Forget how a stage failed, since it has succeeded."""
+    """Forget how an earlier attempt ended, since MLflow knows of a later one."""
     with suppress(OSError):
         (_folder() / _name(opened)).unlink()
 
@@ -64,7 +65,7 @@ def tell(note: Path, uri: str | None = None) -> str | None:
     Raises InvalidInput where the note is damaged, where its run is being worked at and where it belongs to another store than
     `uri`, if one is given; else MLflow's error.
     """
-    from pipeline._mlflow import open_run
+    from pipeline._mlflow import UNPUBLISHED, open_run
 
     with FileLock(_folder() / ".lock"):
         if not note.exists():  # another process has told it
@@ -79,13 +80,25 @@ def tell(note: Path, uri: str | None = None) -> str | None:
             require(not run.superseded(), "its run is still being worked at")
             for point in content["curve"]:
                 run.loss(**point)
-            run.close(**content["ended"])
+            shown = content["ended"]["ending"] != "finished" or _publish(run, Path(content["folder"]), content["opened"])
+            run.close(**(content["ended"] if shown else {"ending": UNPUBLISHED, "reason": OVERWRITTEN}))
         note.unlink()
         return str(run.id) if stands else None
 
 
+def _publish(run: "Run", folder: Path, opened: Mapping[str, Any]) -> bool:
+    """Show a stage's files, unless they are gone."""
+    try:
+        same = read_json(folder / "model.json", "fingerprint")["fingerprint"] == opened["about"]["fingerprint"]
+        if same:
+            run.publish(folder)
+    except (InvalidInput, OSError):
+        return False
+    return bool(same)
+
+
 def _read(note: Path) -> dict[str, Any]:
-    content = read_json(note, "opened", "lineage", "curve", "ended", "digest")
+    content = read_json(note, "opened", "lineage", "curve", "folder", "ended", "digest")
     require(content.pop("digest") == digest_of(content), f"{note} must be as it was written; it is damaged")
     return content
 

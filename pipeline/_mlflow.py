@@ -4,8 +4,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ import yaml
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold a password
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the publisher tries again itself
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
@@ -31,6 +33,7 @@ from pipeline._store import artifacts, database_of, relocate
 from pipeline._tracking import private_folder
 from pipeline.numerics import require
 
+CURVE = ("loss", "gradient_norm")  # the metrics with a point an epoch
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
@@ -72,8 +75,8 @@ class Run:
 
     def __init__(self, client: MlflowClient, run: MlflowRun, stage: str, dvc: bool, process: Mapping[str, str]) -> None:
         self.client, self.id, self.stage, self.dvc = client, run.info.run_id, stage, dvc
-        self._started = float(process.get(STARTED, "inf"))
-        self._curve: dict[int, tuple[float, float, int]] = {}
+        self._started, self._when = float(process.get(STARTED, "inf")), run.info.start_time
+        self._curve: dict[int, tuple[float, float]] = {}
         self._sent: set[int] = set()
         self._uploaded: set[Path] = set()
         self.recall()
@@ -83,29 +86,27 @@ class Run:
         """Ask MLflow which points of the curve it has."""
         self._sent |= {point.step for point in self.client.get_metric_history(self.id, "loss")}
 
-    def loss(self, epoch: int, loss: float, gradient_norm: float, when: int) -> None:
-        """Keep one point of the curve, unless MLflow has it. A point keeps its time: sent again, MLflow knows it by that."""
+    def loss(self, epoch: int, loss: float, gradient_norm: float) -> None:
+        """Keep one point of the curve, unless MLflow has it."""
         if epoch not in self._sent:
-            self._curve.setdefault(epoch, (loss, gradient_norm, when))
+            self._curve.setdefault(epoch, (loss, gradient_norm))
 
     def unsent(self) -> list[dict[str, Any]]:
         """The points kept, as `loss` takes them."""
-        kept = self._curve.items()
-        return [{"epoch": epoch, "loss": loss, "gradient_norm": norm, "when": when} for epoch, (loss, norm, when) in kept]
+        return [{"epoch": epoch, "loss": loss, "gradient_norm": norm} for epoch, (loss, norm) in self._curve.items()]
 
     def flush(self, patience: float = 0.0) -> None:
         """Send the points kept, if the last were sent longer ago than `patience` seconds."""
         if time.monotonic() - self._flushed < patience or not self._curve:
             return
-        if not self.superseded():
-            points = [
-                (key, value, when, epoch)
-                for epoch, (loss, norm, when) in self._curve.items()
-                for key, value in (("loss", loss), ("gradient_norm", norm))
-            ]
-            self._log(points)
-        self._sent |= self._curve.keys()
-        self._curve.clear()
+        if self.superseded():
+            self._curve.clear()
+        while self._curve:
+            part = list(islice(self._curve.items(), MOST_METRICS // 2))
+            self._log([(key, value, epoch) for epoch, pair in part for key, value in zip(CURVE, pair, strict=True)])
+            for epoch, _ in part:
+                self._sent.add(epoch)
+                del self._curve[epoch]
         self._flushed = time.monotonic()
 
     def superseded(self) -> bool:
@@ -122,14 +123,14 @@ class Run:
     def _is_younger(self, run: MlflowRun, tag: str) -> bool:
         return float(run.data.tags.get(tag, "-inf")) > self._started
 
-    def metrics(self, values: Mapping[str, float], when: int) -> None:
-        """Log each value at step 0, unless it is there already. when: the same each time, in milliseconds."""
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log each value at step 0, unless it is there already."""
         known = self.client.get_run(self.id).data.metrics
-        self._log([(key, float(value), when, 0) for key, value in values.items() if known.get(key) != value])
+        self._log([(key, float(value), 0) for key, value in values.items() if known.get(key) != value])
 
-    def _log(self, points: list[tuple[str, float, int, int]]) -> None:
-        for i in range(0, len(points), MOST_METRICS):
-            self.client.log_batch(self.id, metrics=[Metric(*point) for point in points[i : i + MOST_METRICS]])
+    def _log(self, points: Sequence[tuple[str, float, int]]) -> None:
+        """Keys, values and steps. Their time is the run's start, whoever sends them: MLflow knows by it what it has already."""
+        self.client.log_batch(self.id, metrics=[Metric(key, value, self._when, step) for key, value, step in points])
 
     def params(self, config: About) -> None:
         """Every leaf of a configuration. A value too long for MLflow is cut there; the artifact config.yaml has it whole."""
@@ -205,7 +206,7 @@ def open_run(
     client, experiment = connect(**tracking)
     with alone(tracking["uri"]):
         made = run_with(client, experiment, about["fingerprint"], parent) or client.create_run(
-            experiment, run_name=_name(about), tags=_tags(about, parent)
+            experiment, run_name=_name(about), tags={**_tags(about, parent), **(process or {})}
         )
         run = Run(client, made, stage, "dvc.stage" in provenance, process or {})
         if run.superseded():
@@ -252,13 +253,12 @@ def _tags(about: About, parent: str | None) -> dict[str, str]:
 
 def _publish_training(run: Run, folder: Path) -> None:
     about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
-    when = _written(folder / "history.csv")
     run.recall()
     for epoch, loss, norm in zip(history["epoch"], history["loss"], history["gradient_norm"], strict=True):
-        run.loss(int(epoch), float(loss), float(norm), when)
+        run.loss(int(epoch), float(loss), float(norm))
     run.flush()
     fit = about["fit"]
-    run.metrics({f"train/{name}": fit[name] for name in ("loss", "gradient_norm", "epochs")}, when)
+    run.metrics({f"train/{name}": fit[name] for name in ("loss", "gradient_norm", "epochs")})
     run.tags({"stopped_by": fit["stopped_by"], "mlflow.note.content": note(about)})
     run.client.log_text(run.id, to_yaml(about["config"]), "config.yaml")
     _publish_files(run, [folder / name for name in ("model.json", "model.npz", "history.csv")], "training")
@@ -269,7 +269,7 @@ def _publish_training(run: Run, folder: Path) -> None:
 
 def _publish_evaluation(run: Run, folder: Path) -> None:
     metrics = folder / "metrics.json"
-    run.metrics({f"test/{name}": value for name, value in read_json(metrics).items()}, _written(metrics))
+    run.metrics({f"test/{name}": value for name, value in read_json(metrics).items()})
     _publish_files(run, [metrics, folder / "predictions.parquet", *sorted(folder.glob("curves.*"))], "evaluation")
     log_dataset(run.client, run.id, read_json(folder / "model.json"), "test")
 
@@ -280,13 +280,26 @@ def _publish_figures(run: Run, folder: Path) -> None:
 
 def _publish_report(run: Run, folder: Path) -> None:
     """The page and, since this stage is the last, what dvc.lock has on all that led to it."""
+    require(reported(folder), "the report must be of this model; it is of another")
     run.files([folder.parent / "report" / "index.html"], "report")
     if run.dvc:
         locked = yaml.safe_load((folder.parent.parent / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         stages = {name: entry for name, entry in locked.items() if name.partition("@")[2] == folder.name or name in SHARED}
         run.texts({"lineage/dvc.lock.yaml": scrub(to_yaml(stages)).encode()})
         outs = [out for entry in stages.values() for out in entry.get("outs", [])]
-        run.tags({f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs})
+        run.tags({f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs if _is_here(folder.parent.parent, out)})
+
+
+def reported(folder: Path) -> bool:
+    """Whether the report beside a model's folder is of that model."""
+    page = (folder.parent / "report" / "index.html").read_text(encoding="utf-8")
+    return str(read_json(folder / "model.json", "fingerprint")["fingerprint"])[:12] in page
+
+
+def _is_here(root: Path, out: Mapping[str, str]) -> bool:
+    """Whether an out of dvc.lock is what lies there; of a folder, whether it is there."""
+    path = root / out["path"]
+    return path.is_dir() or (path.is_file() and file_digest(path, "md5") == out["md5"])
 
 
 PUBLISHERS: dict[str, Callable[[Run, Path], None]] = {
@@ -315,8 +328,3 @@ def open_sweep(tracking: Mapping[str, str], name: str, tags: dict[str, str]) -> 
 def close_sweep(tracking: Mapping[str, str], run_id: str, ending: str) -> None:
     client, _ = connect(**tracking)
     client.set_terminated(run_id, ending.upper())
-
-
-def _written(path: Path) -> int:
-    """When a file was written, in milliseconds."""
-    return path.stat().st_mtime_ns // 1_000_000

@@ -18,6 +18,7 @@ from pipeline._secrets import scrub
 
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
 ELSEWHERE = (":!dvc.lock", ":!out", ":!data", ":!mlruns")  # what is hashed in its own way, or made
+PRIVATE = (":(exclude,glob)**/.env*", ":(exclude,glob)**/*.pem", ":(exclude,glob)**/*.key", ":(exclude,glob)**/id_*")
 LONGEST_DIFF = 2**20  # bytes
 
 
@@ -76,7 +77,7 @@ def code_diff() -> bytes:
 
     Made in a temporary index and object folder: the repository is not touched.
     """
-    changed = _git("ls-files", "-z", "-m", "-o", "--exclude-standard", "--", ".", *ELSEWHERE).split("\0")
+    changed = _git("ls-files", "-z", "-m", "-o", "--exclude-standard", "--", ".", *ELSEWHERE, *PRIVATE).split("\0")
     sizes = [(ROOT / name).lstat().st_size for name in changed if name and (ROOT / name).is_file()]
     if sum(sizes) > 16 * LONGEST_DIFF:
         return bytes(LONGEST_DIFF + 1)
@@ -87,8 +88,8 @@ def code_diff() -> bytes:
         Path(folder, "objects").mkdir()
         env = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_OBJECT_DIRECTORY": f"{folder}/objects"}
         env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(objects)
-        _git("add", "-A", "--", ".", *ELSEWHERE, **env)
-        return _git_bytes("diff", "--cached", "--binary", "HEAD", "--", ".", *ELSEWHERE, **env)
+        _git("add", "-A", "--", ".", *ELSEWHERE, *PRIVATE, **env)
+        return _git_bytes("diff", "--cached", "--binary", "HEAD", "--", ".", *ELSEWHERE, *PRIVATE, **env)
 
 
 def host() -> str:

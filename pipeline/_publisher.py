@@ -46,14 +46,22 @@ class Listener:
         self._points: list[Mapping[str, Any]] = []  # that no run has yet
         self._run: Run | None = None
         self._opened: Mapping[str, Any] = {}  # what the stage said of itself
-        self._lineage = cache(lineage)
+        self._lineage, self._folder = cache(lineage), ""
         self._end_sweep: Callable[[str], None] | None = None
         self._run_id = ""
         self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
 
     def listen(self) -> None:
-        """Until the line is closed, or breaks."""
+        """Until the line is closed, or breaks. What goes wrong here is told to the stage, which then does not wait."""
         threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self._listen()
+        except Exception as error:
+            self._say({"error": f"{type(error).__name__}: {first_line(error)}"})
+        finally:
+            self._line.close()
+
+    def _listen(self) -> None:
         while True:
             try:
                 text = self._said.get(timeout=FLUSH_SECONDS)
@@ -83,12 +91,14 @@ class Listener:
             case "open":
                 self._opened = content
                 if content["stage"] == "train":
-                    self._lineage()  # as the code is now, whenever MLflow answers
+                    with suppress(OSError):  # a full disk is met again, and told, when MLflow is to have it
+                        self._lineage()  # as the code is now, whenever MLflow answers
                 self._todo.append(lambda: self._open(content))
             case "loss":
                 self._points.append(content)
             case "publish":
-                self._todo.append(lambda: self._publish(Path(content["folder"])))
+                self._folder = content["folder"]
+                self._todo.append(lambda: self._publish(Path(self._folder)))
             case "close":
                 self._end(**content)
                 self._say({"error": self._failure} if self._failure else {"value": self._run_id})
@@ -149,16 +159,17 @@ class Listener:
         """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, or a note is
         kept of how it failed."""
         self._todo.append(lambda: self._close(ending, reason, traceback))
-        if ending == "finished":
-            _endings.drop(self._opened)
         deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
         self._attempt()
         while self._todo and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             self._attempt()
-        if self._todo and not self._ended_without(ending, reason, traceback) and ending != "finished":
+        if not self._todo:
+            _endings.drop(self._opened)  # an earlier attempt's
+        elif not self._ended_without(ending, reason, traceback) or ending == "finished":
             curve = [*(self._run.unsent() if self._run else []), *self._points]
-            _endings.keep(self._opened, self._lineage(), curve, ending=ending, reason=reason, traceback=traceback)
+            ended = {"ending": ending, "reason": reason, "traceback": traceback}
+            _endings.keep(self._opened, self._lineage(), curve, self._folder, ended)
         self._run = None
         self._todo.clear()
 

@@ -7,14 +7,21 @@ from urllib.parse import unquote
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 SHORTEST = 6  # letters of a secret: shorter ones, say "true", are ordinary words
-IN_URI = re.compile(r"(\w[\w+.-]*://)([^/\s]*)@")  # a quote may be part of a password
-IN_QUERY = re.compile(r"([?&](?:password|passwd|pwd|secret|token|api_?key|access_key)=)([^&\s\"{}]+)", re.IGNORECASE)
-SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY)(_|$)", re.IGNORECASE)
+# A quote may be part of a password, and of a database's a slash, too.
+IN_URI = re.compile(r"(\w[\w+.-]*://)([^/\s]*)@")
+IN_DATABASE_URI = re.compile(r"((?:postgresql|mysql|mariadb|mssql|oracle)[\w+.-]*://)(\S*)@")
+IN_QUERY = re.compile(r"([?&]\w*(?:password|passwd|pwd|secret|token|api_?key|access_key|sig)=)([^&\s\"{}]+)", re.IGNORECASE)
+BEARER = re.compile(r"(Bearer\s+)[\w.~+/=-]{6,}")
+SECRET_NAME = re.compile(
+    r"(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CONNECTION_STRING)(_|$)"
+    r"|_(PASS|PWD|PAT)$",
+    re.IGNORECASE,
+)
 
 
 def without_credentials(text: str) -> str:
     """A URI, or a text with URIs in it, as it may be shown."""
-    return IN_QUERY.sub(r"\1***", IN_URI.sub(r"\1", text))
+    return IN_QUERY.sub(r"\1***", IN_URI.sub(r"\1", IN_DATABASE_URI.sub(r"\1", text)))
 
 
 def with_credentials(uri: str | None) -> str | None:
@@ -25,13 +32,13 @@ def with_credentials(uri: str | None) -> str | None:
 
 def scrub(text: str) -> str:
     """A text without what the environment, or a URI in it, holds of credentials."""
-    text = without_credentials(text)
+    text = BEARER.sub(r"\1***", without_credentials(text))
     for secret in sorted(set(_secrets()), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says first, as it may be shown; of a request that failed, not all that its library has to say."""
     return scrub((str(error).strip().splitlines() or [""])[0]).partition(" with exception ")[0]
 
@@ -39,6 +46,6 @@ def first_line(error: Exception) -> str:
 def _secrets() -> Iterator[str]:
     for name, value in os.environ.items():
         found = [value] if SECRET_NAME.search(name) else []
-        found += [login.rpartition(":")[2] for _, login in IN_URI.findall(value)]
+        found += [login.partition(":")[2] or login for uri in (IN_URI, IN_DATABASE_URI) for _, login in uri.findall(value)]
         found += [secret for _, secret in IN_QUERY.findall(value)]
         yield from (form for secret in found for form in (secret, unquote(secret)) if len(form) >= SHORTEST)

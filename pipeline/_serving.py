@@ -30,6 +30,7 @@ class LogisticRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             X = model_input[self.about["features"]].to_numpy(np.float64) if named else np.asarray(model_input, np.float64)
             require_numbers(X, lambda place: f"column {self.about['features'][place[1]]} in row {place[0]}")
             z = (X - mean) / scale @ w + b
+        require_numbers(z, lambda place: f"the log-odds of row {place[0]}")
         probability = np.exp(-np.logaddexp(0, -z))
         return pd.DataFrame(
             {"prediction": np.array(self.about["classes"])[(z > 0).astype(int)], "probability": probability},

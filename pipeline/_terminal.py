@@ -104,7 +104,7 @@ def fail(sentence: str) -> NoReturn:
 
 def say(sentence: str) -> None:
     """A line of progress, seen at once also where output is piped, and whole where several processes speak."""
-    print(f"{label}{sentence}\n", end="", flush=True)
+    print(f"{label}{scrub(sentence)}\n", end="", flush=True)
 
 
 def complain(sentence: str) -> None:

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from pipeline import _terminal
 from pipeline._config import Tracking, compose, read_tracking
@@ -179,8 +180,10 @@ def _start_publisher(address: str, owner: int) -> None:
         )
 
 
-def _ending(error: BaseException) -> str:
-    return "killed" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+def ending_of(error: BaseException) -> str:
+    """failed or killed. Work that failed may end its process by SystemExit, as Hydra does."""
+    failed = isinstance(error, Exception) or getattr(error, "code", None) == _terminal.FAILED
+    return "failed" if failed else "killed"
 
 
 class Tracker(Protocol):
@@ -210,7 +213,7 @@ class Run:
         self._publisher = publisher
 
     def loss(self, epoch: int, loss: float, gradient_norm: float) -> None:
-        self._publisher.send("loss", epoch=epoch, loss=loss, gradient_norm=gradient_norm, when=int(time.time() * 1000))
+        self._publisher.send("loss", epoch=epoch, loss=loss, gradient_norm=gradient_norm)
 
     def publish(self, folder: Path) -> None:
         self._publisher.send("publish", folder=str(folder.resolve()))
@@ -233,7 +236,7 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
         yield Run(publisher)
     except BaseException as error:
         reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
-        ending = {"ending": _ending(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
+        ending = {"ending": ending_of(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
         raise
     finally:
         if (run_id := _close(publisher, "close", **ending)) and stage == "train":
@@ -294,14 +297,17 @@ def _parent_run(tracking: Tracking, name: str) -> Iterator[None]:
     except TrackingError as error:
         publisher.close()
         _say_behind(error)
-        yield
+        os.environ[PARENT] = uuid4().hex  # by which `runs publish` knows the jobs' runs, and gives them their parent
+        try:
+            yield
+        finally:
+            del os.environ[PARENT]
         return
     ending = "finished"
     try:
         yield
     except BaseException as error:
-        failed = isinstance(error, SystemExit) and error.code == _terminal.FAILED  # how Hydra ends when a job failed
-        ending = "failed" if failed else _ending(error)
+        ending = ending_of(error)
         raise
     finally:
         del os.environ[PARENT]

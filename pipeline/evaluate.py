@@ -7,7 +7,18 @@ import numpy as np
 
 from pipeline import _terminal
 from pipeline._config import Tracking
-from pipeline._files import OUT, read_array, read_features, read_model, staged, write_csv, write_json, write_parquet
+from pipeline._files import (
+    ABOUT,
+    OUT,
+    read_array,
+    read_features,
+    read_json,
+    read_model,
+    staged,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import metrics as m
 from pipeline.numerics import require
@@ -15,8 +26,8 @@ from pipeline.numerics import require
 
 def evaluate(data: Path, folder: Path, tracking: Tracking) -> dict[str, float]:
     """Predict the test table in `data` with the model in `folder`; write predictions, curves and metrics, and return these."""
-    about, model = read_model(folder, data)
-    with track(tracking, "evaluate", about) as tracker:
+    with track(tracking, "evaluate", read_json(folder / "model.json", *ABOUT)) as tracker:
+        about, model = read_model(folder, data)
         X, y = read_features(data / "test", len(about["features"])), read_array(data / "test" / "y.npy")
         require(X.shape[0] == len(y), f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         z = model.log_odds(X)

@@ -8,7 +8,7 @@ from matplotlib import rc_context, rcdefaults, rcParams
 
 from pipeline import _terminal
 from pipeline._config import Tracking
-from pipeline._files import OUT, read_array, read_csv, read_features, read_json, read_model, staged, write_figure
+from pipeline._files import ABOUT, OUT, read_array, read_csv, read_features, read_json, read_model, staged, write_figure
 from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import figures as f
 
@@ -22,9 +22,9 @@ MOST_POINTS = 5000  # of a scatter: more hide each other
 
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
-    about, model = read_model(folder, data)
-    features, classes = about["features"], about["classes"]
-    with track(tracking, "plot", about) as tracker, rc_context():
+    with track(tracking, "plot", read_json(folder / "model.json", *ABOUT)) as tracker, rc_context():
+        about, model = read_model(folder, data)
+        features, classes = about["features"], about["classes"]
         values = read_json(folder / "metrics.json", "rows", "roc_auc")
         history = read_csv(folder / "history.csv", "epoch", "loss")
         curves = {name: read_csv(folder / f"curves.{name}.csv", *columns) for name, columns in CURVES.items()}

@@ -1,5 +1,6 @@
 """Fit one model to the training table."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from pipeline.numerics.optimizers import OPTIMIZERS, State
 
 MOST_NAMES = 10  # of columns, in a warning
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
+LATER = ("metrics.json", "predictions.parquet", "curves.*.csv", "figures")  # what later stages put beside a model
 STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
 
@@ -83,10 +85,10 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
     """
     schema = read_json(data / "schema.json", *SCHEMA)
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
-    X, y = read_features(data / "train", len(schema["features"])), read_array(data / "train" / "y.npy")
     about = describe({"data": schema["source"], **config}, schema)
-    _warn_of_constants(X, model, schema["features"])
     with track(tracking, "train", about) as tracker:
+        X, y = read_features(data / "train", len(schema["features"])), read_array(data / "train" / "y.npy")
+        _warn_of_constants(X, model, schema["features"])
         keeper = Keeper(home() / OUT / "checkpoints", about["fingerprint"])
         recorder = Recorder(tracker, keeper, optimizer.epochs)
         result = fit(X, y, model, optimizer, recorder.record, recorder.watch, recorder.checkpoint)
@@ -123,8 +125,16 @@ def _write(folder: Path, about: dict[str, Any], result: Fit, history: Sequence[R
     with staged(folder) as made:
         np.savez(made / "model.npz", mean=fitted.mean, scale=fitted.scale, w=fitted.w, b=fitted.b)
         about["weights"] = file_digest(made / "model.npz")
+        if not (folder / "model.npz").is_file() or file_digest(folder / "model.npz") != about["weights"]:
+            _drop_later(folder)
         write_json(made / "model.json", about)
         write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in HISTORY})
+
+
+def _drop_later(folder: Path) -> None:
+    """Delete what later stages made of another model."""
+    for path in [path for pattern in LATER for path in folder.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def main(words: Sequence[str]) -> None:

@@ -107,12 +107,13 @@ def run_of(uri: str, folder: Path) -> Run:
     return run
 
 
-def check_each_value_once(uri: str, folder: Path) -> None:
+def check_each_value_once(uri: str, folder: Path, evaluated: bool = True) -> None:
     """Nothing of what the files hold is missing in MLflow, and nothing is there twice."""
     client, run = MlflowClient(uri), run_of(uri, folder)
     history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
     expected = {key: list(zip(history["epoch"], history[key], strict=True)) for key in ("loss", "gradient_norm")}
-    expected |= {f"test/{key}": [(0, value)] for key, value in read_json(folder / "metrics.json").items()}
+    if evaluated:
+        expected |= {f"test/{key}": [(0, value)] for key, value in read_json(folder / "metrics.json").items()}
     wanted = Counter((key, int(step), float(value)) for key, points in expected.items() for step, value in points)
     shown = Counter((p.key, p.step, p.value) for key in expected for p in client.get_metric_history(run.info.run_id, key))
     lost, doubled = wanted - shown, shown - wanted
@@ -120,14 +121,15 @@ def check_each_value_once(uri: str, folder: Path) -> None:
     assert not lost
     assert not doubled
     assert run.info.status == "FINISHED"
-    assert len(run.inputs.dataset_inputs) == 2
+    assert len(run.inputs.dataset_inputs) == 1 + evaluated
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert model.status == "READY"
     assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     files = {
         item.path for name in ("training", "evaluation", "lineage") for item in client.list_artifacts(run.info.run_id, name)
     }
-    assert {"training/model.npz", "evaluation/predictions.parquet", "lineage/requirements.txt"} <= files
+    assert {"training/model.npz", "lineage/requirements.txt"} <= files
+    assert ("evaluation/predictions.parquet" in files) == evaluated
 
 
 OUTAGES: dict[str, tuple[str | int, int, int]] = {  # how the proxy fails, from and until which epoch; 100 is after the end
@@ -212,9 +214,11 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     assert len(list((repo / "out" / "endings").glob("*.json"))) == 1
     (repo / "out" / "numpy").unlink()
     assert shell(f"python -m pipeline.train {fit}", repo, **env).returncode == 0
-    assert not list((repo / "out" / "endings").glob("*.json"))
+    (note,) = (repo / "out" / "endings").glob("*.json")
+    assert read_json(note)["ended"]["ending"] == "finished"
     proxy.mode = "pass"
     assert shell("python -m pipeline.evaluate numpy", repo, **env).returncode == 0
+    assert not note.exists()
     about = read_json(repo / "out" / "numpy" / "model.json")
     (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{about['fingerprint']}'")
     assert (run.info.status, "reason" in run.data.tags) == ("FINISHED", False)
@@ -224,10 +228,10 @@ def keep_failures(about: Mapping[str, Any], tracking: Tracking, *stages: str) ->
     """Note that stages failed, long ago."""
     before = {**_provenance.process(), "process.started": "1.0"}
     opened = {"about": about, "parent": None, "provenance": {}, "settings": tracking.plain, "process": before}
-    point = {"epoch": 0, "loss": 0.5, "gradient_norm": 0.1, "when": 1}
+    point = {"epoch": 0, "loss": 0.5, "gradient_norm": 0.1}
     for stage in stages:
         ended = {"ending": "failed", "reason": "ValueError", "traceback": "Traceback"}
-        _endings.keep({"stage": stage, **opened}, ({}, {"code.diff": b"\xff\n"}), [point], **ended)
+        _endings.keep({"stage": stage, **opened}, ({}, {"code.diff": b"\xff\n"}), [point], "", ended)
 
 
 @pytest.fixture
@@ -272,6 +276,69 @@ def test_a_note_of_a_failure_is_whole_or_refused(fitted: Path, local: Tracking, 
         with pytest.raises(InvalidInput):
             _endings.tell(second)
         assert second.exists()
+
+
+@pytest.mark.slow
+def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
+    repo: Path, shell: Shell, server: Server, proxy: Proxy
+) -> None:
+    uri = f"http://127.0.0.1:{proxy.port}"
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    (repo / "out" / "config").mkdir()
+    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).plain))
+    commit = shell("git rev-parse HEAD", repo).stdout.strip()
+    proxy.mode = "drop"
+    assert shell(f"python -m pipeline.train tracking.uri={uri} optimizer.lr=0.456", repo).returncode == 0
+    shell("git commit -q --allow-empty -m later", repo)
+    proxy.mode = "pass"
+    done = shell("python -m pipeline.runs doctor", repo)
+    assert (done.returncode, done.stdout.count("sent how the stage train ended")) == (0, 1)
+    fingerprint = read_json(repo / "out" / "numpy" / "model.json")["fingerprint"]
+    (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{fingerprint}'")
+    assert (run.info.status, run.data.tags["mlflow.source.git.commit"]) == ("FINISHED", commit)
+    check_each_value_once(server.uri, repo / "out" / "numpy", evaluated=False)
+
+
+@pytest.mark.slow
+def test_a_success_told_late_without_its_files_is_not_finished(fitted: Path, local: Tracking, elsewhere: Path) -> None:
+    about = read_json(fitted / "numpy" / "model.json")
+    before = {**_provenance.process(), "process.started": "1.0"}
+    opened = {"stage": "train", "about": about, "parent": None, "provenance": {}, "settings": local.plain, "process": before}
+    _endings.keep(opened, ({}, {}), [], str(fitted / "gone"), {"ending": "finished", "reason": "", "traceback": ""})
+    (note,) = elsewhere.glob("*.json")
+    _endings.tell(note)
+    run = run_of(str(local.uri), fitted / "numpy")
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", _endings.OVERWRITTEN)
+
+
+def test_two_that_send_the_same_points_send_each_once(fitted: Path, local: Tracking) -> None:
+    """A fit that was killed and started again at once, while the first one's points are still under way."""
+    about = read_json(fitted / "numpy" / "model.json")
+    senders = [open_run(store_of(local), "train", about, None, {}, local.plain, _provenance.process()) for _ in range(2)]
+    for sender in senders:
+        for epoch in range(1500):
+            sender.loss(epoch, 0.5, 0.1)
+    for sender in senders:
+        sender.flush()
+    points = senders[0].client.get_metric_history(senders[0].id, "loss")
+    assert sorted(point.step for point in points) == list(range(1500))
+
+
+def test_what_a_stage_refuses_is_told(fitted: Path, local: Tracking) -> None:
+    retrain(fitted / "numpy", local, {})
+    (fitted / "numpy" / "model.npz").write_bytes(b"PKdamage")
+    with pytest.raises(InvalidInput):
+        evaluate(fitted / "data", fitted / "numpy", local)
+    run = run_of(str(local.uri), fitted / "numpy")
+    assert (run.info.status, run.data.tags["stage.evaluate"]) == ("FAILED", "failed")
+
+
+def test_another_model_has_no_metrics_yet(fitted: Path) -> None:
+    evaluate(fitted / "data", fitted / "numpy", NOWHERE)
+    plot(fitted / "data", fitted / "numpy", NOWHERE)
+    plain = compose(["optimizer.lr=0.001"]).plain
+    train({group: plain[group] for group in ("model", "optimizer")}, fitted / "data", fitted / "numpy", NOWHERE)
+    assert sorted(path.name for path in (fitted / "numpy").iterdir()) == ["history.csv", "model.json", "model.npz"]
 
 
 @pytest.mark.slow
@@ -585,9 +652,11 @@ def test_a_secret_in_the_diff_is_not_shown(repo: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(_provenance, "ROOT", repo)
     monkeypatch.setenv("SOME_API_KEY", SECRET)
     (repo / "notes").write_text(f"the key is {SECRET}\n")
+    (repo / ".env").write_text("DB_PASS=hunter2hunter2\n")
     tags, texts = _provenance.lineage()
     assert tags == {"git.diff": "without credentials"}
     assert b"+the key is ***" in texts["code.diff"]
+    assert b"hunter2" not in texts["code.diff"]
 
 
 def test_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -596,6 +665,8 @@ def test_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "nothing at https://ada:pass%40word@host:5000/x or for pass@word, http://token@h"
     assert scrub(said) == "nothing at https://host:5000/x or for ***, http://h"
     assert scrub("'http://ada:pa'ss@h'") == "'http://h'"
+    assert scrub("postgresql://ada:p/a@ss@h:1/db or http://h/x@y") == "postgresql://h:1/db or http://h/x@y"
+    assert scrub("Authorization: Bearer abc.def-ghi") == "Authorization: Bearer ***"
     assert scrub("postgresql://h/db?user=a&password=p'q&x=1") == "postgresql://h/db?user=a&password=***&x=1"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://h/db?password=s3cret!")
     assert scrub("connection with s3cret! refused") == "connection with *** refused"
@@ -630,6 +701,14 @@ def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch
     assert read_tracking(tmp_path / "tracking.yaml") == config.tracking
 
 
+UNPUBLISH = """
+import os, mlflow
+client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+(run,) = client.search_runs(["1"], "params.`optimizer.lr` = \\"0.77\\"")
+client.set_tag(run.info.run_id, "stage.report", "unpublished")
+"""
+
+
 @pytest.mark.slow
 def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{server.port}"}
@@ -641,12 +720,16 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
         shell("python -m pipeline -m tracking=server model.l2=1 optimizer.lr=1e308", repo, **env),
         shell("python -m pipeline.train tracking=server", repo, **nowhere),
         shell("python -m pipeline.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
+        shell("python -m pipeline tracking=server optimizer.lr=0.77", repo, **env),
+        shell(f"python -c '{UNPUBLISH}' && python -m pipeline.runs publish out/runs/*/numpy", repo, **env),
+        shell("python -m pipeline.runs doctor", repo, **env),
         shell(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
         shell(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
     ]
-    assert [done.returncode for done in said] == [0, 1, 0, 1, 1, 1]
+    assert [done.returncode for done in said] == [0, 1, 0, 1, 0, 0, 0, 1, 1]
+    assert "sent report" in said[5].stdout
     assert all("MLflow is behind" in done.stderr for done in said[2:4])
-    assert len(list((repo / "out" / "endings").glob("*.json"))) == 1
+    assert len(list((repo / "out" / "endings").glob("*.json"))) == 2
     (repo / "notes").unlink()
     search = ["grep", "-rlF", "-e", SECRET, "-e", QUOTED, str(repo), str(server.folder)]
     assert subprocess.run(search, capture_output=True, text=True, check=False).stdout == ""

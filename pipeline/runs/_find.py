@@ -1,7 +1,7 @@
 """Which run a word names, and what the run's own records hold."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from pipeline._config import compose
-from pipeline._files import ABOUT, OUT, file_digest, read_json
+from pipeline._files import ABOUT, OUT, digest_of, file_digest, read_json
 from pipeline._mlflow import connect
 from pipeline._secrets import first_line
 from pipeline._store import database_of
@@ -24,6 +24,7 @@ from pipeline.numerics.matrix import Array
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
 MOST_LISTED = 10
+GONE = "its process ended without a word; closed by `runs doctor`"  # the reason of a run that doctor closed
 SWEEP = "mlflow.parentRunId"  # the tag with the run above a sweep's job
 # What a stage shows of a model's folder: the artifacts' folder, and patterns of the files.
 STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -139,11 +140,19 @@ def records(store: Store, run: Run, temporary: Path) -> Records:
         metrics = read_json(folder / "evaluation" / "metrics.json", *("log_loss", "rows"))
     except InvalidInput as error:
         raise InvalidInput(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
+    require(consistent(about), f"run {name_of(run)} must have its artifacts whole: model.json is not what its fingerprint says")
     weights = folder / "training" / "model.npz"
     whole = weights.is_file() and file_digest(weights) == about["weights"]
     require(whole, f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes")
     predictions = read_predictions(folder / "evaluation" / "predictions.parquet", f"run {name_of(run)}")
     return Records(run, folder, about, metrics, predictions)
+
+
+def consistent(about: Mapping[str, Any]) -> bool:
+    """Whether a model.json has the configuration and data that its fingerprint was made of."""
+    parts = about["fingerprint_of"]
+    of = {"config": digest_of(about["config"]), "data": digest_of(about["data"]["digest"])}
+    return bool(about["fingerprint"] == digest_of(parts) and of.items() <= parts.items())
 
 
 def _inside(error: InvalidInput, folder: Path) -> str:
@@ -168,7 +177,7 @@ def read_predictions(path: Path, owner: str) -> Columns:
     try:
         table = pq.read_table(path)
         return {name: table[name].to_numpy() for name in columns}
-    except (ValueError, OSError, KeyError):
+    except Exception:  # there is no end to what a damaged Parquet file may raise
         raise InvalidInput(f"{owner} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
 
 

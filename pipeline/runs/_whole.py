@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from pipeline._files import read_array, read_csv, read_features, read_json, read_model
+from pipeline._mlflow import reported
 from pipeline.numerics import metrics as m
 from pipeline.numerics import require
-from pipeline.runs._find import STAGE_FILES, read_predictions
+from pipeline.runs._find import STAGE_FILES, consistent, read_predictions
 
 CLOSE = 1e-6  # relative: other processors and versions give other last bits
 
@@ -20,6 +21,8 @@ def whole(folder: Path) -> dict[str, Any]:
     missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
     require(not missing, f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
     about, model = read_model(folder, folder.parent / "data")
+    require(consistent(about), f"model.json must be what its fingerprint says; {folder} must be trained again")
+    require(reported(folder), f"the report must be of the model beside it; {folder} needs `python -m pipeline.report`")
     read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
     test = folder.parent / "data" / "test"
     X, y = read_features(test, len(about["features"])), read_array(test / "y.npy")

@@ -11,13 +11,13 @@ from mlflow.entities import Run, RunTag
 from pipeline import _terminal
 from pipeline._store import database_of
 from pipeline.runs import _process
-from pipeline.runs._find import Store, name_of, open_store, sweep_ending
+from pipeline.runs._find import GONE, Store, name_of, open_store, sweep_ending
+from pipeline.runs._late import tell_kept
 
-GONE = "its process ended without a word; closed by `runs doctor`"
 LEFT = {
     "alive": "its process works at it",
     "elsewhere": "it is of another machine, {host}; only a doctor there can tell",
-    "unknown": "it does not name its process",
+    "unknown": "it does not name its process; only whoever started it can tell",
 }
 
 
@@ -25,6 +25,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all is well in the end, and what was found."""
     store = open_store()
     damage = _damage(database_of(store.uri))
+    if not (damage or args.dry_run):
+        tell_kept()  # what is known to have ended needs no guess
     running = [] if damage else _search(store, "attributes.status = 'RUNNING'")
     states = {found.info.run_id: _process.state(found.data.tags) for found in running}
     closed = [found for found in running if states[found.info.run_id] == "gone"]
@@ -38,13 +40,14 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         _terminal.say(f"{name_of(found)}: its artifacts are gone; `runs publish` sends what out/ has of it")
     if damage:
         _terminal.say(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
-    if not (damage or missing or closed):
+    left = {run_id: state for run_id, state in states.items() if state != "gone"}
+    unsure = [run_id for run_id, state in left.items() if state != "alive"]
+    if not (damage or missing or closed or unsure):
         _terminal.say("healthy")
     ids = {"closed": closed, "missing_artifacts": missing}
     found_ids = {key: [found.info.run_id for found in runs] for key, runs in ids.items()}
-    left = {run_id: state for run_id, state in states.items() if state != "gone"}
     content = {"dry_run": args.dry_run, "damage": damage, **found_ids, "left_running": left}
-    return not (damage or missing or (args.dry_run and closed)), content
+    return not (damage or missing or unsure or (args.dry_run and closed)), content
 
 
 def _damage(database: Path | None) -> str:

@@ -3,22 +3,27 @@
 import argparse
 import json
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Run
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModel, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
+from pipeline._files import file_digest
 from pipeline._mlflow import alone
+from pipeline._secrets import first_line
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.bootstrap import CONFIDENCE, HIGHER_IS_BETTER, RESAMPLES
 from pipeline.runs._compare import SEED, compare
 from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
 
 ALIAS = "champion"
+DECIDED = "promotion."  # begins the names of the tags with a decision
 FIRST, BETTER, FORCED, REFUSED = "first", "better", "forced", "refused"  # decisions
 
 
@@ -39,8 +44,10 @@ def _promote(store: Store, found: Run, name: str, metric: str, force: bool) -> t
         return True, {"name": name, "version": champion.version, "run": found.info.run_id, "decision": "already"}
     decision = _decide(store, found, champion, metric, force)
     version = _version(store, found, name)
+    for old in [tag for tag in version.tags if tag.startswith(DECIDED)]:
+        store.client.delete_model_version_tag(name, version.version, old)
     for key, value in decision.items():
-        store.client.set_model_version_tag(name, version.version, f"promotion.{key}", value)
+        store.client.set_model_version_tag(name, version.version, f"{DECIDED}{key}", value)
     won = decision["decision"] != REFUSED
     if won:
         store.client.set_registered_model_alias(name, ALIAS, version.version)
@@ -71,16 +78,23 @@ def _decide(store: Store, found: Run, champion: ModelVersion | None, metric: str
         try:
             present = records(store, store.client.get_run(champion.run_id), Path(temporary, "champion"))
             difference = compare(present, candidate)[metric]
-        except InvalidInput as error:
+        except (InvalidInput, MlflowException) as error:
             if force:
-                return {**against, "decision": FORCED, "reason": f"not compared: {error}"}
-            raise InvalidInput(f"{error}: the champion stays, unless you give another --name or --force") from None
+                return {**against, "decision": FORCED, "reason": f"not compared: {first_line(error)}"}
+            raise InvalidInput(f"{first_line(error)}: the champion stays, unless you give another --name or --force") from None
     better = difference.sign == (1 if HIGHER_IS_BETTER[metric] else -1)
     said = f"{metric} {difference.value:+.4g}, {CONFIDENCE:.0%} interval {difference.low:+.4g} to {difference.high:+.4g}"
     how = {"resamples": str(RESAMPLES), "seed": str(SEED), "confidence": str(CONFIDENCE)}
     numbers = {"difference": json.dumps(asdict(difference)), **how}
     decision = BETTER if better else FORCED if force else REFUSED
     return {**against, "decision": decision, "reason": f"against version {champion.version}: {said}", **numbers}
+
+
+def _served(model: LoggedModel) -> str:
+    """SHA-256 of the weights that a model is served with; nothing where they cannot be read."""
+    with tempfile.TemporaryDirectory() as temporary, suppress(MlflowException, OSError):
+        return file_digest(Path(download_artifacts(f"{model.artifact_location}/artifacts/model.npz", dst_path=temporary)))
+    return ""
 
 
 def _version(store: Store, found: Run, name: str) -> ModelVersion:
@@ -92,6 +106,10 @@ def _version(store: Store, found: Run, name: str) -> ModelVersion:
     models = models_of(store.client, found)
     require(len(models) > 0, f"a run must have its model in MLflow to be promoted; {name_of(found)} has none")
     model = models[-1]
+    require(
+        _served(model) == found.data.tags.get("model.sha256"),
+        f"the model of {name_of(found)} in MLflow must be whole; it is damaged",
+    )
     if not store.client.search_registered_models(f"name = '{name}'"):
         store.client.create_registered_model(name)
     return store.client.create_model_version(name, model.artifact_location, found.info.run_id, model_id=model.model_id)

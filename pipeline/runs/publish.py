@@ -5,22 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipeline import _endings, _terminal
+from pipeline import _terminal
 from pipeline._config import Tracking, read_yaml, tracking_of
-from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json, staged, write_json
+from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json
 from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
 from pipeline._provenance import process, provenance
-from pipeline._secrets import first_line, scrub
-from pipeline._tracking import check_writable, home, stage_tracking, store_of
+from pipeline._secrets import first_line
+from pipeline._tracking import check_writable, stage_tracking, store_of
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
-from pipeline.runs._find import STAGE_FILES, models_of, sent_files
+from pipeline.runs._find import GONE, STAGE_FILES, models_of, sent_files
+from pipeline.runs._late import tell_kept
 from pipeline.runs._whole import whole
 from pipeline.runs._worktree import commit_of, dvc, worktree
 
@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         with results_of(commit) as out:
             results = [_send(folder, folder.relative_to(out.parent), commit) for folder in models_in(out)]
     else:
-        failures = [] if args.folders else _tell(_endings.kept())
-        results = [*failures, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
+        late = [] if args.folders else tell_kept()
+        results = [*late, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "skipped")}
     _terminal.say(f"{counts['sent']} sent, {counts['there']} there already, {counts['skipped']} skipped")
     return not counts["skipped"], {**counts, "folders": results}
@@ -71,35 +71,13 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     """Publish one folder; `shown` is its name, `commit` where it is from if that is not the working tree."""
     try:
         result = _sent(folder, commit)
-    except InvalidInput as error:
-        result = {"how": "skipped", "why": str(error).replace(f"{folder}", f"{shown}")}
+    except (InvalidInput, MlflowException, OSError) as error:
+        result = {"how": "skipped", "why": first_line(error).replace(f"{folder}", f"{shown}")}
     told = {"sent": "sent {stages}", "there": "all is there", "skipped": "skipped, {why}"}[result["how"]]
     where = f" -> runs:/{result['run']}" if "run" in result else ""
     stages = ", ".join(result.get("stages", []))
     _terminal.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
     return {"folder": str(shown), **result}
-
-
-def _tell(notes: Sequence[Path]) -> list[Result]:
-    """Show how stages failed while MLflow did not answer. Where it still does not, the folders are sent all the same."""
-    results, away = list[Result](), dict[str, str]()
-    for note in notes:
-        shown = str(note.relative_to(home()))
-        try:
-            uri = _endings.store(note)["uri"]
-            require(uri not in away, away.get(uri, ""))
-            run_id = _endings.tell(note)
-        except (InvalidInput, MlflowException) as error:
-            why = first_line(error)
-            if isinstance(error, MlflowException):
-                away[uri] = why  # a server that hangs is asked once
-            _terminal.say(f"{shown}: skipped, {why}; to forget it, remove the file")
-            results.append({"folder": shown, "how": "skipped", "why": why})
-        else:
-            how = f"sent how the stage {_endings.stage_of(note)} failed" if run_id else "a later attempt stands"
-            _terminal.say(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
-            results.append({"folder": shown, "how": "sent", "run": run_id} if run_id else {"folder": shown, "how": "there"})
-    return results
 
 
 def _sent(folder: Path, commit: str | None) -> Result:
@@ -108,8 +86,11 @@ def _sent(folder: Path, commit: str | None) -> Result:
     check_writable(tracking)
     where = store_of(tracking)
     client, experiment = connect(**where)
-    parent = _parent(folder.parent.parent / "sweep.json", client, experiment, where)
+    parent, known_as = _parent(folder.parent.parent / "sweep.json", client, experiment, where)
     found = run_with(client, experiment, about["fingerprint"], parent)
+    if found is None and (orphan := run_with(client, experiment, about["fingerprint"], known_as)) and known_as:
+        client.set_tag(orphan.info.run_id, "mlflow.parentRunId", parent)
+        found = client.get_run(orphan.info.run_id)
     alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
     require(not alive, "its run is still being worked at")
     if found:
@@ -122,7 +103,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
             opened.publish(folder.resolve())
         except BaseException as error:
             with suppress(MlflowException):
-                opened.close(UNPUBLISHED, scrub(f"{BY}: {type(error).__name__}: {error}"))
+                opened.close(UNPUBLISHED, f"{BY}: {type(error).__name__}: {first_line(error)}")
             raise
         opened.close("finished", "")
     made = found or run_with(client, experiment, about["fingerprint"], parent)
@@ -159,37 +140,37 @@ def _source(about: Mapping[str, Any], commit: str | None) -> dict[str, str]:
     return {**git, **{key: here[key] for key in known}, "mlflow.source.name": BY}
 
 
-def _parent(note: Path, client: MlflowClient, experiment: str, where: Mapping[str, str]) -> str | None:
-    """The id of the run above a sweep's jobs, made again where there is none."""
+def _parent(note: Path, client: MlflowClient, experiment: str, where: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The id of the run above a sweep's jobs, made again where there is none, and the id by which the jobs know it."""
     if not note.is_file():
         lost = (note.parent / "multirun.yaml").is_file()
         require(not lost, f"a sweep's folder must have its sweep.json; {note.parent} has none")
-        return None
+        return None, None
     sweep = read_json(note, "name", "run", "ending")
-    if sweep["run"] is None:  # MLflow did not answer when the sweep began
-        sweep["run"] = uuid4().hex
-        with staged(note.parent) as folder:
-            write_json(folder / note.name, sweep)
+    known_as = sweep["run"]
     with suppress(MlflowException):
-        found = client.get_run(sweep["run"])
+        found = client.get_run(known_as)
         if found.info.lifecycle_stage == "active":
             if found.info.status == "RUNNING" and _process.state(found.data.tags) == "gone":
-                close_sweep(where, sweep["run"], sweep["ending"])
-            return str(sweep["run"])
-    again: Sequence[Run] = client.search_runs([experiment], f"tags.`sweep.run` = '{sweep['run']}'")
+                close_sweep(where, known_as, sweep["ending"])
+            return known_as, known_as
+    again: Sequence[Run] = client.search_runs([experiment], f"tags.`sweep.run` = '{known_as}'")
     if again:
-        return str(again[0].info.run_id)
-    tags = {"sweep.run": sweep["run"], "mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
+        return str(again[0].info.run_id), known_as
+    tags = {"sweep.run": known_as, "mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
     made = open_sweep(where, sweep["name"], tags)
     close_sweep(where, made, sweep["ending"])
-    return made
+    return made, known_as
 
 
 def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
     """Whether MLflow does not show a stage whole: its ending, each file by its size, its numbers, its model."""
     artifacts = client.list_artifacts(found.info.run_id, STAGE_FILES[stage][0])
     sizes = {Path(item.path).name: item.file_size for item in artifacts}
-    if found.data.tags.get(f"stage.{stage}") != "finished":
+    known = found.data.tags.get(f"stage.{stage}")
+    if known in ("failed", "killed") and found.data.tags.get("reason") != GONE:
+        return False  # a later attempt than what made the files, and its success alone mends it
+    if known != "finished":
         return True
     if any(sizes.get(path.name) != path.stat().st_size for path in sent_files(stage, folder)):
         return True

@@ -68,10 +68,10 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
     assert dry.stdout.count("would be closed as KILLED") == 3
     assert set(states(repo).values()) == {"RUNNING"}
     (answer, again) = runs(repo, "doctor", "doctor")
-    assert answer.code == 0
+    assert (answer.code, again.code) == (1, 1)  # two are left that nobody here can judge
     assert answer.stdout.count("closed as KILLED, its process is gone") == 3
     assert "(elsewhere): left RUNNING, it is of another machine, other-host" in answer.stdout
-    assert "healthy" in again.stdout
+    assert "healthy" not in again.stdout
     assert states(repo) == {case: "KILLED" if case in closed else "RUNNING" for case in cases}
     tags = client_of(repo).get_run(ids["gone"]).data.tags
     assert (tags["stage.train"], tags["reason"]) == ("killed", "its process ended without a word; closed by `runs doctor`")

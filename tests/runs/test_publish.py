@@ -34,12 +34,35 @@ def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, run
 
 def test_a_sweep_that_began_without_a_server_gets_its_parent(made: Path, store: Path, runs: Commands) -> None:
     before, note = shown(made), made / SWEEP / "sweep.json"
-    note.write_text(json.dumps({**json.loads(note.read_text()), "run": None}))
+    note.write_text(json.dumps({**json.loads(note.read_text()), "run": "f" * 32}))
     forget(made, store)
     first, second = runs(made, "publish", "publish")
     assert "5 sent, 0 there already, 0 skipped" in first.stdout
     assert "0 sent, 5 there already, 0 skipped" in second.stdout
     assert shown(made) == before
+
+
+def test_runs_of_a_sweep_that_began_without_a_server_get_their_parent(made: Path, runs: Commands) -> None:
+    before, found, note = shown(made), all_runs(made), made / SWEEP / "sweep.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "run": "f" * 32}))
+    client_of(made).delete_run(found["parent"].info.run_id)
+    for job in ("0", "1"):
+        client_of(made).set_tag(found[job].info.run_id, "mlflow.parentRunId", "f" * 32)
+    (answer,) = runs(made, "publish")
+    assert "0 sent, 5 there already, 0 skipped" in answer.stdout
+    assert shown(made) == before
+    assert all_runs(made)["0"].info.run_id == found["0"].info.run_id
+
+
+def test_a_later_failure_is_not_lifted_by_older_files(made: Path, runs: Commands) -> None:
+    run_id, client = all_runs(made)["torch"].info.run_id, client_of(made)
+    client.set_tag(run_id, "stage.train", "killed")
+    client.set_tag(run_id, "reason", "SystemExit: 143")
+    client.set_terminated(run_id, "KILLED")
+    (answer,) = runs(made, "publish")
+    assert "0 sent, 5 there already, 0 skipped" in answer.stdout
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["reason"]) == ("KILLED", "SystemExit: 143")
 
 
 def test_what_is_there_is_not_touched(made: Path, runs: Commands) -> None:
