@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -137,6 +138,34 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     assert served["prediction"].tolist() == kept["predicted"].tolist()
     assert np.abs(served["probability"] - kept["probability"]).max() < 1e-15
     check_serving(made, found["torch"], f"models:/{NAME}@champion")
+
+
+@pytest.mark.slow
+def test_a_decision_replaces_the_one_before_and_a_champion_that_is_gone_bars_nobody(made: Path, runs: Commands) -> None:
+    found, client = all_runs(made), client_of(made)
+    ids = {name: found[name].info.run_id for name in ("single", "torch")}
+    _, refused = runs(made, f"promote {ids['single']}", f"promote {ids['torch']}")
+    assert refused.code == 1
+    client.delete_registered_model_alias(NAME, "champion")
+    (first,) = runs(made, f"promote {ids['torch']}")
+    assert first.code == 0
+    (version,) = client.search_model_versions(f"run_id = '{ids['torch']}'")
+    decided = {tag for tag in client.get_model_version(NAME, version.version).tags if tag.startswith("promotion.")}
+    assert decided == {f"promotion.{key}" for key in ("metric", "run", "test_table", "decision", "reason")}
+    shutil.rmtree(found["torch"].info.artifact_uri.removeprefix("file://"))
+    stays, forced = runs(made, f"promote {ids['single']}", f"promote {ids['single']} --force")
+    assert (stays.code, forced.code) == (1, 0)
+    assert "the champion stays, unless you give another --name or --force" in stays.stderr
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_served_is_not_promoted(made: Path, runs: Commands) -> None:
+    for weights in made.glob("mlruns/artifacts/**/models/**/model.npz"):
+        weights.write_bytes(b"damage")
+    (answer,) = runs(made, f"promote {all_runs(made)['single'].info.run_id}")
+    assert answer.code == 1
+    assert "in MLflow must be whole; it is damaged" in answer.stderr
+    assert client_of(made).search_registered_models() == []
 
 
 @pytest.mark.slow
