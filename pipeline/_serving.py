@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
 
 class LogisticRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -29,7 +30,8 @@ class LogisticRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             named = isinstance(model_input, pd.DataFrame)
             X = model_input[self.about["features"]].to_numpy(np.float64) if named else np.asarray(model_input, np.float64)
             require_numbers(X, lambda place: f"column {self.about['features'][place[1]]} in row {place[0]}")
-            z = (X - mean) / scale @ w + b
+            with np.errstate(all="ignore"):  # an overflow shows in z
+                z = (X - mean) / scale @ w + b
         require_numbers(z, lambda place: f"the log-odds of row {place[0]}")
         probability = np.exp(-np.logaddexp(0, -z))
         return pd.DataFrame(
@@ -39,10 +41,11 @@ class LogisticRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def require_numbers(values: Any, name: Callable[[Any], str]) -> None:
-    """Raise ValueError, with the name of the first place, where a value is missing or infinite: there is no answer to that."""
+    """Raise MLflow's error, with the first place's name, where a value is missing or infinite: there is no answer to that."""
     if not np.isfinite(values).all():
         place = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"every value must be a finite number; {name(place)} is {values[tuple(place)]}")
+        said = f"every value must be a finite number; {name(place)} is {values[tuple(place)]}"
+        raise MlflowException.invalid_parameter_value(said)
 
 
 mlflow.models.set_model(LogisticRegression())

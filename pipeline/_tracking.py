@@ -51,7 +51,9 @@ def check_writable(tracking: Tracking) -> None:
         return
     database = Path(absolute_uri(tracking.uri).removeprefix(SQLITE))
     try:
-        database.parent.mkdir(parents=True, exist_ok=True)
+        if not database.parent.is_dir():
+            database.parent.mkdir(parents=True)
+            (database.parent / ".gitignore").write_text("*\n!.gitignore\n", encoding="utf-8")  # as git has it of mlruns/
         with tempfile.TemporaryFile(dir=database.parent):  # SQLite writes its journal there
             pass
         for path in (database.parent / ".lock", database):

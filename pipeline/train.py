@@ -100,6 +100,7 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
             "loss": result.loss,
             "gradient_norm": result.gradient_norm,
         }
+        _warn_of_a_rise(result.loss, recorder.history[0].loss)
         _write(folder, about, result, recorder.history)
         keeper.drop()
         _terminal.say(_summary(about["fit"], folder))
@@ -118,6 +119,13 @@ def _warn_of_constants(X: Array, model: Model, features: Sequence[str]) -> None:
         more = f" and {len(constant) - MOST_NAMES} more" if len(constant) > MOST_NAMES else ""
         shown = ", ".join(constant[:MOST_NAMES]) + more
         _terminal.warn(f"constant in the training table, so without any say in the model: {shown}")
+
+
+def _warn_of_a_rise(end: float, start: float) -> None:
+    if end > start:
+        _terminal.warn(
+            f"the loss ended at {end:.4g}, above its start of {start:.4g}: try a smaller optimizer.lr, or standardise"
+        )
 
 
 def _write(folder: Path, about: dict[str, Any], result: Fit, history: Sequence[Record]) -> None:

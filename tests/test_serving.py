@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 from scipy.sparse import csr_matrix
 
 from pipeline._serving import LogisticRegression
@@ -19,10 +20,12 @@ def served() -> LogisticRegression:
 def test_a_missing_value_has_no_answer(served: LogisticRegression) -> None:
     table = pd.DataFrame({"x1": [1.0, 2.0], "x2": [0.0, np.nan]})
     sentence = "every value must be a finite number; column x2 in row 1 is nan"
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(MlflowException, match=sentence):
         served.predict(None, table)
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(MlflowException, match=sentence):
         served.predict(None, table.to_numpy())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="entry 2 of the matrix is inf"):
+    with pytest.raises(MlflowException, match="entry 2 of the matrix is inf"):
         served.predict(None, csr_matrix([[1.0, 2.0], [np.inf, 0.0]]))
     assert served.predict(None, table[:1])["prediction"].tolist() == ["yes"]
+    with pytest.raises(MlflowException, match="the log-odds of row 0 is"):
+        served.predict(None, pd.DataFrame({"x1": [1e308], "x2": [-1e308]}))

@@ -229,14 +229,15 @@ def _check_fraction(fraction: float) -> None:
 
 
 def split(whole: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
-    """A seeded, stratified split into training and test part; within each the rows keep their order.
+    """A seeded, stratified split into training and test part; within each the rows keep their order. Which class is 1 plays no
+    part in it.
 
     Each class sends round(test_fraction * its rows) to the test part, at least one and not all. Raises InvalidInput where a
     class has a single row.
     """
     rng = np.random.default_rng(seed)
     chosen: list[NDArray[np.intp]] = []
-    for label in (0.0, 1.0):
+    for label in (whole.y[0], 1 - whole.y[0]):
         rows = np.flatnonzero(whole.y == label)
         require(len(rows) >= 2, f"each class must have at least 2 rows to be split into training and test; one has {len(rows)}")
         size = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline._config import compose
 from pipeline._files import ABOUT, OUT, digest_of, file_digest, read_json
 from pipeline._mlflow import connect
-from pipeline._secrets import first_line
+from pipeline._secrets import first_line, without_credentials
 from pipeline._store import database_of
 from pipeline._tracking import absolute_uri, check_writable, stage_tracking
 from pipeline.numerics import InvalidInput, require
@@ -79,7 +79,8 @@ def find(store: Store, word: str) -> Run:
     if len(alone) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
         found = alone
     listed = ", ".join(map(_place_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
-    require(len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not")
+    where = without_credentials(store.uri)
+    require(len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not in {where}, where the DAG logs")
     require(len(found) == 1, f"a run must be named without doubt, as by its id; {word} may be any of {listed}")
     ours = "a run must be of one model of this project, with its fingerprint"
     require("fingerprint" in found[0].data.tags, f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")

@@ -18,6 +18,7 @@ from pipeline.runs._compare import compare
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, records
 
 CODE = ("fingerprint.code", "mlflow.source.git.commit")
+CHANGES = "changes to the commit, but for overrides.yaml"
 KNOWN_BY = {"code": "git.diff", "environment": DESCRIBED}  # tags that a run made by `publish` lacks
 Pairs = dict[str, tuple[Any, Any]]  # what differs, in a and in b; None: not there
 
@@ -65,7 +66,7 @@ def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
     tags = side.run.data.tags
     code = {key: tags[key] for key in CODE if key in tags}
     if how := tags.get("git.diff"):
-        code["lineage/code.diff"] = how if how in ("none", "too long") else _changes(store, side, temporary)
+        code[CHANGES] = how if how in ("none", "too long") else _changes(store, side, temporary)
     return code
 
 

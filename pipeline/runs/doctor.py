@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     left = {run_id: state for run_id, state in states.items() if state != "gone"}
     unsure = [run_id for run_id, state in left.items() if state != "alive"]
     if not (damage or missing or closed or unsure):
-        _terminal.say("healthy")
+        _terminal.say(f"{store.uri} is healthy")
     ids = {"closed": closed, "missing_artifacts": missing}
     found_ids = {key: [found.info.run_id for found in runs] for key, runs in ids.items()}
     content = {"dry_run": args.dry_run, "damage": damage, **found_ids, "left_running": left}

@@ -117,3 +117,12 @@ def test_a_missing_or_broken_file(tmp_path: Path) -> None:
         Table(path=str(tmp_path / "broken.parquet"), target="y").load()
     with pytest.raises(InvalidInput, match="data.positive must be one of no, yes; got maybe"):
         Table(path=write(tmp_path), target="y", positive="maybe").load()
+
+
+def test_the_split_does_not_depend_on_which_class_is_positive() -> None:
+    y = (np.random.default_rng(0).random(40) < 0.4).astype(np.float64)
+    X = np.arange(40.0)[:, None]
+    parts = [split(Part(X, labels), 0.25, 7) for labels in (y, 1 - y)]
+    for one, other in zip(*parts, strict=True):
+        np.testing.assert_array_equal(one.X, other.X)
+        np.testing.assert_array_equal(one.y, 1 - other.y)

@@ -46,7 +46,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> 
     answer = json.loads(shown.stdout)
     assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
     assert answer["data"] == {}
-    assert answer["code"]["lineage/code.diff"] == ["none", digest(b"a change")]
+    assert answer["code"]["changes to the commit, but for overrides.yaml"] == ["none", digest(b"a change")]
     assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
     kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/numpy", f"{SINGLE}/numpy")]
     y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
