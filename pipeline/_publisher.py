@@ -46,6 +46,7 @@ class Listener:
         self._points: list[Mapping[str, Any]] = []  # that no run has yet
         self._run: Run | None = None
         self._opened: Mapping[str, Any] = {}  # what the stage said of itself
+        self._is_closed = False
         self._lineage, self._folder = cache(lineage), ""
         self._end_sweep: Callable[[str], None] | None = None
         self._run_id = ""
@@ -100,6 +101,9 @@ class Listener:
                 self._folder = content["folder"]
                 self._todo.append(lambda: self._publish(Path(self._folder)))
             case "close":
+                if self._is_closed:  # and the stage was told to end before it heard so: its run ends as the stage did
+                    self._todo.append(lambda: self._open(self._opened))
+                self._is_closed = True
                 self._end(**content)
                 self._say({"error": self._failure} if self._failure else {"value": self._run_id})
             case "open_sweep":

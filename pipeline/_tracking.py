@@ -233,16 +233,21 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
         return
     made = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": tracking.plain, "process": process()}
     publisher.send("open", tracking=store_of(tracking), stage=stage, about=about, **made)
-    ending = {"ending": "finished", "reason": ""}
+    ended = {"ending": "finished", "reason": ""}
     try:
         yield Run(publisher)
     except BaseException as error:
-        reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
-        ending = {"ending": ending_of(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
+        ended = _told(error)
         raise
     finally:
-        if (run_id := _close(publisher, "close", **ending)) and stage == "train":
+        if (run_id := _close(publisher, "close", **ended)) and stage == "train":
             _terminal.say(f"in MLflow: runs:/{run_id}")
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    """How a stage ended by an error, as MLflow is to show it."""
+    reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
+    return {"ending": ending_of(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
 
 
 def _line(tracking: Tracking) -> Publisher | None:
@@ -272,6 +277,10 @@ def _close(publisher: Publisher, do: str, **ending: str) -> Any:
     except TrackingError as error:
         _say_behind(error)
         return None
+    except (KeyboardInterrupt, SystemExit) as error:  # while it waited, all else being done
+        if do == "close" and ending["ending"] == "finished":
+            publisher.send(do, **_told(error))
+        raise
     finally:
         publisher.close()
 

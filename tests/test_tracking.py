@@ -473,6 +473,29 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) 
     assert (repo / "out/numpy/model.npz").read_bytes() == made
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(repo: Path, shell: Shell, how: signal.Signals) -> None:
+    """Its exit code says that it did not end well, and so does its run."""
+    assert shell("python -m pipeline.generate", repo).returncode == 0
+    command = [sys.executable, "-m", "pipeline.train"]
+    with subprocess.Popen(
+        command, cwd=repo, env=environment(), stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as stage:
+        assert stage.stdout
+        assert any(line.startswith("gd: 100 epochs") for line in iter(stage.stdout.readline, ""))
+        family = [process for process in publishers() if str(stage.pid) in process.cmdline()]
+        stage.send_signal(how)
+        stage.stdout.read()
+    assert stage.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[how]
+    wait_for(partial(gone, family))
+    (run,) = runs_of(repo)
+    assert (run.info.status, run.data.tags["stage.train"]) == ("KILLED", "killed")
+    assert "reason" in run.data.tags
+    assert shell("python -m pipeline.train", repo).returncode == 0
+    assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
