@@ -160,8 +160,8 @@ class Listener:
         self._points.clear()
 
     def _end(self, ending: str, reason: str, traceback: str = "") -> None:
-        """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, or a note is
-        kept of how it failed."""
+        """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, and a note is
+        kept of how it ended, unless the run could say it."""
         self._todo.append(lambda: self._close(ending, reason, traceback))
         deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
         self._attempt()

@@ -299,21 +299,15 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
 @contextmanager
 def _parent_run(tracking: Tracking, name: str) -> Iterator[None]:
     publisher = _line(tracking)
-    if publisher is None:
-        yield
-        return
-    tags = {**provenance(), **process(), "mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
-    try:
-        os.environ[PARENT] = publisher.ask("open_sweep", tracking=store_of(tracking), name=scrub(name), tags=tags)
-    except TrackingError as error:
-        publisher.close()
-        _say_behind(error)
-        os.environ[PARENT] = uuid4().hex  # by which `runs publish` knows the jobs' runs, and gives them their parent
+    os.environ[PARENT] = uuid4().hex  # by which `runs publish` gives the jobs' runs their parent, should MLflow not answer now
+    if publisher:
+        tags = {**provenance(), **process(), "mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
         try:
-            yield
-        finally:
-            del os.environ[PARENT]
-        return
+            os.environ[PARENT] = publisher.ask("open_sweep", tracking=store_of(tracking), name=scrub(name), tags=tags)
+        except TrackingError as error:
+            publisher.close()
+            publisher = None
+            _say_behind(error)
     ending = "finished"
     try:
         yield
@@ -322,4 +316,5 @@ def _parent_run(tracking: Tracking, name: str) -> Iterator[None]:
         raise
     finally:
         del os.environ[PARENT]
-        _close(publisher, "close_sweep", ending=ending)
+        if publisher:
+            _close(publisher, "close_sweep", ending=ending)

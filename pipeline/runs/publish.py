@@ -88,7 +88,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
     client, experiment = connect(**where)
     parent, known_as = _parent(folder.parent.parent / "sweep.json", client, experiment, where)
     found = run_with(client, experiment, about["fingerprint"], parent)
-    if found is None and (orphan := run_with(client, experiment, about["fingerprint"], known_as)) and known_as:
+    if found is None and known_as and (orphan := run_with(client, experiment, about["fingerprint"], known_as)):
         client.set_tag(orphan.info.run_id, "mlflow.parentRunId", parent)
         found = client.get_run(orphan.info.run_id)
     alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
