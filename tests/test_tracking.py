@@ -580,7 +580,7 @@ def open_at_once(uri: str, fitted: Path) -> None:
     words = [sys.executable, "-c", FORKS, uri, str(fitted / "numpy" / "model.json")]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    shown = [run for run in MlflowClient(uri).search_runs(["1"]) if run.data.tags["fingerprint"].startswith("fork")]
+    shown = [run for run in MlflowClient(uri).search_runs(["1"]) if run.data.tags.get("fingerprint", "").startswith("fork")]
     assert [run.info.status for run in shown] == ["FINISHED"] * 4
 
 
