@@ -56,7 +56,7 @@ def stage_of(note: Path) -> str:
 
 def store(note: Path) -> dict[str, str]:
     """Where its run is. Raises InvalidInput where the note is damaged."""
-    return store_of(tracking_of(_read(note)["opened"]["settings"]))
+    return _store(_read(note))
 
 
 def tell(note: Path, uri: str | None = None) -> str | None:
@@ -70,7 +70,8 @@ def tell(note: Path, uri: str | None = None) -> str | None:
     with FileLock(_folder() / ".lock"):
         if not note.exists():  # another process has told it
             return None
-        content, where = _read(note), store(note)
+        content = _read(note)
+        where = _store(content)
         require(uri in (None, where["uri"]), f"a note must be of the store at hand; {note} is of another")
         tags, texts = content["lineage"]
         encoded = {name: text.encode(BYTES) for name, text in texts.items()}
@@ -101,6 +102,10 @@ def _read(note: Path) -> dict[str, Any]:
     content = read_json(note, "opened", "lineage", "curve", "folder", "ended", "digest")
     require(content.pop("digest") == digest_of(content), f"{note} must be as it was written; it is damaged")
     return content
+
+
+def _store(content: Mapping[str, Any]) -> dict[str, str]:
+    return store_of(tracking_of(content["opened"]["settings"]))
 
 
 def _name(opened: Mapping[str, Any]) -> str:

@@ -252,7 +252,7 @@ def _tags(about: About, parent: str | None) -> dict[str, str]:
 
 
 def _publish_training(run: Run, folder: Path) -> None:
-    about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
+    about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv", "epoch", *CURVE)
     run.recall()
     for epoch, loss, norm in zip(history["epoch"], history["loss"], history["gradient_norm"], strict=True):
         run.loss(int(epoch), float(loss), float(norm))

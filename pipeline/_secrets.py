@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import unquote
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -33,7 +34,7 @@ def with_credentials(uri: str | None) -> str | None:
 def scrub(text: str) -> str:
     """A text without what the environment, or a URI in it, holds of credentials."""
     text = BEARER.sub(r"\1***", without_credentials(text))
-    for secret in sorted(set(_secrets()), key=len, reverse=True):
+    for secret in _secrets(tuple(os.environ.items())):
         text = text.replace(secret, "***")
     return text
 
@@ -43,8 +44,14 @@ def first_line(error: BaseException) -> str:
     return scrub((str(error).strip().splitlines() or [""])[0]).partition(" with exception ")[0]
 
 
-def _secrets() -> Iterator[str]:
-    for name, value in os.environ.items():
+@lru_cache(maxsize=1)
+def _secrets(environment: tuple[tuple[str, str], ...]) -> list[str]:
+    """The longest first. Every line that is shown asks for them: they are sought anew only where the environment changed."""
+    return sorted(set(_secrets_in(environment)), key=len, reverse=True)
+
+
+def _secrets_in(environment: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    for name, value in environment:
         found = [value] if SECRET_NAME.search(name) else []
         found += [login.partition(":")[2] or login for uri in (IN_URI, IN_DATABASE_URI) for _, login in uri.findall(value)]
         found += [secret for _, secret in IN_QUERY.findall(value)]
