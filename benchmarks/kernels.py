@@ -15,9 +15,9 @@ from benchmarks._measure import interleaved
 from benchmarks.problems import tall
 from pipeline.numerics.batch import fit_together
 from pipeline.numerics.data import Document
-from pipeline.numerics.matrix import Array, Dense, with_ones
+from pipeline.numerics.matrix import Array, with_ones
 from pipeline.numerics.models import NumpyModel, TorchModel, fit, one_thread
-from pipeline.numerics.objective import LogLoss, threads
+from pipeline.numerics.objective import log_loss, threads
 from pipeline.numerics.optimizers import GradientDescent
 
 GRID = [(lr, l2) for lr in np.geomspace(0.01, 1, 8) for l2 in np.geomspace(1e-6, 1e-1, 8)]
@@ -27,7 +27,7 @@ def pass_over_memory(rounds: int) -> None:
     """One gradient of 1e6 x 100 float32, beside reading the same bytes and adding them up, on as many threads."""
     p = tall()
     assert isinstance(p.X, np.ndarray)
-    f, theta = LogLoss(Dense(p.X), p.y, p.l2), np.full(101, 0.01, np.float32)
+    f, theta = log_loss(p.X, p.y, p.l2), np.full(101, 0.01, np.float32)
     parts = np.array_split(p.X.reshape(-1), 64)
     with ThreadPoolExecutor(threads()) as pool, one_thread(), np.errstate(all="ignore"):
         reading = lambda: list(pool.map(np.sum, parts))  # noqa: E731

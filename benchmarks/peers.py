@@ -23,9 +23,9 @@ import pandas as pd
 
 from benchmarks._measure import interleaved
 from benchmarks.problems import PROBLEMS, SCALING, Problem
-from pipeline.numerics.matrix import Array, matrix
+from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import NumpyModel, fit
-from pipeline.numerics.objective import LogLoss
+from pipeline.numerics.objective import LogLoss, log_loss
 from pipeline.numerics.optimizers import LBFGS, Auto, Newton
 
 GOALS = (1e-3, 1e-6, 1e-10)
@@ -153,7 +153,7 @@ def optimum(p: Problem) -> tuple[LogLoss, float]:
     large = LBFGS(tol=1e-12, epochs=3000, memory=30, diagonal=not isinstance(p.X, np.ndarray))
     method = Newton(tol=1e-14, sample=10**9) if p.X.shape[1] <= 2000 else large
     fitted = fit(exact.X, exact.y, NumpyModel(l2=p.l2, standardize=False), method)
-    return LogLoss(matrix(exact.X), exact.y, p.l2), fitted.loss
+    return log_loss(exact.X, exact.y, p.l2), fitted.loss
 
 
 def compare(name: str, rounds: int, patience: float, against: str = "") -> list[tuple[Any, ...]]:

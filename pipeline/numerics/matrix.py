@@ -56,18 +56,14 @@ class Augmented:
     """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
-        self.is_small = _is_small(A.shape)  # so that a pass takes a millisecond at most
-        self.array = np.asfortranarray(A) if self.is_small else A
+        small = is_small(A.shape)
+        self.array = np.asfortranarray(A) if small else A
         self._transposed = self.array.T
         self.shape, self.dtype = A.shape, A.dtype
-        self.block_rows = len(A) if self.is_small else _cached_rows(A)
+        self.block_rows = len(A) if small else _cached_rows(A)
 
     def take(self, rows: Rows) -> "Augmented":
         return Augmented(self.array[rows])
-
-    def scaled(self, factors: Array) -> "Augmented":
-        """diag(factors) A, for factors (n,)."""
-        return Augmented(self.array * factors[:, None])
 
     def times(self, theta: Array, out: Array) -> Array:
         return self.array.dot(theta, out)
@@ -149,16 +145,17 @@ def _cached_rows(X: Array) -> int:
     return max(LEAST_ROWS, CACHED_BYTES // (max(X.shape[1], 1) * X.itemsize))
 
 
-def _is_small(shape: tuple[int, ...]) -> bool:
-    """Whether A of this shape (n, d+1) is so small that a copy costs less than it saves."""
+def is_small(shape: tuple[int, ...]) -> bool:
+    """Whether A of this shape (n, d+1) is so small that a copy costs less than it saves: a pass takes a millisecond at most."""
     return math.prod(shape) <= SMALL
 
 
-def with_ones(X: Array) -> Array:
-    """A = [X, 1], by columns if it is small."""
+def with_ones(X: Array, factors: Array | None = None) -> Array:
+    """A = [X, 1], its rows multiplied by the factors (n,) where given; by columns if it is small."""
     shape = X.shape[0], X.shape[1] + 1
-    A = np.ones(shape, X.dtype, order="F" if _is_small(shape) else "C")
-    A[:, :-1] = X
+    A = np.empty(shape, X.dtype, order="F" if is_small(shape) else "C")
+    A[:, -1] = 1 if factors is None else factors
+    np.multiply(X, A[:, -1:], A[:, :-1])
     return A
 
 
@@ -166,4 +163,4 @@ def matrix(X: Features) -> Matrix:
     """A of features X, an array or a SciPy CSR array, in the form that multiplies fastest."""
     if not isinstance(X, np.ndarray):
         return Sparse(X)
-    return Augmented(with_ones(X)) if _is_small((X.shape[0], X.shape[1] + 1)) else Dense(X)
+    return Augmented(with_ones(X)) if is_small((X.shape[0], X.shape[1] + 1)) else Dense(X)

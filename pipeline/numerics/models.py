@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from pipeline.numerics import InvalidInput, require
-from pipeline.numerics.matrix import CACHED_BYTES, Array, Features, matrix
-from pipeline.numerics.objective import LogLoss, Objective, sigmoid
+from pipeline.numerics.matrix import CACHED_BYTES, Array, Features
+from pipeline.numerics.objective import Objective, ShortLogLoss, log_loss, sigmoid
 from pipeline.numerics.optimizers import Auto, GradientDescent, Optimizer, State
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
@@ -140,7 +140,7 @@ class NumpyModel:
         check_model(self)
 
     def problem(self, X: Features, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
-        return LogLoss(matrix(X), y, self.l2), optimizer
+        return log_loss(X, y, self.l2), optimizer
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,7 @@ def fit(
 
 def _advance(method: Optimizer, f: Objective, state: State, epoch: int) -> tuple[State, int]:
     """A later state, and its epoch: the next one, or where epochs are short the next one that somebody looks at."""
-    if isinstance(method, GradientDescent) and isinstance(f, LogLoss) and (stride := method.stride(f, epoch)) > 1:
+    if isinstance(method, GradientDescent) and isinstance(f, ShortLogLoss) and (stride := method.stride(epoch)) > 1:
         return method.leap(f, state, epoch, stride), epoch + stride
     return method.step(f, state, epoch), epoch + 1
 
@@ -343,7 +343,7 @@ def _measure(f: Objective, state: State, epoch: int) -> Record:
 
 def _gradient_norm(f: Objective, state: State) -> float:
     gradient = state["gradient"] if "gradient" in state else f.gradient(state["theta"])
-    return float(np.abs(gradient).max())
+    return float(np.maximum.reduce(np.abs(gradient)))
 
 
 def _require_finite(X: Features) -> None:
@@ -364,6 +364,8 @@ class Watch:
         """`row` is what was measured at theta (d+1,)."""
         self._rises = self._rises + 1 if row.loss > self._last else 0
         self._least, self._last = min(self._least, row.loss), row.loss
+        if self._rises < self.RISES and math.isfinite(row.loss + row.gradient_norm + float(np.add.reduce(theta))):
+            return
         measured = {"loss": row.loss, "gradient": row.gradient_norm, "largest weight": float(np.abs(theta).max())}
         wrong = next((f"{name} is {value}" for name, value in measured.items() if not math.isfinite(value)), "")
         if not wrong and self._rises >= self.RISES and row.loss > self.FACTOR * self._least:

@@ -16,17 +16,18 @@ import operator
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics.matrix import Array, Augmented, Matrix
+from pipeline.numerics.matrix import Array, Augmented, Features, Matrix, is_small, matrix, with_ones
 
-ONE = {np.dtype(kind): np.ones((), kind) for kind in (np.float32, np.float64)}  # NumPy converts Python's 1 anew each time
-FACTORS = 512  # of a product of numbers from 1/2 on, which must not underflow
-SMALL_LOSS = 1e-2  # a mean loss below which 1 - p, rounded, is not exact enough for it
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+ONE = {kind: np.ones((), kind) for kind in (SINGLE, DOUBLE)}  # NumPy converts Python's 1 anew each time
+FACTORS = {SINGLE: 8, DOUBLE: 64}  # of a product of 1 + exp(z), which overflows at a mean z of 11
+SMALL_LOSS = {SINGLE: 0.1, DOUBLE: 0.01}  # a mean loss below which log(1 + exp(z)) - z, rounded, is not exact enough for it
 PRODUCT_BYTES, PRODUCT_ROWS = 400 << 10, 384  # of a block for several problems and its result, and the fewest rows for them
 TASKS = 32  # parts that threads take, one after the other; their number decides the bits, so it is no machine's
 
@@ -85,28 +86,42 @@ def _losses(z: Array) -> Array:
     return np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0)
 
 
-def _loss_and_wrong(z: Array) -> tuple[Array, Array]:
-    """The rows' sum of log(1 + exp(-z)) in float64, and p = sigmoid(-z), from one exp.
+def _loss_and_wrong(A: Matrix, s: Array | None, z: Array, theta: Array) -> tuple[Any, Array]:
+    """The rows' sum of log(1 + exp(-z)) in float64, and p = sigmoid(-z) in the place of z, from one exp.
 
-    Each loss is -log(max(p, 1 - p)) - min(z, 0). Where they are small, 1 - p is too coarse, and they are computed from z alone.
+    Each loss is log(1 + exp(z)) - z. Where they are too small for the difference, or exp is too large, they are computed one
+    by one from z.
     """
-    p = _wrong(z.copy())
-    right = np.maximum(p, np.subtract(ONE[p.dtype], p, dtype=np.float64))
-    total = -_sum_of_logs(right) - np.add.reduce(np.minimum(z, 0), axis=0, dtype=np.float64)
-    if (total < len(z) * SMALL_LOSS).any():
-        total = _losses(z.astype(np.float64)).sum(axis=0)
-    return total, p
+    one = ONE[z.dtype]
+    _margins(A, s, z, theta)
+    margins = np.add.reduce(z, axis=0, dtype=np.float64)
+    np.exp(z, z)
+    np.add(z, one, z)
+    total = _sum_of_logs(z) - margins
+    np.divide(one, z, z)
+    is_exact = (total >= len(z) * SMALL_LOSS[z.dtype]) & (total < np.inf)
+    if not (is_exact.all() if z.ndim > 1 else is_exact):
+        total = _losses(_margins(A, s, np.empty_like(z), theta).astype(np.float64)).sum(axis=0)
+    return total, z
 
 
-def _sum_of_logs(u: Array) -> Array:
-    """The columns' sums of log u, for u (n, ...) in [1/2, 1]: the logarithms of products, which are far fewer."""
-    if len(u) <= FACTORS:
-        return np.log(np.multiply.reduce(u, axis=0))
-    products = np.multiply.reduceat(u, np.arange(0, len(u), FACTORS), axis=0)
-    return np.add.reduce(np.log(products, products), axis=0)
+def _sum_of_logs(u: Array) -> Any:
+    """The sum of log u over the rows of u (n, ...) in float64: the logarithms of products, which are far fewer."""
+    if u.ndim == 1:
+        products = np.multiply.reduceat(u, _starts(len(u), FACTORS[u.dtype]))
+        return np.add.reduce(np.log(products, dtype=np.float64))
+    whole = len(u) - len(u) % FACTORS[u.dtype]
+    products = np.multiply.reduce(u[:whole].reshape(FACTORS[u.dtype], -1, *u.shape[1:]), axis=0)
+    rest = np.multiply.reduce(u[whole:], axis=0)
+    return np.add.reduce(np.log(products, dtype=np.float64), axis=0) + np.log(rest)
 
 
-Block = tuple[Matrix, Array | None, Array]  # some rows of A, their signs if not folded in, and room for a number a row
+@lru_cache(maxsize=8)
+def _starts(n: int, step: int) -> NDArray[np.intp]:
+    return np.arange(0, n, step)
+
+
+Block = tuple[Matrix, Array | None]  # some rows of A, and their signs if not folded in
 
 
 class LogLoss:
@@ -117,13 +132,11 @@ class LogLoss:
     ignores that (`np.errstate(all="ignore")`).
     """
 
-    def __init__(self, A: Matrix, y: Array | None, l2: float | Array = 0.0) -> None:
-        """y: labels (n,) in {0, 1}; None where all are 1."""
+    def __init__(self, A: Matrix, signs: Array | None, l2: float | Array = 0.0) -> None:
+        """signs: s (n,); None where they are folded into the rows of A."""
         self.n, self._l2 = A.shape[0], l2
         self._n, self._minus_n = np.array(float(self.n)), np.array(-float(self.n))
-        if y is not None and isinstance(A, Augmented):
-            A, y = A.scaled(2 * y - 1), None
-        self._A, self._y = A, y
+        self._A, self._signs = A, signs
         penalised = np.ones(A.shape[1], A.dtype)
         penalised[-1] = 0
         self._penalty = np.multiply.outer(penalised, l2).astype(A.dtype)
@@ -132,26 +145,25 @@ class LogLoss:
         step = min(A.block_rows, max(PRODUCT_ROWS, PRODUCT_BYTES // a_row)) if np.ndim(l2) else A.block_rows
         starts = range(0, self.n, step)
         self._size = -(-len(starts) // TASKS)  # blocks a task
-        rooms = [np.empty((min(step, self.n), *np.shape(l2)), A.dtype) for _ in starts[:: self._size]]
-        signs = None if y is None else (2 * y - 1).reshape(-1, *np.ndim(l2) * [1])
+        s = None if signs is None else signs.reshape(-1, *np.ndim(l2) * [1])
 
-        def block(i: int, start: int) -> Block:
-            rows = slice(start, start + step)
-            return A.take(rows), None if signs is None else signs[rows], rooms[i // self._size][: self.n - start]
+        def block(rows: slice) -> Block:
+            return A.take(rows), None if s is None else s[rows]
 
-        self._tasks = self._grouped([block(i, start) for i, start in enumerate(starts)])
+        self._tasks = self._grouped([block(slice(start, start + step)) for start in starts])
         self._is_one_block = len(starts) == 1
-        self.is_short = isinstance(A, Augmented) and A.is_small  # of a pass, Python's own time is then a good part
+        room = min(step, self.n), *np.shape(l2)  # for a number a row of a block; a thread's, so that it stays in its cache
+        self._rooms = [np.empty(room, A.dtype) for _ in range(1 if self._is_one_block else threads())]
 
-    def _grouped(self, blocks: list[Block]) -> list[list[Block]]:
-        """The blocks that a thread takes one after the other, in the same room."""
+    def _grouped(self, blocks: list[Any]) -> list[list[Any]]:
+        """The blocks that a thread takes one after the other."""
         return [blocks[i : i + self._size] for i in range(0, len(blocks), self._size)]
 
     def rows(self, index: NDArray[np.intp]) -> "LogLoss":
-        return LogLoss(self._A.take(index), None if self._y is None else self._y[index], self._l2)
+        return LogLoss(self._A.take(index), None if self._signs is None else self._signs[index], self._l2)
 
     def loss(self, theta: Array) -> Any:
-        return self._penalised(self._sum(lambda A, s, z: _loss_and_wrong(_margins(A, s, z, theta))[0]), theta)
+        return self._penalised(self._sum(lambda A, s, z: _loss_and_wrong(A, s, z, theta)[0]), theta)
 
     def gradient(self, theta: Array) -> Array:
         def block(A: Matrix, s: Array | None, z: Array) -> Array:
@@ -161,36 +173,11 @@ class LogLoss:
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
         def block(A: Matrix, s: Array | None, z: Array) -> tuple[Any, Array]:
-            loss, p = _loss_and_wrong(_margins(A, s, z, theta))
+            loss, p = _loss_and_wrong(A, s, z, theta)
             return loss, _back(A, s, p)
 
         loss, slope = self._sum(block, add=lambda one, other: (one[0] + other[0], one[1] + other[1]))
         return self._penalised(loss, theta), self._mean(slope, theta, self._minus_n)
-
-    def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
-        """theta after so many steps of gradient descent where `is_short`, the first along `gradient`: the bits of `gradient`
-        and an update in turn, with nothing but NumPy's calls on arrays that are there."""
-        assert isinstance(self._A, Augmented)
-        ((_, _, z),) = self._tasks[0]
-        A, one, rate = self._A.array, ONE[theta.dtype], np.asarray(lr, theta.dtype)
-        penalty, is_penalised, n = self._penalty, self._is_penalised, self._minus_n
-        times, transposed_times = A.dot, A.T.dot
-        theta = theta - lr * gradient
-        slope, bend, mean = np.empty_like(theta), np.empty_like(theta), np.empty(theta.shape)
-        for _ in range(steps - 1):
-            times(theta, z)
-            np.exp(z, z)
-            np.add(z, one, z)
-            np.divide(one, z, z)
-            transposed_times(z, slope)
-            if is_penalised:
-                np.divide(slope, n, mean)
-                np.add(mean, np.multiply(penalty, theta, bend), slope)
-            else:
-                np.divide(slope, n, slope)
-            np.multiply(slope, rate, slope)
-            np.subtract(theta, slope, theta)
-        return theta
 
     def hessian(self, theta: Array) -> Array:
         total = self._sum(lambda A, _, z: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
@@ -198,7 +185,7 @@ class LogLoss:
         return total
 
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(theta, z)).copy(), z)]))
+        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(theta, z)).copy())]))
 
         def block(v: Array) -> Callable[..., Array]:
             return lambda A, spread, z: _back(A, spread, A.times(v, z))
@@ -207,7 +194,7 @@ class LogLoss:
 
     def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
         lines = self._grouped(
-            self._sum(lambda A, s, z: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy(), z)])
+            self._sum(lambda A, s, z: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy())])
         )
         bend = self._penalty * direction
 
@@ -237,18 +224,74 @@ class LogLoss:
         return total.astype(theta.dtype, copy=False)
 
     def _sum(
-        self, work: Callable[..., Any], tasks: list[list[Block]] | None = None, add: Callable[[Any, Any], Any] = operator.add
+        self, work: Callable[..., Any], tasks: list[list[Any]] | None = None, add: Callable[[Any, Any], Any] = operator.add
     ) -> Any:
-        """What `work` returns for each block, added in the order of the rows."""
+        """What `work` returns for each block, given a room of as many rows, too; added in the order of the rows."""
         tasks = tasks or self._tasks
+        mine, *rooms = self._rooms
         if self._is_one_block:
-            return work(*tasks[0][0])
+            return work(*tasks[0][0], mine)
+        sums, remaining = [None] * len(tasks), enumerate(tasks)
 
-        def task(blocks: list[Block]) -> Any:
-            return reduce(add, (work(*block) for block in blocks))
+        def take_turns(room: Array) -> None:
+            for i, blocks in remaining:
+                sums[i] = reduce(add, (work(*block, room[: block[0].shape[0]]) for block in blocks))
 
-        each = _pool(threads()).map if threads() > 1 else map
-        return reduce(add, each(task, tasks))
+        others = [_pool(len(rooms)).submit(take_turns, room) for room in rooms]
+        take_turns(mine)
+        for other in others:
+            other.result()
+        return reduce(add, sums)
+
+
+class ShortLogLoss(LogLoss):
+    """LogLoss over small dense X, where a pass is so short that Python's own time counts: it makes NumPy's calls alone, on
+    arrays that are there."""
+
+    def __init__(self, A: Augmented, l2: float = 0.0) -> None:
+        """A: diag(s) [X, 1]."""
+        super().__init__(A, None, l2)
+        self._times, self._mean_back = A.array.dot, np.divide(A.array.T, self._minus_n, dtype=A.dtype).dot
+        (self._z,), (self._slope, self._bend) = self._rooms, np.empty((2, A.shape[1]), A.dtype)
+
+    def gradient(self, theta: Array) -> Array:
+        return self._write_gradient(theta, np.empty_like(theta))
+
+    def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
+        total, p = _loss_and_wrong(self._A, None, self._z, theta)
+        slope = self._mean_back(p)
+        if self._is_penalised:
+            slope += self._penalty * theta
+        return self._penalised(total, theta), slope
+
+    def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
+        """theta after so many steps of gradient descent, the first along `gradient`."""
+        rate = np.asarray(lr, theta.dtype)
+        theta = theta - np.multiply(gradient, rate, self._slope)
+        for _ in range(steps - 1):
+            slope = self._write_gradient(theta, self._slope)
+            np.multiply(slope, rate, slope)
+            np.subtract(theta, slope, theta)
+        return theta
+
+    def _write_gradient(self, theta: Array, out: Array) -> Array:
+        z, one = self._z, ONE[theta.dtype]
+        self._times(theta, z)
+        np.exp(z, z)
+        np.add(z, one, z)
+        np.divide(one, z, z)
+        self._mean_back(z, out)
+        if self._is_penalised:
+            np.add(out, np.multiply(self._penalty, theta, self._bend), out)
+        return out
+
+
+def log_loss(X: Features, y: Array, l2: float = 0.0) -> LogLoss:
+    """The objective over X (n, d) and labels y (n,) in {0, 1}, in the form that is fastest."""
+    signs = 2 * y - 1
+    if isinstance(X, np.ndarray) and is_small((X.shape[0], X.shape[1] + 1)):
+        return ShortLogLoss(Augmented(with_ones(X, signs)), l2)
+    return LogLoss(matrix(X), signs, l2)
 
 
 def _margins(A: Matrix, s: Array | None, z: Array, theta: Array) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
-from pipeline.numerics.objective import LogLoss, Objective
+from pipeline.numerics.objective import Objective, ShortLogLoss
 from pipeline.numerics.optimizers.protocol import Optimizer, State, check_limits
 
 LONGEST_LEAP = 100  # epochs of a millisecond at most, so that progress still shows several times a second
@@ -68,13 +68,13 @@ class GradientDescent:
         moved = _descend(state, state["gradient"], self.lr, self.momentum, self.nesterov)
         return {**moved, **_look(self, f, moved["theta"], epoch + 1)}
 
-    def stride(self, f: LogLoss, epoch: int) -> int:
-        """How many epochs to take at once from this one on: more than one where they are short and nobody looks between."""
-        if self.momentum or self.tol or not f.is_short:
+    def stride(self, epoch: int) -> int:
+        """How many short epochs to take at once from this one on: more than one where nobody looks between."""
+        if self.momentum or self.tol:
             return 1
         return min(self.record_every - epoch % self.record_every, self.epochs - epoch, LONGEST_LEAP)
 
-    def leap(self, f: LogLoss, state: State, epoch: int, stride: int) -> State:
+    def leap(self, f: ShortLogLoss, state: State, epoch: int, stride: int) -> State:
         """The state that so many times `step` leads to."""
         theta = f.descend(state["theta"], state["gradient"], self.lr, stride)
         return _look(self, f, theta, epoch + stride)
