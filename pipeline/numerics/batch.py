@@ -64,10 +64,8 @@ def fit_together(
     with one_thread(), np.errstate(all="ignore"):
         Z, mean, scale = standardised(X, models[0])
         signs, l2 = 2 * y.astype(Z.dtype) - 1, np.array([model.l2 for model in models])
-        if isinstance(Z, np.ndarray):
-            f = LogLoss(Augmented(with_ones(Z, signs)), None, l2)
-        else:
-            f = LogLoss(matrix(Z), signs, l2)
+        is_dense = isinstance(Z, np.ndarray)
+        f = LogLoss(Augmented(with_ones(Z, signs)), None, l2) if is_dense else LogLoss(matrix(Z), signs, l2)
         method = _stacked(optimizers, Z.dtype)
         start = starting_point(X, models[0]).astype(Z.dtype)
         state = method.start(f, np.repeat(start[:, None], len(models), axis=1))

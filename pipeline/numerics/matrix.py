@@ -16,7 +16,7 @@ Array = NDArray[np.floating[Any]]
 Features = Union[Array, "csr_array[Any, Any]"]
 Rows = slice | NDArray[np.intp]
 
-CACHED_BYTES = 2 << 20  # rows that stay in a core's cache between forward and backward
+CACHED_BYTES = 2 << 20  # rows, and their results, that stay in a core's cache between forward and backward
 LEAST_ROWS = 256  # of a block of dense X, however wide: with fewer, the calls take longer than the arithmetic
 SMALL = 200_000  # elements of A up to which a copy, and one thread, cost less than they save
 
@@ -32,9 +32,8 @@ class Matrix(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
 
-    @property
-    def block_rows(self) -> int:
-        """How many rows to take at a time."""
+    def block_rows(self, fits: int) -> int:
+        """How many rows to take at a time, for so many fits."""
 
     def take(self, rows: Rows) -> Self:
         """The same kind of matrix of some of the rows."""
@@ -56,11 +55,11 @@ class Augmented:
     """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
-        small = is_small(A.shape)
-        self.array = np.asfortranarray(A) if small else A
-        self._transposed = self.array.T
+        self.array, self._transposed = A, A.T
         self.shape, self.dtype = A.shape, A.dtype
-        self.block_rows = len(A) if small else _cached_rows(A)
+
+    def block_rows(self, fits: int) -> int:
+        return _cached_rows(self, fits)
 
     def take(self, rows: Rows) -> "Augmented":
         return Augmented(self.array[rows])
@@ -86,7 +85,9 @@ class Dense:
         n, d = X.shape
         self._X = X
         self.shape, self.dtype = (n, d + 1), X.dtype
-        self.block_rows = _cached_rows(X)
+
+    def block_rows(self, fits: int) -> int:
+        return _cached_rows(self, fits)
 
     def take(self, rows: Rows) -> "Dense":
         return Dense(self._X[rows])
@@ -116,10 +117,11 @@ class Sparse:
         n, d = X.shape
         self._X, self._XT = X, X.T
         self.shape, self.dtype = (n, d + 1), X.dtype
-        a_row = max(1, X.nnz // max(n, 1))
-        self.block_rows = max(
-            64, CACHED_BYTES // (12 * a_row), 8 * d // a_row
-        )  # a block's result (d+1,) must be worth its work
+
+    def block_rows(self, fits: int) -> int:
+        n, d = self._X.shape
+        a_row = max(1, self._X.nnz // max(n, 1))
+        return max(64, CACHED_BYTES // (12 * a_row), 8 * d // a_row)  # a block's result (d+1,) must be worth its work
 
     def take(self, rows: Rows) -> "Sparse":
         return Sparse(self._X[rows])
@@ -141,8 +143,9 @@ class Sparse:
         return np.append(np.bincount(self._X.indices, np.square(self._X.data), d), self.shape[0])
 
 
-def _cached_rows(X: Array) -> int:
-    return max(LEAST_ROWS, CACHED_BYTES // (max(X.shape[1], 1) * X.itemsize))
+def _cached_rows(A: Augmented | Dense, fits: int) -> int:
+    n, numbers = A.shape[0], A.shape[1] + fits - 1
+    return n if is_small((n, numbers)) else max(LEAST_ROWS, CACHED_BYTES // (numbers * A.dtype.itemsize))
 
 
 def is_small(shape: tuple[int, ...]) -> bool:

@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, reduce
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 ONE = {kind: np.ones((), kind) for kind in (SINGLE, DOUBLE)}  # NumPy converts Python's 1 anew each time
 FACTORS = {SINGLE: 8, DOUBLE: 64}  # of a product of 1 + exp(z), which overflows at a mean z of 11
 SMALL_LOSS = {SINGLE: 0.1, DOUBLE: 0.01}  # a mean loss below which log(1 + exp(z)) - z, rounded, is not exact enough for it
-PRODUCT_BYTES, PRODUCT_ROWS = 400 << 10, 384  # of a block for several problems and its result, and the fewest rows for them
 TASKS = 32  # parts that threads take, one after the other; their number decides the bits, so it is no machine's
 
 
@@ -58,7 +57,7 @@ class Objective(Protocol):
     def curvatures(self) -> Array:
         """The Hessian's diagonal where every p is 1/2, (d+1,): its greatest."""
 
-    def rows(self, index: NDArray[np.intp]) -> Self:
+    def rows(self, index: NDArray[np.intp]) -> "Objective":
         """The same objective on some rows: a mini-batch or a sample."""
 
 
@@ -141,8 +140,7 @@ class LogLoss:
         penalised[-1] = 0
         self._penalty = np.multiply.outer(penalised, l2).astype(A.dtype)
         self._is_penalised = bool(self._penalty.any())
-        a_row = (A.shape[1] + np.size(l2)) * A.dtype.itemsize
-        step = min(A.block_rows, max(PRODUCT_ROWS, PRODUCT_BYTES // a_row)) if np.ndim(l2) else A.block_rows
+        step = A.block_rows(np.size(l2))
         starts = range(0, self.n, step)
         self._size = -(-len(starts) // TASKS)  # blocks a task
         s = None if signs is None else signs.reshape(-1, *np.ndim(l2) * [1])

@@ -10,7 +10,6 @@ from pipeline.numerics.matrix import Array, Augmented, Dense, Sparse, matrix, wi
 from pipeline.numerics.objective import LogLoss, log_loss, log_losses, sigmoid
 from pipeline.numerics.torch_model import TorchLogLoss
 
-
 OBJECTIVES = [log_loss, TorchLogLoss]
 
 
@@ -86,8 +85,8 @@ def test_float32_stays_float32() -> None:
 @pytest.mark.parametrize("kind", [Dense, csr])
 @pytest.mark.parametrize("threads", [2, 5])
 def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.numerics.matrix.CACHED_BYTES", 4096)
-    monkeypatch.setattr("pipeline.numerics.matrix.LEAST_ROWS", 64)
+    for constant, value in (("CACHED_BYTES", 4096), ("LEAST_ROWS", 64), ("SMALL", 0)):
+        monkeypatch.setattr(f"pipeline.numerics.matrix.{constant}", value)
     X, y, theta = problem(5000)
     found = []
     for count in (threads, 1):
@@ -104,7 +103,8 @@ def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch:
 
 @pytest.mark.parametrize("kind", [Augmented, Dense, csr])
 def test_every_form_of_the_matrix_is_the_same(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.numerics.matrix.CACHED_BYTES", 4096)
+    for constant, value in (("CACHED_BYTES", 4096), ("SMALL", 0)):
+        monkeypatch.setattr(f"pipeline.numerics.matrix.{constant}", value)
     X, y, theta = problem(1000)
     f = LogLoss(kind(with_ones(X) if kind is Augmented else X), 2 * y - 1, 0.1)
     z = X @ theta[:-1] + theta[-1]
