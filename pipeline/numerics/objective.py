@@ -85,23 +85,21 @@ def _losses(z: Array) -> Array:
     return np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0)
 
 
-def _loss_and_wrong(A: Matrix, s: Array | None, z: Array, theta: Array) -> tuple[Any, Array]:
-    """The rows' sum of log(1 + exp(-z)) in float64, and p = sigmoid(-z) in the place of z, from one exp.
+def _loss_and_wrong(z: Array, p: Array) -> tuple[Any, Array]:
+    """The rows' sum of log(1 + exp(-z)) in float64, and p = sigmoid(-z), written to `p`, from one exp.
 
     Each loss is log(1 + exp(z)) - z. Where they are too small for the difference, or exp is too large, they are computed one
-    by one from z.
+    by one.
     """
     one = ONE[z.dtype]
-    _margins(A, s, z, theta)
-    margins = np.add.reduce(z, axis=0, dtype=np.float64)
-    np.exp(z, z)
-    np.add(z, one, z)
-    total = _sum_of_logs(z) - margins
-    np.divide(one, z, z)
+    np.exp(z, p)
+    np.add(p, one, p)
+    total = _sum_of_logs(p) - np.add.reduce(z, axis=0, dtype=np.float64)
+    np.divide(one, p, p)
     is_exact = (total >= len(z) * SMALL_LOSS[z.dtype]) & (total < np.inf)
     if not (is_exact.all() if z.ndim > 1 else is_exact):
-        total = _losses(_margins(A, s, np.empty_like(z), theta).astype(np.float64)).sum(axis=0)
-    return total, z
+        total = _losses(z.astype(np.float64)).sum(axis=0)
+    return total, p
 
 
 def _sum_of_logs(u: Array) -> Any:
@@ -150,7 +148,7 @@ class LogLoss:
 
         self._tasks = self._grouped([block(slice(start, start + step)) for start in starts])
         self._is_one_block = len(starts) == 1
-        room = min(step, self.n), *np.shape(l2)  # for a number a row of a block; a thread's, so that it stays in its cache
+        room = 2, min(step, self.n), *np.shape(l2)  # for z and p of a block; a thread's, so that it stays in its cache
         self._rooms = [np.empty(room, A.dtype) for _ in range(1 if self._is_one_block else threads())]
 
     def _grouped(self, blocks: list[Any]) -> list[list[Any]]:
@@ -161,43 +159,43 @@ class LogLoss:
         return LogLoss(self._A.take(index), None if self._signs is None else self._signs[index], self._l2)
 
     def loss(self, theta: Array) -> Any:
-        return self._penalised(self._sum(lambda A, s, z: _loss_and_wrong(A, s, z, theta)[0]), theta)
+        return self._penalised(self._sum(lambda A, s, z, p: _loss_and_wrong(_margins(A, s, z, theta), p)[0]), theta)
 
     def gradient(self, theta: Array) -> Array:
-        def block(A: Matrix, s: Array | None, z: Array) -> Array:
+        def block(A: Matrix, s: Array | None, z: Array, _: Array) -> Array:
             return _back(A, s, _wrong(_margins(A, s, z, theta)))
 
         return self._mean(self._sum(block), theta, self._minus_n)
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
-        def block(A: Matrix, s: Array | None, z: Array) -> tuple[Any, Array]:
-            loss, p = _loss_and_wrong(A, s, z, theta)
+        def block(A: Matrix, s: Array | None, z: Array, p: Array) -> tuple[Any, Array]:
+            loss, p = _loss_and_wrong(_margins(A, s, z, theta), p)
             return loss, _back(A, s, p)
 
         loss, slope = self._sum(block, add=lambda one, other: (one[0] + other[0], one[1] + other[1]))
         return self._penalised(loss, theta), self._mean(slope, theta, self._minus_n)
 
     def hessian(self, theta: Array) -> Array:
-        total = self._sum(lambda A, _, z: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
+        total = self._sum(lambda A, _, z, __: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
         total.flat[:: len(total) + 1] += self._penalty
         return total
 
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        spreads = self._grouped(self._sum(lambda A, _, z: [(A, _spread(A.times(theta, z)).copy())]))
+        spreads = self._grouped(self._sum(lambda A, _, z, __: [(A, _spread(A.times(theta, z)).copy())]))
 
         def block(v: Array) -> Callable[..., Array]:
-            return lambda A, spread, z: _back(A, spread, A.times(v, z))
+            return lambda A, spread, z, _: _back(A, spread, A.times(v, z))
 
         return lambda v: self._mean(self._sum(block(v), spreads), v, self._n)
 
     def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
         lines = self._grouped(
-            self._sum(lambda A, s, z: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy())])
+            self._sum(lambda A, s, z, _: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy())])
         )
         bend = self._penalty * direction
 
         def slope(t: float) -> float:
-            def block(start: Array, change: Array, z: Array) -> float:
+            def block(start: Array, change: Array, z: Array, _: Array) -> float:
                 np.add(start, np.multiply(change, t, z), z)
                 return float(_wrong(z) @ change)
 
@@ -224,16 +222,16 @@ class LogLoss:
     def _sum(
         self, work: Callable[..., Any], tasks: list[list[Any]] | None = None, add: Callable[[Any, Any], Any] = operator.add
     ) -> Any:
-        """What `work` returns for each block, given a room of as many rows, too; added in the order of the rows."""
+        """What `work` returns for each block, given two arrays (rows, ...) to write to; added in the order of the rows."""
         tasks = tasks or self._tasks
         mine, *rooms = self._rooms
         if self._is_one_block:
-            return work(*tasks[0][0], mine)
+            return work(*tasks[0][0], *mine)
         sums, remaining = [None] * len(tasks), enumerate(tasks)
 
         def take_turns(room: Array) -> None:
             for i, blocks in remaining:
-                sums[i] = reduce(add, (work(*block, room[: block[0].shape[0]]) for block in blocks))
+                sums[i] = reduce(add, (work(*block, *room[:, : block[0].shape[0]]) for block in blocks))
 
         others = [_pool(len(rooms)).submit(take_turns, room) for room in rooms]
         take_turns(mine)
@@ -250,13 +248,14 @@ class ShortLogLoss(LogLoss):
         """A: diag(s) [X, 1]."""
         super().__init__(A, None, l2)
         self._times, self._mean_back = A.array.dot, np.divide(A.array.T, self._minus_n, dtype=A.dtype).dot
-        (self._z,), (self._slope, self._bend) = self._rooms, np.empty((2, A.shape[1]), A.dtype)
+        ((self._z, self._p),) = self._rooms
+        self._slope, self._bend = np.empty((2, A.shape[1]), A.dtype)
 
     def gradient(self, theta: Array) -> Array:
         return self._write_gradient(theta, np.empty_like(theta))
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
-        total, p = _loss_and_wrong(self._A, None, self._z, theta)
+        total, p = _loss_and_wrong(self._times(theta, self._z), self._p)
         slope = self._mean_back(p)
         if self._is_penalised:
             slope += self._penalty * theta

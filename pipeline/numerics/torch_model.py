@@ -18,14 +18,14 @@ from pipeline.numerics.optimizers import Adam, GradientDescent, Optimizer, State
 
 
 class LogisticRegression(nn.Module):
-    """z = X w + b."""
+    """z = X w + b (n, 1)."""
 
     def __init__(self, d: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.linear = nn.Linear(d, 1, dtype=dtype)
 
     def forward(self, X: Tensor) -> Tensor:
-        return self.linear(X).squeeze(1)
+        return self.linear(X)
 
     @property
     def theta(self) -> Array:
@@ -77,7 +77,7 @@ class TorchLogLoss:
 
     def _set(self, X: Features, y: Array, l2: float) -> None:
         self.n, self._features, self._labels, self._l2 = len(y), X, y, l2
-        self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y).to(self._device)
+        self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y)[:, None].to(self._device)
 
     def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
         part = copy(self)  # the module stays the same one
@@ -114,7 +114,7 @@ class TorchLogLoss:
 
     def _at(self, point: Tensor) -> Tensor:
         """The objective as a function of theta, for second derivatives."""
-        z = self._X @ point[:-1] + point[-1]
+        z = self._X @ point[:-1, None] + point[-1]
         penalty = self._l2 / 2 * point[:-1].square().sum()
         return functional.binary_cross_entropy_with_logits(z, self._y) + penalty
 
@@ -185,8 +185,7 @@ class TorchOptim:
 
     def start(self, f: Objective, theta: Array) -> State:
         assert isinstance(f, TorchLogLoss)
-        self._continue(f, {"theta": theta})
-        return self._live(f)
+        return self._live(f, self._continue(f, {"theta": theta}))
 
     def step(self, f: Objective, state: State, epoch: int) -> State:
         assert isinstance(f, TorchLogLoss)
@@ -197,14 +196,13 @@ class TorchOptim:
             for rows in self._settings.batches(f.n, epoch):
                 f.rows(rows).backward()
                 self._optim.step()
-        else:
-            self._optim.step()
-        return self._live(f)
+            return self._live(f, 0.0)
+        self._optim.step()
+        return self._live(f, f.backward())
 
-    def _continue(self, f: TorchLogLoss, state: State) -> None:
-        """Make module and optimizer what they were at this state."""
+    def _continue(self, f: TorchLogLoss, state: State) -> float:
+        """Make module and optimizer what they were at this state; the loss there."""
         f.module.theta = state["theta"]
-        f.backward()
         self._optim = self._make(f.module.parameters())
         memory: dict[int, dict[str, Tensor]] = {}
         for key, value in state.items():
@@ -212,10 +210,10 @@ class TorchOptim:
                 index, name = key.removeprefix(MEMORY).split(".")
                 memory.setdefault(int(index), {})[name] = torch.from_numpy(np.asarray(value))
         self._optim.load_state_dict({**self._optim.state_dict(), "state": memory})
+        return f.backward()
 
-    def _live(self, f: TorchLogLoss) -> State:
+    def _live(self, f: TorchLogLoss, loss: float) -> State:
         stochastic = isinstance(self._settings, StochasticGradientDescent)
-        loss = 0.0 if stochastic else f.backward()
 
         def look() -> State:
             known = {} if stochastic else {"gradient": f.module.gradient, "loss": np.asarray(loss)}
