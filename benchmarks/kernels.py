@@ -29,7 +29,7 @@ def pass_over_memory(rounds: int) -> None:
     assert isinstance(p.X, np.ndarray)
     f, theta = log_loss(p.X, p.y, p.l2), np.full(101, 0.01, np.float32)
     parts = np.array_split(p.X.reshape(-1), 64)
-    with ThreadPoolExecutor(threads()) as pool, one_thread(), np.errstate(all="ignore"):
+    with ThreadPoolExecutor(threads()) as pool, one_thread, np.errstate(all="ignore"):
         reading = lambda: list(pool.map(np.sum, parts))  # noqa: E731
         times = interleaved({"read": reading, "gradient": lambda: f.gradient(theta)}, rounds)
     read, gradient = times["read"], times["gradient"]
@@ -52,7 +52,7 @@ def document_numpy(X: Array, y: Array, epochs: int = 100) -> Array:
 
 def calls_alone(X: Array, y: Array, dtype: str) -> Array:
     """What an epoch cannot do without: its NumPy calls on arrays that are there already, and nothing else."""
-    A = np.asfortranarray((with_ones(X) * (2 * y - 1)[:, None]).astype(dtype))
+    A = with_ones(X.astype(dtype), (2 * y - 1).astype(dtype))
     slopes, one, z = np.ascontiguousarray(A.T * (0.1 / len(y))), np.ones((), dtype), np.empty(len(y), dtype)
     theta, change = np.zeros(3, dtype), np.empty(3, dtype)
     for _ in range(100):

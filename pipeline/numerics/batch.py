@@ -61,7 +61,7 @@ def fit_together(
                     failed[column] = error
         return rows
 
-    with one_thread(), np.errstate(all="ignore"):
+    with one_thread, np.errstate(all="ignore"):
         Z, mean, scale = standardised(X, models[0])
         signs, l2 = 2 * y.astype(Z.dtype) - 1, np.array([model.l2 for model in models])
         is_dense = isinstance(Z, np.ndarray)

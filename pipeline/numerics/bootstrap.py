@@ -45,7 +45,7 @@ def paired_bootstrap(z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLE
     def differences(counts: Counts) -> Array:
         return np.column_stack([counts @ rows / n, auc_b(counts) - auc_a(counts)])
 
-    with one_thread(), np.errstate(invalid="ignore"):
+    with one_thread, np.errstate(invalid="ignore"):
         whole = differences(np.ones((1, n), np.int64))[0]
         drawn = np.concatenate([differences(counts) for counts in _resamples(n, resamples, seed)])
     low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)

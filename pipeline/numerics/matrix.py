@@ -121,7 +121,8 @@ class Sparse:
     def block_rows(self, fits: int) -> int:
         n, d = self._X.shape
         a_row = max(1, self._X.nnz // max(n, 1))
-        return max(64, CACHED_BYTES // (12 * a_row), 8 * d // a_row)  # a block's result (d+1,) must be worth its work
+        cached = CACHED_BYTES // (12 * a_row + self.dtype.itemsize * (fits - 1))
+        return max(64, cached, 8 * d // a_row)  # a block's result (d+1,) must be worth its work
 
     def take(self, rows: Rows) -> "Sparse":
         return Sparse(self._X[rows])

@@ -5,10 +5,10 @@ A fitted model is the same thing whatever trained it: a `LogisticModel` of weigh
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,7 +38,7 @@ class LogisticModel:
         """z (n,) in float64 from raw features X (n, d), an array or of any of SciPy's sparse formats; the same bits with any
         number of threads."""
         require(X.shape[1:] == self.w.shape, f"the model takes {len(self.w)} features; got an array of shape {X.shape}")
-        with one_thread():
+        with one_thread:
             if not isinstance(X, np.ndarray):
                 w, b = self.raw_weights()
                 return np.asarray(X @ w + b)
@@ -114,9 +114,9 @@ class Model(Protocol):
 def check_model(m: Model) -> None:
     """Raise InvalidInput where a value that all models share is impossible."""
     require(m.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}; got {m.dtype}")
-    require(0 <= m.l2 < float("inf"), f"l2 must be >= 0 and finite; got {m.l2}")
     require(m.seed >= 0, f"seed must be >= 0; got {m.seed}")
     most = float(np.finfo(m.dtype).max)
+    require(0 <= m.l2 <= most, f"l2 must be >= 0 and finite in {m.dtype}; got {m.l2}")
     numbers = not isinstance(m.init, str) and isinstance(m.init, Sequence) and all(_is_number(v, most) for v in m.init)
     named = f"init must be one of {', '.join(INITS)} or a list of d + 1 numbers, each finite in {m.dtype}"
     require(m.init in INITS or numbers, f"{named}; got {m.init}")
@@ -237,13 +237,31 @@ def _controller(modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """BLAS on one thread: its sums, and so their bits, are then the same on every machine."""
-    import scipy.linalg  # noqa: F401  its BLAS, too
+class OneThread:
+    """BLAS on one thread: its sums, and so their bits, are then the same on every machine.
 
-    with _controller(len(sys.modules)).limit(limits=1):
-        yield
+    The limit is the process's: it holds from the first fit that enters to the last that leaves.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = Lock(), 0
+
+    def __enter__(self) -> None:
+        import scipy.linalg  # noqa: F401  its BLAS, too
+
+        with self._lock:
+            if not self._inside:
+                self._limit = _controller(len(sys.modules)).limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+
+one_thread = OneThread()
 
 
 def check_data(X: Features, y: Array) -> None:
@@ -280,7 +298,7 @@ def fit(
     fit diverges.
     """
     check_data(X, y)
-    with one_thread(), np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
+    with one_thread, np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
         Z, mean, scale = standardised(X, model)
         if isinstance(optimizer, Auto):
             optimizer = optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))

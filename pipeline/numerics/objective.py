@@ -14,9 +14,11 @@ a problem.
 
 import operator
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, lru_cache, reduce
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +28,7 @@ from pipeline.numerics.matrix import Array, Augmented, Features, Matrix, is_smal
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 ONE = {kind: np.ones((), kind) for kind in (SINGLE, DOUBLE)}  # NumPy converts Python's 1 anew each time
-FACTORS = {SINGLE: 8, DOUBLE: 64}  # of a product of 1 + exp(z), which overflows at a mean z of 11
+FACTORS = 64  # of a product of 1 + exp(z), which overflows at a mean z of 11
 SMALL_LOSS = {SINGLE: 0.1, DOUBLE: 0.01}  # a mean loss below which log(1 + exp(z)) - z, rounded, is not exact enough for it
 TASKS = 32  # parts that threads take, one after the other; their number decides the bits, so it is no machine's
 
@@ -64,20 +66,28 @@ class Objective(Protocol):
 def sigmoid(z: Array) -> Array:
     """1 / (1 + exp(-z)). Accurate for every z: exp overflows only where the result is 0."""
     with np.errstate(over="ignore"):
-        return _wrong(np.negative(z))
+        return _wrong(np.negative(z, dtype=np.result_type(z, SINGLE)))
 
 
 def _wrong(z: Array) -> Array:
     """p = sigmoid(-z), in the place of z."""
-    one = ONE[z.dtype]
-    np.exp(z, z)
-    np.add(z, one, z)
-    return np.divide(one, z, z)
+    return _wrong_of(np.exp(z, z))
+
+
+def _wrong_of(odds: Array) -> Array:
+    """p = 1 / (1 + exp(z)), in the place of exp(z)."""
+    one = ONE[odds.dtype]
+    return np.divide(one, np.add(odds, one, odds), odds)
 
 
 def log_losses(z: Array, y: Array) -> Array:
     """-[y log p + (1-y) log(1-p)] for each row, from log-odds z (n,) and labels y (n,) in {0, 1}."""
-    return _losses(z * (2 * y - 1))
+    return _losses(z * _signs(y, z.dtype))
+
+
+def _signs(y: Array, dtype: np.dtype[Any]) -> Array:
+    """s = 2y - 1."""
+    return 2 * y.astype(dtype, copy=False) - 1
 
 
 def _losses(z: Array) -> Array:
@@ -91,31 +101,29 @@ def _loss_and_wrong(z: Array, p: Array) -> tuple[Any, Array]:
     Each loss is log(1 + exp(z)) - z. Where they are too small for the difference, or exp is too large, they are computed one
     by one.
     """
-    one = ONE[z.dtype]
     np.exp(z, p)
-    np.add(p, one, p)
-    total = _sum_of_logs(p) - np.add.reduce(z, axis=0, dtype=np.float64)
-    np.divide(one, p, p)
+    total = _sum_of_losses(z, np.add(p, ONE[z.dtype], dtype=np.float64))
     is_exact = (total >= len(z) * SMALL_LOSS[z.dtype]) & (total < np.inf)
     if not (is_exact.all() if z.ndim > 1 else is_exact):
         total = _losses(z.astype(np.float64)).sum(axis=0)
-    return total, p
+    return total, _wrong_of(p)
 
 
-def _sum_of_logs(u: Array) -> Any:
-    """The sum of log u over the rows of u (n, ...) in float64: the logarithms of products, which are far fewer."""
-    if u.ndim == 1:
-        products = np.multiply.reduceat(u, _starts(len(u), FACTORS[u.dtype]))
-        return np.add.reduce(np.log(products, dtype=np.float64))
-    whole = len(u) - len(u) % FACTORS[u.dtype]
-    products = np.multiply.reduce(u[:whole].reshape(FACTORS[u.dtype], -1, *u.shape[1:]), axis=0)
-    rest = np.multiply.reduce(u[whole:], axis=0)
-    return np.add.reduce(np.log(products, dtype=np.float64), axis=0) + np.log(rest)
+def _sum_of_losses(z: Array, u: Array) -> Any:
+    """The sum of log u - z over the rows of z and u (n, ...) in float64, by the logarithms of products, which are far fewer."""
+    if z.ndim == 1:
+        products = np.multiply.reduceat(u, _starts(len(u)))
+        return np.add.reduce(np.log(products, products)) - np.add.reduce(z, dtype=np.float64)
+    # NumPy adds columns one number after the other: sums of few, and of few small differences, keep their digits.
+    whole = len(z) - len(z) % FACTORS
+    groups = [part[:whole].reshape(FACTORS, -1, z.shape[1]) for part in (z, u)], [z[whole:], u[whole:]]
+    losses = (np.log(np.multiply.reduce(u, axis=0)) - np.add.reduce(z, axis=0, dtype=np.float64) for z, u in groups)
+    return sum(np.add.reduce(np.atleast_2d(part), axis=0) for part in losses)
 
 
 @lru_cache(maxsize=8)
-def _starts(n: int, step: int) -> NDArray[np.intp]:
-    return np.arange(0, n, step)
+def _starts(n: int) -> NDArray[np.intp]:
+    return np.arange(0, n, FACTORS)
 
 
 Block = tuple[Matrix, Array | None]  # some rows of A, and their signs if not folded in
@@ -126,7 +134,7 @@ class LogLoss:
 
     The blocks, and the order in which their sums are added in float64, depend on A alone: the number of threads does not change
     a bit of the result (with BLAS on one thread: see `models.fit`). exp overflows where p is 0: run it where NumPy
-    ignores that (`np.errstate(all="ignore")`).
+    ignores that (`np.errstate(all="ignore")`). Not for two threads of the caller at once: its arrays are used again.
     """
 
     def __init__(self, A: Matrix, signs: Array | None, l2: float | Array = 0.0) -> None:
@@ -162,7 +170,7 @@ class LogLoss:
         return self._penalised(self._sum(lambda A, s, z, p: _loss_and_wrong(_margins(A, s, z, theta), p)[0]), theta)
 
     def gradient(self, theta: Array) -> Array:
-        def block(A: Matrix, s: Array | None, z: Array, _: Array) -> Array:
+        def block(A: Matrix, s: Array | None, z: Array, p: Array) -> Array:
             return _back(A, s, _wrong(_margins(A, s, z, theta)))
 
         return self._mean(self._sum(block), theta, self._minus_n)
@@ -176,26 +184,26 @@ class LogLoss:
         return self._penalised(loss, theta), self._mean(slope, theta, self._minus_n)
 
     def hessian(self, theta: Array) -> Array:
-        total = self._sum(lambda A, _, z, __: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
+        total = self._sum(lambda A, s, z, p: A.gram(_spread(A.times(theta, z))).astype(np.float64, copy=False)) / self.n
         total.flat[:: len(total) + 1] += self._penalty
         return total
 
     def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
-        spreads = self._grouped(self._sum(lambda A, _, z, __: [(A, _spread(A.times(theta, z)).copy())]))
+        spreads = self._grouped(self._sum(lambda A, s, z, p: [(A, _spread(A.times(theta, z)).copy())]))
 
         def block(v: Array) -> Callable[..., Array]:
-            return lambda A, spread, z, _: _back(A, spread, A.times(v, z))
+            return lambda A, spread, z, p: _back(A, spread, A.times(v, z))
 
         return lambda v: self._mean(self._sum(block(v), spreads), v, self._n)
 
     def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
         lines = self._grouped(
-            self._sum(lambda A, s, z, _: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy())])
+            self._sum(lambda A, s, z, p: [(_margins(A, s, z, theta).copy(), _margins(A, s, z, direction).copy())])
         )
         bend = self._penalty * direction
 
         def slope(t: float) -> float:
-            def block(start: Array, change: Array, z: Array, _: Array) -> float:
+            def block(start: Array, change: Array, z: Array, p: Array) -> float:
                 np.add(start, np.multiply(change, t, z), z)
                 return float(_wrong(z) @ change)
 
@@ -227,17 +235,37 @@ class LogLoss:
         mine, *rooms = self._rooms
         if self._is_one_block:
             return work(*tasks[0][0], *mine)
-        sums, remaining = [None] * len(tasks), enumerate(tasks)
+        total, remaining = InOrder(add), enumerate(tasks)
 
         def take_turns(room: Array) -> None:
             for i, blocks in remaining:
-                sums[i] = reduce(add, (work(*block, *room[:, : block[0].shape[0]]) for block in blocks))
+                total.add(i, reduce(add, (work(*block, *room[:, : block[0].shape[0]]) for block in blocks)))
 
         others = [_pool(len(rooms)).submit(take_turns, room) for room in rooms]
-        take_turns(mine)
+        try:
+            take_turns(mine)
+        finally:  # after an error nobody takes another turn, and the rooms are free again
+            deque(remaining, maxlen=0)
+            wait(others)
         for other in others:
             other.result()
-        return reduce(add, sums)
+        return total.so_far
+
+
+class InOrder:
+    """The sum of numbered parts that come in any order, added in that of their numbers, and each as soon as it can be."""
+
+    def __init__(self, add: Callable[[Any, Any], Any]) -> None:
+        self.so_far: Any = None
+        self._add, self._next, self._waiting, self._lock = add, 0, dict[int, Any](), Lock()
+
+    def add(self, number: int, part: Any) -> None:
+        with self._lock:
+            self._waiting[number] = part
+            while self._next in self._waiting:
+                part = self._waiting.pop(self._next)
+                self.so_far = part if self._next == 0 else self._add(self.so_far, part)
+                self._next += 1
 
 
 class ShortLogLoss(LogLoss):
@@ -272,12 +300,7 @@ class ShortLogLoss(LogLoss):
         return theta
 
     def _write_gradient(self, theta: Array, out: Array) -> Array:
-        z, one = self._z, ONE[theta.dtype]
-        self._times(theta, z)
-        np.exp(z, z)
-        np.add(z, one, z)
-        np.divide(one, z, z)
-        self._mean_back(z, out)
+        self._mean_back(_wrong(self._times(theta, self._z)), out)
         if self._is_penalised:
             np.add(out, np.multiply(self._penalty, theta, self._bend), out)
         return out
@@ -285,7 +308,7 @@ class ShortLogLoss(LogLoss):
 
 def log_loss(X: Features, y: Array, l2: float = 0.0) -> LogLoss:
     """The objective over X (n, d) and labels y (n,) in {0, 1}, in the form that is fastest."""
-    signs = 2 * y - 1
+    signs = _signs(y, X.dtype)
     if isinstance(X, np.ndarray) and is_small((X.shape[0], X.shape[1] + 1)):
         return ShortLogLoss(Augmented(with_ones(X, signs)), l2)
     return LogLoss(matrix(X), signs, l2)
@@ -321,3 +344,7 @@ def threads() -> int:
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, "objective", initializer=np.seterr, initargs=("ignore",))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads

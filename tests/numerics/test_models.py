@@ -1,6 +1,7 @@
 """Fits: the document's losses, agreement of the two models, and scikit-learn's optimum."""
 
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from scipy.sparse import random_array
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.data import Document
 from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit
+from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit, one_thread
 from pipeline.numerics.optimizers import (
     LBFGS,
     Adam,
@@ -243,7 +245,8 @@ def test_infinite_weights_are_no_fit_however_small_their_loss(optimizer: Gradien
     ("wrong", "sentence"),
     [
         ({"dtype": "float16"}, "dtype must be one of float32, float64; got float16"),
-        ({"l2": -1.0}, "l2 must be >= 0 and finite; got -1.0"),
+        ({"l2": -1.0}, "l2 must be >= 0 and finite in float..; got -1.0"),
+        ({"dtype": "float32", "l2": 1e39}, r"l2 must be >= 0 and finite in float32; got 1e\+39"),
         ({"init": "ones"}, "init must be one of zeros, uniform or a list"),
         ({"init": [1.0, float("nan")]}, "init must be one of zeros, uniform or a list"),
         ({"dtype": "float32", "init": [1e39]}, r"or a list of d \+ 1 numbers, each finite in float32; got \[1e\+39\]"),
@@ -304,3 +307,16 @@ def test_an_initial_point_of_another_size() -> None:
     data = Document().load()
     with pytest.raises(InvalidInput, match="init must have 3 numbers .* got 2"):
         fit(data.train.X, data.train.y, NumpyModel(init=[0.0, 0.0]), GradientDescent())
+
+
+def test_blas_stays_on_one_thread_until_the_last_of_two_fits_ends() -> None:
+    def counts() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    with threadpool_limits(2, "blas"), ExitStack() as first, ExitStack() as second:
+        first.enter_context(one_thread)
+        second.enter_context(one_thread)
+        first.close()
+        assert counts() == {1}
+        second.close()
+        assert counts() == {2}

@@ -1,12 +1,16 @@
 """The objective against numerical derivatives, autograd and scikit-learn's own formula."""
 
+import os
+import signal
+import threading
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.numerics import objective
-from pipeline.numerics.matrix import Array, Augmented, Dense, Sparse, matrix, with_ones
+from pipeline.numerics.matrix import Array, Augmented, Dense, Matrix, Sparse, matrix, with_ones
 from pipeline.numerics.objective import LogLoss, log_loss, log_losses, sigmoid
 from pipeline.numerics.torch_model import TorchLogLoss
 
@@ -17,6 +21,12 @@ def csr(X: Array) -> Sparse:
     from scipy.sparse import csr_array
 
     return Sparse(csr_array(X))
+
+
+def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the blocks so short that a thousand rows have several."""
+    for constant, value in (("CACHED_BYTES", 4096), ("LEAST_ROWS", 64), ("SMALL", 0)):
+        monkeypatch.setattr(f"pipeline.numerics.matrix.{constant}", value)
 
 
 def problem(n: int = 200, d: int = 4) -> tuple[Array, Array, Array]:
@@ -43,7 +53,27 @@ def test_the_mean_loss_is_exact_at_any_margins(centre: float, dtype: Any) -> Non
     with np.errstate(over="ignore"):
         found = LogLoss(Dense(margins[:, None]), np.ones(3000, dtype)).loss(np.array([1, 0], dtype))
     exact = np.logaddexp(0, -margins.astype(np.float64)).mean()
-    assert found == pytest.approx(exact, rel=1e-13 if dtype == np.float64 else 1e-7)
+    assert found == pytest.approx(exact, rel=1e-13 if dtype == np.float64 else 1e-7, abs=0)
+
+
+@pytest.mark.parametrize("centres", [[0.1, 4.4], [-30.0, 0.1, 20.0]])
+@pytest.mark.parametrize("alike", [False, True])
+def test_the_mean_losses_of_many_columns_are_exact(alike: bool, centres: list[float]) -> None:
+    """Neither many rows nor a column whose losses are small cost a column its digits."""
+    noise = np.random.default_rng(0).standard_normal((60_000, 1)) * (not alike)
+    f = LogLoss(Augmented(np.hstack([noise, np.ones_like(noise)])), None, np.zeros(len(centres)))
+    with np.errstate(over="ignore"):
+        found = f.loss(np.vstack([np.ones(len(centres)), centres]))
+    exact = np.logaddexp(0, -(noise + np.array(centres))).mean(axis=0)
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_])
+def test_labels_and_log_odds_may_be_whole_numbers(dtype: Any) -> None:
+    X, y, theta = problem()
+    assert log_loss(X, y.astype(dtype), 0.1).loss(theta) == log_loss(X, y, 0.1).loss(theta)
+    np.testing.assert_array_equal(log_losses(theta, np.ones(5, dtype)), log_losses(theta, np.ones(5)))
+    assert sigmoid(np.array([0, 800]))[1] == 1
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
@@ -85,8 +115,7 @@ def test_float32_stays_float32() -> None:
 @pytest.mark.parametrize("kind", [Dense, csr])
 @pytest.mark.parametrize("threads", [2, 5])
 def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, value in (("CACHED_BYTES", 4096), ("LEAST_ROWS", 64), ("SMALL", 0)):
-        monkeypatch.setattr(f"pipeline.numerics.matrix.{constant}", value)
+    many_blocks(monkeypatch)
     X, y, theta = problem(5000)
     found = []
     for count in (threads, 1):
@@ -101,10 +130,53 @@ def test_the_bits_do_not_depend_on_threads(kind: Any, threads: int, monkeypatch:
     assert found[0] == found[1]
 
 
+def test_an_error_in_one_pass_leaves_the_next_one_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    many_blocks(monkeypatch)
+    monkeypatch.setattr(objective, "threads", lambda: 5)
+    X, y, theta = problem(50_000)
+    f = LogLoss(Dense(X), 2 * y - 1)
+    right = f.gradient(theta)
+
+    def interrupt(A: Matrix, s: Array, z: Array, p: Array) -> Array:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        z[:] = np.nan
+        return theta
+
+    for _ in range(50):
+        with pytest.raises(KeyboardInterrupt):
+            f._sum(interrupt)
+        np.testing.assert_array_equal(f.gradient(theta), right)
+
+
+def test_a_pass_keeps_few_results_of_its_parts() -> None:
+    X = np.random.default_rng(0).standard_normal((8192, 500))
+    f = LogLoss(Dense(X), np.ones(8192))
+    theta = np.zeros(501)
+    assert len(f._tasks) > 10
+    tracemalloc.start()
+    hessian = f.hessian(theta)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10 * hessian.nbytes
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_process_fits() -> None:
+    X, y, theta = problem(100_000)
+    f = LogLoss(Dense(X), 2 * y - 1)
+    f.gradient(theta)
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        f.gradient(theta)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 @pytest.mark.parametrize("kind", [Augmented, Dense, csr])
 def test_every_form_of_the_matrix_is_the_same(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, value in (("CACHED_BYTES", 4096), ("SMALL", 0)):
-        monkeypatch.setattr(f"pipeline.numerics.matrix.{constant}", value)
+    many_blocks(monkeypatch)
     X, y, theta = problem(1000)
     f = LogLoss(kind(with_ones(X) if kind is Augmented else X), 2 * y - 1, 0.1)
     z = X @ theta[:-1] + theta[-1]
@@ -129,11 +201,13 @@ def test_a_matrix_is_small_by_the_elements_of_a(d: int, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Augmented, Dense, csr])
-def test_several_problems_at_once(kind: Any) -> None:
+def test_several_problems_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_blocks(monkeypatch)
     X, y, _ = problem(1000)
     A = kind(with_ones(X) if kind is Augmented else X)
     thetas, l2 = np.random.default_rng(1).standard_normal((5, 3)), np.array([0.0, 0.1, 1.0])
     together = LogLoss(A, 2 * y - 1, l2)
+    assert len(together._tasks) > 1
     for i in range(3):
         alone = LogLoss(A, 2 * y - 1, l2[i])
         np.testing.assert_allclose(together.gradient(thetas)[:, i], alone.gradient(thetas[:, i].copy()), atol=1e-14)
