@@ -91,7 +91,7 @@ def note(about: About) -> str:
     return (
         f"Logistic regression of **{about['target']}** on {len(about['features'])} features, "
         f"{data['rows']['training']} training rows of `{config['data']['name']}`. "
-        f"`{config['optimizer']['name']}` in `{config['model']['name']}` stopped by {fit['stopped_by']} "
+        f"`{fit['optimizer']}` in `{config['model']['name']}` stopped by {fit['stopped_by']} "
         f"after {fit['epochs']} epochs at loss {fit['loss']:.4f}.\n\nFingerprint `{about['fingerprint']}`"
     )
 

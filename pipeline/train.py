@@ -26,8 +26,8 @@ from pipeline._files import (
 from pipeline._tracking import Tracker, home, stage_tracking, track
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, varying
-from pipeline.numerics.optimizers import OPTIMIZERS, State
+from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, picked, varying
+from pipeline.numerics.optimizers import OPTIMIZERS, Auto, Optimizer, State
 
 MOST_NAMES = 10  # of columns, in a warning
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
@@ -75,7 +75,9 @@ class Recorder:
         self._keeper.keep(epoch, state, self.history)
         if self.progress.due():
             norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
-            self.progress.show(epoch, f"loss {state.get('loss', self.history[-1].loss):.6g}{norm}")
+            last = self.history[-1]
+            loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.6g} at {last.epoch}"
+            self.progress.show(epoch, f"{loss}{norm}")
 
 
 def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Tracking) -> dict[str, Any]:
@@ -89,12 +91,15 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
     with track(tracking, "train", about) as tracker:
         X, y = read_features(data / "train", len(schema["features"])), read_array(data / "train" / "y.npy")
         _warn_of_constants(X, model, schema["features"])
+        if isinstance(optimizer, Auto):
+            optimizer = picked(optimizer, X)
+            _terminal.say(f"auto picks {_name(optimizer)}")
         keeper = Keeper(home() / OUT / "checkpoints", about["fingerprint"])
         recorder = Recorder(tracker, keeper, optimizer.epochs)
         result = fit(X, y, model, optimizer, recorder.record, recorder.watch, recorder.checkpoint)
         recorder.progress.clear()
         about["fit"] = {
-            "optimizer": next(name for name, kind in OPTIMIZERS.items() if isinstance(result.optimizer, kind)),
+            "optimizer": _name(result.optimizer),
             "epochs": result.epochs,
             "stopped_by": result.stopped_by,
             "loss": result.loss,
@@ -106,6 +111,10 @@ def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Trackin
         _terminal.say(_summary(about["fit"], folder))
         tracker.publish(folder)
     return about
+
+
+def _name(optimizer: Optimizer) -> str:
+    return next(name for name, kind in OPTIMIZERS.items() if isinstance(optimizer, kind))
 
 
 def _summary(fit: Mapping[str, Any], folder: Path) -> str:

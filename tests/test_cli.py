@@ -1,11 +1,15 @@
 """The command line: bad input ends in one sentence, sweeps have a parent, failures and kills have their status."""
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -161,9 +165,11 @@ def test_a_sparse_file_end_to_end(repo: Path, shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("warning: constant in the training table")
     assert done.stderr.count("\n") == 1
+    assert "auto picks lbfgs\n" in done.stdout
     assert "lbfgs: " in done.stdout
     (run,) = runs_of(repo)
     assert run.info.status == "FINISHED"
+    assert run.data.tags["fitted_by"] == "lbfgs"
     mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
     served = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model").predict(csr_matrix(X))
     assert np.mean(served["prediction"] == (np.asarray(X[:, :50].sum(axis=1)).ravel() > 0.4)) > 0.8
@@ -237,3 +243,13 @@ def test_an_output_folder_that_is_a_file(repo: Path, shell: Shell) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: out")
     assert done.stderr.count("\n") == 1
+
+
+def test_progress_keeps_to_one_line_of_the_terminal() -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    program = "from pipeline._terminal import Progress; Progress(300).show(10, 'loss 0.123456 at 0, gradient 1.2e-05, more')"
+    subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs, check=True)
+    shown = os.read(ours, 1000).decode()
+    assert shown.startswith("\repoch 10 of 300, loss 0.123456 at 0, gradient")
+    assert len(shown.strip("\r").removesuffix("\x1b[K")) == 59

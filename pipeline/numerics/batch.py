@@ -49,14 +49,14 @@ def fit_together(
     require(optimizer.tol == 0, f"columns stop together, so tol must be 0; got {optimizer.tol}")
     watches = [Watch(X, each) for each in optimizers]
 
-    def measure(epoch: int) -> list[Record]:
+    def measure(epoch: int, is_last: bool = False) -> list[Record]:
         losses = state["loss"] if "loss" in state else f.loss(state["theta"])
         norms = np.abs(state["gradient"]).max(axis=0)
         rows = [Record(epoch, float(loss), float(norm)) for loss, norm in zip(losses, norms, strict=True)]
         for column, row in enumerate(rows):
             if column not in failed:
                 try:
-                    watches[column].check(row, state["theta"][:, column])
+                    watches[column].check(row, state["theta"][:, column], is_last)
                 except InvalidInput as error:
                     failed[column] = error
         return rows
@@ -75,7 +75,7 @@ def fit_together(
                     if column not in failed:
                         record(column, row)
             state = method.step(f, state, epoch)
-        ends = measure(optimizer.epochs)
+        ends = measure(optimizer.epochs, is_last=True)
 
     def result(column: int, end: Record) -> Fit:
         theta = state["theta"][:, column].copy()

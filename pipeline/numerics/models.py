@@ -271,8 +271,9 @@ def check_data(X: Features, y: Array) -> None:
         require(kind == "csr", f"X must be a NumPy array or in SciPy's CSR format; got {kind}")
         require(X.has_canonical_format, "the entries of X must be sorted and none given twice; call X.sum_duplicates() first")
     require(X.ndim == 2, f"X must be of shape (n, d); got {X.shape}")
-    require(X.dtype.kind in "fiub", f"X must be real numbers; got {X.dtype}")
+    require(X.dtype.kind in "fiub" and X.dtype.itemsize <= 8, f"X must be real numbers of at most 64 bits; got {X.dtype}")
     require(X.shape[0] > 0, "X must have rows; it has none")
+    require(isinstance(y, np.ndarray), f"y must be a NumPy array; got {type(y).__name__}")
     require(y.shape == (X.shape[0],), f"y must be of shape ({X.shape[0]},), as X has rows; got {y.shape}")
     ones = np.count_nonzero(y == 1)
     require(bool(ones + np.count_nonzero(y == 0) == len(y)), "y must be 0 or 1 in every row")
@@ -300,8 +301,7 @@ def fit(
     check_data(X, y)
     with one_thread, np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
         Z, mean, scale = standardised(X, model)
-        if isinstance(optimizer, Auto):
-            optimizer = optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
+        optimizer = picked(optimizer, X)
         theta = starting_point(X, model).astype(Z.dtype)
         f, method = model.problem(Z, y.astype(Z.dtype), _plain(optimizer))
         try:
@@ -333,12 +333,21 @@ def fit(
                 break
             epoch = later
         end = _measure(f, state, epoch)
-        watch_loss.check(end, state["theta"])
+        watch_loss.check(end, state["theta"], is_last=True)
         if end.gradient_norm <= optimizer.tol > 0:
             stopped_by = "tol"
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
+
+
+def picked(optimizer: Optimizer | Auto, X: Features) -> Optimizer:
+    """The optimizer that fits X (n, d): itself, or what `auto` picks."""
+    return (
+        optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
+        if isinstance(optimizer, Auto)
+        else optimizer
+    )
 
 
 def _advance(method: Optimizer, f: Objective, state: State, epoch: int) -> tuple[State, int]:
@@ -372,25 +381,36 @@ def _require_finite(X: Features) -> None:
 class Watch:
     """Raises InvalidInput where a fit cannot end well: for the data's sake, or the learning rate's."""
 
-    RISES, FACTOR = 10, 10.0  # a loss that has risen so often running, and to so many times its least, rises without end
+    # A loss that has risen so often running, and to so many times its least, rises without end. One that ends at so many times
+    # its first has diverged, too.
+    RISES, FACTOR = 10, 10.0
 
     def __init__(self, X: Features, optimizer: Optimizer) -> None:
         self._X, self._optimizer = X, optimizer
-        self._least, self._last, self._rises = float("inf"), float("inf"), 0
+        self._first, self._least, self._last, self._rises = math.nan, math.inf, math.inf, 0
 
-    def check(self, row: Record, theta: Array) -> None:
+    def check(self, row: Record, theta: Array, is_last: bool = False) -> None:
         """`row` is what was measured at theta (d+1,)."""
+        if math.isnan(self._first):
+            self._first = row.loss
         self._rises = self._rises + 1 if row.loss > self._last else 0
         self._least, self._last = min(self._least, row.loss), row.loss
-        if self._rises < self.RISES and math.isfinite(row.loss + row.gradient_norm + float(np.add.reduce(theta))):
+        has_risen = is_last and row.loss > self.FACTOR * self._first
+        if (
+            not has_risen
+            and self._rises < self.RISES
+            and math.isfinite(row.loss + row.gradient_norm + float(np.add.reduce(theta)))
+        ):
             return
         measured = {"loss": row.loss, "gradient": row.gradient_norm, "largest weight": float(np.abs(theta).max())}
         wrong = next((f"{name} is {value}" for name, value in measured.items() if not math.isfinite(value)), "")
         if not wrong and self._rises >= self.RISES and row.loss > self.FACTOR * self._least:
             wrong = f"loss has risen to {row.loss:.4g} without end"
+        if not wrong and has_risen:
+            wrong = f"loss has risen from {self._first:.4g} to {row.loss:.4g}"
         if not wrong:
             return
         _require_finite(self._X)
-        lr = getattr(self._optimizer, "lr", None)
+        lr = getattr(self._optimizer, "lr", None) if row.epoch else None
         advice = f"; try a smaller optimizer.lr than {lr}" if lr else "; the features may be too large: standardise them"
         raise InvalidInput(f"training diverged: the {wrong} at epoch {row.epoch}{advice}")

@@ -59,7 +59,7 @@ def choose_device(name: str, dtype: str) -> torch.device:
         name = next(device for device, available in there.items() if available)
     require(
         there[name],
-        f"model.device must be one that is there for {dtype}: {', '.join(d for d in there if there[d])}; got {name}",
+        f"model.device {name} is not there for {dtype}; there is {' and '.join(d for d in there if there[d])}",
     )
     return torch.device(name)
 

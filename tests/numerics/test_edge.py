@@ -68,13 +68,15 @@ def test_a_finite_model_or_a_sentence(
         (np.ones(3), np.ones(3), r"X must be of shape \(n, d\)"),
         (np.ones((2, 1)), np.array([0, 2]), r"y must be 0 or 1 in every row"),
         (np.ones((2, 1)), np.array([1, 1]), "both classes"),
-        (np.ones((2, 1), complex), np.array([0, 1]), "X must be real numbers; got complex128"),
+        (np.ones((2, 1)), [0, 1], "y must be a NumPy array; got list"),
+        (np.ones((2, 1), complex), np.array([0, 1]), "X must be real numbers of at most 64 bits; got complex128"),
+        (np.ones((2, 1), np.longdouble), np.array([0, 1]), "X must be real numbers of at most 64 bits; got float128"),
         (np.array([["a"], ["b"]]), np.array([0, 1]), "X must be real numbers"),
         (np.array([[np.nan], [1.0]]), np.array([0.0, 1.0]), "X must be finite"),
         (np.array([[np.inf], [1.0]]), np.array([0.0, 1.0]), "X must be finite"),
     ],
 )
-def test_data_that_cannot_be_used(name: str, X: Any, y: Array, sentence: str) -> None:
+def test_data_that_cannot_be_used(name: str, X: Any, y: Any, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         fit(X, y, MODELS[name](), GradientDescent())
 

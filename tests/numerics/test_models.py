@@ -233,6 +233,27 @@ def test_divergence_names_the_learning_rate(lr: float) -> None:
         fit(data.train.X, data.train.y, NumpyModel(l2=1.0), GradientDescent(lr=lr, epochs=1000))
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "epochs"),
+    [(GradientDescent(lr=3.0, epochs=90), 90), (GradientDescent(lr=3.0, epochs=300, record_every=50), 300)],
+)
+@pytest.mark.parametrize("model", [NumpyModel(l2=1.0), TorchModel(dtype="float64", l2=1.0, init="zeros")])
+def test_a_fit_that_ends_far_above_its_start_has_diverged(
+    model: Model, optimizer: GradientDescent, epochs: int, cancer: tuple[Array, Array]
+) -> None:
+    """However few of its epochs were recorded."""
+    with pytest.raises(
+        InvalidInput, match=rf"diverged: the loss has risen from 0\.69\d+ to .* at epoch {epochs}; .* than 3\.0"
+    ):
+        fit(*cancer, model, optimizer)
+
+
+def test_a_loss_that_cannot_be_computed_at_all_is_no_rate_s_fault() -> None:
+    X = np.array([[1e200], [-1e200]])
+    with pytest.raises(InvalidInput, match="at epoch 0; the features may be too large: standardise them"):
+        fit(X, np.array([0.0, 1.0]), NumpyModel(init=[1e200, 0.0], standardize=False), GradientDescent())
+
+
 @pytest.mark.parametrize("optimizer", [GradientDescent(lr=1e308), GradientDescent(lr=1e308, tol=1e-6)])
 def test_infinite_weights_are_no_fit_however_small_their_loss(optimizer: GradientDescent) -> None:
     X, y = np.array([[-9.0], [9.0]]), np.array([0.0, 1.0])
@@ -284,7 +305,7 @@ def test_a_float64_rate_does_not_widen_float32(kind: type[GradientDescent]) -> N
 
 def test_a_device_that_is_not_there() -> None:
     data = Document().load()
-    with pytest.raises(InvalidInput, match=r"model\.device must be one that is there for float64: .*cpu; got mps"):
+    with pytest.raises(InvalidInput, match=r"model\.device mps is not there for float64; there is .*cpu"):
         fit(data.train.X, data.train.y, TorchModel(dtype="float64", device="mps"), GradientDescent())
     with pytest.raises(InvalidInput, match="device must be one of auto, cpu, cuda, mps; got tpu"):
         TorchModel(device="tpu")

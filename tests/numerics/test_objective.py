@@ -149,7 +149,8 @@ def test_an_error_in_one_pass_leaves_the_next_one_right(monkeypatch: pytest.Monk
         np.testing.assert_array_equal(f.gradient(theta), right)
 
 
-def test_a_pass_keeps_few_results_of_its_parts() -> None:
+def test_a_pass_keeps_few_results_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objective, "threads", lambda: 1)  # how many wait for one before them is a matter of time else
     X = np.random.default_rng(0).standard_normal((8192, 500))
     f = LogLoss(Dense(X), np.ones(8192))
     theta = np.zeros(501)
@@ -158,7 +159,7 @@ def test_a_pass_keeps_few_results_of_its_parts() -> None:
     hessian = f.hessian(theta)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < 10 * hessian.nbytes
+    assert most < 7 * hessian.nbytes
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
