@@ -5,6 +5,7 @@ A fitted model is the same thing whatever trained it: a `LogisticModel` of weigh
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,6 +24,7 @@ from pipeline.numerics.optimizers import Auto, GradientDescent, Optimizer, State
 DTYPES = {"float32": np.float32, "float64": np.float64}
 DEVICES = ("auto", "cpu", "cuda", "mps")
 INITS = ("zeros", "uniform")
+SEEN, LEAST_SIZE, MOST_SIZE = 1000, 1e-6, 1e6  # rows that are looked at, and the sizes that gradients cope with
 
 
 @dataclass(frozen=True)
@@ -336,6 +338,8 @@ def fit(
         watch_loss.check(end, state["theta"], is_last=True)
         if end.gradient_norm <= optimizer.tol > 0:
             stopped_by = "tol"
+    if not model.standardize:
+        _warn_of_scales(X)
     theta = state["theta"]
     fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
     return Fit(fitted, epoch, end.loss, end.gradient_norm, stopped_by, optimizer)
@@ -348,6 +352,19 @@ def picked(optimizer: Optimizer | Auto, X: Features) -> Optimizer:
         if isinstance(optimizer, Auto)
         else optimizer
     )
+
+
+def _warn_of_scales(X: Features) -> None:
+    """Say so where X (n, d), by its first rows, is of a size at which a fit may end anywhere."""
+    largest = abs(X[:SEEN].astype(np.float64)).max(axis=0)
+    sizes = largest if isinstance(X, np.ndarray) else largest.data
+    strange = sizes[(sizes != 0) & ((sizes < LEAST_SIZE) | (sizes > MOST_SIZE))]
+    if strange.size:
+        warnings.warn(
+            f"features of a size of {strange.min():.0e} to {strange.max():.0e} that are not standardised: gradients, and so "
+            "tol and the length of steps, go by it, and the fit may have ended far from the best one",
+            stacklevel=3,
+        )
 
 
 def _advance(method: Optimizer, f: Objective, state: State, epoch: int) -> tuple[State, int]:

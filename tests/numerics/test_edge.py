@@ -37,6 +37,7 @@ def tables(draw: st.DrawFn) -> tuple[Any, Array]:
     return X, y
 
 
+@pytest.mark.filterwarnings("ignore:features of a size")
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tables(),

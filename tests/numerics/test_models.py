@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import random_array
+from scipy.sparse import csr_array, random_array
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -341,3 +341,13 @@ def test_blas_stays_on_one_thread_until_the_last_of_two_fits_ends() -> None:
         assert counts() == {1}
         second.close()
         assert counts() == {2}
+
+
+@pytest.mark.parametrize("size", ["3e-09", "3e+09"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_raw_features_of_a_strange_size_are_warned_of(size: str, sparse: bool) -> None:
+    data = Document().load().train
+    X, model = np.hstack([data.X, float(size) / 3 * data.X]), NumpyModel(standardize=False)
+    with pytest.warns(UserWarning, match=re.escape(f"features of a size of {size} to {size} that are not standardised")):
+        fit(csr_array(X) if sparse else X, data.y, model, Newton())
+    fit(X, data.y, replace(model, standardize=True), Newton())
