@@ -23,7 +23,7 @@ from pipeline.numerics.models import (
     standardised,
     starting_point,
 )
-from pipeline.numerics.objective import LogLoss
+from pipeline.numerics.objective import LogLoss, signs_of
 from pipeline.numerics.optimizers import Adam, GradientDescent
 
 Method = GradientDescent | Adam
@@ -63,7 +63,7 @@ def fit_together(
 
     with one_thread, np.errstate(all="ignore"):
         Z, mean, scale = standardised(X, models[0])
-        signs, l2 = 2 * y.astype(Z.dtype) - 1, np.array([model.l2 for model in models])
+        signs, l2 = signs_of(y, Z.dtype), np.array([model.l2 for model in models])
         is_dense = isinstance(Z, np.ndarray)
         f = LogLoss(Augmented(with_ones(Z, signs)), None, l2) if is_dense else LogLoss(matrix(Z), signs, l2)
         method = _stacked(optimizers, Z.dtype)

@@ -347,11 +347,9 @@ def fit(
 
 def picked(optimizer: Optimizer | Auto, X: Features) -> Optimizer:
     """The optimizer that fits X (n, d): itself, or what `auto` picks."""
-    return (
-        optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
-        if isinstance(optimizer, Auto)
-        else optimizer
-    )
+    if isinstance(optimizer, Auto):
+        return optimizer.pick(X.shape[0], X.shape[1], sparse=not isinstance(X, np.ndarray))
+    return optimizer
 
 
 def _warn_of_scales(X: Features) -> None:

@@ -82,10 +82,10 @@ def _wrong_of(odds: Array) -> Array:
 
 def log_losses(z: Array, y: Array) -> Array:
     """-[y log p + (1-y) log(1-p)] for each row, from log-odds z (n,) and labels y (n,) in {0, 1}."""
-    return _losses(z * _signs(y, z.dtype))
+    return _losses(z * signs_of(y, z.dtype))
 
 
-def _signs(y: Array, dtype: np.dtype[Any]) -> Array:
+def signs_of(y: Array, dtype: np.dtype[Any]) -> Array:
     """s = 2y - 1."""
     return 2 * y.astype(dtype, copy=False) - 1
 
@@ -308,7 +308,7 @@ class ShortLogLoss(LogLoss):
 
 def log_loss(X: Features, y: Array, l2: float = 0.0) -> LogLoss:
     """The objective over X (n, d) and labels y (n,) in {0, 1}, in the form that is fastest."""
-    signs = _signs(y, X.dtype)
+    signs = signs_of(y, X.dtype)
     if isinstance(X, np.ndarray) and is_small((X.shape[0], X.shape[1] + 1)):
         return ShortLogLoss(Augmented(with_ones(X, signs)), l2)
     return LogLoss(matrix(X), signs, l2)
