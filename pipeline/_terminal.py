@@ -134,8 +134,8 @@ class Progress:
         now = time.monotonic()
         self._next = now + min(self._every, 0.2) if sys.stderr.isatty() else now + self._every
         rate = (done - self._before) / (now - self._started)
-        left = f", {_duration((self._total - done) / rate)} left at most" if rate else ""
-        line = f"{label}epoch {done} of {self._total}, {how}, {rate:.3g} epochs/s{left}"
+        left = f", {_duration((self._total - done) / rate)} left" if rate else ""
+        line = f"{label}epoch {done}/{self._total}, {how}, {rate:.3g} epochs/s{left}"
         self._shown = sys.stderr.isatty()
         if self._shown:
             line = line[: (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1]

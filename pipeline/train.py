@@ -76,7 +76,7 @@ class Recorder:
         if self.progress.due():
             norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
             last = self.history[-1]
-            loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.6g} at {last.epoch}"
+            loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.4g} at {last.epoch}"
             self.progress.show(epoch, f"{loss}{norm}")
 
 

@@ -251,5 +251,5 @@ def test_progress_keeps_to_one_line_of_the_terminal() -> None:
     program = "from pipeline._terminal import Progress; Progress(300).show(10, 'loss 0.123456 at 0, gradient 1.2e-05, more')"
     subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs, check=True)
     shown = os.read(ours, 1000).decode()
-    assert shown.startswith("\repoch 10 of 300, loss 0.123456 at 0, gradient")
+    assert shown.startswith("\repoch 10/300, loss 0.123456 at 0, gradient")
     assert len(shown.strip("\r").removesuffix("\x1b[K")) == 59
