@@ -14,9 +14,10 @@ import numpy as np
 from benchmarks._measure import interleaved
 from benchmarks.problems import tall
 from pipeline.numerics.batch import fit_together
+from pipeline.numerics.blas import one_thread
 from pipeline.numerics.data import Document
 from pipeline.numerics.matrix import Array, with_ones
-from pipeline.numerics.models import NumpyModel, TorchModel, fit, one_thread
+from pipeline.numerics.models import NumpyModel, TorchModel, fit
 from pipeline.numerics.objective import log_loss, threads
 from pipeline.numerics.optimizers import GradientDescent
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.blas import one_thread
 from pipeline.numerics.matrix import Array, Augmented, Features, matrix, with_ones
 from pipeline.numerics.models import (
     Fit,
@@ -19,7 +20,6 @@ from pipeline.numerics.models import (
     Record,
     Watch,
     check_data,
-    one_thread,
     standardised,
     starting_point,
 )

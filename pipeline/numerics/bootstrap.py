@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.numerics import require
+from pipeline.numerics.blas import one_thread
 from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import one_thread
 from pipeline.numerics.objective import log_losses, sigmoid
 
 HIGHER_IS_BETTER = {"log_loss": False, "brier": False, "accuracy": True, "roc_auc": True}

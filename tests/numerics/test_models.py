@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.numerics import InvalidInput
+from pipeline.numerics.blas import one_thread
 from pipeline.numerics.data import Document
 from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit, one_thread
+from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit
 from pipeline.numerics.optimizers import (
     LBFGS,
     Adam,
