@@ -20,17 +20,16 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the publisher t
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
 import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
-from pipeline._files import digest, file_digest, read_csv, read_json
+from pipeline._files import file_digest, read_csv, read_json
 from pipeline._logged_model import About, log_dataset, log_model, note, text
 from pipeline._secrets import scrub
-from pipeline._store import artifacts, database_of, relocate
-from pipeline._tracking import private_folder
+from pipeline._store import artifacts, make, relocate
+from pipeline._tracking import database_of, store_lock
 from pipeline.numerics import require
 
 CURVE = ("loss", "gradient_norm")  # the metrics with a point an epoch
@@ -39,6 +38,8 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on 
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
 STARTED = "process.started"  # the tag with the time at which the process started that works, or of it and a stage
 DESCRIBED = "version.python"  # a run with this tag has its provenance
+PARENT_RUN, SWEEP_KEY = "mlflow.parentRunId", "sweep.run"  # tags: of a job, the run above it; of that run, the sweep's key
+NO_SWEEP = ""
 Lineage = tuple[Mapping[str, str], Mapping[str, bytes]]  # tags, and artifacts by their names in lineage/
 
 for noisy in ("alembic", "mlflow"):
@@ -49,17 +50,13 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """A client of the store and the experiment's id."""
     mlflow.set_tracking_uri(uri)
     database = database_of(uri)
-    with alone(uri):  # a new SQLite store, migrated by two at once, breaks
+    with store_lock(uri):  # a new SQLite store, migrated by two at once, breaks
+        if database:
+            make(database)
         relocate(uri)
         client = MlflowClient(uri)
         folder = (artifacts(database) / quote(experiment, safe="")).as_uri() if database else None
         return client, _experiment(client, experiment, folder)
-
-
-def alone(uri: str) -> FileLock:
-    """One at a time with a store: among all processes that can lock its file or, with a server, among this user's here."""
-    database = database_of(uri)
-    return FileLock(database.parent / ".lock" if database else private_folder() / f"{digest(uri.encode())[:16]}.lock")
 
 
 def _experiment(client: MlflowClient, name: str, folder: str | None) -> str:
@@ -198,16 +195,20 @@ def open_run(
     process: Mapping[str, str] | None = None,
     lineage: Callable[[], Lineage] | None = None,
 ) -> Run:
-    """The run with this fingerprint (and parent, in a sweep), made where there is none, with `settings` as tracking's own.
+    """The run with this fingerprint, made where there is none, with `settings` as tracking's own. parent: the key of the sweep
+    that it is a job of.
 
     `process` are the tags of the process that works. `provenance` and `lineage` are of the stage that trains or, if MLflow
     was not there then, of the first after it.
     """
     client, experiment = connect(**tracking)
-    with alone(tracking["uri"]):
-        made = run_with(client, experiment, about["fingerprint"], parent) or client.create_run(
-            experiment, run_name=_name(about), tags={**_tags(about, parent), **(process or {})}
+    with store_lock(tracking["uri"]):
+        above = sweep_run(client, experiment, parent) if parent else None
+        made = run_with(client, experiment, about["fingerprint"], parent, above) or client.create_run(
+            experiment, run_name=_name(about), tags={**_tags(about, above or parent), **(process or {})}
         )
+        if above and made.data.tags.get(PARENT_RUN) != above:
+            client.set_tag(made.info.run_id, PARENT_RUN, above)
         run = Run(client, made, stage, "dvc.stage" in provenance, process or {})
         if run.superseded():
             return run
@@ -233,10 +234,18 @@ def _describe(run: Run, provenance: Mapping[str, str], lineage: Callable[[], Lin
     run.tags({**tags, **provenance})
 
 
-def run_with(client: MlflowClient, experiment: str, fingerprint: str, parent: str | None) -> MlflowRun | None:
-    """The run of this fingerprint, in a sweep below its parent; None where there is none."""
+def run_with(client: MlflowClient, experiment: str, fingerprint: str, *parents: str | None) -> MlflowRun | None:
+    """The run of this fingerprint below one of these parents (None: of no sweep); None where there is none. One that was made
+    before MLflow had its sweep's run has the sweep's key for a parent."""
     found = client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")
-    return next((run for run in found if run.data.tags.get("mlflow.parentRunId") == parent), None)
+    wanted = [parent for parent in parents if parent] or [NO_SWEEP]
+    return next((run for run in found if run.data.tags.get(PARENT_RUN, NO_SWEEP) in wanted), None)
+
+
+def sweep_run(client: MlflowClient, experiment: str, key: str) -> str | None:
+    """The id of the run above a sweep's jobs; None where MLflow does not have it."""
+    found = client.search_runs([experiment], f"tags.`{SWEEP_KEY}` = '{key}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def _name(about: About) -> str:
@@ -247,7 +256,7 @@ def _name(about: About) -> str:
 def _tags(about: About, parent: str | None) -> dict[str, str]:
     parts = {f"fingerprint.{part}": value for part, value in about["fingerprint_of"].items()}
     names = {group: about["config"][group]["name"] for group in ("data", "model", "optimizer")}
-    family = {"mlflow.parentRunId": parent} if parent else {}
+    family = {PARENT_RUN: parent} if parent else {}
     return {"fingerprint": about["fingerprint"], **parts, **names, **family}
 
 
@@ -319,10 +328,13 @@ def _publish_files(run: Run, paths: list[Path], folder: str) -> None:
         run.tags({f"dvc.md5.{p.name}": file_digest(p, "md5") for p in paths})
 
 
-def open_sweep(tracking: Mapping[str, str], name: str, tags: dict[str, str]) -> str:
-    """A parent run for the jobs of a sweep; its id."""
+def open_sweep(tracking: Mapping[str, str], key: str, name: str, tags: Mapping[str, str]) -> str:
+    """A parent run for the jobs of the sweep with this key; its id."""
     client, experiment = connect(**tracking)
-    return str(client.create_run(experiment, run_name=f"sweep {name}", tags=tags).info.run_id)
+    with store_lock(tracking["uri"]):
+        known = sweep_run(client, experiment, key)
+        tags = {SWEEP_KEY: key, **tags}
+        return known or str(client.create_run(experiment, run_name=f"sweep {name}", tags=tags).info.run_id)
 
 
 def close_sweep(tracking: Mapping[str, str], run_id: str, ending: str) -> None:

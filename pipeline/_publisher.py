@@ -1,10 +1,14 @@
-"""MLflow in a process of its own, which obeys the JSON lines of `_tracking`. What MLflow does not take is tried again, ever
-more rarely, until the stage ends. Where a line breaks without `close`, its run or its sweep is marked as killed.
+"""MLflow in a process of its own, which does what the JSON lines of `_tracking` say. What MLflow does not take is tried again,
+ever more rarely, until the stage ends. Where a connection breaks without `close`, its run or its sweep is marked as killed.
 
-    python -m pipeline._publisher FD PID      listen on the socket FD until the process PID has ended and all lines are closed
+Nobody waits for it, so it outlives its command: by AFTERWARDS_SECONDS at most. What MLflow lacks then is kept as notes.
+
+    python -m pipeline._publisher FD PID      listen on the socket FD until the process PID has ended and all is done
 """
 
 import json
+import math
+import os
 import queue
 import signal
 import socket
@@ -12,9 +16,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,61 +30,87 @@ from pipeline._terminal import POLL_SECONDS, lives
 from pipeline.numerics import InvalidInput
 
 if TYPE_CHECKING:
-    from pipeline._mlflow import Run
+    from pipeline._mlflow import Lineage, Run
 
 FLUSH_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
 LAST_SECONDS = 2.0  # for further attempts where MLflow fails at a stage's end for the first time
+AFTERWARDS_SECONDS = 8.0  # after the command's end
 SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
 LOST = "the process ended without a word, as after SIGKILL or for want of memory"
+KILLED = {"ending": "killed", "reason": LOST, "traceback": ""}
 
 
 class Listener:
-    """Does what the line of one stage says: in order, and again after a failure. Nothing is dropped before the stage's end."""
+    """Does what one connection says: in order, and again after a failure. Nothing is dropped before the stage's end."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
+    def __init__(self, connection: socket.socket, earlier: Sequence["Listener"], wake: Callable[[], None]) -> None:
+        """earlier: the listeners to connections that were made before; wake: let all others look whether it is their turn."""
+        self._connection, self._earlier, self._wake_others = connection, earlier, wake
         self._said: queue.Queue[str | None] = queue.Queue()
         self._todo: deque[Callable[[], Any]] = deque()
         self._points: list[Mapping[str, Any]] = []  # that no run has yet
         self._run: Run | None = None
         self._opened: Mapping[str, Any] = {}  # what the stage said of itself
-        self._is_closed = False
-        self._lineage, self._folder = cache(lineage), ""
-        self._end_sweep: Callable[[str], None] | None = None
+        self._ended: dict[str, str] = {}  # how, once that is known
+        self._lineage: Lineage | None = None
+        self._folder = ""
+        self._sweep, self._sweep_run = "", ""
         self._run_id = ""
         self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
+        self.is_done = False
 
     def listen(self) -> None:
-        """Until the line is closed, or breaks. What goes wrong here is told to the stage, which then does not wait."""
+        """Until all is done that was said. What goes wrong here is told to the stage."""
         threading.Thread(target=self._read, daemon=True).start()
         try:
             self._listen()
         except Exception as error:
-            self._say({"error": f"{type(error).__name__}: {first_line(error)}"})
+            self._send({"error": f"{type(error).__name__}: {first_line(error)}"})
         finally:
-            self._line.close()
+            self.is_done, self._earlier = True, ()
+            self._wake_others()
+            self._connection.close()
 
     def _listen(self) -> None:
-        while True:
-            try:
+        is_open = True
+        while is_open or not self._is_my_turn():
+            with suppress(queue.Empty):
                 text = self._said.get(timeout=FLUSH_SECONDS)
-            except queue.Empty:
-                text = ""
-            if text is None:
-                break
-            if text:
-                self._obey(**json.loads(text))
-            if time.monotonic() >= self._next:
+                if text:
+                    self._obey(**json.loads(text))
+                is_open &= text is not None and not self._ended
+            if time.monotonic() >= self._next and self._is_my_turn():
                 self._attempt()
-        if self._run or self._todo:
-            self._end(ending="killed", reason=LOST)
-        with suppress(Exception):  # then `runs doctor` and `runs publish` know the ending by sweep.json
-            self._close_sweep("killed")
+        if self._sweep:
+            self._close_sweep(self._ended.get("ending", "killed"))
+        elif self._opened:
+            self._end(**(self._ended or KILLED))
+
+    def _is_my_turn(self) -> bool:
+        """Whether all is done that was said before of the same run, or of the sweep above it."""
+        return not any(other.is_before(self._key(), self._opened.get("parent")) for other in self._earlier)
+
+    def _key(self) -> tuple[Any, ...]:
+        """Which run it is about; nothing as long as that was not said."""
+        run = self._opened
+        return (run["about"]["fingerprint"], run["parent"], *run["tracking"].values()) if run else (self._sweep,)
+
+    def is_before(self, key: tuple[Any, ...], parent: str | None) -> bool:
+        """Whether a later connection about this run, in the sweep `parent`, must wait for this one."""
+        if self.is_done:
+            return False
+        if not (self._opened or self._sweep):
+            return True
+        return self._key() == key or (self._sweep == parent is not None and not self._sweep_run and not self._failure)
+
+    def wake(self) -> None:
+        """Look whether it is this one's turn."""
+        self._said.put("")
 
     def _read(self) -> None:
-        """Keep the line empty, so that the stage never waits to speak."""
-        with suppress(OSError), self._line.makefile(encoding="utf-8") as lines:
+        """Keep the connection empty, so that the stage never waits to speak."""
+        with suppress(OSError), self._connection.makefile(encoding="utf-8") as lines:
             for text in lines:
                 if text.endswith("\n"):  # else its process was killed while it spoke
                     self._said.put(text)
@@ -93,23 +122,22 @@ class Listener:
                 self._opened = content
                 if content["stage"] == "train":
                     with suppress(OSError):  # a full disk is met again, and told, when MLflow is to have it
-                        self._lineage()  # as the code is now, whenever MLflow answers
+                        self._look_at_code()  # as it is now, whenever MLflow answers
                 self._todo.append(lambda: self._open(content))
             case "loss":
                 self._points.append(content)
             case "publish":
                 self._folder = content["folder"]
                 self._todo.append(lambda: self._publish(Path(self._folder)))
-            case "close":
-                if self._is_closed:  # and the stage was told to end before it heard so: its run ends as the stage did
-                    self._todo.append(lambda: self._open(self._opened))
-                self._is_closed = True
-                self._end(**content)
-                self._say({"error": self._failure} if self._failure else {"value": self._run_id})
             case "open_sweep":
-                self._answer(lambda: self._open_sweep(**content))
-            case "close_sweep":
-                self._answer(lambda: self._close_sweep(content["ending"]))
+                self._sweep, self._tracking = content["key"], content["tracking"]
+                self._todo.append(lambda: self._open_sweep(**content))
+            case "close" | "close_sweep":
+                self._ended = content
+
+    def _look_at_code(self) -> "Lineage":
+        self._lineage = self._lineage or lineage()
+        return self._lineage
 
     def _attempt(self) -> None:
         """All that is to do, as far as MLflow takes it."""
@@ -124,7 +152,7 @@ class Listener:
             self._fall_behind(error)
             return
         if self._failure:
-            self._say({"behind": ""})
+            self._send({"behind": ""})
         self._failure, self._pause = "", FIRST_PAUSE
 
     def _fall_behind(self, error: Exception) -> None:
@@ -133,7 +161,7 @@ class Listener:
         self._next = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         if new:
-            self._say({"behind": self._failure})
+            self._send({"behind": self._failure})
 
     def _open(self, content: Mapping[str, Any]) -> None:
         from pipeline._mlflow import connect, open_run
@@ -147,7 +175,7 @@ class Listener:
             for note in notes:
                 with suppress(InvalidInput):
                     _endings.tell(note, content["tracking"]["uri"])
-        self._run = open_run(**content, lineage=self._lineage)
+        self._run = open_run(**content, lineage=self._look_at_code)
 
     def _publish(self, folder: Path) -> None:
         assert self._run
@@ -162,6 +190,7 @@ class Listener:
     def _end(self, ending: str, reason: str, traceback: str = "") -> None:
         """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, and a note is
         kept of how it ended, unless the run could say it."""
+        self._ended = {"ending": ending, "reason": reason, "traceback": traceback}
         self._todo.append(lambda: self._close(ending, reason, traceback))
         deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
         self._attempt()
@@ -171,11 +200,16 @@ class Listener:
         if not self._todo:
             _endings.drop(self._opened)  # an earlier attempt's
         elif not self._ended_without(ending, reason, traceback) or ending == "finished":
+            with suppress(OSError):
+                self._look_at_code()
+            self.keep_note()
+        self._send({"error": self._failure} if self._failure else {"value": self._run_id})
+
+    def keep_note(self) -> None:
+        """Keep what the stage said and MLflow lacks, for later; a sweep's own folder has how it ended."""
+        if self._opened:
             curve = [*(self._run.unsent() if self._run else []), *self._points]
-            ended = {"ending": ending, "reason": reason, "traceback": traceback}
-            _endings.keep(self._opened, self._lineage(), curve, self._folder, ended)
-        self._run = None
-        self._todo.clear()
+            _endings.keep(self._opened, self._lineage or ({}, {}), curve, self._folder, self._ended or KILLED)
 
     def _ended_without(self, ending: str, reason: str, traceback: str) -> bool:
         """Whether MLflow takes the run's end though it did not take something before."""
@@ -192,53 +226,58 @@ class Listener:
             self._run_id = self._run.close(ending, reason, traceback)
             self._run = None
 
-    def _open_sweep(self, tracking: Mapping[str, str], **content: Any) -> str:
-        from pipeline._mlflow import close_sweep, open_sweep
+    def _open_sweep(self, **content: Any) -> None:
+        from pipeline._mlflow import open_sweep
 
-        run_id = open_sweep(tracking, **content)
-        self._end_sweep = lambda ending: close_sweep(tracking, run_id, ending)
-        return run_id
+        self._sweep_run = open_sweep(**content)
+        self._wake_others()
 
     def _close_sweep(self, ending: str) -> None:
-        """Try for a short while. Raises MLflow's error."""
-        close, self._end_sweep = self._end_sweep, None
+        """Try for a short while; then `runs doctor` and `runs publish` know the ending by sweep.json."""
+        from pipeline._mlflow import close_sweep
+
+        self._todo.append(lambda: close_sweep(self._tracking, self._sweep_run, ending))
         deadline = time.monotonic() + LAST_SECONDS
-        while close:
-            try:
-                close(ending)
-                break
-            except Exception:
-                if time.monotonic() >= deadline:
-                    raise
+        self._attempt()
+        while self._todo and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
+            self._attempt()
+        self._send({"error": self._failure} if self._failure else {"value": ""})
 
-    def _answer(self, action: Callable[[], Any]) -> None:
-        try:
-            self._say({"value": action()})
-        except Exception as error:
-            self._say({"error": f"{type(error).__name__}: {first_line(error)}"})
-
-    def _say(self, content: Mapping[str, Any]) -> None:
+    def _send(self, content: Mapping[str, Any]) -> None:
         with suppress(OSError):
-            self._line.sendall((json.dumps(content) + "\n").encode())
+            self._connection.sendall((json.dumps(content) + "\n").encode())
 
 
-def serve(ear: socket.socket, owner: int) -> None:
-    """A thread for each line, until the owner has ended and no line is open or waits."""
+def serve(server: socket.socket, owner: int) -> None:
+    """A thread for each connection, until the owner has ended and all is done, or its time is over."""
     process = psutil.Process(owner) if psutil.pid_exists(owner) else None
-    ear.settimeout(POLL_SECONDS)
-    listeners: list[threading.Thread] = []
-    while True:
+    server.settimeout(POLL_SECONDS)
+    listeners: list[Listener] = []
+
+    def wake() -> None:
+        for listener in list(listeners):
+            listener.wake()
+
+    deadline = math.inf
+    while time.monotonic() < deadline:
         try:
-            line, _ = ear.accept()
+            connection, _ = server.accept()
         except TimeoutError:
-            if any(thread.is_alive() for thread in listeners) or (process and lives(process)):
-                continue
-            break
-        line.setblocking(True)
-        listeners.append(threading.Thread(target=Listener(line).listen))
-        listeners[-1].start()
-    Path(ear.getsockname()).unlink(missing_ok=True)
+            listeners[:] = [listener for listener in listeners if not listener.is_done]
+            if deadline == math.inf and not (process and lives(process)):
+                deadline = time.monotonic() + AFTERWARDS_SECONDS
+            if deadline < math.inf and not listeners:
+                break
+            continue
+        connection.setblocking(True)
+        listeners.append(Listener(connection, tuple(listeners), wake))
+        threading.Thread(target=listeners[-1].listen, daemon=True).start()
+    Path(server.getsockname()).unlink(missing_ok=True)
+    for listener in listeners:
+        if not listener.is_done:
+            listener.keep_note()
+    os._exit(0)  # also where MLflow never answers
 
 
 if __name__ == "__main__":

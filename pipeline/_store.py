@@ -1,10 +1,12 @@
-"""An SQLite store of MLflow as a file: found damaged, or moved to another folder."""
+"""An SQLite store of MLflow as a file: made, found damaged, or moved to another folder."""
 
+import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from pipeline._tracking import SQLITE
+from pipeline._tracking import database_of, sqlite_uri
 from pipeline.numerics import InvalidInput
 
 # Where MLflow keeps absolute locations of artifacts.
@@ -16,10 +18,22 @@ LOCATIONS = (
     ("model_versions", "storage_location"),
 )
 
+MAKING = ".making-"  # begins the name of the folder in which a database is made
 
-def database_of(uri: str) -> Path | None:
-    """An SQLite store's file; None of a server."""
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+def make(database: Path) -> None:
+    """Make the store's database where there is none: beside its place, and moved in when it is whole, since MLflow's migrations
+    break one for good where they are cut short. Only for who holds its `store_lock`."""
+    if database.exists() and database.stat().st_size:
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for left in database.parent.glob(f"{MAKING}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=MAKING, dir=database.parent, ignore_cleanup_errors=True) as folder:
+        made = Path(folder, database.name)
+        SqlAlchemyStore(sqlite_uri(made), artifacts(database).as_uri())
+        made.replace(database)
 
 
 def artifacts(database: Path) -> Path:

@@ -20,7 +20,7 @@ import psutil
 from pipeline._secrets import scrub
 from pipeline.numerics import InvalidInput
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, SIGNALLED, INTERRUPTED = 1, 128, 130  # exit codes; one by a signal is SIGNALLED and its number
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 15.0
 SWEEP = "PIPELINE_SWEEP"  # the environment variable by which a sweep's jobs know its process
@@ -38,22 +38,37 @@ def parser(module: str, does: str, example: str = "") -> argparse.ArgumentParser
     )
 
 
+before_exit: list[Callable[[], None]] = []  # what `run` does when the work has ended by itself
+
+
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Run a stage's `main` on the command line's words. What the user can mend ends in one sentence and exit code 1."""
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
     end_with_owner()
+    code = _exit_code(main)
+    if code < SIGNALLED:
+        with suppress(KeyboardInterrupt, SystemExit):  # the work is done, and its exit code stands
+            for callback in before_exit:
+                callback()
+    sys.exit(code)
+
+
+def _exit_code(main: Callable[[Sequence[str]], None]) -> int:
     try:
         main(sys.argv[1:])
-    except Exception as error:
-        if isinstance(error, InvalidInput | OSError | MemoryError) and os.environ.get("HYDRA_FULL_ERROR") != "1":
-            fail(_sentence(error))
-        sys.stderr.write(scrub(traceback.format_exc()))
-        sys.exit(FAILED)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    sys.exit(0)
+        return INTERRUPTED
+    except Exception as error:
+        if isinstance(error, InvalidInput | OSError | MemoryError) and os.environ.get("HYDRA_FULL_ERROR") != "1":
+            complain(_sentence(error))
+        else:
+            sys.stderr.write(scrub(traceback.format_exc()))
+        return FAILED
+    return 0
 
 
 def _sentence(error: Exception) -> str:
@@ -81,6 +96,12 @@ def lives(process: psutil.Process) -> bool:
     return False
 
 
+def is_alive(pid: int) -> bool:
+    with suppress(psutil.Error):
+        return lives(psutil.Process(pid))
+    return False
+
+
 @cache
 def end_with_owner() -> None:
     """End when the owner has ended: a killed dvc would leave its stage to write over a later one's files."""
@@ -97,14 +118,10 @@ def _end_with(process: psutil.Process) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fail(sentence: str) -> NoReturn:
-    complain(sentence)
-    sys.exit(FAILED)
-
-
-def say(sentence: str) -> None:
-    """A line of progress, seen at once also where output is piped, and whole where several processes speak."""
-    print(f"{label}{scrub(sentence)}\n", end="", flush=True)
+def say(sentence: str, of: str | None = None) -> None:
+    """A line of progress, seen at once also where output is piped, and whole where several processes speak. of: the label of
+    the job that it is about, if that is not the present one."""
+    print(f"{label if of is None else of}{scrub(sentence)}\n", end="", flush=True)
 
 
 def complain(sentence: str) -> None:
@@ -176,7 +193,7 @@ def parse_configuration(parser: argparse.ArgumentParser, words: Sequence[str]) -
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
+    raise SystemExit(SIGNALLED + signum)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

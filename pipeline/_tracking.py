@@ -2,8 +2,8 @@
 import nor stops with its server, and a run whose process dies is closed by one that lives.
 
 The two speak JSON lines over a Unix socket, one connection a run: `open`, `loss`, `publish`, `close`, the last answered with
-`value` or `error`. Unasked, the publisher says `behind` when MLflow first fails it. One publisher serves all stages of a
-`dvc repro`, whose process it outlives by nothing.
+`value` or `error` when MLflow has it all. Unasked, the publisher says `behind` when MLflow first fails it. One publisher serves
+all stages of a `dvc repro`, which it outlives by ten seconds at most. Only a command's end waits for it: see `wait_for_mlflow`.
 """
 
 import json
@@ -18,21 +18,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from pipeline import _terminal
 from pipeline._config import Tracking, compose, read_tracking
-from pipeline._files import ROOT
+from pipeline._files import ROOT, digest
 from pipeline._provenance import process, provenance
 from pipeline._secrets import scrub
 from pipeline.numerics import InvalidInput
 
-PARENT = "PIPELINE_PARENT_RUN"  # the environment variable by which a sweep's jobs know their parent run
-PATIENCE_SECONDS = 120.0
-HASTE_SECONDS = 3.0  # how long a stage waits at its end once MLflow has failed
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+PARENT = "PIPELINE_PARENT_RUN"  # the environment variable with a sweep's key: its run in MLflow has it as the tag `sweep.run`
+WAIT_SECONDS = 5.0  # at a command's end, in all
+FAILING_SECONDS = 3.0  # of them, where MLflow has failed
+OUTLIVED_SECONDS = 10.0  # by which a publisher outlives its command, at most
 LONGEST_FOLDER = 60  # of the 104 bytes that a Unix socket's path may have
 SQLITE = "sqlite:///"
+IN_URIS = set("?#%")
 
 
 def home() -> Path:
@@ -42,14 +47,41 @@ def home() -> Path:
 
 def absolute_uri(uri: str) -> str:
     """A tracking URI with a relative SQLite path taken from `home`."""
-    return f"{SQLITE}{home() / uri.removeprefix(SQLITE)}" if uri.startswith(SQLITE) else uri
+    return sqlite_uri(home() / uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else uri
+
+
+def sqlite_uri(database: Path) -> str:
+    """The URI of an SQLite file; `database_of` is its inverse. A path with a character that means something in a URI is reached
+    through a link, since SQLAlchemy takes such a path for another and MLflow makes a folder of the quoted one."""
+    if not IN_URIS & set(str(database)):
+        return f"{SQLITE}{database}"
+    link = private_folder() / f"{digest(os.fsencode(database))[:16]}.db"
+    with suppress(FileExistsError):
+        link.symlink_to(database)
+    return f"{SQLITE}{link}"
+
+
+def database_of(uri: str) -> Path | None:
+    """An SQLite store's file; None of a server."""
+    if not uri.startswith(SQLITE):
+        return None
+    path = Path(uri.removeprefix(SQLITE))
+    return path.readlink() if path.parent == private_folder() else path
+
+
+def store_lock(uri: str) -> "FileLock":
+    """One at a time with a store: among all processes that can lock its file or, with a server, among this user's here."""
+    from filelock import FileLock  # its import is a tenth of a stage's
+
+    database = database_of(uri)
+    return FileLock(database.parent / ".lock" if database else private_folder() / f"{digest(uri.encode())[:16]}.lock")
 
 
 def check_writable(tracking: Tracking) -> None:
     """Raise InvalidInput unless an SQLite store can be made or written to; a server is not asked."""
-    if tracking.uri is None or not tracking.uri.startswith(SQLITE):
+    database = tracking.uri and database_of(absolute_uri(tracking.uri))
+    if not database:
         return
-    database = Path(absolute_uri(tracking.uri).removeprefix(SQLITE))
     try:
         if not database.parent.is_dir():
             database.parent.mkdir(parents=True)
@@ -57,8 +89,9 @@ def check_writable(tracking: Tracking) -> None:
         with tempfile.TemporaryFile(dir=database.parent):  # SQLite writes its journal there
             pass
         for path in (database.parent / ".lock", database):
-            with path.open("r+b" if path.exists() else "ab"):
-                pass
+            if path.exists():
+                with path.open("r+b"):
+                    pass
     except OSError as error:
         raise InvalidInput(f"tracking.uri must be writable; {database} is not: {error.strerror}") from None
 
@@ -74,12 +107,12 @@ class TrackingError(Exception):
 
 
 class Publisher:
-    """A line to the publisher, which is started where none runs. Raises TrackingError where it cannot be."""
+    """A connection to the publisher, which is started where none runs. Raises TrackingError where it cannot be."""
 
     def __init__(self) -> None:
         owner = _terminal.owner().pid
         self._line = socket.socket(socket.AF_UNIX)
-        self._heard, self._behind = b"", ""
+        self._heard, self._behind, self._label = b"", "", _terminal.label
         try:
             address = str(private_folder() / f"{owner}.sock")
             try:
@@ -95,31 +128,32 @@ class Publisher:
         self._line.close()
 
     def send(self, do: str, **content: Any) -> None:
-        with suppress(OSError):  # it has died; `ask` says so
+        with suppress(OSError):  # it has died; `wait` says so
             self._line.sendall((json.dumps({"do": do, **content}) + "\n").encode())
             while said := self._hear(0):
                 self._heed(said)
 
-    def ask(self, do: str, **content: Any) -> Any:
-        """Send, and wait for the answer. Raises TrackingError with the publisher's reason."""
-        self.send(do, **content)
-        deadline = time.monotonic() + (HASTE_SECONDS if self._behind else PATIENCE_SECONDS)
+    def wait(self, seconds: float) -> bool:
+        """Wait so long for the answer to `close`, less where MLflow fails; whether there is one. Each is told once."""
+        deadline = time.monotonic() + (min(seconds, FAILING_SECONDS) if self._behind else seconds)
         try:
-            while said := self._hear(deadline - time.monotonic()):
-                if "value" in said:
-                    return said["value"]
-                self._heed(said)
-                deadline = time.monotonic() + HASTE_SECONDS
+            while reply := self._hear(deadline - time.monotonic()):
+                if "value" in reply:
+                    _tell_run(reply["value"], self._label)
+                    return True
+                if "error" in reply:
+                    _say_behind(reply["error"])
+                    return True
+                self._heed(reply)
+                if self._behind:
+                    deadline = min(deadline, time.monotonic() + FAILING_SECONDS)
         except OSError:
-            raise TrackingError("the process that speaks to MLflow has ended") from None
-        finally:
-            self._line.settimeout(None)
-        raise TrackingError(self._behind or f"the process that speaks to MLflow did not answer within {PATIENCE_SECONDS:.0f} s")
+            _say_behind("the process that speaks to MLflow has ended")
+            return True
+        return False
 
-    def _heed(self, said: dict[str, Any]) -> None:
-        if "error" in said:
-            raise TrackingError(said["error"])
-        self._behind = said["behind"]
+    def _heed(self, reply: dict[str, Any]) -> None:
+        self._behind = reply.get("behind") or reply.get("error", "")
         if self._behind:
             _say_behind(self._behind)
 
@@ -139,6 +173,38 @@ class Publisher:
         return dict(json.loads(line))
 
 
+_closed: list[Publisher] = []  # connections whose `close` has no answer yet
+_told_runs: set[str] = set()
+
+
+def wait_for_mlflow(seconds: float = WAIT_SECONDS) -> None:
+    """Wait until MLflow shows what this process's stages have said, at most so long in all. What it lacks then is sent on by
+    the publisher, for some seconds more, or later from the files and the notes in out/endings/."""
+    deadline = time.monotonic() + seconds
+    while _closed and _closed[0].wait(max(deadline - time.monotonic(), 0.0)):
+        _closed.pop(0).close()
+    if _closed:
+        _say_behind("it takes longer than this command waits for it")
+    while _closed:
+        _closed.pop().close()
+
+
+def _collect_answers() -> None:
+    """Tell what has been answered, without waiting."""
+    for publisher in [publisher for publisher in _closed if publisher.wait(0)]:
+        _closed.remove(publisher)
+        publisher.close()
+
+
+def _tell_run(run_id: str, label: str) -> None:
+    """Once a run; a sweep has none to tell."""
+    global _said_behind
+    _said_behind = False
+    if run_id and run_id not in _told_runs:
+        _told_runs.add(run_id)
+        _terminal.say(f"in MLflow: runs:/{run_id}", label)
+
+
 _said_behind = False
 
 
@@ -154,11 +220,25 @@ def _say_behind(reason: object) -> None:
 def private_folder() -> Path:
     """Where sockets and locks lie: a folder that no other user can enter, with a path short enough for a socket's."""
     temporary = tempfile.gettempdir()
-    folder = Path(temporary if len(temporary) < LONGEST_FOLDER else "/tmp") / f"pipeline-{os.getuid()}"
+    is_usable = len(temporary) < LONGEST_FOLDER and not IN_URIS & set(temporary)
+    folder = Path(temporary if is_usable else "/tmp") / f"pipeline-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise InvalidInput(f"{folder} must belong to this user; it does not")
     return folder
+
+
+def wait_for_publishers() -> None:
+    """Wait until what ended commands said has been sent, as far as it will be: see `_publisher.AFTERWARDS_SECONDS`."""
+    deadline = time.monotonic() + OUTLIVED_SECONDS
+    for address in private_folder().glob("*.sock"):
+        if _terminal.is_alive(int(address.stem)):
+            continue
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(address)):
+                address.unlink(missing_ok=True)  # of a publisher that was killed
+        while address.exists() and time.monotonic() < deadline:
+            time.sleep(_terminal.POLL_SECONDS)
 
 
 _started: list[subprocess.Popen[bytes]] = []  # which outlive what started them, so nobody waits for them
@@ -227,7 +307,7 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
 
     The stage's end is the run's, whatever it is. Where MLflow cannot show it, a warning says so: the files are complete.
     """
-    publisher = _line(tracking)
+    publisher = _connect(tracking)
     if publisher is None:
         yield Untracked()
         return
@@ -240,8 +320,7 @@ def track(tracking: Tracking, stage: str, about: Mapping[str, Any]) -> Iterator[
         ended = _told(error)
         raise
     finally:
-        if (run_id := _close(publisher, "close", **ended)) and stage == "train":
-            _terminal.say(f"in MLflow: runs:/{run_id}")
+        _close(publisher, "close", **ended)
 
 
 def _told(error: BaseException) -> dict[str, str]:
@@ -250,11 +329,12 @@ def _told(error: BaseException) -> dict[str, str]:
     return {"ending": ending_of(error), "reason": scrub(reason), "traceback": scrub(traceback.format_exc())}
 
 
-def _line(tracking: Tracking) -> Publisher | None:
-    """A line to the publisher, where it can be had and something is to be tracked."""
+def _connect(tracking: Tracking) -> Publisher | None:
+    """A connection to the publisher, where there can be one and something is to be tracked."""
     if tracking.uri is None:
         return None
     check_writable(tracking)
+    _collect_answers()
     try:
         return Publisher()
     except TrackingError as error:
@@ -267,22 +347,18 @@ def store_of(tracking: Tracking) -> dict[str, str]:
     return {**asdict(tracking), "uri": absolute_uri(tracking.uri or "")}
 
 
-def _close(publisher: Publisher, do: str, **ending: str) -> Any:
-    """The publisher's answer; None where MLflow is behind."""
-    global _said_behind
-    try:
-        answer = publisher.ask(do, **ending)
-        _said_behind = False
-        return answer
-    except TrackingError as error:
-        _say_behind(error)
-        return None
-    except (KeyboardInterrupt, SystemExit) as error:  # while it waited, all else being done
-        if do == "close" and ending["ending"] == "finished":
-            publisher.send(do, **_told(error))
-        raise
-    finally:
-        publisher.close()
+def _close(publisher: Publisher, do: str, **ending: str) -> None:
+    """Say how a stage or a sweep ended; the answer is awaited at the command's end."""
+    publisher.send(do, **ending)
+    _closed.append(publisher)
+    if wait_at_end not in _terminal.before_exit:
+        _terminal.before_exit.append(wait_at_end)
+
+
+def wait_at_end() -> None:
+    """Wait for MLflow at the end of this process, unless a command above it goes on."""
+    if _terminal.owner().pid == os.getpid():
+        wait_for_mlflow()
 
 
 @contextmanager
@@ -298,16 +374,11 @@ def sweep(tracking: Tracking, name: str) -> Iterator[None]:
 
 @contextmanager
 def _parent_run(tracking: Tracking, name: str) -> Iterator[None]:
-    publisher = _line(tracking)
-    os.environ[PARENT] = uuid4().hex  # by which `runs publish` gives the jobs' runs their parent, should MLflow not answer now
+    publisher = _connect(tracking)
+    os.environ[PARENT] = uuid4().hex
     if publisher:
         tags = {**provenance(), **process(), "mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
-        try:
-            os.environ[PARENT] = publisher.ask("open_sweep", tracking=store_of(tracking), name=scrub(name), tags=tags)
-        except TrackingError as error:
-            publisher.close()
-            publisher = None
-            _say_behind(error)
+        publisher.send("open_sweep", tracking=store_of(tracking), key=os.environ[PARENT], name=scrub(name), tags=tags)
     ending = "finished"
     try:
         yield

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import _terminal
 from pipeline._config import Tracking, leaves
 from pipeline._files import ABOUT, OUT, read_json, staged, write_csv
-from pipeline._tracking import stage_tracking, track
+from pipeline._tracking import stage_tracking, track, wait_for_mlflow
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --best: #1f5fa822; }
@@ -125,6 +125,7 @@ def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("report", __doc__, "python -m pipeline.report numpy torch")
     parser.add_argument("models", nargs="+", help="the models' folders in out/")
     report(OUT, parser.parse_args(words).models, stage_tracking(OUT))
+    wait_for_mlflow()  # the DAG's last stage
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pipeline import _terminal
 from pipeline._config import Tracking, compose
 from pipeline._files import OUT
-from pipeline._store import relocate
-from pipeline._tracking import absolute_uri, check_writable, stage_tracking
+from pipeline._store import make, relocate
+from pipeline._tracking import absolute_uri, check_writable, database_of, stage_tracking, store_lock
 from pipeline.numerics import require
 
 HOST = "127.0.0.1"
@@ -26,13 +26,17 @@ def serve(tracking: Tracking, port: int) -> int:
     require(tracking.uri is not None, "tracking.uri is null, so there are no runs to show")
     assert tracking.uri is not None
     check_writable(tracking)
-    relocate(absolute_uri(tracking.uri))
+    uri = absolute_uri(tracking.uri)
+    if database := database_of(uri):
+        with store_lock(uri):
+            make(database)
+    relocate(uri)
     with socket.socket() as port_taken:
         require(port_taken.connect_ex((HOST, port)) != 0, f"port {port} is taken by another program; choose one with --port")
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui"]
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
     _terminal.say("starting MLflow's UI; this takes a while")
-    store = {"MLFLOW_BACKEND_STORE_URI": absolute_uri(tracking.uri)}  # which everybody would see among the arguments
+    store = {"MLFLOW_BACKEND_STORE_URI": uri}  # which everybody would see among the arguments
     server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT, **store}, stdout=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _answers(port):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import KERNELS
+from pipeline._tracking import wait_for_publishers
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -62,11 +63,13 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def shell() -> Shell:
-    """Run a command in a folder; its output is kept, its exit code is not judged."""
+    """Run a command in a folder, until MLflow has been told of it; its output is kept, its exit code is not judged."""
 
     def run(command: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        done = subprocess.run(
             command, cwd=cwd, env=environment(**env), shell=True, text=True, capture_output=True, timeout=300, check=False
         )
+        wait_for_publishers()
+        return done
 
     return run

@@ -29,7 +29,7 @@ from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, read_csv, read_json
 from pipeline._mlflow import connect, open_run
 from pipeline._secrets import scrub
-from pipeline._tracking import SQLITE, store_of, track
+from pipeline._tracking import SQLITE, store_of, track, wait_for_mlflow
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
@@ -56,9 +56,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Se
 
 
 @pytest.fixture(autouse=True)
-def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process warns of an outage once; here each test stands for a process."""
+def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process warns of an outage once, and waits for MLflow at its end; here each test stands for a process."""
     monkeypatch.setattr(_tracking, "_said_behind", False)
+    yield
+    wait_for_mlflow()
 
 
 @pytest.fixture
@@ -95,10 +97,12 @@ def retrain(folder: Path, tracking: Tracking, events: Mapping[int, Callable[[], 
             tracker.loss(int(epoch), float(loss), float(norm))
             time.sleep(0.02)
         tracker.publish(folder)
+    wait_for_mlflow(30)
 
 
 def run_of(uri: str, folder: Path) -> Run:
-    """The only run of the model in `folder`."""
+    """The only run of the model in `folder`, once MLflow has all that was said of it."""
+    wait_for_mlflow(60)
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     (run,) = client.search_runs(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from pipeline import _terminal
@@ -20,7 +21,7 @@ RUN = (
     "A fingerprint that a sweep's jobs share with one run outside sweeps means the latter."
 )
 CODES = "exit code: 0 %s; 1 %s, or an error in one sentence on stderr; 2 wrong usage"
-STORES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # the packages whose errors are the tracking store's
+STORES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # the packages that read the tracking store
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
     "publish": (
@@ -100,13 +101,19 @@ def main(words: Sequence[str]) -> None:
         with redirect_stdout(sys.stderr) if args.json else nullcontext():
             yes, content = run(args)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in STORES:
+        if isinstance(error, InvalidInput) or not _is_of_store(error):
             raise
         raise InvalidInput(f"the tracking store must answer and be whole; it says: {first_line(error)}") from None
     if args.json:
         print(json.dumps(content, indent=2))
     if not yes:
         sys.exit(_terminal.FAILED)
+
+
+def _is_of_store(error: Exception) -> bool:
+    """Whether it was raised while the tracking store was read: a damaged one raises more than the packages' own errors."""
+    modules = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))]
+    return any(module.partition(".")[0] in STORES for module in modules)
 
 
 if __name__ == "__main__":

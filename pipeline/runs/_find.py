@@ -13,19 +13,17 @@ from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from pipeline._config import compose
+from pipeline._config import Tracking, compose
 from pipeline._files import ABOUT, OUT, digest_of, file_digest, read_json
-from pipeline._mlflow import connect
+from pipeline._mlflow import PARENT_RUN, SWEEP_KEY, connect
 from pipeline._secrets import first_line, without_credentials
-from pipeline._store import database_of
-from pipeline._tracking import absolute_uri, check_writable, stage_tracking
+from pipeline._tracking import absolute_uri, check_writable, database_of, stage_tracking, wait_for_publishers
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.matrix import Array
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
 MOST_LISTED = 10
 GONE = "its process ended without a word; closed by `runs doctor`"  # the reason of a run that doctor closed
-SWEEP = "mlflow.parentRunId"  # the tag with the run above a sweep's job
 # What a stage shows of a model's folder: the artifacts' folder, and patterns of the files.
 STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("training", ("model.json", "model.npz", "history.csv")),
@@ -47,20 +45,34 @@ class Store:
     experiment_id: str
 
     @property
+    def place(self) -> str:
+        """Where it is, as it may be shown."""
+        return str(database_of(self.uri) or without_credentials(self.uri))
+
+    @property
     def experiments(self) -> list[str]:
         """The ids of all that are not deleted."""
         return [str(found.experiment_id) for found in self.client.search_experiments()]
 
 
-def open_store() -> Store:
-    """Raises InvalidInput where there is none; none is made."""
+def tracked_to() -> tuple[Tracking, str]:
+    """Where the repository's stages log to, and the absolute URI of that. Commands that have ended are waited for, until all is
+    sent. Raises InvalidInput where there is no store yet."""
+    wait_for_publishers()
     tracking = stage_tracking(OUT)
     tracking = tracking if tracking.uri else compose().tracking
     assert tracking.uri is not None
     uri = absolute_uri(tracking.uri)
     database = database_of(uri)
-    require(not database or database.is_file(), f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
+    is_there = not database or (database.is_file() and database.stat().st_size > 0)
+    require(is_there, f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
     check_writable(tracking)
+    return tracking, uri
+
+
+def open_store() -> Store:
+    """Raises InvalidInput where there is none; none is made."""
+    tracking, uri = tracked_to()
     client, experiment_id = connect(uri, tracking.experiment)
     return Store(client, uri, tracking.experiment, experiment_id)
 
@@ -75,12 +87,13 @@ def find(store: Store, word: str) -> Run:
         found = _starting(store, f"attributes.run_id LIKE '{word}%'")
         if len(word) >= SHORTEST_FINGERPRINT:
             found += _starting(store, f"tags.fingerprint LIKE '{word}%'")
-    alone = [run for run in found if SWEEP not in run.data.tags]
+    alone = [run for run in found if PARENT_RUN not in run.data.tags]
     if len(alone) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
         found = alone
     listed = ", ".join(map(_place_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
-    where = without_credentials(store.uri)
-    require(len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not in {where}, where the DAG logs")
+    require(
+        len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not in {store.place}, where the DAG logs"
+    )
     require(len(found) == 1, f"a run must be named without doubt, as by its id; {word} may be any of {listed}")
     ours = "a run must be of one model of this project, with its fingerprint"
     require("fingerprint" in found[0].data.tags, f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
@@ -111,7 +124,7 @@ def name_of(run: Run) -> str:
 
 def _place_of(run: Run) -> str:
     """The same, and the sweep that it is a job of."""
-    sweep = run.data.tags.get(SWEEP)
+    sweep = run.data.tags.get(PARENT_RUN)
     return name_of(run) + (f" in the sweep {sweep[:SHORT]}" if sweep else "")
 
 
@@ -188,11 +201,11 @@ def log_odds(p: Array) -> Array:
     return np.asarray(np.log(np.maximum(p, np.nextafter(0, 1))) - np.log(np.maximum(1 - p, 2.0**-54)))
 
 
-def sweep_ending(run_id: str) -> str | None:
+def sweep_ending(run: Run) -> str | None:
     """How the sweep with this parent run has ended, as its own process wrote it; None of another run."""
     for note in sorted(OUT.glob("sweeps/*/sweep.json")):
         with suppress(InvalidInput):
-            if (sweep := read_json(note, "run", "ending"))["run"] == run_id:
+            if (sweep := read_json(note, "run", "ending"))["run"] == run.data.tags.get(SWEEP_KEY, note):
                 return str(sweep["ending"])
     return None
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -9,9 +10,9 @@ from urllib.parse import unquote, urlparse
 from mlflow.entities import Run, RunTag
 
 from pipeline import _terminal
-from pipeline._store import database_of
+from pipeline._tracking import database_of
 from pipeline.runs import _process
-from pipeline.runs._find import GONE, Store, name_of, open_store, sweep_ending
+from pipeline.runs._find import GONE, Store, name_of, open_store, sweep_ending, tracked_to
 from pipeline.runs._late import tell_kept
 
 LEFT = {
@@ -23,11 +24,14 @@ LEFT = {
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all is well in the end, and what was found."""
+    _, uri = tracked_to()
+    if damage := _damage(database_of(uri)):
+        _terminal.say(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
+        return False, {"dry_run": args.dry_run, "damage": damage, "closed": [], "missing_artifacts": [], "left_running": {}}
     store = open_store()
-    damage = _damage(database_of(store.uri))
-    if not (damage or args.dry_run):
+    if not args.dry_run:
         tell_kept()  # what is known to have ended needs no guess
-    running = [] if damage else _search(store, "attributes.status = 'RUNNING'")
+    running = _search(store, "attributes.status = 'RUNNING'")
     states = {found.info.run_id: _process.state(found.data.tags) for found in running}
     closed = [found for found in running if states[found.info.run_id] == "gone"]
     for found in running:
@@ -35,28 +39,28 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     if not args.dry_run:
         for found in closed:
             close(store, found)
-    missing = [] if damage else [found for found in _search(store, "tags.`stage.train` = 'finished'") if _is_missing(found)]
+    missing = [found for found in _search(store, "tags.`stage.train` = 'finished'") if _is_missing(found)]
     for found in missing:
         _terminal.say(f"{name_of(found)}: its artifacts are gone; `runs publish` sends what out/ has of it")
-    if damage:
-        _terminal.say(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
     left = {run_id: state for run_id, state in states.items() if state != "gone"}
     unsure = [run_id for run_id, state in left.items() if state != "alive"]
-    if not (damage or missing or closed or unsure):
-        _terminal.say(f"{store.uri} is healthy")
+    if not (missing or closed or unsure):
+        _terminal.say(f"{store.place} is healthy")
     ids = {"closed": closed, "missing_artifacts": missing}
     found_ids = {key: [found.info.run_id for found in runs] for key, runs in ids.items()}
-    content = {"dry_run": args.dry_run, "damage": damage, **found_ids, "left_running": left}
-    return not (damage or missing or unsure or (args.dry_run and closed)), content
+    content = {"dry_run": args.dry_run, "damage": "", **found_ids, "left_running": left}
+    return not (missing or unsure or (args.dry_run and closed)), content
 
 
 def _damage(database: Path | None) -> str:
     """What SQLite finds wrong with its file; nothing of a server."""
     if database is None:
         return ""
-    with sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True) as connection:
-        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    connection.close()
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        return str(error)
     return "" if found == "ok" else " ".join(found.split())
 
 
@@ -73,7 +77,7 @@ def _search(store: Store, condition: str) -> list[Run]:
 
 def _tell(found: Run, state: str, dry: bool) -> None:
     if state == "gone":
-        ending = sweep_ending(found.info.run_id) or "killed"
+        ending = sweep_ending(found) or "killed"
         _terminal.say(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as {ending.upper()}, its process is gone")
     else:
         why = LEFT[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
@@ -82,7 +86,7 @@ def _tell(found: Run, state: str, dry: bool) -> None:
 
 def close(store: Store, found: Run) -> None:
     """End the run as KILLED, with the reason, and its stages that were running; a sweep as it has ended."""
-    ending = sweep_ending(found.info.run_id) or "killed"
+    ending = sweep_ending(found) or "killed"
     if ending == "killed":
         stages = {key: ending for key, value in found.data.tags.items() if key.startswith("stage.") and value == "running"}
         tags = [RunTag(key, value) for key, value in {**stages, "reason": GONE}.items()]

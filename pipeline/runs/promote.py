@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
 from pipeline._files import file_digest
-from pipeline._mlflow import alone
 from pipeline._secrets import first_line
+from pipeline._tracking import store_lock
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.bootstrap import CONFIDENCE, HIGHER_IS_BETTER, RESAMPLES
 from pipeline.runs._compare import SEED, compare
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     found = find(store, args.run)
     name = args.name or store.experiment
     require(found.info.status == "FINISHED", f"a run must be FINISHED to be promoted; {name_of(found)} is {found.info.status}")
-    with alone(store.uri):  # else one of two at once would be compared with a champion that is none any more
+    with store_lock(store.uri):  # else one of two at once would be compared with a champion that is none any more
         return _promote(store, found, name, args.metric, args.force)
 
 

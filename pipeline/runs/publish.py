@@ -1,7 +1,7 @@
 """Send to MLflow what it lacks of the files: all of it, where the store is new."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,17 @@ from mlflow.exceptions import MlflowException
 from pipeline import _terminal
 from pipeline._config import Tracking, read_yaml, tracking_of
 from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json
-from pipeline._mlflow import PUBLISHERS, UNPUBLISHED, close_sweep, connect, open_run, open_sweep, run_with
+from pipeline._mlflow import (
+    PARENT_RUN,
+    PUBLISHERS,
+    UNPUBLISHED,
+    close_sweep,
+    connect,
+    open_run,
+    open_sweep,
+    run_with,
+    sweep_run,
+)
 from pipeline._provenance import process, provenance
 from pipeline._secrets import first_line
 from pipeline._tracking import check_writable, stage_tracking, store_of
@@ -39,8 +49,9 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     else:
         late = [] if args.folders else tell_kept()
         results = [*late, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
-    counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "skipped")}
-    _terminal.say(f"{counts['sent']} sent, {counts['there']} there already, {counts['skipped']} skipped")
+    counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "untracked", "skipped")}
+    untracked = f", {counts['untracked']} made with tracking=none" if counts["untracked"] else ""
+    _terminal.say(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
     return not counts["skipped"], {**counts, "folders": results}
 
 
@@ -73,7 +84,12 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
         result = _sent(folder, commit)
     except (InvalidInput, MlflowException, OSError) as error:
         result = {"how": "skipped", "why": first_line(error).replace(f"{folder}", f"{shown}")}
-    told = {"sent": "sent {stages}", "there": "all is there", "skipped": "skipped, {why}"}[result["how"]]
+    told = {
+        "sent": "sent {stages}",
+        "there": "all is there",
+        "untracked": "made with tracking=none, so not to be shown",
+        "skipped": "skipped, {why}",
+    }[result["how"]]
     where = f" -> runs:/{result['run']}" if "run" in result else ""
     stages = ", ".join(result.get("stages", []))
     _terminal.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
@@ -81,16 +97,18 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
 
 
 def _sent(folder: Path, commit: str | None) -> Result:
-    about, tracking = whole(folder), logged_to(folder.parent)
-    require(tracking.uri is not None, "its tracking.uri is null, so it is to be shown nowhere")
+    tracking = logged_to(folder.parent)
+    if tracking.uri is None:
+        return {"how": "untracked"}
+    about = whole(folder)
     check_writable(tracking)
     where = store_of(tracking)
     client, experiment = connect(**where)
-    parent, known_as = _parent(folder.parent.parent / "sweep.json", client, experiment, where)
-    found = run_with(client, experiment, about["fingerprint"], parent)
-    if found is None and known_as and (orphan := run_with(client, experiment, about["fingerprint"], known_as)):
-        client.set_tag(orphan.info.run_id, "mlflow.parentRunId", parent)
-        found = client.get_run(orphan.info.run_id)
+    key = _sweep_of(folder.parent.parent / "sweep.json", client, experiment, where)
+    above = sweep_run(client, experiment, key) if key else None
+    found = run_with(client, experiment, about["fingerprint"], key, above)
+    if found and above:
+        client.set_tag(found.info.run_id, PARENT_RUN, above)
     alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
     require(not alive, "its run is still being worked at")
     if found:
@@ -98,7 +116,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
     lacking = [stage for stage in PUBLISHERS if not found or lacks(client, found, stage, folder)]
     for stage in lacking:
         tags = {**_origin(folder), **({} if found else _source(about, commit))}
-        opened = open_run(where, stage, about, parent, tags, tracking.plain, process())
+        opened = open_run(where, stage, about, key, tags, tracking.plain, process())
         try:
             opened.publish(folder.resolve())
         except BaseException as error:
@@ -106,7 +124,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
                 opened.close(UNPUBLISHED, f"{BY}: {type(error).__name__}: {first_line(error)}")
             raise
         opened.close("finished", "")
-    made = found or run_with(client, experiment, about["fingerprint"], parent)
+    made = found or run_with(client, experiment, about["fingerprint"], key, above)
     assert made is not None
     return {"how": "sent" if lacking else "there", "run": made.info.run_id, "stages": lacking}
 
@@ -140,27 +158,23 @@ def _source(about: Mapping[str, Any], commit: str | None) -> dict[str, str]:
     return {**git, **{key: here[key] for key in known}, "mlflow.source.name": BY}
 
 
-def _parent(note: Path, client: MlflowClient, experiment: str, where: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The id of the run above a sweep's jobs, made again where there is none, and the id by which the jobs know it."""
+def _sweep_of(note: Path, client: MlflowClient, experiment: str, where: Mapping[str, str]) -> str | None:
+    """The key of the sweep that a job belongs to, by its sweep.json. Its run is made where there is none, and ended like it."""
     if not note.is_file():
         lost = (note.parent / "multirun.yaml").is_file()
         require(not lost, f"a sweep's folder must have its sweep.json; {note.parent} has none")
-        return None, None
+        return None
     sweep = read_json(note, "name", "run", "ending")
-    known_as = sweep["run"]
-    with suppress(MlflowException):
-        found = client.get_run(known_as)
-        if found.info.lifecycle_stage == "active":
-            if found.info.status == "RUNNING" and _process.state(found.data.tags) == "gone":
-                close_sweep(where, known_as, sweep["ending"])
-            return known_as, known_as
-    again: Sequence[Run] = client.search_runs([experiment], f"tags.`sweep.run` = '{known_as}'")
-    if again:
-        return str(again[0].info.run_id), known_as
-    tags = {"sweep.run": known_as, "mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
-    made = open_sweep(where, sweep["name"], tags)
-    close_sweep(where, made, sweep["ending"])
-    return made, known_as
+    key = str(sweep["run"])
+    run_id = sweep_run(client, experiment, key)
+    if run_id is None:
+        made = {"mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
+        close_sweep(where, open_sweep(where, key, sweep["name"], made), sweep["ending"])
+    else:
+        found = client.get_run(run_id)
+        if found.info.status == "RUNNING" and _process.state(found.data.tags) == "gone":
+            close_sweep(where, run_id, sweep["ending"])
+    return key
 
 
 def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
