@@ -1,10 +1,11 @@
-"""An SQLite store of MLflow as a file: made, found damaged, or moved to another folder."""
+"""A tracking store of MLflow: an SQLite file is made, found damaged, or moved to another folder."""
 
 import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from traceback import walk_tb
 
 from pipeline._tracking import database_of, sqlite_uri
 from pipeline.numerics import InvalidInput
@@ -18,6 +19,7 @@ LOCATIONS = (
     ("model_versions", "storage_location"),
 )
 
+PACKAGES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # that read a tracking store
 MAKING = ".making-"  # begins the name of the folder in which a database is made
 
 
@@ -41,6 +43,24 @@ def artifacts(database: Path) -> Path:
     return database.parent / "artifacts"
 
 
+def damage_of(database: Path | None) -> str:
+    """What SQLite finds wrong with its file; nothing of a server."""
+    if database is None:
+        return ""
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        found = str(error)
+    return "" if found == "ok" else " ".join(found.split())
+
+
+def is_of_store(error: Exception) -> bool:
+    """Whether it was raised while a tracking store was read: a damaged one raises more than the packages' own errors."""
+    modules = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))]
+    return any(module.partition(".")[0] in PACKAGES for module in modules)
+
+
 def relocate(uri: str) -> None:
     """If the store was moved or copied with its folder, let its locations follow. Raises InvalidInput if it is damaged."""
     database = database_of(uri)
@@ -53,7 +73,7 @@ def relocate(uri: str) -> None:
                 for table, column in LOCATIONS:
                     update = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
                     store.execute(update, (here, len(old) + 1, len(old) + 1, f"{old}/"))
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InvalidInput(f"tracking.uri must be an SQLite database that is whole; {database}: {error}") from None
 
 

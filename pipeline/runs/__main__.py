@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from traceback import walk_tb
 from typing import Any
 
 from pipeline import _terminal
 from pipeline._secrets import first_line
+from pipeline._store import is_of_store
 from pipeline.numerics import InvalidInput
 from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
 
@@ -21,7 +21,6 @@ RUN = (
     "A fingerprint that a sweep's jobs share with one run outside sweeps means the latter."
 )
 CODES = "exit code: 0 %s; 1 %s, or an error in one sentence on stderr; 2 wrong usage"
-STORES = ("mlflow", "sqlalchemy", "sqlite3", "alembic")  # the packages that read the tracking store
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
     "publish": (
@@ -101,19 +100,13 @@ def main(words: Sequence[str]) -> None:
         with redirect_stdout(sys.stderr) if args.json else nullcontext():
             yes, content = run(args)
     except Exception as error:
-        if isinstance(error, InvalidInput) or not _is_of_store(error):
+        if isinstance(error, InvalidInput) or not is_of_store(error):
             raise
         raise InvalidInput(f"the tracking store must answer and be whole; it says: {first_line(error)}") from None
     if args.json:
         print(json.dumps(content, indent=2))
     if not yes:
         sys.exit(_terminal.FAILED)
-
-
-def _is_of_store(error: Exception) -> bool:
-    """Whether it was raised while the tracking store was read: a damaged one raises more than the packages' own errors."""
-    modules = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))]
-    return any(module.partition(".")[0] in STORES for module in modules)
 
 
 if __name__ == "__main__":

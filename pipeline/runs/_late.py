@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from pipeline import _endings, _terminal
 from pipeline._secrets import first_line
+from pipeline._store import is_of_store
 from pipeline._tracking import home
 from pipeline.numerics import InvalidInput, require
 
@@ -19,9 +18,11 @@ def tell_kept() -> list[dict[str, Any]]:
             uri = _endings.store(note)["uri"]
             require(uri not in away, away.get(uri, ""))
             run_id = _endings.tell(note)
-        except (InvalidInput, MlflowException) as error:
+        except Exception as error:
+            if not (isinstance(error, InvalidInput | OSError) or is_of_store(error)):
+                raise
             why = first_line(error)
-            if isinstance(error, MlflowException):
+            if not isinstance(error, InvalidInput):
                 away[uri] = why  # a server that hangs is asked once
             _terminal.say(f"{shown}: skipped, {why}; to forget it, remove the file")
             results.append({"folder": shown, "how": "skipped", "why": why})

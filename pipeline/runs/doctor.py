@@ -1,8 +1,6 @@
 """Close what is RUNNING in MLflow though its process is gone, as killed or as a sweep's own record says; check the store."""
 
 import argparse
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -10,6 +8,7 @@ from urllib.parse import unquote, urlparse
 from mlflow.entities import Run, RunTag
 
 from pipeline import _terminal
+from pipeline._store import damage_of
 from pipeline._tracking import database_of
 from pipeline.runs import _process
 from pipeline.runs._find import GONE, Store, name_of, open_store, sweep_ending, tracked_to
@@ -25,7 +24,7 @@ LEFT = {
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all is well in the end, and what was found."""
     _, uri = tracked_to()
-    if damage := _damage(database_of(uri)):
+    if damage := damage_of(database_of(uri)):
         _terminal.say(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
         return False, {"dry_run": args.dry_run, "damage": damage, "closed": [], "missing_artifacts": [], "left_running": {}}
     store = open_store()
@@ -50,18 +49,6 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     found_ids = {key: [found.info.run_id for found in runs] for key, runs in ids.items()}
     content = {"dry_run": args.dry_run, "damage": "", **found_ids, "left_running": left}
     return not (missing or unsure or (args.dry_run and closed)), content
-
-
-def _damage(database: Path | None) -> str:
-    """What SQLite finds wrong with its file; nothing of a server."""
-    if database is None:
-        return ""
-    try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        return str(error)
-    return "" if found == "ok" else " ".join(found.split())
 
 
 def _search(store: Store, condition: str) -> list[Run]:

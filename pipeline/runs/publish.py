@@ -26,6 +26,7 @@ from pipeline._mlflow import (
 )
 from pipeline._provenance import process, provenance
 from pipeline._secrets import first_line
+from pipeline._store import is_of_store
 from pipeline._tracking import check_writable, stage_tracking, store_of
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
@@ -82,7 +83,9 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     """Publish one folder; `shown` is its name, `commit` where it is from if that is not the working tree."""
     try:
         result = _sent(folder, commit)
-    except (InvalidInput, MlflowException, OSError) as error:
+    except Exception as error:
+        if not (isinstance(error, InvalidInput | OSError) or is_of_store(error)):
+            raise
         result = {"how": "skipped", "why": first_line(error).replace(f"{folder}", f"{shown}")}
     told = {
         "sent": "sent {stages}",
