@@ -219,9 +219,9 @@ def _say_behind(reason: object) -> None:
 
 def private_folder() -> Path:
     """Where sockets and locks lie: a folder that no other user can enter, with a path short enough for a socket's."""
-    temporary = tempfile.gettempdir()
-    is_usable = len(temporary) < LONGEST_FOLDER and not IN_URIS & set(temporary)
-    folder = Path(temporary if is_usable else "/tmp") / f"pipeline-{os.getuid()}"
+    temporary = Path(os.environ.get("TMPDIR", ""))
+    is_usable = temporary.is_absolute() and temporary.is_dir() and not IN_URIS & set(str(temporary))
+    folder = (temporary if is_usable and len(str(temporary)) < LONGEST_FOLDER else Path("/tmp")) / f"pipeline-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise InvalidInput(f"{folder} must belong to this user; it does not")
@@ -257,6 +257,7 @@ def _start_publisher(address: str, owner: int) -> None:
                 pass_fds=[ear.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=None if os.environ.get("HYDRA_FULL_ERROR") == "1" else subprocess.DEVNULL,  # libraries' own lines
                 start_new_session=True,  # Ctrl-C stops the work; the publisher then says so in MLflow
             )
         )

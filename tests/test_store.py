@@ -1,0 +1,164 @@
+"""The tracking store in any state and any folder: it neither holds a command up nor is broken by one that ends early."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
+
+from pipeline._tracking import OUTLIVED_SECONDS, WAIT_SECONDS, database_of, sqlite_uri
+from tests.conftest import Shell, copy_repo, environment
+from tests.servers import Server
+from tests.test_cli import wait_for
+from tests.test_dag import runs_of
+from tests.test_tracking import publishers
+
+BUSY_MACHINE = 5.0  # seconds by which two runs of the same command may differ
+NAMES = ["a?b", "a#b", "a%20b", "100%", "a b", "a'b", "[a]*", "a;b&c|d", "$HOME", '"a"', "\\a", "é", "a=b,c", "{a}"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_and_its_uri(tmp_path: Path, name: str) -> None:
+    database = tmp_path / name / "x?.db"
+    uri = sqlite_uri(database)
+    assert not {"?", "%", "#"} & set(uri)
+    assert database_of(uri) == database
+    assert sqlite_uri(database) == uri
+
+
+@pytest.mark.slow
+def test_a_repository_in_a_folder_of_any_name(tmp_path: Path, store: Path, shell: Shell) -> None:
+    for number, part in enumerate(("what? 100%25 #1", 'it\'s [a]* "b";&$HOME\\')):
+        repo = copy_repo(tmp_path / part, store)
+        (repo / "mlruns" / "mlflow.db").unlink()
+        done = shell("dvc repro evaluate@numpy && python -m pipeline optimizer.lr=0.2", repo)
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stderr
+        assert {path.name for path in (repo / "mlruns").iterdir()} == {".gitignore", ".lock", "artifacts", "mlflow.db"}
+        client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
+        experiment = client.get_experiment_by_name("logistic-regression")
+        runs = client.search_runs([experiment.experiment_id])
+        assert [run.info.status for run in runs] == ["FINISHED"] * 2
+        assert "training/model.npz" in [item.path for item in client.list_artifacts(runs[0].info.run_id, "training")]
+        healthy = shell("python -m pipeline.runs doctor", repo)
+        assert (healthy.returncode, healthy.stdout) == (0, f"{repo}/mlruns/mlflow.db is healthy\n")
+        sent = shell("rm -r mlruns && python -m pipeline.runs publish out/runs/*/numpy", repo)
+        assert "1 sent, 0 there already" in sent.stdout
+        assert len(list(tmp_path.iterdir())) == number + 1  # nothing beside it
+
+
+@contextmanager
+def absent(repo: Path) -> Iterator[str]:
+    (repo / "mlruns" / "mlflow.db").unlink()
+    yield ""
+
+
+@contextmanager
+def locked(repo: Path) -> Iterator[str]:
+    """By another process that uses the store."""
+    with FileLock(repo / "mlruns" / ".lock"):
+        yield ""
+
+
+@contextmanager
+def busy(repo: Path) -> Iterator[str]:
+    """By another program that writes to the database."""
+    with closing(sqlite3.connect(repo / "mlruns" / "mlflow.db")) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        yield ""
+
+
+@contextmanager
+def unreadable(repo: Path) -> Iterator[str]:
+    (repo / "mlruns" / "mlflow.db").write_bytes(b"no database" * 1000)
+    yield ""
+
+
+@contextmanager
+def silent(repo: Path) -> Iterator[str]:
+    """A server that takes requests and answers none."""
+    folder = repo / "server"
+    folder.mkdir()
+    server = Server(folder)
+    server.start()
+    server.wait()
+    server.signal(signal.SIGSTOP)
+    try:
+        yield f"tracking.uri={server.uri}"
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        *((state, "python -m pipeline") for state in (absent, locked, busy, unreadable, silent)),
+        (silent, "python -m pipeline -m optimizer.lr=0.1,0.2"),
+    ],
+)
+def test_a_store_in_any_state_holds_nothing_up(
+    repo: Path, state: Callable[[Path], AbstractContextManager[str]], command: str
+) -> None:
+    def seconds(words: str) -> float:
+        started = time.monotonic()
+        done = subprocess.run(
+            f"{command} {words}", cwd=repo, env=environment(), shell=True, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("\n") <= 1
+        return time.monotonic() - started
+
+    alone = seconds("tracking=none")
+    with state(repo) as words:
+        before = {process.pid for process in publishers()}
+        spent = seconds(words)
+        print(f"{spent:.1f} s, without MLflow {alone:.1f} s")
+        assert spent < alone + WAIT_SECONDS + BUSY_MACHINE
+        wait_for(lambda: {process.pid for process in publishers()} <= before, OUTLIVED_SECONDS + 1)
+
+
+@pytest.mark.slow
+def test_what_a_store_lacked_comes_later(repo: Path, shell: Shell) -> None:
+    with busy(repo):
+        assert shell("python -m pipeline", repo).returncode == 0
+        assert runs_of_notes(repo) == {"train", "evaluate", "plot", "report"}
+    done = shell("python -m pipeline.runs publish", repo)
+    assert done.returncode == 0, done.stdout
+    assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
+    assert runs_of_notes(repo) == set()
+
+
+def runs_of_notes(repo: Path) -> set[str]:
+    """The stages whose ending is kept for MLflow."""
+    return {note.name.split(".")[1] for note in (repo / "out" / "endings").glob("*.json")}
+
+
+MAKER = """
+import sys
+from pathlib import Path
+from pipeline._store import make
+make(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_store_whose_making_is_cut_short_is_made_anew(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    command = [sys.executable, "-c", MAKER, str(database)]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as first:
+        wait_for(lambda: bool(list(tmp_path.glob(".making-*/mlflow.db"))))
+        time.sleep(0.3)
+        os.kill(first.pid, signal.SIGKILL)
+    assert not database.exists()
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert MlflowClient(sqlite_uri(database)).search_experiments()
