@@ -4,6 +4,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 PORT ?= 5000
+# where Linux can do so, a killed make takes the command along
+TOGETHER := $(shell setpriv --pdeathsig TERM true 2>/dev/null && echo setpriv --pdeathsig TERM)
 
 .PHONY: help repro test check ui clean
 
@@ -18,7 +20,7 @@ help:  ## show this
 	touch $@
 
 repro: .venv/installed  ## run what changed of the DAG
-	dvc repro
+	$(TOGETHER) dvc repro
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
 	pytest -n 2
@@ -30,7 +32,7 @@ check: .venv/installed  ## lint, format, types, import law
 	lint-imports --no-cache
 
 ui: .venv/installed  ## MLflow's UI on 127.0.0.1:5000; PORT=5001 changes that
-	@python -m pipeline.ui --port $(PORT)
+	@$(TOGETHER) python -m pipeline.ui --port $(PORT)
 
 clean:  ## remove out/: all that was made, checkpoints and failures not told yet; the runs in MLflow, DVC's cache and the environment stay
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

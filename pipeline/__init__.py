@@ -6,8 +6,16 @@ is loaded; where the user has set one of these variables, that holds instead.
 """
 
 import os
+import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+
+# A job, or a stage that dvc runs, exits at once if the process above it has ended.
+# This is no import statement: who runs the code is no part of the code's hash.
+supervised = os.environ.get("PIPELINE_SUPERVISOR")
+if supervised or (supervised is None and "DVC_STAGE" in os.environ and sys.argv[:1] == ["-m"]):
+    import_module("pipeline._supervisor").exit_with_supervisor()
 
 KERNELS = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",

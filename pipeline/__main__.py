@@ -70,7 +70,6 @@ def noted(path: Path, note: Mapping[str, Any]) -> Iterator[None]:
 def of_sweep(root: Path, settings: Any) -> Iterator[None]:
     """One of a sweep's jobs: what it says has its number in front, and `compare` finds it, however it ends."""
     words = settings.overrides.task
-    _terminal.end_with_owner()
     _terminal.label = f"[{settings.job.num}] "
     _terminal.say(" ".join(words))
     try:

@@ -3,7 +3,7 @@ ever more rarely, until the stage ends. Where a connection breaks without `close
 
 Nobody waits for it, so it outlives its command: by AFTERWARDS_SECONDS at most. What MLflow lacks then is kept as notes.
 
-    python -m pipeline._publisher FD PID      listen on the socket FD until the process PID has ended and all is done
+    python -m pipeline._publisher FD PID STARTED      listen on the socket FD until that process has ended and all is done
 """
 
 import json
@@ -21,12 +21,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from pipeline import _endings
 from pipeline._provenance import lineage
 from pipeline._secrets import first_line
-from pipeline._terminal import POLL_SECONDS, lives
+from pipeline._supervisor import POLL_SECONDS, Process, is_alive
 from pipeline.numerics import InvalidInput
 
 if TYPE_CHECKING:
@@ -249,9 +247,8 @@ class Listener:
             self._connection.sendall((json.dumps(content) + "\n").encode())
 
 
-def serve(server: socket.socket, owner: int) -> None:
+def serve(server: socket.socket, owner: Process) -> None:
     """A thread for each connection, until the owner has ended and all is done, or its time is over."""
-    process = psutil.Process(owner) if psutil.pid_exists(owner) else None
     server.settimeout(POLL_SECONDS)
     listeners: list[Listener] = []
 
@@ -265,7 +262,7 @@ def serve(server: socket.socket, owner: int) -> None:
             connection, _ = server.accept()
         except TimeoutError:
             listeners[:] = [listener for listener in listeners if not listener.is_done]
-            if deadline == math.inf and not (process and lives(process)):
+            if deadline == math.inf and not is_alive(owner):
                 deadline = time.monotonic() + AFTERWARDS_SECONDS
             if deadline < math.inf and not listeners:
                 break
@@ -282,4 +279,4 @@ def serve(server: socket.socket, owner: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    serve(socket.socket(fileno=int(sys.argv[1])), Process(int(sys.argv[2]), sys.argv[3]))

@@ -4,26 +4,19 @@ import argparse
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
-
-import psutil
 
 from pipeline._secrets import scrub
 from pipeline.numerics import InvalidInput
 
 FAILED, SIGNALLED, INTERRUPTED = 1, 128, 130  # exit codes; one by a signal is SIGNALLED and its number
-POLL_SECONDS = 0.2
-GRACE_SECONDS = 15.0
-SWEEP = "PIPELINE_SWEEP"  # the environment variable by which a sweep's jobs know its process
 
 label = ""  # what `say` and `warn` put first: which of a sweep's jobs speaks
 
@@ -45,7 +38,6 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Run a stage's `main` on the command line's words. What the user can mend ends in one sentence and exit code 1."""
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
-    end_with_owner()
     code = _exit_code(main)
     if code < SIGNALLED:
         with suppress(KeyboardInterrupt, SystemExit):  # the work is done, and its exit code stands
@@ -75,47 +67,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be used: {error.strerror}"
     return str(error) or "out of memory"
-
-
-def owner() -> psutil.Process:
-    """The process whose end is this one's: the sweep above a job, the dvc above a stage, else this one."""
-    here = psutil.Process()
-    with suppress(psutil.Error, KeyError):
-        return psutil.Process(int(os.environ[SWEEP]))
-    if "DVC_STAGE" in os.environ:
-        for ancestor in here.parents():
-            with suppress(psutil.Error):
-                if "DVC_STAGE" not in ancestor.environ():
-                    return ancestor
-    return here
-
-
-def lives(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def is_alive(pid: int) -> bool:
-    with suppress(psutil.Error):
-        return lives(psutil.Process(pid))
-    return False
-
-
-@cache
-def end_with_owner() -> None:
-    """End when the owner has ended: a killed dvc would leave its stage to write over a later one's files."""
-    if (above := owner()).pid != os.getpid():
-        threading.Thread(target=_end_with, args=[above], daemon=True).start()
-
-
-def _end_with(process: psutil.Process) -> None:
-    """As by SIGTERM or, if that is not heeded, by SIGKILL."""
-    while lives(process):
-        time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def say(sentence: str, of: str | None = None) -> None:

@@ -26,6 +26,7 @@ from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, digest
 from pipeline._provenance import process, provenance
 from pipeline._secrets import scrub
+from pipeline._supervisor import NOBODY, POLL_SECONDS, Process, is_alive, supervising, supervisor, this_process
 from pipeline.numerics import InvalidInput
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ WAIT_SECONDS = 5.0  # at a command's end, in all
 FAILING_SECONDS = 3.0  # of them, where MLflow has failed
 OUTLIVED_SECONDS = 10.0  # by which a publisher outlives its command, at most
 LONGEST_FOLDER = 60  # of the 104 bytes that a Unix socket's path may have
+SOCKET = ".sock"  # ends the name of a publisher's socket, after its command's PID and start
 SQLITE = "sqlite:///"
 IN_URIS = set("?#%")
 
@@ -110,11 +112,11 @@ class Publisher:
     """A connection to the publisher, which is started where none runs. Raises TrackingError where it cannot be."""
 
     def __init__(self) -> None:
-        owner = _terminal.owner().pid
+        owner = supervisor()
         self._line = socket.socket(socket.AF_UNIX)
         self._heard, self._behind, self._label = b"", "", _terminal.label
         try:
-            address = str(private_folder() / f"{owner}.sock")
+            address = str(private_folder() / f"{owner.pid}-{owner.started}{SOCKET}")
             try:
                 self._line.connect(address)
             except OSError:
@@ -231,20 +233,21 @@ def private_folder() -> Path:
 def wait_for_publishers() -> None:
     """Wait until what ended commands said has been sent, as far as it will be: see `_publisher.AFTERWARDS_SECONDS`."""
     deadline = time.monotonic() + OUTLIVED_SECONDS
-    for address in private_folder().glob("*.sock"):
-        if _terminal.is_alive(int(address.stem)):
+    for address in private_folder().glob(f"*-*{SOCKET}"):
+        pid, started = address.name.removesuffix(SOCKET).split("-")
+        if is_alive(Process(int(pid), started)):
             continue
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(str(address)):
                 address.unlink(missing_ok=True)  # of a publisher that was killed
         while address.exists() and time.monotonic() < deadline:
-            time.sleep(_terminal.POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 _started: list[subprocess.Popen[bytes]] = []  # which outlive what started them, so nobody waits for them
 
 
-def _start_publisher(address: str, owner: int) -> None:
+def _start_publisher(address: str, owner: Process) -> None:
     """Listen at the address and hand the ear to a new process, so that a line opened at once waits for its answer."""
     Path(address).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as ear:
@@ -252,8 +255,9 @@ def _start_publisher(address: str, owner: int) -> None:
         ear.listen()
         _started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner)],
+                [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner.pid), owner.started],
                 cwd=ROOT,
+                env={**os.environ, **NOBODY},
                 pass_fds=[ear.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -358,19 +362,15 @@ def _close(publisher: Publisher, do: str, **ending: str) -> None:
 
 def wait_at_end() -> None:
     """Wait for MLflow at the end of this process, unless a command above it goes on."""
-    if _terminal.owner().pid == os.getpid():
+    if supervisor() == this_process():
         wait_for_mlflow()
 
 
 @contextmanager
 def sweep(tracking: Tracking, name: str) -> Iterator[None]:
     """A parent run for the jobs that start inside the block, and that end with it; FINISHED if none failed."""
-    os.environ[_terminal.SWEEP] = str(os.getpid())  # its publisher is the jobs', too: joblib kills what its workers started
-    try:
-        with _parent_run(tracking, name):
-            yield
-    finally:
-        del os.environ[_terminal.SWEEP]
+    with supervising(), _parent_run(tracking, name):  # its publisher is the jobs', too: joblib kills what its workers started
+        yield
 
 
 @contextmanager

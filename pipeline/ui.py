@@ -13,6 +13,7 @@ from pipeline import _terminal
 from pipeline._config import Tracking, compose
 from pipeline._files import OUT
 from pipeline._store import make, relocate
+from pipeline._supervisor import supervising
 from pipeline._tracking import absolute_uri, check_writable, database_of, stage_tracking, store_lock
 from pipeline.numerics import require
 
@@ -37,7 +38,8 @@ def serve(tracking: Tracking, port: int) -> int:
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
     _terminal.say("starting MLflow's UI; this takes a while")
     store = {"MLFLOW_BACKEND_STORE_URI": uri}  # which everybody would see among the arguments
-    server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT, **store}, stdout=subprocess.DEVNULL)
+    with supervising():
+        server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT, **store}, stdout=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _answers(port):
             time.sleep(POLL_SECONDS)

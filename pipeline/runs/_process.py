@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import psutil
 
 from pipeline._provenance import host, process
-from pipeline._terminal import lives
 
 CLOCK_SECONDS = 2.0  # by how much the same process's start may be told differently after the clock was set
 
@@ -24,6 +23,6 @@ def state(run_tags: Mapping[str, str]) -> str:
 def _alive(pid: int, started: float) -> bool:
     try:
         found = psutil.Process(pid)
-        return lives(found) and abs(found.create_time() - started) < CLOCK_SECONDS
+        return bool(found.status() != psutil.STATUS_ZOMBIE and abs(found.create_time() - started) < CLOCK_SECONDS)
     except psutil.NoSuchProcess:
         return False

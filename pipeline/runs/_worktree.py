@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline._files import ROOT
+from pipeline._supervisor import supervising
 from pipeline._tracking import PARENT
 from pipeline.numerics import InvalidInput
 
@@ -54,9 +55,9 @@ def commit_of(revision: str) -> str:
 
 @contextmanager
 def worktree(commit: str) -> Iterator[Path]:
-    """The project's folder in a temporary worktree at the commit; removed when the block ends, however it does."""
+    """The project's folder in a temporary worktree at the commit; removed when the block ends. What runs in it ends with us."""
     prefix = git("rev-parse", "--show-prefix")
-    with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
+    with supervising(), tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
         tree = Path(temporary).resolve() / "tree"
         try:
             git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(tree), commit)
