@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline import _terminal
 from pipeline._config import CONF, Config, check, check_sweep, compose, to_yaml
 from pipeline._files import OUT, read_json, staged, write_csv, write_json
+from pipeline._hydra_settings import refuse_secret_settings
 from pipeline._secrets import scrub
 from pipeline._tracking import PARENT, check_writable, ending_of, sweep
 from pipeline.evaluate import evaluate
@@ -143,6 +144,7 @@ def _scores(job: Path, ending: str) -> list[Any]:
 
 def main(words: Sequence[str]) -> None:
     overrides = [word for word in words if "=" in word or word[:1] in ("+", "~")]
+    refuse_secret_settings([word for word in overrides if not word.startswith("-")])
     (OUT / "runs").mkdir(parents=True, exist_ok=True)
     if {"-m", "--multirun"}.isdisjoint(words):
         if not any(word.startswith("-") for word in words):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from pipeline._files import ROOT
-from pipeline._secrets import URI_VARIABLE, with_credentials, without_credentials
+from pipeline._secrets import URI_VARIABLE, refuse_secrets, with_credentials, without_credentials
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.data import SOURCES, Source
 from pipeline.numerics.models import MODELS, Model
@@ -56,6 +56,11 @@ class Config:
 
 
 GROUPS: dict[str, Mapping[str, type[Any]]] = {"data": SOURCES, "model": MODELS, "optimizer": OPTIMIZERS}
+SCHEMAS: tuple[Any, ...] = (Tracking, *(schema for registry in GROUPS.values() for schema in registry.values()))
+VOCABULARY = (  # what a configuration holds by itself: no secret, even where a variable such as SOME_TOKEN has it
+    *(word for group, registry in GROUPS.items() for word in (group, *registry)),
+    *(word for schema in SCHEMAS for field in fields(schema) for word in (field.name, str(field.default))),
+)
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -105,6 +110,7 @@ def _choices(override: Any) -> list[str]:
 
 def check(composed: Any) -> Config:
     """A composed configuration, as plain dicts, made into checked objects."""
+    refuse_secrets(leaves(composed), VOCABULARY)
     known = [*GROUPS, "tracking"]
     require(set(composed) == set(known), f"the keys must be {', '.join(known)}; got {', '.join(map(str, composed))}")
     for group in known:
@@ -209,6 +215,7 @@ def read_config(path: Path, *groups: str) -> dict[str, dict[str, Any]]:
     content = read_yaml(path)
     fits = set(content) == set(groups) and all(isinstance(section, dict) for section in content.values())
     require(fits, f"{path} must hold {' and '.join(groups)}; it has {', '.join(map(str, content)) or 'nothing'}")
+    refuse_secrets(leaves(content), VOCABULARY)
     return content
 
 

@@ -1,25 +1,22 @@
 """Where and by what a run was made: git, DVC, libraries, machine, process. As flat tags, and as the artifacts in lineage/."""
 
+import getpass
 import os
 import platform
-import shutil
-import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 import psutil
 
-from pipeline import KERNELS
-from pipeline._files import ROOT
+from pipeline import KERNELS, _git
+from pipeline._git import GitError
 from pipeline._secrets import scrub
 
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
-ELSEWHERE = (":!dvc.lock", ":!out", ":!data", ":!mlruns")  # what is hashed in its own way, or made
-PRIVATE = (":(exclude,glob)**/.env*", ":(exclude,glob)**/*.pem", ":(exclude,glob)**/*.key", ":(exclude,glob)**/id_*")
-LONGEST_DIFF = 2**20  # bytes
+MOST_NAMES = 20  # of files in a tag
 
 
 def provenance() -> dict[str, str]:
@@ -28,41 +25,44 @@ def provenance() -> dict[str, str]:
 
 
 def _git_tags() -> dict[str, str]:
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
+    """Nothing outside a repository; where git fails in one, git.dirty is unknown."""
+    if not _git.in_repository():
         return {}
-    # `dvc repro` writes dvc.lock after each stage.
-    dirty = str(bool(_git("status", "--porcelain", "--", ".", ":!dvc.lock"))).lower()
-    return {"mlflow.source.git.commit": commit, "git.dirty": dirty}
-
-
-def _git(*words: str, **env: str) -> str:
-    """What git prints; nothing where there is no git or no repository."""
-    return _git_bytes(*words, **env).decode(errors="surrogateescape").strip()
-
-
-def _git_bytes(*words: str, **env: str) -> bytes:
+    tags = {}
+    with suppress(GitError):
+        tags["mlflow.source.git.commit"] = _git.commit()
     try:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True, timeout=10, env={**os.environ, **env})
-        return done.stdout
-    except (OSError, subprocess.SubprocessError):
-        return b""
+        return {**tags, "git.dirty": str(_git.is_dirty()).lower()}
+    except GitError:
+        return {**tags, "git.dirty": "unknown"}
 
 
 def lineage() -> tuple[dict[str, str], dict[str, bytes]]:
     """Tags, and artifacts: requirements.txt and, if the code differs from the commit, code.diff.
 
-    The tag git.diff says whether that is whole: none, whole, without credentials (so it may not apply), or too long.
+    The tag git.diff says whether that holds all changes of code and configuration: none, whole, without credentials (so it may
+    not apply), too long, or unknown, where git failed; of the latter and of what was taken out, git.diff.reason says why. New
+    files elsewhere, which no stage reads, are not meant; git.dirty knows of them. Outside a repository there is no tag.
     """
     texts = {"requirements.txt": _requirements().encode()}
-    diff = code_diff()
-    shown = scrub(diff.decode(errors="surrogateescape")).encode(errors="surrogateescape")
-    if 0 < len(diff) <= LONGEST_DIFF:
-        texts["code.diff"] = shown
-    how = (
-        "too long" if len(diff) > LONGEST_DIFF else "none" if not diff else "whole" if shown == diff else "without credentials"
-    )
-    return {"git.diff": how}, texts
+    if not _git.in_repository():
+        return {}, texts
+    try:
+        diff, left_out = _git.code_diff()
+    except GitError as error:
+        return {"git.diff": "unknown", "git.diff.reason": scrub(str(error))}, texts
+    if diff is None:
+        return {"git.diff": "too long"}, texts
+    if diff or left_out:
+        texts["code.diff"] = diff
+    if left_out:
+        return {"git.diff": "without credentials", "git.diff.reason": _shortened(left_out)}, texts
+    return {"git.diff": "whole" if diff else "none"}, texts
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return scrub(f"left out: {', '.join(names[:MOST_NAMES])}{more}")
 
 
 def _requirements() -> str:
@@ -70,26 +70,6 @@ def _requirements() -> str:
     return "".join(
         f"{line}\n" for line in sorted({f"{found.name}=={found.version}" for found in distributions()}, key=str.lower)
     )
-
-
-def code_diff() -> bytes:
-    """What `git apply` makes of a clean commit to have these files, new ones too; beyond LONGEST_DIFF only its length counts.
-
-    Made in a temporary index and object folder: the repository is not touched.
-    """
-    changed = _git("ls-files", "-z", "-m", "-o", "--exclude-standard", "--", ".", *ELSEWHERE, *PRIVATE).split("\0")
-    sizes = [(ROOT / name).lstat().st_size for name in changed if name and (ROOT / name).is_file()]
-    if sum(sizes) > 16 * LONGEST_DIFF:
-        return bytes(LONGEST_DIFF + 1)
-    index, objects = (Path(_git("rev-parse", "--path-format=absolute", "--git-path", name)) for name in ("index", "objects"))
-    with tempfile.TemporaryDirectory() as folder:
-        if index.is_file():
-            shutil.copy(index, f"{folder}/index")  # what git knows of unchanged files
-        Path(folder, "objects").mkdir()
-        env = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_OBJECT_DIRECTORY": f"{folder}/objects"}
-        env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(objects)
-        _git("add", "-A", "--", ".", *ELSEWHERE, *PRIVATE, **env)
-        return _git_bytes("diff", "--cached", "--binary", "HEAD", "--", ".", *ELSEWHERE, *PRIVATE, **env)
 
 
 def host() -> str:
@@ -122,12 +102,20 @@ def _versions() -> dict[str, str]:
 
 def _machine() -> dict[str, str]:
     return {
-        "mlflow.user": os.environ.get("USER", "unknown"),
+        "mlflow.user": _user(),
         "machine.platform": platform.platform(),
         "machine.processor": _processor(),
         "machine.cores": str(os.cpu_count()),
         "machine.kernels": ", ".join(f"{name}={os.environ.get(name, '')}" for name in KERNELS),
     }
+
+
+def _user() -> str:
+    """The login name; of an account without one, its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline import _terminal
 from pipeline._config import compose, read_yaml, to_yaml
 from pipeline._files import OUT, staged
+from pipeline._hydra_settings import refuse_secret_settings
 from pipeline.numerics import require
 
 OVERRIDES = Path("overrides.yaml")
@@ -39,6 +40,7 @@ def main(words: Sequence[str]) -> None:
         isinstance(overrides, list) and all(isinstance(o, str) for o in overrides),
         f"overrides in {OVERRIDES} must be a list with commas, such as [data=breast_cancer, model.l2=0.01]; got {overrides}",
     )
+    refuse_secret_settings(overrides)
     files = stage_files(overrides, models)
     with staged(OUT / "config") as folder:
         for name, content in files.items():

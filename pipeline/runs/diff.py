@@ -19,6 +19,7 @@ from pipeline.runs._find import Records, Store, download, find, name_of, open_st
 
 CODE = ("fingerprint.code", "mlflow.source.git.commit")
 CHANGES = "changes to the commit, but for overrides.yaml"
+NOT_KEPT = ("too long", "unknown")  # how git.diff says that two runs with it may differ
 KNOWN_BY = {"code": "git.diff", "environment": DESCRIBED}  # tags that a run made by `publish` lacks
 Pairs = dict[str, tuple[Any, Any]]  # what differs, in a and in b; None: not there
 
@@ -29,7 +30,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:
         a, b = (records(store, find(store, word), Path(temporary, side)) for side, word in (("a", args.a), ("b", args.b)))
         unknown = {
-            part: [side for side, of in (("a", a), ("b", b)) if tag not in of.run.data.tags] for part, tag in KNOWN_BY.items()
+            part: [side for side, of in (("a", a), ("b", b)) if of.run.data.tags.get(tag, "unknown") in NOT_KEPT]
+            for part, tag in KNOWN_BY.items()
         }
         code_a, code_b = (_code(store, side, Path(temporary)) for side in (a, b))
         parts = {
@@ -66,7 +68,8 @@ def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
     tags = side.run.data.tags
     code = {key: tags[key] for key in CODE if key in tags}
     if how := tags.get("git.diff"):
-        code[CHANGES] = how if how in ("none", "too long") else _changes(store, side, temporary)
+        reason = f" ({tags['git.diff.reason']})" if how == "unknown" and "git.diff.reason" in tags else ""
+        code[CHANGES] = f"{how}{reason}" if how in ("none", *NOT_KEPT) else _changes(store, side, temporary)
     return code
 
 

@@ -37,10 +37,18 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
             _apply_diff(store, found, Path(temporary), tree)
             model = tree / "out" / kept.about["config"]["model"]["name"]
             difference = _remake(kept, tree) or next(differences(kept, model), None)
-    verdict = f"not reproduced: {difference[0]}: {difference[1]}" if difference else "reproduced: every bit is equal"
+    changes = found.data.tags.get("git.diff")
+    doubt = "; what was not committed when it was made is unknown" if difference and changes == "unknown" else ""
+    verdict = f"not reproduced: {difference[0]}: {difference[1]}{doubt}" if difference else "reproduced: every bit is equal"
     _terminal.say(verdict)
     told = dict(zip(("kind", "what"), difference, strict=True)) if difference else None
-    content = {"run": found.info.run_id, "commit": commit, "equal": not difference, "first_difference": told}
+    content = {
+        "run": found.info.run_id,
+        "commit": commit,
+        "changes": changes,
+        "equal": not difference,
+        "first_difference": told,
+    }
     return not difference, {**content, "versions_that_differ": changed_versions(found)}
 
 
@@ -57,6 +65,9 @@ def _apply_diff(store: Store, found: Run, temporary: Path, tree: Path) -> None:
         diff = download(store, found, "lineage/code.diff", temporary / "lineage")
         if diff.stat().st_size:
             git("apply", "--whitespace=nowarn", "--binary", str(diff), cwd=tree)
+    elif how == "unknown":
+        reason = found.data.tags.get("git.diff.reason", "no reason was kept")
+        _terminal.warn(f"whether the code differed from the commit is unknown ({reason}); this is the commit alone")
     elif how != "none":
         _terminal.warn("the run was made from files that were not committed and not kept; this is the commit alone")
 

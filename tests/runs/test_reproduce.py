@@ -76,6 +76,22 @@ def test_of_a_run_that_was_sent_again_the_code_s_hash_decides(made: Path, store:
     assert "warning" not in again.stderr
 
 
+def test_what_is_unknown_of_the_code_is_told(made: Path, runs: Commands) -> None:
+    client, run = client_of(made), all_runs(made)["numpy"].info.run_id
+    other = all_runs(made)["0"].info.run_id
+    for key, value in {"git.diff": "unknown", "git.diff.reason": "git add ended with: fatal: no"}.items():
+        client.set_tag(run, key, value)
+        client.set_tag(other, key, value)
+    again, same = runs(made, f"reproduce {run} --json", f"diff {run} {other}")
+    assert "warning: whether the code differed from the commit is unknown (git add ended with: fatal: no)" in again.stderr
+    assert json.loads(again.stdout)["changes"] == "unknown"
+    assert "\ncode: as far as it is known for a and b\n" in same.stdout
+    client.log_metric(run, "test/accuracy", 0.1)
+    (differs,) = runs(made, f"reproduce {run}")
+    assert "not reproduced: bits: " in differs.stdout
+    assert differs.stdout.endswith("; what was not committed when it was made is unknown\n")
+
+
 @pytest.fixture
 def kept(made: Path, tmp_path: Path) -> Records:
     client = client_of(made)

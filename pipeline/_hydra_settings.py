@@ -1,0 +1,57 @@
+"""Hydra's own settings, of which it makes folders and environment variables before a job of ours can look at them."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pipeline._config import CONF, VOCABULARY
+from pipeline._secrets import refuse_secrets
+
+OWN = ("runtime", "overrides", "help", "hydra_help")  # of the settings, what Hydra says itself, or says again
+
+
+def refuse_secret_settings(overrides: Sequence[str]) -> None:
+    """Raise InvalidInput where overrides, as they were typed, or Hydra's settings by them hold a credential."""
+    typed = [word.lstrip("+~").partition("=")[::2] for word in overrides]
+    refuse_secrets((("the key of an override", key) for key, _ in typed), VOCABULARY)
+    refuse_secrets(typed, VOCABULARY)
+    refuse_secrets(_settings(overrides), VOCABULARY)
+
+
+def _settings(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Every (dotted key, value) of Hydra's settings that is known before a job; none where the overrides are wrong."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            settings = compose("config", single, return_hydra_config=True)
+    except Exception:  # of whatever kind Hydra makes it: what acts on these overrides says what is wrong
+        return
+    for name in settings.hydra:
+        if name not in OWN:
+            yield from _leaves(f"hydra.{name}", settings.hydra, name)
+
+
+def _leaves(key: str, node: Any, name: Any) -> Iterator[tuple[str, Any]]:
+    from omegaconf import DictConfig, ListConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        value = node[name]
+    except (OmegaConfBaseException, ValueError):  # a part of it is not known yet, such as the job's number
+        plain: Any = OmegaConf.to_container(node, resolve=False)
+        raw = str(plain[name])
+        yield from ((key, os.environ.get(variable)) for variable in re.findall(r"oc\.env:\s*(\w+)", raw))
+        return
+    if isinstance(value, DictConfig):
+        for part in value:
+            yield from _leaves(f"{key}.{part!s}", value, part)
+    elif isinstance(value, ListConfig):
+        for i in range(len(value)):
+            yield from _leaves(key, value, i)
+    else:
+        yield key, value

@@ -1,0 +1,247 @@
+"""Credentials: on any text in linear time, in whatever form, refused in a configuration, taken out of files."""
+
+import base64
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline._config import VOCABULARY, check_sweep, compose, leaves, read_config
+from pipeline._file_secrets import is_private, scrub_diff
+from pipeline._hydra_settings import refuse_secret_settings
+from pipeline._secrets import refuse_secrets, scrub
+from pipeline.numerics import InvalidInput
+from tests.conftest import Shell
+
+VALUE = "vQ7+tR/2xK9wL4"
+QUOTED_VALUE = "vQ7%2BtR%2F2xK9wL4"
+
+UNITS = (
+    *("a", "a:", "a://", "://", "://@", "@", ".", "/", "-", "+", "x@", "é", "%40", "0123456789abcdef", "a=", "w_=", " ", "\n"),
+    *("?a", "&a", "?password", "&token", "?password=", "token=", "sig=", "mysql", "mysql+", "mysql://", "mysql://a@"),
+    *("Bearer ", "Bearer", "Authorization: ", "authorization:basic ", "\n+", "\n+token", "password", "password='"),
+    *("postgresql.", "token=\"a'", "secret_", "api_key", "token : ", "pwd: a", "eyJ", "eyJ-", "eyJaaaaaaaaa.", "ghp_"),
+    *("'", "sk-", "sk-aa-", "xoxb-", "pypi-", "hf_", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "BEGIN RSA PRIVATE KEY"),
+)
+OPENINGS = ("", "://", "mysql://", "?", "+token='", "-----BEGIN RSA PRIVATE KEY-----\n")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@pytest.fixture
+def secret_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://ada:{QUOTED_VALUE}@host:5000")
+    monkeypatch.setenv("SOME_TOKEN", VALUE)
+
+
+def scrub_file(text: str) -> str:
+    return scrub_diff(text, False)
+
+
+@pytest.mark.parametrize("scrubbed", [scrub, scrub_file])
+def test_any_text_takes_time_by_its_length(scrubbed: Callable[[str], str], secret_environment: None) -> None:
+    """A megabyte takes a tenth of a second to two, and 10 kB a hundredth of that; a quadratic pattern a second."""
+    for opening in OPENINGS:
+        for unit in UNITS:
+            text = opening + unit * (10_000 // len(unit))
+            assert seconds(lambda text=text: scrubbed(text)) < 0.5, (opening, unit)  # type: ignore[misc]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scrubbed", [scrub, scrub_file])
+def test_a_megabyte(scrubbed: Callable[[str], str], secret_environment: None) -> None:
+    for unit in UNITS:
+        assert seconds(lambda unit=unit: scrubbed(unit * (10_000 // len(unit)))) < 0.5, unit  # type: ignore[misc]
+        half = unit * (500_000 // len(unit))
+        took, took_twice = (seconds(lambda text=shown: scrubbed(text)) for shown in (half, 2 * half))  # type: ignore[misc]
+        assert took_twice < min(3, 3 * took + 1), unit
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "ada:"])
+def test_a_secret_in_base64_is_not_shown(secret_environment: None, before: str) -> None:
+    encoded = base64.b64encode(f"{before}{VALUE}:b".encode()).decode()
+    shown = scrub(f"x-login {encoded} refused")
+    assert "***" in shown
+    assert encoded[4:-6] not in shown
+    assert scrub(f"Authorization: Basic {base64.b64encode(b'ada:guessed').decode()}") == "Authorization: Basic ***"
+
+
+def test_every_line_of_a_secret_of_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        "-----BEGIN PRIVATE KEY-----",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEF",
+        "AASCBKcwggSjAgEAAoIBAQC7",
+        "-----END PRIVATE KEY-----",
+    ]
+    monkeypatch.setenv("SERVICE_PRIVATE_KEY", "\n".join(lines))
+    assert scrub(f"cannot read {lines[2]}: {lines[0]}") == f"cannot read ***: {lines[0]}"
+    monkeypatch.setenv("SERVICE_PRIVATE_KEY", "\\n".join(lines))
+    assert scrub(f"cannot read {lines[1]}") == "cannot read ***"
+    assert scrub("\n".join(lines)).count("***") == 2
+
+
+def test_a_secret_in_quotes_in_json_and_in_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", 'p"q/r s+t')
+    assert scrub('{"x": "p\\"q/r s+t"} p%22q%2Fr%20s%2Bt p"q/r s+t') == '{"x": "***"} *** ***'
+
+
+REFUSED = {
+    "data.path": "data.path='data/${oc.env:SOME_TOKEN}/t.csv'",
+    "tracking.experiment": "tracking.experiment='${oc.env:SOME_TOKEN}'",
+    "data.positive": f"data.positive='{VALUE}'",
+    "data.target": f"data.target={QUOTED_VALUE}",
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_configuration_with_a_secret_is_refused(key: str, secret_environment: None) -> None:
+    sentence = f"{key} must hold no credential, .*; got the value of the environment variable (SOME_TOKEN|MLFLOW_TRACKING_URI)"
+    table = [word for word in ("data=table", "data.path=t.csv", "data.target=y") if not word.startswith(f"{key}=")]
+    for refuse in (compose, check_sweep):
+        with pytest.raises(InvalidInput, match=sentence) as raised:
+            refuse([*table, REFUSED[key]])
+        assert VALUE not in str(raised.value)
+        assert QUOTED_VALUE not in str(raised.value)
+    with pytest.raises(InvalidInput, match=sentence):
+        check_sweep([*table, f"{key}=other1.csv,{REFUSED[key].partition('=')[2]}"])
+
+
+SETTINGS = (
+    "+hydra.job.env_set.OTHER=${oc.env:SOME_TOKEN}",
+    "+hydra.job.env_set.SOME_TOKEN=typed",
+    "+hydra.job.env_set={DB_PASSWORD: typed}",
+    "hydra.run.dir='out/${oc.env:SOME_TOKEN}'",
+    "hydra.sweep.subdir='${hydra.job.num}-${oc.env:SOME_TOKEN}'",
+    f"hydra.job.name='{VALUE}'",
+    "+hydra.job.env_set.STORE=http://ada:typed@host",
+    f"+data.{VALUE}=1",
+    f"tracking.experiment=a,'{VALUE}'",
+)
+
+
+@pytest.mark.parametrize("word", SETTINGS)
+def test_a_setting_of_hydra_with_a_secret_is_refused(word: str, secret_environment: None) -> None:
+    with pytest.raises(InvalidInput, match="must hold no credential") as raised:
+        refuse_secret_settings(["optimizer.lr=0.1,0.2", word])
+    assert "typed" not in str(raised.value)
+    assert VALUE not in str(raised.value)
+
+
+def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secret_environment: None) -> None:
+    """A tracking server's own credentials are taken out; a word of the configuration's own is no secret."""
+    assert compose(["tracking=server"]).plain["tracking"]["uri"] == "https://host:5000"
+    refuse_secret_settings(["tracking=server", "+hydra.job.env_set.TOKENIZERS_PARALLELISM=false"])
+    for word in ("document", "logistic-regression", "optimize", "breast_cancer"):
+        monkeypatch.setenv("SOME_TOKEN", word)
+        monkeypatch.setenv("DB_PASSWORD", "short7!")
+        compose(["experiment=breast_cancer", "tracking.experiment='short7!'"])
+        refuse_secret_settings(["experiment=breast_cancer", "hydra.run.dir='out/short7!'"])
+    monkeypatch.setenv("DOCKER_HOST", "ssh://patients@host")  # an account, not a password
+    refuse_secrets([("data.path", "data/patients.csv")], VOCABULARY)
+
+
+def test_a_file_for_a_stage_with_a_secret_is_refused(tmp_path: Path, secret_environment: None) -> None:
+    content = {"data": {**compose().plain["data"], "name": VALUE}}
+    (tmp_path / "generate.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InvalidInput, match="data.name must hold no credential"):
+        read_config(tmp_path / "generate.yaml", "data")
+    assert dict(leaves(content))["data.name"] == VALUE
+
+
+@pytest.mark.slow
+def test_a_refused_secret_is_written_nowhere(repo: Path, shell: Shell) -> None:
+    secret = "kT8zVn3QxY71"
+    words = [
+        "data=table data.target=y data.path='data/${oc.env:AWS_SECRET_ACCESS_KEY}/t.csv'",
+        "tracking.experiment='${oc.env:AWS_SECRET_ACCESS_KEY}'",
+        "+hydra.job.env_set.SOME_TOKEN='${oc.env:AWS_SECRET_ACCESS_KEY}'",
+        "hydra.run.dir='out/${oc.env:AWS_SECRET_ACCESS_KEY}' hydra.sweep.dir='out/${oc.env:AWS_SECRET_ACCESS_KEY}'",
+    ]
+    commands = [f"python -m pipeline{sweep} {word}" for word in words for sweep in ("", " -m")]
+    said = [shell(command, repo, AWS_SECRET_ACCESS_KEY=secret) for command in commands]
+    (repo / "overrides.yaml").write_text("overrides: ['tracking.experiment=${oc.env:AWS_SECRET_ACCESS_KEY}']\n")
+    said.append(shell("dvc repro", repo, AWS_SECRET_ACCESS_KEY=secret))
+    for done in said:
+        assert done.returncode != 0
+        assert secret not in done.stdout + done.stderr
+        assert "must hold no credential" in done.stderr
+        assert "Traceback" not in done.stderr
+    found = subprocess.run(["grep", "-rlF", secret, str(repo)], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert not (repo / "dvc.lock").exists()
+
+
+def lines(text: str, is_code: bool = False) -> Iterator[str]:
+    return iter(scrub_diff("".join(f"+{line}\n" for line in text.splitlines()), is_code).splitlines())
+
+
+PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIrYSSNQFaA2Hwf1\nAwEHoUQDQgAEaqtHDq==\n-----END EC PRIVATE KEY-----\nx = 1"
+IN_FILES = {
+    '"private_key": "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0\\n-----END PRIVATE KEY-----"': "MIIE",
+    "aws_access_key_id = AKIAIOSFODNN7EXAMPLA": "AKIA",
+    "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCY": "wJal",
+    "password: swordfish": "swordfish",
+    "//registry.npmjs.org/:_authToken=f00ba4f00ba4": "f00ba4",
+    'token: str = "0a1b2c3d"': "0a1b",
+    'headers["api_key"] = "0a1b2c3d"': "0a1b",
+    "call('ghp_abcdefghijklmnopqrstuvwxyz0123456789')": "ghp_",
+    "call('glpat-abcdefghij0123456789')": "glpat",
+    "call('xoxb-1234567890-abcdef')": "xoxb",
+    "call('hf_abcdefghijklmnopqrstuvwxyzABCD')": "hf_",
+    "call('eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl')": "eyJ",
+    "url: postgresql://ada:sw/ord@host/db": "sw/ord",
+}
+
+
+@pytest.mark.parametrize("line", IN_FILES)
+def test_what_looks_like_a_credential_is_taken_out_of_a_file(line: str) -> None:
+    (shown,) = lines(line)
+    assert IN_FILES[line] not in shown
+    assert shown.startswith("+")
+
+
+def test_a_private_key_is_taken_out_line_by_line() -> None:
+    begin, *key, end, last = lines(PEM)
+    assert (begin, key, end, last) == (f"+{PEM.splitlines()[0]}", ["+***"] * 2, "+-----END EC PRIVATE KEY-----", "+x = 1")
+
+
+CODE = """token = self.next_token(words)
+password = os.environ["DB_PASSWORD"]
+if token == "BEGIN": pass
+SECRET = re.compile("-----BEGIN PRIVATE KEY-----(.*)")
+max_tokens: int = 100_000
+sort(key=lambda x: x.name)"""
+
+
+def test_code_stays() -> None:
+    kept = [line for line in CODE.splitlines() if "==" not in line]
+    assert list(lines("\n".join(kept), is_code=True)) == [f"+{line}" for line in kept]
+
+
+PRIVATE = (
+    *("credentials.json", ".aws/credentials", "conf/.aws/config", ".pypirc", ".netrc", "kubeconfig", ".kube/config", ".npmrc"),
+    *(
+        ".dvc/config.local",
+        "conf/my-service-account.json",
+        "a.p12",
+        "a.pfx",
+        "b.kdbx",
+        ".htpasswd",
+        "terraform.tfstate",
+        "id_rsa",
+    ),
+    *(".docker/config.json", ".env", "conf/.env.local", "conf/prod.env", "conf/secrets.yaml", "pipeline/client_secret_1.json"),
+)
+
+
+def test_private_names() -> None:
+    assert [name for name in PRIVATE if not is_private(name)] == []
+    code = ("pipeline/_secrets.py", "pipeline/credentials.py", "conf/data/table.yaml", "pipeline/id_map.py", "dvc.yaml")
+    assert [name for name in code if is_private(name)] == []
