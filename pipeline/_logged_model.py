@@ -2,10 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +11,13 @@ from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
-from mlflow.types.schema import AnyType
 
 from pipeline._config import leaves
+from pipeline._names import NOTE, About, data_name, note, text
 
-WIDE = 1000  # columns above which a schema has no names
+WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
+FILES = {"about": "model.json", "weights": "model.npz"}  # by the names that `_serving` knows them by
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
-About = Mapping[str, Any]
 
 
 def log_dataset(client: MlflowClient, run_id: str, about: About, part: str) -> None:
@@ -28,7 +26,7 @@ def log_dataset(client: MlflowClient, run_id: str, about: About, part: str) -> N
     schema = Schema([ColSpec("double", name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)])
     kind = "mlflow_colspec" if columns <= WIDE else "mlflow_tensorspec"
     dataset = Dataset(
-        name=about["config"]["data"]["name"],
+        name=data_name(about["config"]["data"]),
         digest=about["data"]["digest"][part][:DIGEST_LETTERS],
         source_type="local",
         source=json.dumps(about["config"]["data"]),
@@ -41,15 +39,10 @@ def log_dataset(client: MlflowClient, run_id: str, about: About, part: str) -> N
 def log_model(client: MlflowClient, run_id: str, about: About, folder: Path) -> None:
     """The model in `folder`, to be loaded by MLflow, unless it is there."""
     label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(about["classes"][0])]
-    columns = len(about["features"])
-    signature = ModelSignature(
-        # AnyType: whole numbers and booleans, too
-        Schema([ColSpec(AnyType(), name) for name in about["features"]] if columns <= WIDE else [_tensor(columns)]),
-        Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]),
-    )
+    signature = ModelSignature(outputs=Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]))
     with np.load(folder / "model.npz") as weights:
         mean = weights["mean"][None]
-    example = pd.DataFrame(mean, columns=about["features"]) if columns <= WIDE else mean
+    example = pd.DataFrame(mean, columns=about["features"]) if len(about["features"]) <= WIDE else mean
     made = _logged_model(client, run_id, about)
     if made.status == "READY":
         return
@@ -59,7 +52,7 @@ def log_model(client: MlflowClient, run_id: str, about: About, folder: Path) -> 
             f"{temporary}/model",
             mlflow_model=described,
             python_model=str(Path(__file__).with_name("_serving.py")),
-            artifacts={"about": str(folder / "model.json"), "weights": str(folder / "model.npz")},
+            artifacts={name: (folder / file).resolve().as_uri() for name, file in FILES.items()},  # URIs: a path may have a ?
             signature=signature,
             input_example=example,
             pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
@@ -77,25 +70,10 @@ def _logged_model(client: MlflowClient, run_id: str, about: About) -> LoggedMode
     if found := next((model for model in known if model.tags.get("sha256") == about["weights"]), None):
         return found
     config = {key: text(value) for key, value in leaves(about["config"])}
-    return client.create_logged_model(experiment, "model", run_id, {"sha256": about["weights"]}, config)
+    tags = {"sha256": about["weights"], NOTE: note(about)}
+    return client.create_logged_model(experiment, "model", run_id, tags, config)
 
 
 def _tensor(columns: int) -> TensorSpec:
     """A table too wide for a name a column: an array or a SciPy CSR matrix."""
     return TensorSpec(np.dtype(np.float64), (-1, columns))
-
-
-def note(about: About) -> str:
-    """The run's description, in Markdown."""
-    fit, data, config = about["fit"], about["data"], about["config"]
-    return (
-        f"Logistic regression of **{about['target']}** on {len(about['features'])} features, "
-        f"{data['rows']['training']} training rows of `{config['data']['name']}`. "
-        f"`{fit['optimizer']}` in `{config['model']['name']}` stopped by {fit['stopped_by']} "
-        f"after {fit['epochs']} epochs at loss {fit['loss']:.4f}.\n\nFingerprint `{about['fingerprint']}`"
-    )
-
-
-def text(value: Any) -> str:
-    """A configuration's value as MLflow takes it."""
-    return value if isinstance(value, str) else json.dumps(value)

@@ -26,7 +26,8 @@ from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
 from pipeline._files import file_digest, read_csv, read_json
-from pipeline._logged_model import About, log_dataset, log_model, note, text
+from pipeline._logged_model import log_dataset, log_model
+from pipeline._names import NOTE, About, note, run_name, text
 from pipeline._secrets import scrub
 from pipeline._store import artifacts, make, relocate
 from pipeline._tracking import database_of, store_lock
@@ -205,7 +206,7 @@ def open_run(
     with store_lock(tracking["uri"]):
         above = sweep_run(client, experiment, parent) if parent else None
         made = run_with(client, experiment, about["fingerprint"], parent, above) or client.create_run(
-            experiment, run_name=_name(about), tags={**_tags(about, above or parent), **(process or {})}
+            experiment, run_name=run_name(about), tags={**_tags(about, above or parent), **(process or {})}
         )
         if above and made.data.tags.get(PARENT_RUN) != above:
             client.set_tag(made.info.run_id, PARENT_RUN, above)
@@ -248,11 +249,6 @@ def sweep_run(client: MlflowClient, experiment: str, key: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def _name(about: About) -> str:
-    config = about["config"]
-    return f"{config['model']['name']} {config['optimizer']['name']} {config['data']['name']} {about['fingerprint'][:6]}"
-
-
 def _tags(about: About, parent: str | None) -> dict[str, str]:
     parts = {f"fingerprint.{part}": value for part, value in about["fingerprint_of"].items()}
     names = {group: about["config"][group]["name"] for group in ("data", "model", "optimizer")}
@@ -261,19 +257,28 @@ def _tags(about: About, parent: str | None) -> dict[str, str]:
 
 
 def _publish_training(run: Run, folder: Path) -> None:
-    about, history = read_json(folder / "model.json"), read_csv(folder / "history.csv", "epoch", *CURVE)
+    about = read_json(folder / "model.json")
     run.recall()
-    for epoch, loss, norm in zip(history["epoch"], history["loss"], history["gradient_norm"], strict=True):
-        run.loss(int(epoch), float(loss), float(norm))
+    for epoch, pair in curve(folder).items():
+        run.loss(epoch, *pair)
     run.flush()
     fit = about["fit"]
     run.metrics({f"train/{name}": fit[name] for name in ("loss", "gradient_norm", "epochs")})
-    run.tags({"fitted_by": fit["optimizer"], "stopped_by": fit["stopped_by"], "mlflow.note.content": note(about)})
+    run.tags({"fitted_by": fit["optimizer"], "stopped_by": fit["stopped_by"], NOTE: note(about)})
     run.client.log_text(run.id, to_yaml(about["config"]), "config.yaml")
     _publish_files(run, [folder / name for name in ("model.json", "model.npz", "history.csv")], "training")
     log_dataset(run.client, run.id, about, "training")
     log_model(run.client, run.id, about, folder)
     run.tags({"model.sha256": about["weights"]})
+
+
+def curve(folder: Path) -> dict[int, tuple[float, float]]:
+    """The points of a fit, by epoch: history.csv, measured before an epoch's update, and the fit's end."""
+    history, fit = read_csv(folder / "history.csv", "epoch", *CURVE), read_json(folder / "model.json", "fit")["fit"]
+    rows = zip(*(history[name].tolist() for name in ("epoch", *CURVE)), strict=True)
+    points = {int(epoch): (loss, norm) for epoch, loss, norm in rows}
+    points.setdefault(fit["epochs"], (fit["loss"], fit["gradient_norm"]))
+    return points
 
 
 def _publish_evaluation(run: Run, folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import _terminal
 from pipeline._config import Tracking, leaves
 from pipeline._files import ABOUT, OUT, read_json, staged, write_csv
+from pipeline._names import data_name
 from pipeline._tracking import stage_tracking, track, wait_for_mlflow
 
 STYLE = """
@@ -78,7 +79,7 @@ def _figure_row(name: str, models: Sequence[str], root: Path) -> str:
 def page(models: Models, root: Path) -> str:
     """The report as HTML, with its figures inside."""
     about = next(iter(models.values()))[0]
-    rows, source = about["data"]["rows"], about["config"]["data"]["name"]
+    rows, source = about["data"]["rows"], data_name(about["config"]["data"])
     names = [escape(name) for name in models]
     title = f"Predicting {escape(about['target'])}: {' and '.join(names)}"
     subtitle = f"{escape(source)}, {len(about['features'])} features, {rows['training']} training and {rows['test']} test rows"

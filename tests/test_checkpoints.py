@@ -1,5 +1,6 @@
 """Fits that are killed, again and again, and end with the bytes of one that was left alone."""
 
+import json
 import os
 import random
 import signal
@@ -66,7 +67,8 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: st
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
     points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")]
     rows = [line.split(",") for line in expected[2].decode().splitlines()[1:]]
-    assert sorted(points) == [(int(epoch), float(loss)) for epoch, loss, _ in rows]
+    end = json.loads(expected[0])["fit"]
+    assert sorted(points) == [*((int(epoch), float(loss)) for epoch, loss, _ in rows), (end["epochs"], end["loss"])]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "another file"])

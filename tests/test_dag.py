@@ -134,7 +134,8 @@ def check_run(repo: Path, run: Run) -> None:
     assert set(run.data.params) == {key for key, _ in leaves(compose([f"model={name}"]).plain)}
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
-    assert [(p.step, p.value) for p in points] == [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
+    rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
+    assert [(p.step, p.value) for p in points] == [*rows, (100, about["fit"]["loss"])]
     for metric, value in json.loads((folder / "metrics.json").read_text()).items():
         assert run.data.metrics[f"test/{metric}"] == value
     lock = yaml.safe_load((repo / "dvc.lock").read_text())["stages"][f"train@{name}"]
@@ -159,7 +160,7 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
 
 
 def check_serving(repo: Path, run: Run, uri: str = "") -> None:
-    """`mlflow models serve` of the run's model, or of `uri`, answers raw columns with what evaluate wrote."""
+    """`mlflow models serve` of the run's model, or of `uri`, answers raw columns, as JSON and CSV, with what evaluate wrote."""
     import pandas as pd
 
     with socket.socket() as free:
@@ -169,15 +170,23 @@ def check_serving(repo: Path, run: Run, uri: str = "") -> None:
     env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{repo}/mlruns/mlflow.db")
     table = pd.read_parquet(repo / "out" / "data" / "test.parquet").head(3)
     expected = pd.read_parquet(repo / "out" / run.data.tags["model"] / "predictions.parquet").head(3)
-    body = json.dumps({"dataframe_split": table[["x1", "x2"]].to_dict(orient="split")}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+    bodies = {
+        json.dumps({"dataframe_split": table[["x1", "x2"]].to_dict(orient="split")}): "application/json",
+        json.dumps({"dataframe_records": table[["x2", "x1"]].to_dict(orient="records")}): "application/json",
+        table.to_csv(index=False): "text/csv",
+    }
+    requests = [
+        urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": kind})
+        for body, kind in bodies.items()
+    ]
     with subprocess.Popen(command.split(), cwd=repo, env=env, stderr=subprocess.DEVNULL, start_new_session=True) as server:
         try:
-            answer = json.loads(_patiently(request))["predictions"]
+            answers = [json.loads(_patiently(request))["predictions"] for request in requests]
         finally:
             os.killpg(server.pid, signal.SIGTERM)
-    assert [row["prediction"] for row in answer] == expected["predicted"].tolist()
-    assert [row["probability"] for row in answer] == pytest.approx(expected["probability"].tolist(), abs=1e-15)
+    for answer in answers:
+        assert [row["prediction"] for row in answer] == expected["predicted"].tolist()
+        assert [row["probability"] for row in answer] == pytest.approx(expected["probability"].tolist(), abs=1e-15)
 
 
 def _patiently(request: urllib.request.Request, seconds: float = 60) -> bytes:

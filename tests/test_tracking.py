@@ -27,13 +27,16 @@ from benchmarks.outage import fits
 from pipeline import _endings, _git, _provenance, _tracking
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, read_csv, read_json
-from pipeline._mlflow import connect, open_run
+from pipeline._mlflow import connect, curve, open_run
 from pipeline._secrets import scrub
 from pipeline._tracking import SQLITE, store_of, track, wait_for_mlflow
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
 from pipeline.numerics import InvalidInput
 from pipeline.plot import plot
+from pipeline.runs._find import Store
+from pipeline.runs.publish import lacks
+from pipeline.runs.verify import _curve
 from pipeline.train import train
 from pipeline.ui import serve
 from tests.conftest import Shell, environment
@@ -115,7 +118,10 @@ def check_each_value_once(uri: str, folder: Path, evaluated: bool = True) -> Non
     """Nothing of what the files hold is missing in MLflow, and nothing is there twice."""
     client, run = MlflowClient(uri), run_of(uri, folder)
     history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
-    expected = {key: list(zip(history["epoch"], history[key], strict=True)) for key in ("loss", "gradient_norm")}
+    end = read_json(folder / "model.json")["fit"]
+    expected = {
+        key: [*zip(history["epoch"], history[key], strict=True), (end["epochs"], end[key])] for key in ("loss", "gradient_norm")
+    }
     if evaluated:
         expected |= {f"test/{key}": [(0, value)] for key, value in read_json(folder / "metrics.json").items()}
     wanted = Counter((key, int(step), float(value)) for key, points in expected.items() for step, value in points)
@@ -315,6 +321,36 @@ def test_a_success_told_late_without_its_files_is_not_finished(fitted: Path, loc
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", _endings.OVERWRITTEN)
 
 
+def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> None:
+    folder, uri = fitted / "numpy", str(local.uri)
+    retrain(folder, local, {})
+    run = run_of(uri, folder)
+    for key in ("loss", "gradient_norm"):
+        assert run.data.metrics[key] == run.data.metrics[f"train/{key}"] == read_json(folder / "model.json")["fit"][key]
+    assert read_csv(folder / "history.csv", "epoch")["epoch"][-1] == 99
+    store = Store(MlflowClient(uri), uri, EXPERIMENT, run.info.experiment_id)
+    assert not lacks(store.client, run, "train", folder)
+    assert not list(_curve(store, run.info.run_id, folder, "it"))
+    with closing(sqlite3.connect(uri.removeprefix(SQLITE))) as database:  # a run as it was made before
+        assert database.execute("DELETE FROM metrics WHERE step = 100").rowcount == 2
+        database.commit()
+    assert lacks(store.client, run, "train", folder)
+    assert len(list(_curve(store, run.info.run_id, folder, "it"))) == 2
+    retrain(folder, local, {})
+    check_each_value_once(uri, folder, evaluated=False)
+
+
+def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:
+    plain = compose(["optimizer=newton", "model.l2=0.1"]).plain
+    generate(compose().data, plain["data"], tmp_path / "data")
+    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "numpy", NOWHERE)
+    end, epochs = read_json(tmp_path / "numpy" / "model.json")["fit"], read_csv(tmp_path / "numpy" / "history.csv", "epoch")
+    assert end["epochs"] == epochs["epoch"][-1]
+    points = curve(tmp_path / "numpy")
+    assert list(points) == epochs["epoch"].tolist()
+    assert points[end["epochs"]] == (end["loss"], end["gradient_norm"])
+
+
 def test_two_that_send_the_same_points_send_each_once(fitted: Path, local: Tracking) -> None:
     """A fit that was killed and started again at once, while the first one's points are still under way."""
     about = read_json(fitted / "numpy" / "model.json")
@@ -479,7 +515,7 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) 
     assert "reason" not in run.data.tags
     history = (repo / "out/numpy/history.csv").read_text().splitlines()[1:]
     shown = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").get_metric_history(run.info.run_id, "loss")
-    assert sorted(point.step for point in shown) == [int(line.split(",")[0]) for line in history]
+    assert sorted(point.step for point in shown) == [*(int(line.split(",")[0]) for line in history), 25000]
     made = (repo / "out/numpy/model.npz").read_bytes()
     assert shell(f"{' '.join(command)} tracking=none", repo).returncode == 0
     assert (repo / "out/numpy/model.npz").read_bytes() == made
@@ -619,7 +655,7 @@ def test_a_sweep_beside_a_dvc_repro(repo: Path, shell: Shell) -> None:
     same = [run for run in runs if run.data.params.get("optimizer.lr") == "0.1"]
     assert len({run.data.tags["fingerprint"] for run in same}) == 1
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
-    assert [len(client.get_metric_history(run.info.run_id, "loss")) for run in same] == [10, 10]
+    assert [len(client.get_metric_history(run.info.run_id, "loss")) for run in same] == [11, 11]
 
 
 @pytest.mark.slow

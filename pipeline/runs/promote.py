@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
 from pipeline._files import file_digest
+from pipeline._names import NOTE
 from pipeline._secrets import first_line
 from pipeline._tracking import store_lock
 from pipeline.numerics import InvalidInput, require
@@ -112,4 +113,6 @@ def _version(store: Store, found: Run, name: str) -> ModelVersion:
     )
     if not store.client.search_registered_models(f"name = '{name}'"):
         store.client.create_registered_model(name)
-    return store.client.create_model_version(name, model.artifact_location, found.info.run_id, model_id=model.model_id)
+    return store.client.create_model_version(
+        name, model.artifact_location, found.info.run_id, description=found.data.tags.get(NOTE), model_id=model.model_id
+    )

@@ -12,13 +12,14 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import _terminal
 from pipeline._config import Tracking, read_yaml, tracking_of
-from pipeline._files import OUT, ROOT, code_hash, read_csv, read_json
+from pipeline._files import OUT, ROOT, code_hash, read_json
 from pipeline._mlflow import (
     PARENT_RUN,
     PUBLISHERS,
     UNPUBLISHED,
     close_sweep,
     connect,
+    curve,
     open_run,
     open_sweep,
     run_with,
@@ -199,9 +200,8 @@ def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
 
 def _lacks_training(client: MlflowClient, found: Run, folder: Path) -> bool:
     steps = {point.step for point in client.get_metric_history(found.info.run_id, "loss")}
-    epochs = set(read_csv(folder / "history.csv", "epoch")["epoch"].astype(int).tolist())
     configured = "config.yaml" in [item.path for item in client.list_artifacts(found.info.run_id)]
-    return not configured or not models_of(client, found) or steps != epochs
+    return not configured or not models_of(client, found) or steps != set(curve(folder))
 
 
 def _drop_lost_models(client: MlflowClient, found: Run) -> None:

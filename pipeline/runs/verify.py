@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline import _terminal
 from pipeline._config import read_yaml
-from pipeline._files import ABOUT, OUT, file_digest, read_csv, read_json
-from pipeline._mlflow import run_with
+from pipeline._files import ABOUT, OUT, file_digest, read_json
+from pipeline._mlflow import CURVE, curve, run_with
 from pipeline._tracking import stage_tracking
 from pipeline.compose import OVERRIDES
 from pipeline.numerics import InvalidInput, require
@@ -128,10 +128,10 @@ def _others(place: Path, stage: str, folder: Path, outs: Outs) -> Iterator[Path]
 
 
 def _curve(store: Store, run_id: str, folder: Path, name: str) -> Iterator[str]:
-    history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
-    for key in ("loss", "gradient_norm"):
+    made = curve(folder)
+    for i, key in enumerate(CURVE):
         points = store.client.get_metric_history(run_id, key)
-        if {(p.step, p.value) for p in points} != set(zip(history["epoch"], history[key], strict=True)):
-            yield f"the curve {key} of {name} is not that of {folder}/history.csv"
-        elif len(points) != len(history["epoch"]):
+        if {(p.step, p.value) for p in points} != {(epoch, pair[i]) for epoch, pair in made.items()}:
+            yield f"the curve {key} of {name} is not that of {folder}/history.csv and its end in {folder}/model.json"
+        elif len(points) != len(made):
             yield f"the curve {key} of {name} has double points in MLflow"
