@@ -20,8 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import _terminal
+from pipeline._atomic import staged
 from pipeline._config import CONF, Config, check, check_sweep, compose, to_yaml
-from pipeline._files import OUT, read_json, staged, write_csv, write_json
+from pipeline._files import OUT, read_json, write_csv, write_json
 from pipeline._hydra_settings import refuse_secret_settings
 from pipeline._secrets import scrub
 from pipeline._tracking import PARENT, check_writable, ending_of, sweep
@@ -43,8 +44,10 @@ def chain(config: Config, root: Path) -> float:
     generate(config.data, plain["data"], root / "data")
     with staged(root) as made:
         (made / "config.yaml").write_text(to_yaml(plain), encoding="utf-8")
-    train({group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking)
-    metrics = evaluate(root / "data", root / name, config.tracking)
+    about = train(
+        {group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking, plain["data"]
+    )
+    metrics = evaluate(root / "data", root / name, config.tracking, about["checksum"])
     plot(root / "data", root / name, config.tracking)
     report(root, [name], config.tracking)
     return metrics["log_loss"]

@@ -1,7 +1,6 @@
 """Checkpoints: a fit that was killed goes on where it was, to the same bytes. They are named by the fit's fingerprint."""
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import _terminal
-from pipeline.numerics import require
+from pipeline._atomic import remove_leftovers, staged
+from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.models import Checkpoint, Record
 from pipeline.numerics.optimizers import State
 
@@ -48,26 +48,20 @@ class Keeper:
         arrays = {STATE + name: value for name, value in state.items()}
         try:
             self._write({"epoch": np.array(epoch), "history": np.array(rows).reshape(-1, 3), **arrays})
-        except OSError as error:
+        except (OSError, InvalidInput) as error:
             if not self._failed:
-                _terminal.warn(f"no checkpoint could be written to {self._path}: {error.strerror or error}")
+                _terminal.warn(f"no checkpoint could be written to {self._path}: {error}")
             self._failed = True
         self._next = time.monotonic() + self._seconds
 
     def _write(self, arrays: Mapping[str, Any]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=".writing-", delete=False) as file:
-            try:
-                np.savez(file, **arrays)
-                file.close()
-                os.replace(file.name, self._path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with staged(self._path.parent) as made:
+            np.savez(made / self._path.name, **arrays)
 
     def drop(self) -> None:
         with suppress(OSError):
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
+            remove_leftovers(self._path.parent)
 
 
 def _interval() -> float:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from pipeline._atomic import staged
 from pipeline._config import tracking_of
-from pipeline._files import OUT, digest_of, read_json, staged, write_json
+from pipeline._files import OUT, digest_of, read_json, write_json
 from pipeline._tracking import home, store_of
 from pipeline.numerics import InvalidInput, require
 

@@ -1,17 +1,18 @@
-"""The disk: where files lie, how they are written whole or not at all, and what the code's hash is."""
+"""The disk: where files lie, how each kind is written and read, and what the code's hash is."""
 
 import ast
 import csv
 import hashlib
+import io
 import json
+import math
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import stat
+from collections.abc import Mapping
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,30 +24,14 @@ from pipeline.numerics.models import LogisticModel
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Table = dict[str, NDArray[np.float64]]  # columns by name
+
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("out")
 SCHEMA = ("features", "target", "classes", "rows", "digest", "source")  # keys of schema.json
+LARGE = 2**20  # bytes from which a file's digest is remembered
 SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
-ABOUT = ("fingerprint", "features", "target", "classes", "data", "config", "weights", "fit")  # of model.json
-
-
-@contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """A temporary folder whose files are renamed into `target` when the block ends, and dropped when it fails."""
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=target))
-    except OSError as error:
-        raise InvalidInput(f"{target} must be a folder that can be written to: {error.strerror}") from None
-    try:
-        yield folder
-        for made in sorted(folder.iterdir()):
-            final = target / made.name
-            if final.is_dir():
-                shutil.rmtree(final)
-            os.replace(made, final)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+ABOUT = ("fingerprint", "features", "target", "classes", "data", "config", "fit")  # of model.json
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -54,77 +39,121 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, *keys: str) -> dict[str, Any]:
-    """Raises InvalidInput where there is no such file, or no JSON object with these keys in it."""
+def open_file(path: Path) -> BufferedReader:
+    """A regular file to read. Raises InvalidInput where there is none; a FIFO is refused without waiting for its writer."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise InvalidInput(f"there is no {path}; an earlier stage makes it: run `dvc repro` or `python -m pipeline`") from None
-    except ValueError:
-        raise InvalidInput(f"{path} must be a JSON file; it is not") from None
-    whole = isinstance(content, dict) and set(keys) <= set(content)
-    require(whole, f"{path} must hold a JSON object with {', '.join(keys) or 'any keys'}; it does not")
-    return dict(content)
+    except OSError as error:
+        raise InvalidInput(f"{path} must be a file that can be read; it is not: {error.strerror}") from None
+    file = os.fdopen(descriptor, "rb") if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    if file is None:
+        os.close(descriptor)
+        raise InvalidInput(f"{path} must be a file; it is a folder or a device")
+    return file
 
 
-def read_array(path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
-    """The array in a .npy file; `mapped` leaves it on the disk until it is read."""
+def read_bytes(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read()
+
+
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """Raises InvalidInput where there is no such file, or no JSON object with these keys in it."""
+    return parse_json(read_bytes(path), path, *keys)
+
+
+def parse_json(content: bytes, path: Path, *keys: str) -> dict[str, Any]:
+    """The object in the bytes of the JSON file `path`."""
     try:
-        return np.asanyarray(np.load(path, mmap_mode="r" if mapped else None))
-    except FileNotFoundError:
-        raise InvalidInput(f"there is no {path}; `python -m pipeline.generate` makes it") from None
-    except (ValueError, EOFError):
+        parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{path} must be a JSON file; it is not") from None
+    whole = isinstance(parsed, dict) and set(keys) <= set(parsed)
+    require(whole, f"{path} must hold a JSON object with {', '.join(keys) or 'any keys'}; it does not")
+    return dict(parsed)
+
+
+def read_numbers(path: Path, *keys: str) -> dict[str, float]:
+    """The same of a JSON file whose values are all finite numbers."""
+    return parse_numbers(read_bytes(path), path, *keys)
+
+
+def parse_numbers(content: bytes, path: Path, *keys: str) -> dict[str, float]:
+    """The same in the bytes of the file `path`."""
+    parsed = parse_json(content, path, *keys)
+    other = next((name for name, value in parsed.items() if not _is_number(value)), None)
+    require(other is None, f"every value in {path} must be a finite number; {other} is not")
+    return parsed
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
+
+
+def parse_array(file: BufferedReader, path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array in the open .npy file `path`; `mapped` leaves it on the disk until it is read. Pickles are not read."""
+    try:
+        if not mapped:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        header = _ARRAY_HEADERS[np.lib.format.read_magic(file)]
+        shape, is_transposed, dtype = header(file)
+        order: Literal["F", "C"] = "F" if is_transposed else "C"
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+    except Exception:  # a damaged header may raise anything
         raise InvalidInput(f"{path} must be a .npy file; it is damaged") from None
+
+
+_ARRAY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def write_features(folder: Path, X: Features) -> None:
     """X as X.npy or, if it is sparse, as X.data.npy, X.indices.npy and X.indptr.npy: files to be mapped into memory."""
     if isinstance(X, np.ndarray):
-        np.save(folder / "X.npy", X)
+        np.save(folder / "X.npy", np.ascontiguousarray(X))
         return
     for name in SPARSE:
         np.save(folder / f"X.{name}.npy", getattr(X, name))
 
 
-def read_features(folder: Path, columns: int) -> Features:
-    """What `write_features` wrote, mapped; `columns` is a sparse X's d."""
-    if not (folder / "X.indptr.npy").exists():
-        return read_array(folder / "X.npy", mapped=True)
-    from scipy.sparse import csr_array
-
-    data, indices, indptr = (read_array(folder / f"X.{name}.npy", mapped=True) for name in SPARSE)
-    try:
-        X = csr_array((data, indices, indptr), shape=(len(indptr) - 1, columns))
-        X.check_format(full_check=True)
-    except ValueError as error:
-        raise InvalidInput(f"{folder}/X.*.npy must be a matrix in CSR format: {error}") from None
-    return X
-
-
 def file_digest(path: Path, kind: str = "sha256") -> str:
     """A digest of a file's bytes; md5 is what DVC takes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
+    with open_file(path) as file:
+        return open_file_digest(file, kind)
 
 
-def read_model(folder: Path, data: Path) -> tuple[dict[str, Any], LogisticModel]:
-    """model.json's content and model.npz's weights and scaling. Raises InvalidInput where they are not of one fit to `data`."""
-    about, path = read_json(folder / "model.json", *ABOUT), folder / "model.npz"
-    model = read_weights(path)
-    require(file_digest(path) == about["weights"], f"{path} must be what model.json describes; train again")
-    same = read_json(data / "schema.json", *SCHEMA)["digest"] == about["data"]["digest"]
-    require(same, f"{data} must be what {folder} was trained on; train again")
-    return about, model
+def open_file_digest(file: BufferedReader, kind: str = "sha256") -> str:
+    """The same of an open file. A large file that has not changed since is read once a process."""
+    facts = os.fstat(file.fileno())
+    key = (kind, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    if key not in _digests:
+        made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
+        file.seek(0)
+        if facts.st_size < LARGE:  # files of this size may change within one tick of their clock
+            return made
+        _digests[key] = made
+    return _digests[key]
+
+
+_digests: dict[tuple[str, int, int, int, int], str] = {}
 
 
 def read_weights(path: Path) -> LogisticModel:
     """The weights and scaling in a model.npz."""
+    return parse_weights(read_bytes(path), path)
+
+
+def parse_weights(content: bytes, path: Path) -> LogisticModel:
+    """The same in the bytes of the file `path`."""
     try:
-        with np.load(path) as arrays:
+        with np.load(io.BytesIO(content)) as arrays:
             return LogisticModel(arrays["mean"], arrays["scale"], arrays["w"], float(arrays["b"]))
-    except FileNotFoundError:
-        raise InvalidInput(f"there is no {path}; `python -m pipeline.train` makes it") from None
-    except Exception:  # there is no end to what a damaged zip file may raise
+    except Exception:  # a damaged zip file may raise anything
         raise InvalidInput(f"{path} must be a model's .npz file; it is damaged") from None
 
 
@@ -151,15 +180,17 @@ def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
         writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
 
 
-def read_csv(path: Path, *columns: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+def read_csv(path: Path, *columns: str) -> Table:
     """These columns of a CSV file of numbers."""
+    return parse_csv(read_bytes(path), path, *columns)
+
+
+def parse_csv(content: bytes, path: Path, *columns: str) -> Table:
+    """The same in the bytes of the file `path`."""
     try:
-        with path.open(encoding="utf-8") as file:
-            names = file.readline().rstrip("\n").split(",")
-            table = np.array([row.split(",") for row in file.read().splitlines()], float, ndmin=2)
+        header, *rows = content.decode().splitlines()
+        names, table = header.split(","), np.array([row.split(",") for row in rows], float, ndmin=2)
         return {name: table[:, names.index(name)] for name in columns}
-    except FileNotFoundError:
-        raise InvalidInput(f"there is no {path}; an earlier stage makes it") from None
     except (ValueError, IndexError):
         raise InvalidInput(f"{path} must be a CSV file of numbers with {', '.join(columns)}; it is damaged") from None
 

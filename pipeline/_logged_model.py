@@ -13,6 +13,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from pipeline._config import leaves
+from pipeline._described import weights_digest
 from pipeline._names import NOTE, About, data_name, note, text
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
@@ -67,10 +68,10 @@ def _logged_model(client: MlflowClient, run_id: str, about: About) -> LoggedMode
     """MLflow's entry for the model with these weights, made where there is none."""
     experiment = client.get_run(run_id).info.experiment_id
     known = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    if found := next((model for model in known if model.tags.get("sha256") == about["weights"]), None):
+    if found := next((model for model in known if model.tags.get("sha256") == weights_digest(about)), None):
         return found
     config = {key: text(value) for key, value in leaves(about["config"])}
-    tags = {"sha256": about["weights"], NOTE: note(about)}
+    tags = {"sha256": weights_digest(about), NOTE: note(about)}
     return client.create_logged_model(experiment, "model", run_id, tags, config)
 
 

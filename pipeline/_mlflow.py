@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
+from pipeline._described import EVALUATION, REPORT, read_about, read_described, weights_digest
 from pipeline._files import file_digest, read_csv, read_json
 from pipeline._logged_model import log_dataset, log_model
 from pipeline._names import NOTE, About, note, run_name, text
@@ -269,7 +270,7 @@ def _publish_training(run: Run, folder: Path) -> None:
     _publish_files(run, [folder / name for name in ("model.json", "model.npz", "history.csv")], "training")
     log_dataset(run.client, run.id, about, "training")
     log_model(run.client, run.id, about, folder)
-    run.tags({"model.sha256": about["weights"]})
+    run.tags({"model.sha256": weights_digest(about)})
 
 
 def curve(folder: Path) -> dict[int, tuple[float, float]]:
@@ -284,7 +285,9 @@ def curve(folder: Path) -> dict[int, tuple[float, float]]:
 def _publish_evaluation(run: Run, folder: Path) -> None:
     metrics = folder / "metrics.json"
     run.metrics({f"test/{name}": value for name, value in read_json(metrics).items()})
-    _publish_files(run, [metrics, folder / "predictions.parquet", *sorted(folder.glob("curves.*"))], "evaluation")
+    _publish_files(
+        run, [folder / EVALUATION, metrics, folder / "predictions.parquet", *sorted(folder.glob("curves.*"))], "evaluation"
+    )
     log_dataset(run.client, run.id, read_json(folder / "model.json"), "test")
 
 
@@ -306,8 +309,9 @@ def _publish_report(run: Run, folder: Path) -> None:
 
 def reported(folder: Path) -> bool:
     """Whether the report beside a model's folder is of that model."""
-    page = (folder.parent / "report" / "index.html").read_text(encoding="utf-8")
-    return str(read_json(folder / "model.json", "fingerprint")["fingerprint"])[:12] in page
+    report = read_described(folder.parent / "report" / REPORT, "models")
+    report.verify()
+    return bool(report.content["models"].get(folder.name) == read_about(folder).checksum)
 
 
 def _is_here(root: Path, out: Mapping[str, str]) -> bool:
@@ -322,7 +326,7 @@ PUBLISHERS: dict[str, Callable[[Run, Path], None]] = {
     "plot": _publish_figures,
     "report": _publish_report,
 }
-MADE = {"train": "model.json", "evaluate": "metrics.json", "plot": "figures"}  # what shows that an earlier stage has run
+MADE = {"train": "model.json", "evaluate": EVALUATION, "plot": "figures"}  # what shows that an earlier stage has run
 SHARED = ("compose", "generate")  # the stages that all models have in common
 
 

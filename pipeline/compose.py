@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import _terminal
+from pipeline._atomic import staged
 from pipeline._config import compose, read_yaml, to_yaml
-from pipeline._files import OUT, staged
+from pipeline._files import OUT
 from pipeline._hydra_settings import refuse_secret_settings
 from pipeline.numerics import require
 

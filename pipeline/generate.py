@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 from pipeline import _terminal
+from pipeline._atomic import staged
 from pipeline._config import build, compose, read_config
-from pipeline._files import OUT, SPARSE, digest, lists, staged, write_features, write_json, write_parquet
+from pipeline._described import write_described
+from pipeline._files import OUT, digest_of, file_digest, lists, write_features, write_parquet
 from pipeline.numerics.data import SOURCES, Dataset, Part, Source
 
 WATCHED = Path("data")
 
 
-def part_digest(dataset: Dataset, part: Part) -> str:
-    """SHA-256 over the numbers and their meaning."""
-    names = "\n".join([*dataset.features, dataset.target, *map(repr, dataset.classes)])
-    X = [part.X] if isinstance(part.X, np.ndarray) else [getattr(part.X, name) for name in SPARSE]
-    return digest(names.encode(), *(np.ascontiguousarray(array).data.cast("B") for array in [*X, part.y]))
+def part_digest(dataset: Dataset, folder: Path) -> str:
+    """SHA-256 over the numbers of a part, as they lie in its folder, and their meaning."""
+    meaning = {"features": dataset.features, "target": dataset.target, "classes": list(dataset.classes)}
+    return digest_of({**meaning, "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())}})
 
 
 def write_part(folder: Path, name: str, dataset: Dataset, part: Part) -> None:
@@ -38,10 +39,10 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     """Write train.parquet and test.parquet, train/ and test/ to be mapped, and schema.json. config: for provenance."""
     dataset = source.load()
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
-    with staged(folder) as made:
+    with staged(folder, "schema.json") as made:
         for name, part in parts.values():
             write_part(made, name, dataset, part)
-        write_json(
+        write_described(
             made / "schema.json",
             {
                 "features": dataset.features,
@@ -50,9 +51,10 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
                 "classes": list(dataset.classes),
                 "rows": {name: len(part.y) for name, (_, part) in parts.items()},
                 "positives": {name: int(part.y.sum()) for name, (_, part) in parts.items()},
-                "digest": {name: part_digest(dataset, part) for name, (_, part) in parts.items()},
+                "digest": {name: part_digest(dataset, made / part) for name, (part, _) in parts.items()},
                 "source": config,
             },
+            [f"{name}/{path.name}" for name, _ in parts.values() for path in (made / name).iterdir()],
         )
     d, rows = len(dataset.features), len(dataset.train.y)
     _terminal.say(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} features -> {folder}")

@@ -7,27 +7,36 @@ import numpy as np
 from matplotlib import rc_context, rcdefaults, rcParams
 
 from pipeline import _terminal
+from pipeline._atomic import staged
 from pipeline._config import Tracking
-from pipeline._files import ABOUT, OUT, read_array, read_csv, read_features, read_json, read_model, staged, write_figure
+from pipeline._described import FIGURES, Described, read_about, read_evaluation, read_model, write_described
+from pipeline._files import OUT, write_figure
 from pipeline._tracking import stage_tracking, track
 from pipeline.numerics import figures as f
+from pipeline.numerics.matrix import Array
 
 CURVES = {
     "roc": ("false_positive_rate", "true_positive_rate"),
     "precision_recall": ("recall", "precision"),
     "calibration": ("predicted", "observed", "rows"),
 }
+COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+NEEDED = ("rows", "roc_auc", "average_precision", "calibration_error", *COUNTS)  # of metrics.json
 MOST_POINTS = 5000  # of a scatter: more hide each other
 
 
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
-    with track(tracking, "plot", read_json(folder / "model.json", *ABOUT)) as tracker, rc_context():
-        about, model = read_model(folder, data)
+    described = read_about(folder)
+    about = described.content
+    with track(tracking, "plot", about) as tracker, rc_context():
+        model, schema = read_model(described, data)
+        evaluation = read_evaluation(described)
         features, classes = about["features"], about["classes"]
-        values = read_json(folder / "metrics.json", "rows", "roc_auc")
-        history = read_csv(folder / "history.csv", "epoch", "loss")
-        curves = {name: read_csv(folder / f"curves.{name}.csv", *columns) for name, columns in CURVES.items()}
+        values = evaluation.numbers("metrics.json", *NEEDED)
+        history = described.csv("history.csv", "epoch", "loss")
+        curves = {name: evaluation.csv(f"curves.{name}.csv", *columns) for name, columns in CURVES.items()}
+        points = _points(schema, len(features))
         rcdefaults()  # no matplotlibrc of the user's changes a figure's bytes
         rcParams["text.parse_math"] = False  # a $ in a column's name starts no formula
         positives = values["true_positives"] + values["false_negatives"]
@@ -41,17 +50,26 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             "confusion": f.confusion_figure(values, [str(c) for c in classes]),
             "weights": f.weights_figure(model.w, features, about["config"]["model"]["standardize"]),
         }
-        if len(features) == 2 and isinstance(X := read_features(data / "train", len(features)), np.ndarray):
-            X, y = np.array(X[:MOST_POINTS]), read_array(data / "train" / "y.npy")[:MOST_POINTS]
+        if points:
+            X, y = points
             names = [f"{about['target']} = {c}" for c in classes]
             figures["data"] = f.data_figure(X, y, features, names)
             figures["decision_boundary"] = f.boundary_figure(X, y, features, names, model)
-        with staged(folder) as made:
+        with staged(folder, check=evaluation.require_unchanged) as made:
             (made / "figures").mkdir()
             for name, figure in figures.items():
                 write_figure(made / "figures" / f"{name}.png", figure)
+            names = [f"{name}.png" for name in figures]
+            write_described(made / "figures" / FIGURES, {"evaluation": evaluation.checksum}, names)
         _terminal.say(f"{', '.join(figures)} -> {folder / 'figures'}")
         tracker.publish(folder)
+
+
+def _points(schema: Described, features: int) -> tuple[Array, Array] | None:
+    """X (n, 2) and y (n,) of the first training rows, where they can be drawn."""
+    if features != 2 or not isinstance(X := schema.features("train"), np.ndarray):
+        return None
+    return np.array(X[:MOST_POINTS]), schema.array("train/y.npy")[:MOST_POINTS]
 
 
 def main(words: Sequence[str]) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import _terminal
+from pipeline._atomic import staged
 from pipeline._config import Tracking, leaves
-from pipeline._files import ABOUT, OUT, read_json, staged, write_csv
+from pipeline._described import REPORT, Described, read_about, read_evaluation, read_figures, write_described
+from pipeline._files import OUT, write_csv
 from pipeline._names import data_name
 from pipeline._tracking import stage_tracking, track, wait_for_mlflow
 
@@ -62,21 +64,20 @@ def _config_rows(models: Models) -> list[list[str]]:
     ]
 
 
-def _figure_row(name: str, models: Sequence[str], root: Path) -> str:
+def _figure_row(name: str, figures: Mapping[str, Described]) -> str:
     cells = []
-    for model in models:
-        path = root / model / "figures" / f"{name}.png"
-        if path.is_file():
-            image = base64.b64encode(path.read_bytes()).decode()
+    for model, drawn in figures.items():
+        if f"{name}.png" in drawn.names:
+            image = base64.b64encode(drawn.read(f"{name}.png")).decode()
             alt = f"{_words(name)} of {model}"
             cells.append(
                 f'<figure><img alt="{alt}" src="data:image/png;base64,{image}"><figcaption>{model}</figcaption></figure>'
             )
-    columns = f"grid-template-columns: repeat({max(len(models), 1)}, minmax(0, 1fr))"
+    columns = f"grid-template-columns: repeat({max(len(figures), 1)}, minmax(0, 1fr))"
     return f'<div class="figures" style="{columns}">{"".join(cells)}</div>' if cells else ""
 
 
-def page(models: Models, root: Path) -> str:
+def page(models: Models, drawn_of: Mapping[str, Described]) -> str:
     """The report as HTML, with its figures inside."""
     about = next(iter(models.values()))[0]
     rows, source = about["data"]["rows"], data_name(about["config"]["data"])
@@ -91,7 +92,7 @@ def page(models: Models, root: Path) -> str:
         ["<td>stopped by</td>", *(f"<td>{a['fit']['stopped_by']}</td>" for a, _ in models.values())],
         ["<td>fingerprint</td>", *(f"<td><code>{a['fingerprint'][:12]}</code></td>" for a, _ in models.values())],
     ]
-    figures = [(name, _figure_row(name, list(models), root)) for name in FIGURES]
+    figures = [(name, _figure_row(name, drawn_of)) for name in FIGURES]
     drawn = "".join(f"<h2>{_words(name)[0].upper()}{_words(name)[1:]}</h2>{row}" for name, row in figures if row)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -108,15 +109,20 @@ def page(models: Models, root: Path) -> str:
 
 def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
     """Write root/report/index.html and comparison.csv about the models in root/<name>/; each one's run shows the page."""
-    abouts = {name: read_json(root / name / "model.json", *ABOUT) for name in names}
+    models = {name: read_about(root / name) for name in names}
+    abouts = {name: described.content for name, described in models.items()}
     with ExitStack() as stack:
         trackers = {name: stack.enter_context(track(tracking, "report", about)) for name, about in abouts.items()}
-        measured = {name: read_json(root / name / "metrics.json", *HIGHER, *LOWER) for name in names}
-        with staged(root / "report") as made:
-            html = page({name: (abouts[name], measured[name]) for name in names}, root)
+        evaluations = {name: read_evaluation(described) for name, described in models.items()}
+        figures = {name: read_figures(evaluation) for name, evaluation in evaluations.items()}
+        measured = {name: evaluation.numbers("metrics.json", *HIGHER, *LOWER) for name, evaluation in evaluations.items()}
+        with staged(root / "report", REPORT) as made:
+            html = page({name: (abouts[name], measured[name]) for name in names}, figures)
             (made / "index.html").write_text(html, encoding="utf-8")
             columns = {metric: [values[metric] for values in measured.values()] for metric in measured[names[0]]}
             write_csv(made / "comparison.csv", {"model": list(names), **columns})
+            of = {name: described.checksum for name, described in models.items()}
+            write_described(made / REPORT, {"models": of}, ["index.html", "comparison.csv"])
         _terminal.say(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.publish(root / name)

@@ -1,6 +1,5 @@
 """Fit one model to the training table."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,11 @@ from typing import Any
 import numpy as np
 
 from pipeline import _terminal
+from pipeline._atomic import staged
 from pipeline._checkpoints import Keeper
 from pipeline._config import Tracking, build, compose, read_config
-from pipeline._files import (
-    OUT,
-    SCHEMA,
-    code_hash,
-    digest_of,
-    file_digest,
-    read_array,
-    read_features,
-    read_json,
-    staged,
-    write_csv,
-    write_json,
-)
+from pipeline._described import EVALUATION, read_schema, write_described
+from pipeline._files import OUT, code_hash, digest_of, write_csv
 from pipeline._tracking import Tracker, home, stage_tracking, track
 from pipeline.numerics import require
 from pipeline.numerics.matrix import Array
@@ -31,7 +20,7 @@ from pipeline.numerics.optimizers import OPTIMIZERS, Auto, Optimizer, State
 
 MOST_NAMES = 10  # of columns, in a warning
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
-LATER = ("metrics.json", "predictions.parquet", "curves.*.csv", "figures")  # what later stages put beside a model
+LATER = (EVALUATION, "metrics.json", "predictions.parquet", "curves.*.csv", "figures")  # what later stages put beside a model
 STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
 
@@ -80,16 +69,20 @@ class Recorder:
             self.progress.show(epoch, f"{loss}{norm}")
 
 
-def train(config: Mapping[str, Any], data: Path, folder: Path, tracking: Tracking) -> dict[str, Any]:
+def train(
+    config: Mapping[str, Any], data: Path, folder: Path, tracking: Tracking, source: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Fit what config["model"] and config["optimizer"] say to the table in `data`; write the model and its history.
 
-    Returns the content of model.json.
+    source: the configuration that the table must have been made by. Returns the content of model.json.
     """
-    schema = read_json(data / "schema.json", *SCHEMA)
+    described = read_schema(data)
+    schema = described.content
+    require(source in (None, schema["source"]), f"{data} must stay what was asked for; another process has replaced it")
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     about = describe({"data": schema["source"], **config}, schema)
     with track(tracking, "train", about) as tracker:
-        X, y = read_features(data / "train", len(schema["features"])), read_array(data / "train" / "y.npy")
+        X, y = described.features("train"), described.array("train/y.npy")
         _warn_of_constants(X, model, schema["features"])
         if isinstance(optimizer, Auto):
             optimizer = picked(optimizer, X)
@@ -139,19 +132,10 @@ def _warn_of_a_rise(end: float, start: float) -> None:
 
 def _write(folder: Path, about: dict[str, Any], result: Fit, history: Sequence[Record]) -> None:
     fitted = result.model
-    with staged(folder) as made:
+    with staged(folder, "model.json", LATER) as made:
         np.savez(made / "model.npz", mean=fitted.mean, scale=fitted.scale, w=fitted.w, b=fitted.b)
-        about["weights"] = file_digest(made / "model.npz")
-        if not (folder / "model.npz").is_file() or file_digest(folder / "model.npz") != about["weights"]:
-            _drop_later(folder)
-        write_json(made / "model.json", about)
         write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in HISTORY})
-
-
-def _drop_later(folder: Path) -> None:
-    """Delete what later stages made of another model."""
-    for path in [path for pattern in LATER for path in folder.glob(pattern)]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        about |= write_described(made / "model.json", about, ["model.npz", "history.csv"])
 
 
 def main(words: Sequence[str]) -> None:
@@ -159,16 +143,17 @@ def main(words: Sequence[str]) -> None:
     _terminal.add_configuration(parser)
     args = _terminal.parse_configuration(parser, words)
     data = OUT / "data"
+    made = None
     if args.config:
         config, tracking = read_config(args.config, "model", "optimizer"), stage_tracking(OUT)
     else:
         composed = compose(args.overrides)
         config = {group: composed.plain[group] for group in ("model", "optimizer")}
         tracking = composed.tracking
-        made = read_json(data / "schema.json", *SCHEMA)["source"]
+        made = read_schema(data).content["source"]
         first = f"run `python -m pipeline.generate {' '.join(args.overrides)}` first"
         require(composed.plain["data"] == made, f"the configuration's data must be what {data} holds; {first}")
-    train(config, data, OUT / config["model"]["name"], tracking)
+    train(config, data, OUT / config["model"]["name"], tracking, made)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 
 from pipeline import _files
+from pipeline._atomic import staged
 from pipeline._secrets import without_credentials
 from pipeline.numerics import InvalidInput
+
+
+def read_array(path: Path) -> object:
+    with _files.open_file(path) as file:
+        return _files.parse_array(file, path)
 
 
 def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("old")
 
     def fail() -> None:
-        with _files.staged(tmp_path) as folder:
+        with staged(tmp_path) as folder:
             (folder / "kept.txt").write_text("half")
             raise RuntimeError
 
@@ -27,7 +33,7 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_finished_stage_replaces_files_and_folders(tmp_path: Path) -> None:
     for text in ("old", "new"):
-        with _files.staged(tmp_path) as folder:
+        with staged(tmp_path) as folder:
             (folder / "sub").mkdir()
             (folder / "sub" / text).write_text(text)
             (folder / "file").write_text(text)
@@ -37,7 +43,7 @@ def test_a_finished_stage_replaces_files_and_folders(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInput, match="must be a folder that can be written to"), _files.staged(tmp_path / "file"):
+    with pytest.raises(InvalidInput, match="must be a folder that can be written to"), staged(tmp_path / "file"):
         pass
 
 
@@ -51,7 +57,7 @@ def test_csv_reads_back_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.json"])
 def test_damaged_and_missing_files(tmp_path: Path, name: str) -> None:
     readers: dict[str, Callable[[Path], object]] = {
-        "a.npy": _files.read_array,
+        "a.npy": read_array,
         "a.npz": _files.read_weights,
         "a.json": _files.read_json,
     }

@@ -14,11 +14,13 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from pipeline._config import Tracking, compose
-from pipeline._files import ABOUT, OUT, digest_of, file_digest, read_json
+from pipeline._described import EVALUATION, weights_digest
+from pipeline._files import ABOUT, OUT, digest_of, file_digest, read_json, read_numbers
 from pipeline._mlflow import PARENT_RUN, SWEEP_KEY, connect
 from pipeline._secrets import first_line, without_credentials
 from pipeline._tracking import absolute_uri, check_writable, database_of, stage_tracking, wait_for_publishers
 from pipeline.numerics import InvalidInput, require
+from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
 from pipeline.numerics.matrix import Array
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
@@ -27,7 +29,7 @@ GONE = "its process ended without a word; closed by `runs doctor`"  # the reason
 # What a stage shows of a model's folder: the artifacts' folder, and patterns of the files.
 STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("training", ("model.json", "model.npz", "history.csv")),
-    "evaluate": ("evaluation", ("metrics.json", "predictions.parquet", "curves.*.csv")),
+    "evaluate": ("evaluation", (EVALUATION, "metrics.json", "predictions.parquet", "curves.*.csv")),
     "plot": ("figures", ("figures/*.png",)),
     "report": ("report", ("../report/index.html",)),
 }
@@ -151,12 +153,12 @@ def records(store: Store, run: Run, temporary: Path) -> Records:
         download(store, run, artifacts, folder)
     try:
         about = read_json(folder / "training" / "model.json", *ABOUT)
-        metrics = read_json(folder / "evaluation" / "metrics.json", *("log_loss", "rows"))
+        metrics = read_numbers(folder / "evaluation" / "metrics.json", "rows", *HIGHER_IS_BETTER)
     except InvalidInput as error:
         raise InvalidInput(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
     require(consistent(about), f"run {name_of(run)} must have its artifacts whole: model.json is not what its fingerprint says")
     weights = folder / "training" / "model.npz"
-    whole = weights.is_file() and file_digest(weights) == about["weights"]
+    whole = weights.is_file() and file_digest(weights) == weights_digest(about)
     require(whole, f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes")
     predictions = read_predictions(folder / "evaluation" / "predictions.parquet", f"run {name_of(run)}")
     return Records(run, folder, about, metrics, predictions)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline._files import read_array, read_csv, read_features, read_json, read_model
+from pipeline._described import read_about, read_evaluation, read_figures, read_model
+from pipeline._files import read_numbers
 from pipeline._mlflow import reported
 from pipeline.numerics import metrics as m
 from pipeline.numerics import require
@@ -20,16 +21,20 @@ def whole(folder: Path) -> dict[str, Any]:
     patterns = [pattern for _, patterns in STAGE_FILES.values() for pattern in patterns]
     missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
     require(not missing, f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
-    about, model = read_model(folder, folder.parent / "data")
+    described = read_about(folder)
+    about = described.content
+    model, schema = read_model(described, folder.parent / "data")
     require(consistent(about), f"model.json must be what its fingerprint says; {folder} must be trained again")
     require(reported(folder), f"the report must be of the model beside it; {folder} needs `python -m pipeline.report`")
-    read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
-    test = folder.parent / "data" / "test"
-    X, y = read_features(test, len(about["features"])), read_array(test / "y.npy")
-    kept, metrics = read_predictions(folder / "predictions.parquet", str(folder)), read_json(folder / "metrics.json")
+    described.csv("history.csv", "epoch", "loss", "gradient_norm")
+    X, y = schema.features("test"), schema.array("test/y.npy")
+    kept, metrics = read_predictions(folder / "predictions.parquet", str(folder)), read_numbers(folder / "metrics.json")
     same = len(kept["probability"]) == len(y) and np.allclose(kept["probability"], model.predict_proba(X), rtol=CLOSE, atol=0)
     require(bool(same), f"predictions.parquet must be of the model beside it; {folder} must be evaluated again")
     now = m.metrics(model.log_odds(X), y)
     same = all(np.isclose(now[name], metrics.get(name, np.nan), rtol=CLOSE, atol=CLOSE) for name in now)
     require(bool(same), f"metrics.json must be of the model beside it; {folder} must be evaluated again")
+    evaluation = read_evaluation(described)
+    evaluation.verify()
+    read_figures(evaluation).verify()
     return about

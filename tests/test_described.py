@@ -1,0 +1,187 @@
+"""A stage takes only what the stages before it wrote: whatever else lies there is refused in one sentence."""
+
+import hashlib
+import json
+import os
+import pickle
+import random
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import random_array
+from sklearn.datasets import dump_svmlight_file
+
+from pipeline import _described, _files
+from pipeline._described import read_described, write_described
+from pipeline.numerics import InvalidInput
+from tests.stages import STAGES, files, made, run
+
+CURVES = tuple(f"numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration"))
+READ = {  # the files that a stage reads
+    "train": ("data/schema.json", "data/train/X.npy", "data/train/y.npy"),
+    "evaluate": ("data/schema.json", "data/test/X.npy", "data/test/y.npy", "numpy/model.json", "numpy/model.npz"),
+    "plot": (
+        *("data/schema.json", "data/train/X.npy", "data/train/y.npy", "numpy/model.json", "numpy/model.npz"),
+        *("numpy/history.csv", "numpy/evaluation.json", "numpy/metrics.json", *CURVES),
+    ),
+    "report": (
+        *("numpy/model.json", "numpy/evaluation.json", "numpy/metrics.json"),
+        *("numpy/figures/figures.json", "numpy/figures/roc.png"),
+    ),
+}
+CASES = [(stage, name) for stage, names in READ.items() for name in names]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("original"))
+
+
+@pytest.fixture
+def root(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "copy"))
+
+
+def damages(content: bytes, chance: random.Random) -> Iterator[bytes]:
+    """Single damages: a changed bit, a byte more or less, an early end; in the head, in the middle and at the end."""
+    for near in (0, 60, 130, len(content) // 2, len(content) - 1):
+        i = min(near + chance.randrange(3), len(content) - 1)
+        yield content[:i] + bytes([content[i] ^ (1 << chance.randrange(8))]) + content[i + 1 :]
+        yield content[:i] + bytes([chance.randrange(256)]) + content[i:]
+        yield content[:i] + content[i + 1 :]
+        yield content[:i]
+
+
+def refused(stage: str, root: Path) -> str:
+    """The one sentence with which a stage ends."""
+    with pytest.raises(InvalidInput) as refusal:
+        run(stage, root)
+    sentence = str(refusal.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize(("stage", "name"), CASES)
+def test_a_damaged_file_is_refused(root: Path, stage: str, name: str) -> None:
+    before, path = files(root, stage), root / name
+    whole = path.read_bytes()
+    for damaged in damages(whole, random.Random(stage + name)):
+        path.write_bytes(damaged)
+        if name.endswith(DESCRIBING) and _same_object(damaged, whole):
+            assert read_described(path).content == json.loads(whole)  # another space means nothing
+        elif damaged != whole:
+            assert str(path) in refused(stage, root)
+    path.write_bytes(whole)
+    run(stage, root)
+    assert files(root, stage) == before
+
+
+DESCRIBING = tuple(_described.REMEDIES)
+
+
+def _same_object(one: bytes, other: bytes) -> bool:
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "folder", "fifo", "loop", "zip", "pickle", "unreadable text"])
+@pytest.mark.parametrize(("stage", "name"), [case for case in CASES if case[0] != "plot" or case[1] in READ["plot"][5:]])
+def test_what_is_no_such_file_is_refused(root: Path, stage: str, name: str, kind: str) -> None:
+    path, archive = root / name, BytesIO()
+    np.savez(archive, X=np.ones((60, 2)))
+    path.unlink()
+    contents = {"empty": b"", "zip": archive.getvalue(), "pickle": pickle.dumps([1]), "unreadable text": b"\xff\xfe{\x00"}
+    if kind in contents:
+        path.write_bytes(contents[kind])
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    assert str(path) in refused(stage, root)
+
+
+@pytest.mark.parametrize("stage", STAGES[2:])
+def test_the_results_of_other_inputs_are_refused(root: Path, tmp_path: Path, stage: str) -> None:
+    other = made(tmp_path / "other", "optimizer.lr=0.7")
+    describing = {"evaluate": "data/schema.json", "plot": "numpy/evaluation.json", "report": "numpy/figures/figures.json"}
+    if stage == "evaluate":
+        run("generate", other, "data.seed=1")
+    shutil.copy(other / describing[stage], root / describing[stage])
+    assert "; train again" in (said := refused(stage, root)) or "` again" in said
+
+
+@pytest.mark.parametrize("change", [("roc_auc", "area"), (0.5, "much"), (0.5, None), (0.5, True), (0.5, float("nan"))])
+@pytest.mark.parametrize("stage", ["plot", "report"])
+def test_metrics_must_be_numbers_though_they_are_described(root: Path, stage: str, change: tuple[object, object]) -> None:
+    folder, (old, new) = root / "numpy", change
+    metrics = json.loads((folder / "metrics.json").read_text())
+    if old in metrics:
+        metrics[new] = metrics.pop(old)
+    else:
+        metrics["roc_auc"] = new
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    evaluation = read_described(folder / "evaluation.json")
+    described = write_described(folder / "evaluation.json", {"model": evaluation.content["model"]}, evaluation.names)
+    figures = read_described(folder / "figures" / "figures.json")
+    write_described(folder / "figures" / "figures.json", {"evaluation": described["checksum"]}, figures.names)
+    assert str(folder / "metrics.json") in refused(stage, root)
+
+
+def test_each_array_of_a_sparse_table_is_held_to_its_digest(tmp_path: Path) -> None:
+    X = random_array((60, 30), density=0.2, format="csr", rng=np.random.default_rng(0))
+    dump_svmlight_file(X, np.arange(60) % 2, str(tmp_path / "t.svm"), zero_based=False)
+    overrides = ("data=svmlight", f"data.path={tmp_path / 't.svm'}", "model.l2=0.1")
+    for stage in ("generate", "train"):
+        run(stage, tmp_path, *overrides, base=())
+    for name in ("data", "indices", "indptr"):
+        path = tmp_path / "data" / "train" / f"X.{name}.npy"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 64]))
+        with pytest.raises(InvalidInput, match=f"X.{name}.npy must be what schema.json describes; run `python -m pipeline.gen"):
+            run("train", tmp_path, *overrides, base=())
+        path.write_bytes(whole)
+    np.save(tmp_path / "data" / "train" / "X.npy", np.ones((60, 30)))  # of nobody
+    before = files(tmp_path, "train")
+    run("train", tmp_path, *overrides, base=())
+    assert files(tmp_path, "train") == before
+
+
+def test_a_table_s_digest_is_of_its_numbers_and_their_meaning(tmp_path: Path) -> None:
+    digests = []
+    for name, overrides in {"a": (), "same": (), "seed": ("data.seed=1",)}.items():
+        run("generate", tmp_path / name, *overrides)
+        digests.append(json.loads((tmp_path / name / "data" / "schema.json").read_text())["digest"]["training"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_large_file_is_read_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = tmp_path / "X.npy", hashlib.file_digest
+    reads: list[object] = []
+
+    def counting(file: Any, kind: Any) -> Any:
+        reads.append(file)
+        return real(file, kind)
+
+    monkeypatch.setattr(_files, "LARGE", 1000)
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    np.save(path, np.arange(1000.0))
+    first = _files.file_digest(path)
+    os.replace(path, tmp_path / "moved.npy")
+    assert _files.file_digest(tmp_path / "moved.npy") == first
+    assert len(reads) == 1
+    os.utime(tmp_path / "moved.npy", ns=(0, 0))
+    assert _files.file_digest(tmp_path / "moved.npy") == first
+    assert len(reads) == 2
+
+
+def test_every_describing_file_says_how_it_is_made_again() -> None:
+    assert {*_described.REMEDIES} == {"schema.json", "model.json", "evaluation.json", "figures.json", "report.json"}
