@@ -12,6 +12,7 @@ from pipeline._config import build, compose, read_config
 from pipeline._described import write_described
 from pipeline._files import OUT, digest_of, file_digest, lists, write_features, write_parquet
 from pipeline.numerics.data import SOURCES, Dataset, Part, Source
+from pipeline.numerics.data.leaks import leaks
 
 WATCHED = Path("data")
 
@@ -38,6 +39,10 @@ def write_part(folder: Path, name: str, dataset: Dataset, part: Part) -> None:
 def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     """Write train.parquet and test.parquet, train/ and test/ to be mapped, and schema.json. config: for provenance."""
     dataset = source.load()
+    for note in dataset.notes:
+        _terminal.say(note)
+    for leak in leaks(dataset):
+        _terminal.warn(leak)
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
     with staged(folder, "schema.json") as made:
         for name, part in parts.values():

@@ -1,0 +1,69 @@
+"""What a data source gives: features and labels in a training and a test part, and the split that makes these."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.numerics import require
+from pipeline.numerics.matrix import Array, Features
+
+Label = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Features X (n, d) float64 as read, an array or SciPy's CSR, and labels y (n,) float64 in {0, 1}."""
+
+    X: Features
+    y: Array
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test part, and what their numbers mean: classes[1] is the one with y = 1.
+
+    notes: a line each for what was recognised in the user's file, which the user should see.
+    """
+
+    features: list[str]
+    target: str
+    classes: tuple[Label, Label]
+    train: Part
+    test: Part
+    notes: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """What `generate` needs of a data source."""
+
+    def load(self) -> Dataset:
+        """Read and split. Raises InvalidInput where the data cannot be used."""
+
+
+def check_seed(seed: int) -> None:
+    require(0 <= seed < 2**32, f"seed must be in [0, 2^32); got {seed}")
+
+
+def check_fraction(fraction: float) -> None:
+    require(0 < fraction < 1, f"test_fraction must be in (0, 1); got {fraction}")
+
+
+def split(whole: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
+    """A seeded, stratified split into training and test part; within each the rows keep their order. Which class is 1 plays no
+    part in it.
+
+    Each class sends round(test_fraction * its rows) to the test part, at least one and not all. Raises InvalidInput where a
+    class has a single row.
+    """
+    rng = np.random.default_rng(seed)
+    chosen: list[NDArray[np.intp]] = []
+    for label in (whole.y[0], 1 - whole.y[0]):
+        rows = np.flatnonzero(whole.y == label)
+        require(len(rows) >= 2, f"each class must have at least 2 rows to be split into training and test; one has {len(rows)}")
+        size = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
+        chosen.append(rng.permutation(rows)[:size])
+    test = np.zeros(len(whole.y), bool)
+    test[np.concatenate(chosen)] = True
+    return Part(whole.X[~test], whole.y[~test]), Part(whole.X[test], whole.y[test])

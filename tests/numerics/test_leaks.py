@@ -1,0 +1,76 @@
+"""What gives a label away: held to the definition, row by row and column by column."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from pipeline.numerics.data import BreastCancer, Dataset, Document, Part
+from pipeline.numerics.data.leaks import leaks, repeated_rows, separating
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> tuple[Part, Part]:
+    """Few values, so that rows repeat and columns separate; negative zeros and empty rows among them."""
+    d = draw(st.integers(1, 3))
+    values = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5])
+    made = []
+    for rows in (draw(st.integers(1, 8)), draw(st.integers(1, 5))):
+        X = np.array(draw(st.lists(st.lists(values, min_size=d, max_size=d), min_size=rows, max_size=rows)))
+        made.append(Part(X, np.array(draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=rows, max_size=rows)))))
+    return made[0], made[1]
+
+
+def sparse(part: Part) -> Part:
+    return Part(csr_array(part.X), part.y)
+
+
+@settings(max_examples=300, deadline=None)
+@given(parts())
+def test_both_are_what_their_definitions_say(pair: tuple[Part, Part]) -> None:
+    train, test = pair
+    known = {(*(row + 0.0), label) for row, label in zip(train.X.tolist() @ np.eye(train.X.shape[1]), train.y, strict=True)}
+    expected = sum((*(row + 0.0), label) in known for row, label in zip(test.X, test.y, strict=True))
+    zeros, ones = train.X[train.y == 0], train.X[train.y == 1]
+    columns = [
+        i
+        for i in range(train.X.shape[1])
+        if min(len(zeros), len(ones)) >= 2 and (zeros[:, i].max() < ones[:, i].min() or ones[:, i].max() < zeros[:, i].min())
+    ]
+    for ours, theirs in ((train, test), (sparse(train), sparse(test))):
+        assert repeated_rows(ours, theirs) == expected
+        assert separating(ours) == columns
+
+
+@pytest.mark.parametrize("data", [Document().load(), BreastCancer().load()], ids=["document", "breast cancer"])
+def test_the_bundled_data_have_none(data: Dataset) -> None:
+    assert leaks(data) == []
+
+
+def test_one_sentence_each() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((400, 3)), (rng.random(400) < 0.4).astype(float)
+    X[:, 1] = y + rng.random(400) / 2
+    X[390:], y[390:] = X[:10], y[:10]
+    data = Dataset(["a", "b", "c"], "sick", (0, 1), Part(X[:300], y[:300]), Part(X[300:], y[300:]))
+    column, rows = leaks(data)
+    assert column == "b alone separates the classes of the training rows: is it known before sick is?"
+    assert rows.startswith("10 of 100 test rows stand in the training part, too")
+    X[:, 2] = -X[:, 1]
+    assert leaks(data)[0].startswith("each of the columns b, c alone separates the classes")
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_a_large_table_takes_no_time(form: Any) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200_000, 40)), (rng.random(200_000) < 0.5).astype(float)
+    X[-7:], y[-7:] = X[:7], y[:7]
+    train, test = Part(form(X[:150_000]), y[:150_000]), Part(form(X[150_000:]), y[150_000:])
+    started = time.monotonic()
+    assert separating(train) == []
+    assert repeated_rows(train, test) == 7
+    assert time.monotonic() - started < 20

@@ -1,0 +1,87 @@
+"""svmlight files: where the columns count from is known or said, and a file that cannot be used ends in one sentence."""
+
+import bz2
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.numerics import InvalidInput
+from pipeline.numerics.data import Dataset, Svmlight
+
+TEXT = "1 2:0.5 5:2\n# none\n0 3:1.5 # one\n\n1 qid:7 2:1\n0 4:3 5:1\n"
+PIECES = ["1", "0", "-1", " ", ":", "\n", "\n", "1:2", " 3:.5", "#", "qid:1", "nan", "x", "é", "_"]
+
+
+def load(folder: Path, content: str | bytes, name: str = "t.svm", **options: Any) -> Dataset:
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return Svmlight(path=str(folder / name), **options).load()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "columns", "said"),
+    [
+        (TEXT, {}, 5, "columns count from 1 (if from 0, set data.first_column=0)"),
+        (TEXT, {"first_column": 1}, 5, "columns count from 1;"),
+        (TEXT, {"first_column": 0}, 6, "columns count from 0;"),
+        (TEXT.replace("2:", "0:"), {}, 6, "columns count from 0;"),
+        (TEXT, {"columns": 9}, 9, "columns count from 1 (if"),
+        (TEXT, {"columns": 9, "first_column": 0}, 9, "columns count from 0;"),
+    ],
+)
+def test_where_columns_count_from(tmp_path: Path, content: str, options: dict[str, Any], columns: int, said: str) -> None:
+    data = load(tmp_path, content, **options)
+    assert data.train.X.shape[1] == data.test.X.shape[1] == len(data.features) == columns
+    assert data.train.X.sum() + data.test.X.sum() == 9
+    assert said in data.notes[0]
+    assert "label: 0 or 1, the positive class being 1" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "sentence"),
+    [
+        (TEXT.replace("3:", "0:"), {"first_column": 1}, "must count from data.first_column=1 in .*; line 3 has a column 0"),
+        (TEXT, {"columns": 4}, "columns must be at most data.columns=4 in .*; line 1 has column 5"),
+        (TEXT, {"first_column": 2}, "first_column must be 0, 1 or null; got 2"),
+        (
+            TEXT + "1 2000000000:1\n",
+            {},
+            "set data.columns=2000000000 if so many columns are meant .*; line 7 has column 2000000000",
+        ),
+        (TEXT + "1 2000000000:1\n", {"columns": 2 * 10**9}, "to fit into this machine's memory; got 2000000000"),
+        (TEXT + "1 3000000000:1\n", {}, "line 7 must be LABEL COLUMN:VALUE .* below 2.31; got '1 3000000000:1'"),
+        (TEXT + "1 3:1 2:1\n", {}, "line 7 must be .* ascending .*; got '1 3:1 2:1'"),
+        (TEXT + "1 3:1 3:1\n", {}, "line 7 must be .* ascending .*; got '1 3:1 3:1'"),
+        (TEXT + "1 1_0:1\n", {}, "line 7 must be .*; got '1 1_0:1'"),
+        (TEXT + "1 3:inf\n", {}, "every number in .* must be finite; line 7 has one"),
+        ("1\n0\n", {}, "there are no columns"),
+        ("<html>\n", {}, "line 1 must be LABEL COLUMN:VALUE .*; got '<html>'"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, content: str, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        load(tmp_path, content, **options)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_a_packed_file(tmp_path: Path, pack: Any) -> None:
+    sound = pack((TEXT * 50).encode())
+    assert len(load(tmp_path, sound, "t.svm.gz").features) == 5
+    for damaged in (sound[: len(sound) // 2], sound[:-3], sound[:30] + b"~~~~" + sound[34:]):
+        with pytest.raises(InvalidInput, match="could not be read as svmlight: ") as refused:
+            load(tmp_path, damaged, "t.svm.gz")
+        assert "\n" not in str(refused.value)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PIECES), max_size=60))
+def test_any_text_is_a_data_set_or_a_sentence(tmp_path: Path, pieces: list[str]) -> None:
+    sentence = ""
+    try:
+        load(tmp_path, TEXT + "".join(pieces))
+    except InvalidInput as error:
+        sentence = str(error)
+    assert "\n" not in sentence
