@@ -94,7 +94,8 @@ def listable(name: str) -> str:
 def recognised(path: str, rows: int, features: int, target: str, classes: tuple[object, object]) -> str:
     """What a file was taken for, in one line."""
     negative, positive = map(brief, classes)
-    return f"read {path}: {rows} rows; features: {features}; {target}: {negative} or {positive}, the positive class being {positive}"
+    labels = f"{negative} or {positive}, the positive class being {positive}"
+    return f"read {path}: {rows} rows; features: {features}; {target}: {labels}"
 
 
 def listed(names: Sequence[str]) -> str:
