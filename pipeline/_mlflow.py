@@ -160,6 +160,8 @@ class Run:
         if self.superseded():
             return
         tags = self.client.get_run(self.id).data.tags
+        fingerprint = read_json(folder / "model.json", "fingerprint")["fingerprint"]
+        require(fingerprint == tags["fingerprint"], f"{folder} must hold the model of its run; it holds another one by now")
         for stage, publish in PUBLISHERS.items():
             if stage == self.stage:
                 publish(self, folder)

@@ -113,7 +113,7 @@ def test_an_ended_supervisor_ends_a_process_before_it_imports_numpy(above: str) 
     assert "psutil" not in done.stderr
 
 
-@pytest.mark.parametrize("above", ["", this_process().address, "1 1 another-machine"])
+@pytest.mark.parametrize("above", ["", "1 1 another-machine", this_process().address], ids=["none", "elsewhere", "alive"])
 def test_with_a_living_supervisor_or_none_a_process_goes_on(above: str) -> None:
     command = [sys.executable, "-m", "pipeline.train", "--help"]
     assert subprocess.run(command, cwd=ROOT, env=environment(**{SUPERVISOR: above}), capture_output=True).returncode == 0
