@@ -268,6 +268,8 @@ def _publish_training(run: Run, folder: Path) -> None:
     fit = about["fit"]
     run.metrics({f"train/{name}": fit[name] for name in ("loss", "gradient_norm", "epochs")})
     run.tags({"fitted_by": fit["optimizer"], "stopped_by": fit["stopped_by"], NOTE: note(about)})
+    if found := fit.get("separation"):
+        run.tags({"separation": f"{found['kind']}: {', '.join(found['columns'])}"[:500]})
     run.client.log_text(run.id, to_yaml(about["config"]), "config.yaml")
     _publish_files(run, [folder / name for name in ("model.json", "model.npz", "history.csv")], "training")
     log_dataset(run.client, run.id, about, "training")

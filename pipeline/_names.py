@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline._config import CONF, GROUPS, read_yaml
 from pipeline._secrets import scrub
+from pipeline.numerics.separation import sentence
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
 FIRST = ("lr", "l2")  # of the keys in a run's name
@@ -71,11 +72,14 @@ def _short(name: str, longest: int) -> str:
 def note(about: About) -> str:
     """The run's description, in Markdown."""
     fit, data, config = about["fit"], about["data"], about["config"]
+    found = fit.get("separation")
+    warning = f"\n\n**No finite best model exists** without a penalty: {sentence(found)}." if found else ""
     return (
         f"Logistic regression of **{about['target']}** on {len(about['features'])} features, "
         f"{data['rows']['training']} training rows of `{data_name(config['data'])}`. "
         f"`{fit['optimizer']}` in `{config['model']['name']}` stopped by {fit['stopped_by']} "
-        f"after {fit['epochs']} epochs at loss {fit['loss']:.4f}.\n\n{_usage(about)}\n\nFingerprint `{about['fingerprint']}`"
+        f"after {fit['epochs']} epochs at loss {fit['loss']:.4f}.{warning}\n\n{_usage(about)}\n\n"
+        f"Fingerprint `{about['fingerprint']}`"
     )
 
 

@@ -1,6 +1,7 @@
 """Fit one model to the training table."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from pipeline._config import Tracking, build, compose, read_config
 from pipeline._described import EVALUATION, read_schema, write_described
 from pipeline._files import OUT, code_hash, digest_of, write_csv
 from pipeline._tracking import Tracker, home, stage_tracking, track
-from pipeline.numerics import require
+from pipeline.numerics import InvalidInput, require, separation
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, picked, varying
-from pipeline.numerics.optimizers import OPTIMIZERS, Auto, Optimizer, State
+from pipeline.numerics.optimizers import OPTIMIZERS, Auto, GradientDescent, Optimizer, State
+from pipeline.numerics.precision import TooLarge, blurred
+from pipeline.numerics.suboptimality import distance
 
 MOST_NAMES = 10  # of columns, in a warning
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
@@ -89,7 +92,10 @@ def train(
             _terminal.say(f"auto picks {_name(optimizer)}")
         keeper = Keeper(home() / OUT / "checkpoints", about["fingerprint"])
         recorder = Recorder(tracker, keeper, optimizer.epochs)
-        result = fit(X, y, model, optimizer, recorder.record, recorder.watch, recorder.checkpoint)
+        try:
+            result = fit(X, y, model, optimizer, recorder.record, recorder.watch, recorder.checkpoint)
+        except TooLarge as error:
+            raise InvalidInput(error.of(schema["features"])) from None
         recorder.progress.clear()
         about["fit"] = {
             "optimizer": _name(result.optimizer),
@@ -97,8 +103,14 @@ def train(
             "stopped_by": result.stopped_by,
             "loss": result.loss,
             "gradient_norm": result.gradient_norm,
+            "separation": _separation(X, y, model, result, schema["features"]),
         }
         _warn_of_a_rise(result.loss, recorder.history[0].loss)
+        _warn_of_blurred_columns(X, model, result, schema["features"])
+        if about["fit"]["separation"]:
+            _warn_of_a_separation(about["fit"])
+        elif result.stopped_by != "tol":
+            _warn_of_a_distance(X, y, model, result)
         _write(folder, about, result, recorder.history)
         keeper.drop()
         _terminal.say(_summary(about["fit"], folder))
@@ -127,6 +139,47 @@ def _warn_of_a_rise(end: float, start: float) -> None:
     if end > start:
         _terminal.warn(
             f"the loss ended at {end:.4g}, above its start of {start:.4g}: try a smaller optimizer.lr, or standardise"
+        )
+
+
+def _separation(X: Array, y: Array, model: Model, result: Fit, features: Sequence[str]) -> dict[str, Any] | None:
+    """By which columns the classes can be separated, where there is no penalty that makes a best model all the same."""
+    found = None if model.l2 else separation.find(X, y, result.model)
+    return {**asdict(found), "columns": [features[j] for j in found.columns]} if found else None
+
+
+def _warn_of_a_separation(fit: Mapping[str, Any]) -> None:
+    _terminal.warn(
+        f"{separation.sentence(fit['separation'])}, so without a penalty no finite best model exists and where this fit "
+        "stopped is arbitrary: set model.l2, such as model.l2=0.01"
+    )
+
+
+def _warn_of_a_distance(X: Array, y: Array, model: Model, result: Fit) -> None:
+    left = distance(X, y, result.model, model.l2)
+    if not left.is_far:
+        return
+    ways, most = ["optimizer=auto", "more optimizer.epochs"], 1 / left.steepest
+    if result.stopped_by == "precision":
+        ways = ["model.dtype=float64"] if model.dtype == "float32" else ["smaller numbers in the table, such as logarithms"]
+    elif isinstance(result.optimizer, GradientDescent) and result.optimizer.lr < most / 2:
+        ways.append(f"an optimizer.lr of up to {most:.1g}")
+    ways += [] if model.standardize else ["model.standardize=true"]
+    end = STOPPED_BY[result.stopped_by].partition(":")[0]
+    _terminal.warn(
+        f"stopped by {end} far from the optimum: the loss of {left.loss:.4g} could still fall by about {left.decrease:.1g}; "
+        f"what helps is {', '.join(ways)}"
+    )
+
+
+def _warn_of_blurred_columns(X: Array, model: Model, result: Fit, features: Sequence[str]) -> None:
+    found = [features[j] for j in blurred(X, result.model.mean, result.model.scale, model.dtype)]
+    if found:
+        more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+        way = "model.dtype=float64 may" if model.dtype == "float32" else "smaller numbers, such as their logarithms, would"
+        _terminal.warn(
+            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in "
+            f"{', '.join(found[:MOST_NAMES])}{more}: {way}"
         )
 
 

@@ -17,6 +17,8 @@ from pipeline.numerics.blas import one_thread
 from pipeline.numerics.matrix import CACHED_BYTES, Array, Features
 from pipeline.numerics.objective import Objective, ShortLogLoss, log_loss, sigmoid
 from pipeline.numerics.optimizers import Auto, GradientDescent, Optimizer, State
+from pipeline.numerics.precision import require_finite, require_held
+from pipeline.numerics.refinement import refined
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -196,6 +198,7 @@ def standardised(X: Features, model: Model) -> tuple[Features, Array, Array]:
         if model.standardize:
             norms = np.sqrt(np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1]) / max(X.shape[0], 1))
             scale = np.where(norms > 0, norms, 1.0)
+            require_held(X, mean, scale)
         scaled = X.astype(dtype)
         scaled.data /= scale.astype(dtype)[X.indices]
         return scaled, mean, scale
@@ -207,6 +210,7 @@ def standardised(X: Features, model: Model) -> tuple[Features, Array, Array]:
     largest[largest == 0] = 1.0
     squares = sum(np.square((X[rows] - mean) / largest).sum(axis=0) for rows in _blocks(X))
     scale = np.where(squares > 0, largest * np.sqrt(squares / len(X)), 1.0)
+    require_held(X, mean, scale)
     Z = np.empty(X.shape, dtype)
     for rows in _blocks(X):
         np.divide(X[rows] - mean, scale, out=Z[rows], casting="same_kind")
@@ -273,7 +277,7 @@ def fit(
         try:
             state = resume.state if resume else method.start(f, theta)
         except InvalidInput:
-            _require_finite(X)
+            require_finite(X)
             raise
         watch_loss, stopped_by = Watch(X, optimizer), "epochs"
         for row in resume.history if resume else ():
@@ -298,6 +302,8 @@ def fit(
                 stopped_by = "precision"
                 break
             epoch = later
+        if stopped_by == "precision" and model.dtype == "float32":
+            state = refined(state, Z, y, model, _plain(optimizer))
         end = _measure(f, state, epoch)
         watch_loss.check(end, state["theta"], is_last=True)
         if end.gradient_norm <= optimizer.tol > 0:
@@ -352,11 +358,6 @@ def _gradient_norm(f: Objective, state: State) -> float:
     return float(np.maximum.reduce(np.abs(gradient)))
 
 
-def _require_finite(X: Features) -> None:
-    values = X if isinstance(X, np.ndarray) else X.data
-    require(bool(np.isfinite(values).all()), "X must be finite; it has NaN or infinite values")
-
-
 class Watch:
     """Raises InvalidInput where a fit cannot end well: for the data's sake, or the learning rate's."""
 
@@ -389,7 +390,7 @@ class Watch:
             wrong = f"loss has risen from {self._first:.4g} to {row.loss:.4g}"
         if not wrong:
             return
-        _require_finite(self._X)
+        require_finite(self._X)
         lr = getattr(self._optimizer, "lr", None) if row.epoch else None
         advice = f"; try a smaller optimizer.lr than {lr}" if lr else "; the features may be too large: standardise them"
         raise InvalidInput(f"training diverged: the {wrong} at epoch {row.epoch}{advice}")

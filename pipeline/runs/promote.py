@@ -3,6 +3,7 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline._secrets import first_line
 from pipeline._tracking import store_lock
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.bootstrap import CONFIDENCE, HIGHER_IS_BETTER, RESAMPLES
+from pipeline.numerics.separation import sentence
 from pipeline.runs._compare import SEED, compare
 from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
 
@@ -72,6 +74,7 @@ def _decide(store: Store, found: Run, champion: ModelVersion | None, metric: str
     """The decision, its reason and its numbers, as the version's tags."""
     with tempfile.TemporaryDirectory() as temporary:
         candidate = records(store, found, Path(temporary, "candidate"))
+        _require_a_best_model(found, candidate.about["fit"], force)
         about = {"metric": metric, "run": found.info.run_id, "test_table": candidate.about["data"]["digest"]["test"]}
         if champion is None:
             return {**about, "decision": FIRST, "reason": "there was no champion"}
@@ -89,6 +92,16 @@ def _decide(store: Store, found: Run, champion: ModelVersion | None, metric: str
     numbers = {"difference": json.dumps(asdict(difference)), **how}
     decision = BETTER if better else FORCED if force else REFUSED
     return {**against, "decision": decision, "reason": f"against version {champion.version}: {said}", **numbers}
+
+
+def _require_a_best_model(run: Run, fit: Mapping[str, Any], force: bool) -> None:
+    """Raise InvalidInput where a fit claims to have arrived at a best model, and there is none."""
+    found = fit.get("separation")  # not there in an older model.json
+    if found and fit["stopped_by"] != "epochs" and not force:
+        raise InvalidInput(
+            f"a fit that has arrived must have a finite best model to arrive at; {name_of(run)} has none, for "
+            f"{sentence(found)}: train it with model.l2 set, or give --force"
+        )
 
 
 def _served(model: LoggedModel) -> str:

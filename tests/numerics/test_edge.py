@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from pipeline.numerics import InvalidInput
+from pipeline.numerics import InvalidInput, separation
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, LogisticModel, NumpyModel, fit
 from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Auto, GradientDescent, Newton, Optimizer
+from pipeline.numerics.suboptimality import distance
 
 DTYPES = ("float16", "float32", "float64", "int8", "int64", "uint8", "bool")
 
@@ -58,6 +59,8 @@ def test_a_finite_model_or_a_sentence(
     assert np.isfinite(result.model.b)
     assert np.isfinite(result.loss)
     assert result.loss <= np.log(2) + 1e-6 or optimizer in ("gd", "adam")
+    separation.find(X, y, result.model)
+    assert distance(X, y, result.model, l2).decrease >= 0
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import pyfunc
-from mlflow.entities import Run
+from mlflow.entities import Run, RunData, RunInfo
 
 from pipeline._files import digest
 from pipeline._mlflow import DESCRIBED
 from pipeline.numerics.bootstrap import paired_bootstrap
 from pipeline.runs._find import log_odds
+from pipeline.runs.promote import _require_a_best_model
 from tests.conftest import Shell
 from tests.runs.conftest import SINGLE, Commands, all_runs, client_of
 from tests.test_dag import check_serving
@@ -166,6 +167,32 @@ def test_a_model_that_cannot_be_served_is_not_promoted(made: Path, runs: Command
     assert answer.code == 1
     assert "in MLflow must be whole; it is damaged" in answer.stderr
     assert client_of(made).search_registered_models() == []
+
+
+@pytest.mark.slow
+def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: Path, runs: Commands, shell: Shell) -> None:
+    done = shell("python -m pipeline data=breast_cancer optimizer=newton hydra.run.dir=out/runs/apart", made)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.partition("runs:/")[2].split()[0]
+    tags = client_of(made).get_run(run).data.tags
+    assert tags["separation"].startswith("complete: ")
+    assert "no finite best model exists" in tags["mlflow.note.content"]
+    refused, forced = runs(made, f"promote {run}", f"promote {run} --force")
+    assert (refused.code, forced.code) == (1, 0)
+    assert refused.stderr.startswith("error: a fit that has arrived must have a finite best model to arrive at; ")
+    assert refused.stderr.endswith(": train it with model.l2 set, or give --force\n")
+    document = all_runs_but(made, run)["numpy"]
+    assert document.data.tags["separation"] == "complete: x2, x1"
+    (as_before,) = runs(made, f"promote {document.info.run_id} --name document")
+    assert as_before.code == 0
+
+
+@pytest.mark.parametrize("found", [{}, {"separation": None}])
+@pytest.mark.parametrize("stopped_by", ["tol", "epochs", "precision"])
+def test_a_run_without_a_separation_may_be_promoted(found: dict[str, None], stopped_by: str) -> None:
+    """An older run's model.json says nothing of one."""
+    run = Run(RunInfo("0" * 32, "0", "", "FINISHED", 0, 0, "active"), RunData())
+    _require_a_best_model(run, {"stopped_by": stopped_by, **found}, force=False)
 
 
 @pytest.mark.slow
