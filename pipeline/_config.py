@@ -1,23 +1,26 @@
-"""Hydra and OmegaConf: from conf/ and overrides to checked, frozen dataclasses, and to the stages' YAML files."""
+"""From conf/ and overrides to checked, frozen dataclasses, and to the stages' YAML files."""
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from pipeline._files import ROOT
+from pipeline._hydra import CONF, PRIMARY, composed, options, short
+from pipeline._overrides import Kind, as_typed
 from pipeline._secrets import URI_VARIABLE, refuse_secrets, with_credentials, without_credentials
 from pipeline.numerics import InvalidInput, require
 from pipeline.numerics.data import SOURCES, Source
 from pipeline.numerics.models import MODELS, Model
 from pipeline.numerics.optimizers import OPTIMIZERS, Optimizer
 
-CONF = ROOT / "conf"
 MOST_LETTERS = 250  # in the name of an MLflow experiment, which names a folder
+LONGEST_SENTENCE = 600  # letters of an error's, which may have what was given in it
 T = TypeVar("T")
 
 
@@ -63,58 +66,51 @@ VOCABULARY = (  # what a configuration holds by itself: no secret, even where a 
 )
 
 
-def compose(overrides: Sequence[str] = ()) -> Config:
-    """The configuration that conf/ and the overrides, in Hydra's syntax, make. Raises InvalidInput in one sentence."""
-    return check(_composed(overrides))
+def compose(overrides: Sequence[str] = (), primary: str = PRIMARY) -> Config:
+    """The configuration that conf/ and the overrides make. Raises InvalidInput in one sentence."""
+    return check(composed(as_typed(overrides, text_keys()), primary))
 
 
-def _composed(overrides: Sequence[str]) -> Any:
-    """The same as plain dicts, their values not checked yet."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Config:
+    """A sweep's first configuration. Raises InvalidInput unless every value, each with the others' first, makes one.
 
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return OmegaConf.to_container(hydra_compose("config", list(overrides)), resolve=True)
-    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
-        raise InvalidInput(_sentence(error, overrides)) from None
-
-
-def check_sweep(overrides: Sequence[str]) -> Config:
-    """A sweep's first configuration. Raises InvalidInput unless every value, each with the others' first, makes one."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        choices = [_choices(override) for override in parsed if not override.is_hydra_override()]
-    except HydraException as error:
-        raise InvalidInput(_sentence(error, overrides)) from None
+    choices: what each override of the sweep stands for, in Hydra's syntax.
+    """
     first = [words[0] for words in choices]
-    config = compose(first)
+    config = check(composed(first, primary))
     for i, words in enumerate(choices):
         for word in words[1:]:
-            compose([*first[:i], word, *first[i + 1 :]])
+            check(composed([*first[:i], word, *first[i + 1 :]], primary))
     return config
 
 
-def _choices(override: Any) -> list[str]:
-    """The single overrides that a sweep's override stands for."""
-    if not override.is_sweep_override():
-        return [override.input_line]
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+@cache
+def text_keys() -> Mapping[str, Kind]:
+    """The keys whose values are taken as they are typed: text fields of the registered dataclasses, and conf/'s groups."""
+    schemas = [*((group, schema) for group, registry in GROUPS.items() for schema in registry.values()), ("tracking", Tracking)]
+    kinds = {f"{group}.{key}": _kind(hint) for group, schema in schemas for key, hint in get_type_hints(schema).items()}
+    groups = dict.fromkeys((path.name for path in CONF.iterdir() if path.is_dir()), Kind.OPTION)
+    return {key: kind for key, kind in kinds.items() if kind} | groups
+
+
+def _kind(hint: Any) -> Kind | None:
+    """What a field of this type takes, if that is text."""
+    parts = get_args(hint) or (hint,)
+    if str not in parts:
+        return None
+    if get_origin(hint) in (list, tuple):
+        return Kind.TEXTS
+    return Kind.OPTIONAL_TEXT if NoneType in parts else Kind.TEXT
 
 
 def check(composed: Any) -> Config:
     """A composed configuration, as plain dicts, made into checked objects."""
     refuse_secrets(leaves(composed), VOCABULARY)
     known = [*GROUPS, "tracking"]
-    require(set(composed) == set(known), f"the keys must be {', '.join(known)}; got {', '.join(map(str, composed))}")
+    require(set(composed) == set(known), f"the keys must be {', '.join(known)}; got {short(', '.join(map(str, composed)))}")
     for group in known:
-        require(isinstance(composed[group], dict), f"{group} must be one of {', '.join(options(group))}; got {composed[group]}")
+        if not isinstance(section := composed[group], dict):
+            raise InvalidInput(f"{group} must be one of {', '.join(options(group))}; got {short(str(section))}")
     parts = {group: build(group, registry, composed[group]) for group, registry in GROUPS.items()}
     tracking = _typed("tracking", Tracking, composed["tracking"])
     plain = {group: {"name": composed[group]["name"], **asdict(part)} for group, part in parts.items()}
@@ -125,63 +121,73 @@ def build(group: str, registry: Mapping[str, type[T]], section: Mapping[str, Any
     """The registered dataclass that section["name"] names, with the section's other values."""
     values = dict(section)
     name = values.pop("name", None)
-    require(name in registry, f"{group}.name must be one of {', '.join(registry)}; got {name}")
-    return _typed(group, registry[str(name)], values)
+    if not isinstance(name, str) or name not in registry:
+        raise InvalidInput(f"{group}.name must be one of {', '.join(registry)}; got {short(str(name))}")
+    return _typed(group, registry[name], values)
 
 
 def _typed(group: str, schema: type[T], values: Mapping[str, Any]) -> T:
     """schema(**values) with every value's type checked against the schema's."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    allowed = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
-    typed: Any = OmegaConf.structured(schema)
+    hints = get_type_hints(schema)
+    typed = {}
     for key, value in values.items():
-        require(key in allowed, f"{group}.{key} is not a key; {group} takes {', '.join(allowed)}")
-        kind = allowed[key].type
-        wrong = f"{group}.{key} must be of type {getattr(kind, '__name__', kind)}; got {value!r}"
-        try:
-            typed = OmegaConf.merge(typed, {key: value})
-        except OmegaConfBaseException:
-            raise InvalidInput(wrong) from None
-        require(isinstance(value, bool) == isinstance(typed[key], bool), wrong)
+        require(key in hints, f"{group}.{key} is not a key; {group} takes {', '.join(hints)}")
+        typed[key] = _value(f"{group}.{key}", hints[key], value)
     try:
-        return schema(**OmegaConf.to_container(typed))  # type: ignore[arg-type]
+        return schema(**typed)
     except InvalidInput as error:
-        raise InvalidInput(f"{group}.{error}") from None
+        raise InvalidInput(short(f"{group}.{error}", LONGEST_SENTENCE)) from None
 
 
-def _sentence(error: Exception, overrides: Sequence[str]) -> str:
-    """Hydra's report of a wrong override, in one sentence that says what is allowed."""
-    from hydra.errors import OverrideParseException
-
-    text = str(error)
-    if isinstance(error, OverrideParseException):
-        several = ", with commas between them in overrides.yaml" if " " in error.override else ""
-        return f"overrides must be KEY=VALUE each, in Hydra's syntax{several}; got {error.override}"
-    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, name = found.groups()
-        known = ", ".join(options(group))
-        return f"{group}={name}: there is no such {group}" + (f"; choose {known}" if known else "")
-    if found := re.search(r"Could not override '([^'@]+)(?:@[^']*)?'", text):
-        return _unknown_key(found[1], overrides)
-    if found := re.search(r"Environment variable '([^']+)' not found", text):
-        return f"the environment variable {found[1]} must be set"
-    hint = "; only `python -m pipeline -m` sweeps over several values" if "Ambiguous value" in text else ""
-    return text.splitlines()[0] + hint
+def _value(key: str, hint: Any, value: Any) -> Any:
+    """A value as the type of its field has it."""
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    if hint is Any or (value is None and len(kinds) < len(get_args(hint))):
+        return value
+    if text := _kind(hint):
+        return _text(key, value, listed=text is Kind.TEXTS)
+    try:
+        return {bool: _truth, int: _whole, float: _real}[kinds[0]](value)
+    except OverflowError:
+        limit = "whole number of 64 bits" if kinds[0] is int else "number below 1.8e308"
+        raise InvalidInput(f"{key} must be a {limit}; got {short(repr(value))}") from None
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{key} must be of type {kinds[0].__name__}; got {short(repr(value))}") from None
 
 
-def _unknown_key(key: str, overrides: Sequence[str]) -> str:
-    group, _, rest = key.partition(".")
-    chosen = [o for o in overrides if "." not in o.partition("=")[0]]
-    if rest and isinstance(section := _composed(chosen).get(group), dict):
-        return f"{key} is not a key; {group} takes {', '.join(k for k in section if k != 'name')}"
-    return f"{key} is not a key; the keys are {', '.join([*GROUPS, 'tracking', 'experiment'])}"
+def _text(key: str, value: Any, listed: bool) -> Any:
+    """A text, or a list of texts."""
+    texts = value if listed and isinstance(value, list | tuple) else [value]
+    if isinstance(value, list | tuple) != listed or not all(isinstance(text, str) for text in texts):
+        wanted = "a list of texts, such as [a, b], each" if listed else "text,"
+        raise InvalidInput(f"{key} must be {wanted} in quotes where YAML would read something else; got {short(repr(value))}")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{key} must be text in UTF-8; got {short(repr(value))}") from None
+    return value
 
 
-def options(group: str) -> list[str]:
-    """The names that a group of conf/ offers."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _whole(value: Any) -> int:
+    """Of 64 bits; 1e3 is one."""
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise TypeError
+    number = int(value)
+    if abs(number) >= 2**63:
+        raise OverflowError
+    return number
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
 
 
 def leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -194,8 +200,16 @@ def leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def to_yaml(content: Mapping[str, Any]) -> str:
-    """Nested dicts as YAML, in their own order."""
-    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+    """Nested dicts as YAML, in their own order. Text that DVC's YAML takes for a number, as 1e5, is in quotes."""
+    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="'" if text[:1] in tuple("0123456789+-.") else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -204,7 +218,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidInput(f"there is no {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(f"{path} must be YAML: {' '.join(str(error).split())}") from None
     require(isinstance(content, dict), f"{path} must hold a mapping; it does not")
     return dict(content)

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline._config import CONF, VOCABULARY
+from pipeline._config import VOCABULARY, text_keys
+from pipeline._hydra import settings
+from pipeline._overrides import as_typed
 from pipeline._secrets import refuse_secrets
 
 OWN = ("runtime", "overrides", "help", "hydra_help")  # of the settings, what Hydra says itself, or says again
@@ -21,19 +23,16 @@ def refuse_secret_settings(overrides: Sequence[str]) -> None:
 
 def _settings(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Every (dotted key, value) of Hydra's settings that is known before a job; none where the overrides are wrong."""
-    from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            settings = compose("config", single, return_hydra_config=True)
+        parsed = OverridesParser.create().parse_overrides(as_typed(overrides, text_keys()))
+        made = settings([str(override.input_line) for override in parsed if not override.is_sweep_override()])
     except Exception:  # of whatever kind Hydra makes it: what acts on these overrides says what is wrong
         return
-    for name in settings.hydra:
+    for name in made:
         if name not in OWN:
-            yield from _leaves(f"hydra.{name}", settings.hydra, name)
+            yield from _leaves(f"hydra.{name}", made, name)
 
 
 def _leaves(key: str, node: Any, name: Any) -> Iterator[tuple[str, Any]]:

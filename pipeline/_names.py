@@ -6,7 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pipeline._config import CONF, GROUPS, read_yaml
+from pipeline._config import GROUPS, read_yaml
+from pipeline._hydra import CONF
 from pipeline._secrets import scrub
 from pipeline.numerics.separation import sentence
 

@@ -55,18 +55,24 @@ def _exit_code(main: Callable[[Sequence[str]], None]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if isinstance(error, InvalidInput | OSError | MemoryError) and os.environ.get("HYDRA_FULL_ERROR") != "1":
-            complain(_sentence(error))
-        else:
-            sys.stderr.write(scrub(traceback.format_exc()))
+        tell(error)
         return FAILED
     return 0
+
+
+def tell(error: Exception) -> None:
+    """Why work failed: one sentence where the user can mend it, else, or where it is asked for, the traceback."""
+    mendable = isinstance(error, InvalidInput | OSError | MemoryError | RecursionError)
+    if mendable and os.environ.get("HYDRA_FULL_ERROR") != "1":
+        complain(_sentence(error))
+    else:
+        sys.stderr.write(scrub("".join(traceback.format_exception(error))))
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be used: {error.strerror}"
-    return str(error) or "out of memory"
+    return " ".join(str(error).split()) or "out of memory"
 
 
 def say(sentence: str, of: str | None = None) -> None:

@@ -8,8 +8,9 @@ from pipeline import _terminal
 from pipeline._atomic import staged
 from pipeline._config import compose, read_yaml, to_yaml
 from pipeline._files import OUT
+from pipeline._hydra import UnreadableOverride
 from pipeline._hydra_settings import refuse_secret_settings
-from pipeline.numerics import require
+from pipeline.numerics import InvalidInput, require
 
 OVERRIDES = Path("overrides.yaml")
 
@@ -30,6 +31,13 @@ def stage_files(overrides: Sequence[str], models: Sequence[str]) -> dict[str, Ma
     return files
 
 
+def _in_yaml(error: UnreadableOverride) -> str:
+    """What the file must have instead of an override that cannot be read."""
+    form = (error.form or "KEY=VALUE").replace("'", "''")
+    rule = f"overrides must be KEY=VALUE each, in Hydra's syntax, such as - '{form}', with commas between them in {OVERRIDES}"
+    return f"{rule}; got {error.word}"
+
+
 def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("compose", __doc__, "python -m pipeline.compose numpy torch")
     parser.add_argument("models", nargs="+", help="the models of the DAG, names of conf/model/")
@@ -42,7 +50,10 @@ def main(words: Sequence[str]) -> None:
         f"overrides in {OVERRIDES} must be a list with commas, such as [data=breast_cancer, model.l2=0.01]; got {overrides}",
     )
     refuse_secret_settings(overrides)
-    files = stage_files(overrides, models)
+    try:
+        files = stage_files(overrides, models)
+    except UnreadableOverride as error:
+        raise InvalidInput(_in_yaml(error)) from error
     with staged(OUT / "config") as folder:
         for name, content in files.items():
             (folder / name).write_text(to_yaml(content), encoding="utf-8")

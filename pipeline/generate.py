@@ -1,5 +1,7 @@
 """Load the data source, split it, and write the training and the test table."""
 
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from pipeline._atomic import staged
 from pipeline._config import build, compose, read_config
 from pipeline._described import write_described
 from pipeline._files import OUT, digest_of, file_digest, lists, write_features, write_parquet
+from pipeline.numerics import InvalidInput
 from pipeline.numerics.data import SOURCES, Dataset, Part, Source
 from pipeline.numerics.data.leaks import leaks
 
@@ -65,6 +68,15 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     _terminal.say(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} features -> {folder}")
 
 
+def check_in_copy(path: str) -> None:
+    """Raise InvalidInput where the file is in the repository, but not in the copy of it that DVC runs an experiment in."""
+    repository = os.environ.get("DVC_ROOT")
+    if repository and not Path(path).exists() and Path(repository, path).exists():
+        rule = "data.path must name a file that git or DVC tracks, since an experiment's copy of the repository has no others"
+        file, pointer = shlex.quote(path), shlex.quote(f"{path}.dvc")
+        raise InvalidInput(f"{rule}: `git add {file}`, or `dvc add {file} && git add {pointer}`; got {path}")
+
+
 def main(words: Sequence[str]) -> None:
     parser = _terminal.parser("generate", __doc__, "python -m pipeline.generate data=breast_cancer data.seed=1")
     _terminal.add_configuration(parser)
@@ -72,6 +84,8 @@ def main(words: Sequence[str]) -> None:
     config = read_config(args.config, "data")["data"] if args.config else compose(args.overrides).plain["data"]
     source = build("data", SOURCES, config)
     path = getattr(source, "path", None)
+    if path:
+        check_in_copy(path)
     if args.config and path and WATCHED.resolve() not in Path(path).resolve().parents:
         _terminal.warn(f"{path} is outside {WATCHED}/, so `dvc repro` will not see when it changes; move it there")
     generate(source, config, OUT / "data")

@@ -1,5 +1,6 @@
 """Fit one model to the training table."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -204,7 +205,7 @@ def main(words: Sequence[str]) -> None:
         config = {group: composed.plain[group] for group in ("model", "optimizer")}
         tracking = composed.tracking
         made = read_schema(data).content["source"]
-        first = f"run `python -m pipeline.generate {' '.join(args.overrides)}` first"
+        first = f"run `python -m pipeline.generate {shlex.join(args.overrides)}` first"
         require(composed.plain["data"] == made, f"the configuration's data must be what {data} holds; {first}")
     train(config, data, OUT / config["model"]["name"], tracking, made)
 

@@ -1,6 +1,7 @@
 """The command line: bad input ends in one sentence, sweeps have a parent, failures and kills have their status."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -254,3 +256,161 @@ def test_progress_keeps_to_one_line_of_the_terminal() -> None:
     shown = os.read(ours, 1000).decode()
     assert shown.startswith("\repoch 10/300, loss 0.123456 at 0, gradient")
     assert len(shown.strip("\r").removesuffix("\x1b[K")) == 59
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("-m hydra/sweeper=optuna optimizer.lr=0.1,0.2", "hydra/sweeper=optuna: there is no such hydra/sweeper; choose basic"),
+        ("-m hydra/launcher=slurm", "hydra/launcher=slurm: there is no such hydra/launcher; choose basic, joblib"),
+        ("-m 'optimizer.lr=interval(0,1)'", "optimizer.lr must be a choice, a range or a glob for Hydra's basic sweeper"),
+        ("-m 'data.seed=range(0,100000000)'", "data.seed must have 1 to 10000 values in a sweep"),
+        ("-m 'data.seed=range(200)' 'model.seed=range(200)'", "a sweep must have at most 10000 jobs; got 40000"),
+        ("-m hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size must be > 0 or null; got 0"),
+        ("-m 'hydra.sweep.dir=${nowhere}'", "Interpolation key 'nowhere' not found"),
+        ("-m hydra.sweep.dir=/proc/none", "/proc/none cannot be used: No such file or directory"),
+        ("'hydra.run.dir=${nowhere}'", "Interpolation key 'nowhere' not found"),
+        ("--config-name other", "Cannot find primary config 'other'"),
+        ("--config-dir none", "--config-dir must name a folder; there is none at none"),
+        ("--cfg job optimizer.foo=1", "optimizer.foo is not a key; optimizer takes lr"),
+        ("--resolve", "The --resolve flag can only be used in conjunction with --cfg or --help"),
+        ("-m --cfg job", "Only one of --run, --multirun, --cfg"),
+        ("--shell-completion", "Expecting one subcommand from"),
+        ("data.rows=900_000_000_000", "Unable to allocate"),
+    ],
+)
+def test_one_sentence_and_no_run_left_behind(repo: Path, shell: Shell, words: str, sentence: str) -> None:
+    done = shell(f"python -m pipeline {words}", repo)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert runs_of(repo) == []
+
+
+def test_the_configuration_is_shown_as_typed(repo: Path, shell: Shell) -> None:
+    done = shell("python -m pipeline --cfg job data=table data.target=3_4", repo)
+    assert "target: '3_4'" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_preset_of_one_s_own_folder(repo: Path, shell: Shell) -> None:
+    (repo / "mine" / "experiment").mkdir(parents=True)
+    (repo / "mine" / "experiment" / "quick.yaml").write_text("# @package _global_\noptimizer: {epochs: 3}\n")
+    done = shell("python -m pipeline --config-dir mine experiment=quick tracking=none", repo)
+    assert "gd: 3 epochs" in done.stdout, done.stderr
+
+
+def survey(repo: Path, name: str = "data/survey.csv") -> str:
+    """A table whose columns and labels look like numbers; its words for the command line."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"34": rng.normal(size=40), "age": rng.normal(size=40)})
+    frame["3_4"] = np.where(frame["age"] > 0, "2_0", "9e9")
+    (repo / name).parent.mkdir(exist_ok=True)
+    frame.to_csv(repo / name, index=False)
+    return f"data=table 'data.path={name}'"
+
+
+def test_names_as_typed_through_overrides_yaml(repo: Path, shell: Shell) -> None:
+    survey(repo, "data/year=2024, (a)/b.csv")
+    (repo / "overrides.yaml").write_text(
+        "overrides: [data=table, 'data.path=data/year=2024, (a)/b.csv', data.target=3_4, data.positive=2_0]\n"
+    )
+    done = shell("python -m pipeline.compose numpy && cat out/config/generate.yaml", repo)
+    assert "path: data/year=2024, (a)/b.csv\n  target: '3_4'\n  positive: '2_0'\n" in done.stdout, done.stderr
+
+
+def test_an_override_in_overrides_yaml_that_cannot_be_read(repo: Path, shell: Shell) -> None:
+    (repo / "overrides.yaml").write_text("overrides: ['hydra.job.name=(x)']\n")
+    said = shell("python -m pipeline.compose numpy", repo).stderr
+    assert """such as - 'hydra.job.name="(x)"', with commas between them in overrides.yaml; got hydra.job.name=(x)\n""" in said
+    assert "overrides.yaml" not in shell("python -m pipeline 'hydra.job.name=(x)'", repo).stderr
+
+
+def test_an_untracked_table_in_an_experiment_s_copy(repo: Path, shell: Shell, tmp_path: Path) -> None:
+    words = f"{survey(repo, 'data/my survey.csv')} data.target=3_4"
+    copy = tmp_path / "copy"
+    shell(f"git clone -q . {copy} && cd {copy} && rm -rf data && mkdir data", repo)
+    done = shell(f"python -m pipeline.generate {words}", copy, DVC_ROOT=str(repo))
+    assert (
+        "`git add 'data/my survey.csv'`, or `dvc add 'data/my survey.csv' && git add 'data/my survey.csv.dvc'`;" in done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+    shell("rm data/*.csv", repo)
+    assert "there is none at" in shell(f"python -m pipeline.generate {words}", copy, DVC_ROOT=str(repo)).stderr
+
+
+def sweep_json(repo: Path) -> dict[str, Any]:
+    (note,) = repo.glob("**/sweep.json")
+    return dict(json.loads(note.read_text()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "where",
+    [
+        "'hydra.sweep.subdir=j/${hydra.job.num}'",
+        "++hydra.sweep.dir=out/elsewhere",
+        "'hydra.sweep.dir=out/sweeps/${now:%Y}' hydra/launcher=joblib",
+        "'hydra.sweep.subdir=${hydra.runtime.cwd}/out/away/${hydra.job.num}'",
+        "hydra.job.chdir=true",
+    ],
+)
+def test_a_failed_job_wherever_the_folders_are(repo: Path, shell: Shell, where: str) -> None:
+    done = shell(f"python -m pipeline -m {where} model.l2=1 optimizer.lr=1e308,0.1", repo)
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: 1 of 2 jobs failed\n")
+    note = sweep_json(repo)
+    assert note["ending"] == "failed"
+    assert [job["ending"] for job in note["jobs"]] == ["failed", "finished"]
+    assert (repo / note["jobs"][1]["folder"] / "numpy" / "metrics.json").is_file()
+    assert not list(repo.glob("**/jobs"))
+    (parent,) = (run for run in runs_of(repo) if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.info.status == "FAILED"
+
+
+@pytest.mark.slow
+def test_jobs_that_would_share_a_folder(repo: Path, shell: Shell) -> None:
+    done = shell("python -m pipeline -m tracking=none hydra.sweep.subdir=all optimizer.lr=0.1,0.2", repo)
+    assert done.returncode == 1
+    assert "[1] error: hydra.sweep.subdir must give each job a folder of its own; out/sweeps/" in done.stderr
+    assert done.stderr.endswith("error: 1 of 2 jobs did not start\n")
+
+
+@pytest.mark.slow
+def test_a_sweep_over_a_glob_and_over_text(repo: Path, shell: Shell) -> None:
+    done = shell("python -m pipeline -m tracking=none 'optimizer=glob(*,exclude=[sgd,adam,auto])' optimizer.epochs=5", repo)
+    assert done.returncode == 0, done.stderr
+    assert [job["overrides"]["optimizer"] for job in sweep_json(repo)["jobs"]] == ["gd", "lbfgs", "newton"]
+    words = f"hydra.sweep.dir=again tracking=none {survey(repo)} data.target=3_4 data.positive=2_0,9e9"
+    done = shell(f"rm -r out/sweeps; python -m pipeline -m {words}", repo)
+    assert [job["overrides"]["data.positive"] for job in sweep_json(repo)["jobs"]] == ["2_0", "9e9"]
+    assert "[0] tracking=none data=table data.path=data/survey.csv data.target=3_4 data.positive=2_0\n" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_job_in_one_sentence_and_the_others_go_on(repo: Path, shell: Shell) -> None:
+    done = shell("ulimit -f 40; python -m pipeline -m tracking=none data.rows=20000,20,20001", repo)
+    assert done.returncode == 1
+    assert re.fullmatch(r"(\[\d\] error: .*File too large.*\n)+error: \d of 3 jobs failed\n", done.stderr)
+    assert {"[0]", "[2]"} <= set(re.findall(r"^\[\d\]", done.stderr, re.MULTILINE))
+    assert "[1] Epoch 0, Loss: 0.6931" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_the_sweep(repo: Path) -> None:
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optimizer.epochs=100000000", "data.rows=50000"]
+    command = [sys.executable, "-m", "pipeline", "-m", "tracking=none", *words, "optimizer.lr=0.1,0.2,0.3"]
+    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as sweep:
+        wait_for(lambda: len(list(repo.glob("out/sweeps/*/jobs/*.json"))) == 2)
+        wait_for(lambda: len(list(repo.glob("out/sweeps/*/*/data/schema.json"))) == 2)
+        for child in psutil.Process(sweep.pid).children(recursive=True):
+            if "loky" in " ".join(child.cmdline()) and "resource_tracker" not in " ".join(child.cmdline()):
+                child.kill()
+        assert sweep.stderr
+        said = sweep.stderr.read().decode()
+    assert sweep.returncode == 1
+    assert "error: the sweep broke off: A worker process" in said
+    assert "Traceback" not in said
+    note = sweep_json(repo)
+    assert note["ending"] == "failed"
+    assert [job["ending"] for job in note["jobs"]] == ["killed", "killed"]

@@ -1,11 +1,16 @@
 """Composition: conf/ equals the dataclasses' defaults, and every wrong word ends in one sentence."""
 
 from dataclasses import MISSING, asdict, fields
+from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline._config import CONF, GROUPS, build, compose, leaves, options
+from pipeline._config import GROUPS, build, check_sweep, compose, leaves
+from pipeline._hydra import CONF, options, prepare
+from pipeline._overrides import quoted
 from pipeline.numerics import InvalidInput
 
 
@@ -60,12 +65,35 @@ def test_leaves() -> None:
         ("~optimizer", "the keys must be data, model, optimizer, tracking; got data, model, tracking"),
         ("optimizer.lr=fast", "optimizer.lr must be of type float; got 'fast'"),
         ("optimizer.epochs=1.5", "optimizer.epochs must be of type int; got 1.5"),
+        ("optimizer.epochs=2e40", r"optimizer.epochs must be a whole number of 64 bits; got 2e\+40"),
+        ("optimizer.epochs=inf", "optimizer.epochs must be of type int; got inf"),
+        ("data.seed=nan", "data.seed must be of type int; got nan"),
+        (f"optimizer.lr={10**320}", r"optimizer.lr must be a number below 1.8e308; got 1000+\.\.\."),
+        (f"optimizer.tol={'7' * 5000}", "Exceeds the limit"),
+        ("optimizer.lr=null", "optimizer.lr must be of type float; got None"),
+        ("optimizer.lr=[0.1]", r"optimizer.lr must be of type float; got \[0.1\]"),
+        ("optimizer.lr={a:1}", "optimizer.lr must be of type float; got {'a': 1}"),
+        ("optimizer.name=[gd]", r"optimizer.name must be one of gd, .*; got \['gd'\]"),
+        ("model={}", "model must be the name of one of its options; got {}"),
+        ("data=[document]", r"data must be the name of one of its options; got \[document\]"),
+        ("model=a/b", "model=a/b: there is no such model; choose numpy, torch"),
+        ("model.init=[a,b]", "model.init must be one of zeros, uniform or a list"),
+        ("model.dtype=a\nb", "model.dtype must be one of float32, float64; got a b"),
+        ("data.rows=1_000_000_000_000_000", "data.rows and test_rows must be at most"),
+        ("hydra/launcher=[[a]]", r"hydra/launcher must be the name of one of its options; got \[\[a\]\]"),
+        ("hydra/sweeper=optuna", "hydra/sweeper=optuna: there is no such hydra/sweeper; choose basic"),
+        ("hydra.nothing=1", "hydra.nothing is not a key of Hydra's"),
+        ("hydra.job.name=(x)", """a text with other signs in quotes: 'hydra.job.name="\\(x\\)"'; got hydra.job.name=\\(x\\)"""),
+        (f"optimizer.lr={'[' * 500}{']' * 500}", "overrides must not be nested as deeply as these"),
+        ("tracking.experiment=${", r"\${ must begin an interpolation, such as \${oc.env:NAME}, and be \\\${ in a text"),
+        ("tracking.experiment=\udcff", "tracking.experiment must be text in UTF-8"),
         ("model.standardize=3", "model.standardize must be of type bool; got 3"),
         ("data.rows=null", "data.rows must be of type int; got None"),
         ("optimizer.lr=-1", "optimizer.lr must be > 0 and finite; got -1.0"),
         ("optimizer.momentum=1.5", r"optimizer.momentum must be in \[0, 1\); got 1.5"),
         ("optimizer.nesterov=true", "optimizer.nesterov needs momentum > 0; got momentum 0.0"),
         ("optimizer=sgdd", "there is no such optimizer; choose adam, auto, gd"),
+        ("experiment=null", "experiment=null: there is no such experiment; choose breast_cancer"),
         ("experiment=nope", "there is no such experiment; choose breast_cancer, document_numpy, document_torch"),
         ("model.name=jax", "model.name must be one of numpy, torch; got jax"),
         ("data=table", "data.path must name a .csv or .parquet file"),
@@ -77,4 +105,61 @@ def test_a_wrong_word(override: str, sentence: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(InvalidInput, match=sentence) as raised:
         compose([override])
-    assert "\n" not in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_sweep_s_folder_of_presets_counts_when_it_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "slow.yaml").write_text("# @package _global_\noptimizer: {lr: -3}\n")
+    sweep = prepare(
+        [f"hydra.searchpath=[{quoted(f'file://{tmp_path}')}]", "experiment=breast_cancer,slow"], lambda config: None
+    )
+    assert sweep.jobs == 2
+    with pytest.raises(InvalidInput, match="optimizer.lr must be > 0 and finite; got -3.0"):
+        check_sweep(sweep.choices)
+
+
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    assert compose(["optimizer.epochs=2e3"]).plain["optimizer"]["epochs"] == 2000
+
+
+KEYS = [
+    "data",
+    "data.path",
+    "data.seed",
+    "model.init",
+    "optimizer",
+    "optimizer.lr",
+    "tracking.uri",
+    "hydra.mode",
+    "hydra/launcher",
+]
+ODD = [
+    "1_1",
+    "null",
+    "(x)",
+    "a,b",
+    "[1,2]",
+    "{a:1}",
+    "${x}",
+    "${",
+    "'",
+    "9" * 400,
+    "???",
+    "",
+    "a\nb",
+    "\0",
+    "range(1,3)",
+    "int(x)",
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "+", "++", "~"]), st.sampled_from(KEYS), st.sampled_from(ODD)), max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_odd_words_make_a_configuration_or_one_sentence(words: list[tuple[str, str, str]]) -> None:
+    said = "a configuration"
+    try:
+        compose([f"{sign}{key}={value}" for sign, key, value in words])
+    except InvalidInput as error:
+        said = str(error)
+    assert len(said.splitlines()) == 1

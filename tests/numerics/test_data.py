@@ -119,6 +119,30 @@ def test_a_missing_or_broken_file(tmp_path: Path) -> None:
         Table(path=write(tmp_path), target="y", positive="maybe").load()
 
 
+@pytest.mark.parametrize(
+    ("labels", "positive", "classes"),
+    [
+        ([2, 7], "2", (7, 2)),
+        ([2.0, 7.0], "2", (7.0, 2.0)),
+        ([2.5, 7.0], "2.50", (7.0, 2.5)),
+        ([False, True], "false", (True, False)),
+        (["null", "void"], "null", ("void", "null")),
+        (["11", "1_1"], "1_1", ("11", "1_1")),
+        ([2, 7], "", (2, 7)),
+    ],
+)
+def test_the_positive_class_is_given_as_text(tmp_path: Path, labels: list[object], positive: str, classes: object) -> None:
+    pd.DataFrame({"a": np.arange(20.0), "y": labels * 10}).to_parquet(tmp_path / "t.parquet")
+    assert Table(path=str(tmp_path / "t.parquet"), target="y", positive=positive).load().classes == classes
+
+
+@pytest.mark.parametrize("positive", ["2_7", "seven", "Yes"])
+def test_a_positive_class_that_is_none_of_the_labels(tmp_path: Path, positive: str) -> None:
+    pd.DataFrame({"a": np.arange(20.0), "y": [1, 27] * 10}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InvalidInput, match=f"data.positive must be one of 1, 27; got {positive}"):
+        Table(path=str(tmp_path / "t.parquet"), target="y", positive=positive).load()
+
+
 def test_the_split_does_not_depend_on_which_class_is_positive() -> None:
     y = (np.random.default_rng(0).random(40) < 0.4).astype(np.float64)
     X = np.arange(40.0)[:, None]

@@ -7,6 +7,8 @@ import numpy as np
 from pipeline.numerics import require
 from pipeline.numerics.data.dataset import Dataset, Part, check_fraction, check_seed, split
 
+MOST_ROWS = 10**12  # that NumPy can be asked for
+
 
 @dataclass(frozen=True)
 class Document:
@@ -22,6 +24,8 @@ class Document:
     def __post_init__(self) -> None:
         require(self.rows >= 2, f"rows must be >= 2; got {self.rows}")
         require(self.test_rows >= 2, f"test_rows must be >= 2; got {self.test_rows}")
+        drawn = self.rows + self.test_rows
+        require(drawn <= MOST_ROWS, f"rows and test_rows must be at most {MOST_ROWS:,} together; got {drawn}")
         check_seed(self.seed)
 
     def load(self) -> Dataset:

@@ -16,10 +16,10 @@ from pipeline.numerics.matrix import Array
 
 @dataclass(frozen=True)
 class Target:
-    """A column of a table that is to be predicted. positive: the class with y = 1, or None for the second in sorted order."""
+    """A column of a table that is to be predicted. positive: the class with y = 1; empty for the second in sorted order."""
 
     name: str
-    positive: Any
+    positive: str
     where: str
 
     def read(self, table: RawTable) -> tuple[Array, tuple[Label, Label]]:
@@ -34,7 +34,7 @@ class Target:
         self._check_spelling(found)
         listed = ", ".join(map(brief, found[:5])) + (", ..." if len(found) > 5 else "")
         require(len(found) == 2, f"the target {self.name} {self.where} must have two classes; got {len(found)}: {listed}")
-        positive = found[1] if self.positive is None else self._chosen(found, listed)
+        positive = found[1] if not self.positive else self._chosen(found, listed)
         negative = found[0] if positive == found[1] else found[1]
         ones = np.array([label == positive for label in labels], np.float64)
         return ones[codes], (negative, positive)
@@ -66,7 +66,7 @@ class Target:
 
     def _chosen(self, found: Sequence[Label], listed: str) -> Label:
         """The class that data.positive names: by its text or, where none has this text, by its number or apart from case."""
-        given = str(self.positive)
+        given = self.positive
         ways: tuple[Callable[[Any], bool], ...] = (
             lambda label: str(label) == given,
             lambda label: _numeric(label) and _numeric(given) and float(label) == float(given),

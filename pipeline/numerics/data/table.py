@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ _UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+|_level_\d+)?|__index_level_\d+__"
 class Table:
     """A user's CSV or Parquet file: numeric columns and a target with two values.
 
-    The class with y = 1 is `positive`, or by default the second in sorted order (1 of {0, 1}, "yes" of {"no", "yes"}).
+    The class with y = 1 is `positive`, or where that is empty the second in sorted order (1 of {0, 1}, "yes" of {"no", "yes"}).
     Columns that have no name, count the rows or are the index of a stored frame are left out unless `keep` names them;
     `drop` leaves out others. missing_values: the words of a CSV file that stand for a missing value besides the empty field;
     null: the usual ones, such as NA and null.
@@ -34,7 +33,7 @@ class Table:
 
     path: str = ""
     target: str = ""
-    positive: Any = None
+    positive: str = ""
     keep: list[str] | None = None
     drop: list[str] | None = None
     missing_values: list[str] | None = None

@@ -1,0 +1,152 @@
+"""Text is taken as it was typed, through every door; Hydra's quotes, escapes and interpolations keep their meaning."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import _hydra
+from pipeline._config import check_sweep, compose, text_keys, to_yaml
+from pipeline._overrides import Kind, as_typed, quoted, shown
+from pipeline.numerics import InvalidInput
+
+TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
+KINDS = {"one": Kind.TEXT, "maybe": Kind.OPTIONAL_TEXT, "several": Kind.TEXTS, "group": Kind.OPTION}
+LOOKS_LIKE_MORE = [
+    *("3_4", "1_2_3", "2e7", "2.50", "00070", "True", "null", "1999", "0b11", "~", " lead", "-8", "12:45", "nan", "+1", "???"),
+    *(
+        "yes",
+        "off",
+        "died (y/n)",
+        "<5",
+        "a=b=c",
+        "x, y",
+        "[1]",
+        "{2}",
+        "don't",
+        "$3",
+        "sum(x)",
+        "int(3)",
+        "p%",
+        "#n",
+        "",
+        "a\\",
+    ),
+]
+
+
+def value_of(word: str, key: str) -> object:
+    """What Hydra reads of the word that `as_typed` makes."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    override = OverridesParser.create().parse_override(as_typed([word], KINDS)[0])
+    assert override.key_or_group == key
+    assert not override.is_sweep_override()
+    return override.value()
+
+
+@pytest.mark.parametrize("text", LOOKS_LIKE_MORE)
+@pytest.mark.parametrize("key", ["data.target", "data.positive", "tracking.experiment"])
+def test_a_text_is_what_was_typed(key: str, text: str) -> None:
+    if key != "data.positive" and not text:
+        return  # these must not be empty
+    group, name = key.split(".")
+    plain = compose([*TABLE, f"{key}={text}"]).plain
+    assert plain[group][name] == text
+    assert yaml.safe_load(to_yaml(plain)) == plain
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\$'\"")))
+@settings(max_examples=50, deadline=None)
+def test_any_text_without_hydra_s_own_signs(text: str) -> None:
+    assert value_of(f"one={text}", "one") == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="$")))
+@settings(max_examples=50, deadline=None)
+def test_a_quoted_text_is_its_content(text: str) -> None:
+    assert value_of(f"one={quoted(text)}", "one") == text
+    assert shown(f"one={quoted(text)}") == ("one", text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [("'3_4'", "3_4"), ('"a, b"', "a, b"), (r"a\ b\,c", "a b,c"), ("${oc.env:WARD}", "7_8"), (r"cost \${x}", "cost ${x}")],
+)
+def test_what_keeps_its_meaning_in_hydra(typed: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARD", "7_8")
+    assert compose([*TABLE, f"data.target={typed}"]).plain["data"]["target"] == text
+
+
+def test_null_is_text_unless_the_field_may_be_null() -> None:
+    assert value_of("one=null", "one") == "null"
+    assert value_of("maybe=null", "maybe") is None
+    assert value_of("maybe=NULL", "maybe") == "NULL"
+    assert compose(["tracking.uri=null"]).tracking.uri is None
+
+
+def test_the_elements_of_a_list_are_as_typed() -> None:
+    typed = """several=[3_4, 2e7,null ,"a, b",f(x,y), don't]"""
+    assert value_of(typed, "several") == ["3_4", "2e7", "null", "a, b", "f(x,y)", "don't"]
+    assert value_of("several=[]", "several") == []
+
+
+def test_the_name_of_an_option_is_as_typed() -> None:
+    assert value_of("group=2024_01", "group") == "2024_01"
+    assert value_of("group=null", "group") == "null"
+    with pytest.raises(InvalidInput, match=r"group must be the name of one of its options; got \[a\]"):
+        as_typed(["group=[a]"], KINDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("3_4,2e7", ["3_4", "2e7"]),
+        ("choice(3_4, null)", ["3_4", "null"]),
+        ("f(a,b),don't", ["f(a,b)", "don't"]),
+        ("'a, b',c", ["a, b", "c"]),
+        ("died (y/n),>5", ["died (y/n)", ">5"]),
+        ("a(b", ["a(b"]),
+    ],
+)
+def test_a_sweep_over_text(words: str, values: list[str]) -> None:
+    typed = as_typed([*TABLE, f"data.target={words}"], text_keys(), sweep=True)
+    sweep = _hydra.prepare(typed, lambda config: None)
+    assert [shown(word)[1] for word in sweep.choices[-1]] == values
+    assert [compose([*TABLE, word]).plain["data"]["target"] for word in sweep.choices[-1]] == values
+
+
+def test_an_interpolation_in_a_sweep_is_left_to_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARD", "7_8")
+    words = [*TABLE, "data.target=${oc.env:WARD},${data.path}", "hydra.sweep.subdir=j/${hydra.job.num}"]
+    sweep = _hydra.prepare(as_typed(words, text_keys(), sweep=True), lambda config: None)
+    assert [shown(word)[1] for word in sweep.choices[-1]] == ["${oc.env:WARD}", "${data.path}"]
+    assert check_sweep(sweep.choices).plain["data"]["target"] == "7_8"
+
+
+def test_an_open_bracket_in_a_sweep_is_told_with_what_to_type() -> None:
+    with pytest.raises(InvalidInput, match=r"""or be quoted as 'one="a\(b,c"'; got a\(b,c"""):
+        as_typed(["one=a(b,c"], KINDS, sweep=True)
+
+
+@pytest.mark.parametrize(
+    ("yaml_value", "shown"), [("3_4", "34"), ("yes", "True"), ("null", "None"), ("2e7", "20000000.0"), ("[a]", r"\['a'\]")]
+)
+def test_what_yaml_took_for_something_else_is_refused(tmp_path: Path, yaml_value: str, shown: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    preset = f"# @package _global_\ndefaults:\n  - override /data: table\ndata: {{path: t.csv, target: {yaml_value}}}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(preset)
+    added = f"hydra.searchpath=[{quoted(f'file://{tmp_path}')}]"
+    with pytest.raises(InvalidInput, match=f"data.target must be text, in quotes where YAML would .*; got {shown}$"):
+        compose([added, "experiment=mine"])
+    (tmp_path / "experiment" / "mine.yaml").write_text(preset.replace(yaml_value, f"'{yaml_value}'"))
+    assert compose([added, "experiment=mine"]).plain["data"]["target"] == yaml_value
+
+
+def test_folders_of_hydra_are_as_typed() -> None:
+    assert as_typed(["hydra.sweep.dir=2024_01", "++hydra.run.dir=my run (1), a"], {}, sweep=True) == [
+        'hydra.sweep.dir="2024_01"',
+        '++hydra.run.dir="my run (1), a"',
+    ]
