@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
@@ -95,11 +95,11 @@ def text_keys() -> Mapping[str, Kind]:
 
 def _kind(hint: Any) -> Kind | None:
     """What a field of this type takes, if that is text."""
-    parts = get_args(hint) or (hint,)
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if any(get_origin(part) in (list, tuple) and str in get_args(part) for part in parts):
+        return Kind.TEXTS
     if str not in parts:
         return None
-    if get_origin(hint) in (list, tuple):
-        return Kind.TEXTS
     return Kind.OPTIONAL_TEXT if NoneType in parts else Kind.TEXT
 
 

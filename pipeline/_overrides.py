@@ -84,7 +84,7 @@ def _value(key: str, text: str, kind: Kind) -> str:
     bare = text.strip()
     if kind is Kind.TEXTS and bare[:1] == "[" and bare[-1:] == "]":
         return f"[{','.join(_value(key, part.strip(), Kind.TEXT) for part in _parts(key, bare[1:-1]) if part.strip())}]"
-    if kind is Kind.OPTIONAL_TEXT and text == "null":
+    if kind in (Kind.OPTIONAL_TEXT, Kind.TEXTS) and text == "null":
         return text
     read = _read(text)
     if kind is Kind.OPTION:

@@ -104,13 +104,12 @@ REFUSED = {
 def test_a_configuration_with_a_secret_is_refused(key: str, secret_environment: None) -> None:
     sentence = f"{key} must hold no credential, .*; got the value of the environment variable (SOME_TOKEN|MLFLOW_TRACKING_URI)"
     table = [word for word in ("data=table", "data.path=t.csv", "data.target=y") if not word.startswith(f"{key}=")]
-    for refuse in (compose, check_sweep):
-        with pytest.raises(InvalidInput, match=sentence) as raised:
-            refuse([*table, REFUSED[key]])
-        assert VALUE not in str(raised.value)
-        assert QUOTED_VALUE not in str(raised.value)
+    with pytest.raises(InvalidInput, match=sentence) as raised:
+        compose([*table, REFUSED[key]])
+    assert VALUE not in str(raised.value)
+    assert QUOTED_VALUE not in str(raised.value)
     with pytest.raises(InvalidInput, match=sentence):
-        check_sweep([*table, f"{key}=other1.csv,{REFUSED[key].partition('=')[2]}"])
+        check_sweep([*([word] for word in table), [f"{key}=other1.csv", REFUSED[key]]])
 
 
 SETTINGS = (

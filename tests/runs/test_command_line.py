@@ -41,7 +41,7 @@ def test_a_damaged_store_is_one_sentence(repo: Path, runs: Commands) -> None:
     database = repo / "mlruns" / "mlflow.db"
     cut = database.read_bytes()[:20_000]
     database.write_bytes(cut)
-    for answer in runs(repo, *COMMANDS_ON_A_RUN):
+    for answer in runs(repo, *(command for command in COMMANDS_ON_A_RUN if command != "doctor")):
         assert (answer.code, answer.stdout) == (1, "")
         assert answer.stderr.startswith("error: tracking.uri must be an SQLite database that is whole; ")
         assert answer.stderr.count("\n") == 1
