@@ -113,25 +113,25 @@ class Publisher:
 
     def __init__(self) -> None:
         owner = supervisor()
-        self._line = socket.socket(socket.AF_UNIX)
+        self._connection = socket.socket(socket.AF_UNIX)
         self._heard, self._behind, self._label = b"", "", _terminal.label
         try:
             address = str(private_folder() / f"{owner.pid}-{owner.started}{SOCKET}")
             try:
-                self._line.connect(address)
+                self._connection.connect(address)
             except OSError:
                 _start_publisher(address, owner)
-                self._line.connect(address)
+                self._connection.connect(address)
         except OSError as error:
             raise TrackingError(f"the process that speaks to MLflow could not be started: {error}") from None
 
     def close(self) -> None:
         """Hang up. Where `close` was not sent, the run was killed."""
-        self._line.close()
+        self._connection.close()
 
     def send(self, do: str, **content: Any) -> None:
         with suppress(OSError):  # it has died; `wait` says so
-            self._line.sendall((json.dumps({"do": do, **content}) + "\n").encode())
+            self._connection.sendall((json.dumps({"do": do, **content}) + "\n").encode())
             while said := self._hear(0):
                 self._heed(said)
 
@@ -161,11 +161,10 @@ class Publisher:
 
     def _hear(self, seconds: float) -> dict[str, Any] | None:
         """What the publisher says within so many seconds. Raises OSError where it has ended."""
-        if seconds > 0:
-            self._line.settimeout(seconds)
+        self._connection.settimeout(seconds if seconds > 0 else None)
         try:
             while b"\n" not in self._heard:
-                said = self._line.recv(2**16, 0 if seconds > 0 else socket.MSG_DONTWAIT)
+                said = self._connection.recv(2**16, 0 if seconds > 0 else socket.MSG_DONTWAIT)
                 if not said:
                     raise ConnectionResetError
                 self._heard += said
@@ -248,17 +247,17 @@ _started: list[subprocess.Popen[bytes]] = []  # which outlive what started them,
 
 
 def _start_publisher(address: str, owner: Process) -> None:
-    """Listen at the address and hand the ear to a new process, so that a line opened at once waits for its answer."""
+    """Listen at the address and hand the socket to a new process: a connection made at once then waits for its answer."""
     Path(address).unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as ear:
-        ear.bind(address)
-        ear.listen()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
         _started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "pipeline._publisher", str(ear.fileno()), str(owner.pid), owner.started],
+                [sys.executable, "-m", "pipeline._publisher", str(listener.fileno()), str(owner.pid), owner.started],
                 cwd=ROOT,
                 env={**os.environ, **NOBODY},
-                pass_fds=[ear.fileno()],
+                pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=None if os.environ.get("HYDRA_FULL_ERROR") == "1" else subprocess.DEVNULL,  # libraries' own lines
