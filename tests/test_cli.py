@@ -391,7 +391,8 @@ def test_a_sweep_over_a_glob_and_over_text(repo: Path, shell: Shell) -> None:
 def test_a_full_disk_ends_a_job_in_one_sentence_and_the_others_go_on(repo: Path, shell: Shell) -> None:
     done = shell("ulimit -f 40; python -m pipeline -m tracking=none data.rows=20000,20,20001", repo)
     assert done.returncode == 1
-    assert re.fullmatch(r"(\[\d\] error: .*File too large.*\n)+error: \d of 3 jobs failed\n", done.stderr)
+    errors = "".join(f"{line}\n" for line in done.stderr.splitlines() if " warning: the classes can be separated" not in line)
+    assert re.fullmatch(r"(\[\d\] error: .*File too large.*\n)+error: \d of 3 jobs failed\n", errors)
     assert {"[0]", "[2]"} <= set(re.findall(r"^\[\d\]", done.stderr, re.MULTILINE))
     assert "[1] Epoch 0, Loss: 0.6931" in done.stdout
 
