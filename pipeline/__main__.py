@@ -123,7 +123,7 @@ def main(words: Sequence[str]) -> None:
     require(args.experimental_rerun is None, f"--experimental-rerun must not be set; {again}; got {args.experimental_rerun}")
     primary = args.config_name or _hydra.PRIMARY
     overrides = [*_added(args.config_dir), *args.overrides]
-    refuse_secret_settings(overrides)
+    refuse_secret_settings(overrides, primary)
     if any((args.cfg, args.info, args.help, args.hydra_help, args.shell_completion, args.resolve)):
         show(args, parser, primary)
     elif args.multirun or _hydra.asks_for_a_sweep(as_typed(overrides, text_keys()), primary):

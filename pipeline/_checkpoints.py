@@ -36,7 +36,7 @@ class Keeper:
                 return Checkpoint(int(arrays["epoch"]), state, history)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except Exception:  # there is no end to what a damaged zip file may raise
+        except Exception:  # a damaged zip file may raise anything
             _terminal.warn(f"{self._path} is damaged, so the fit starts from the beginning")
             return None
 

@@ -31,6 +31,7 @@ OUT = Path("out")
 SCHEMA = ("features", "target", "classes", "rows", "digest", "source")  # keys of schema.json
 LARGE = 2**20  # bytes from which a file's digest is remembered
 SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
+HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
 ABOUT = ("fingerprint", "features", "target", "classes", "data", "config", "fit")  # of model.json
 
 
@@ -143,13 +144,8 @@ def open_file_digest(file: BufferedReader, kind: str = "sha256") -> str:
 _digests: dict[tuple[str, int, int, int, int], str] = {}
 
 
-def read_weights(path: Path) -> LogisticModel:
-    """The weights and scaling in a model.npz."""
-    return parse_weights(read_bytes(path), path)
-
-
 def parse_weights(content: bytes, path: Path) -> LogisticModel:
-    """The same in the bytes of the file `path`."""
+    """The weights and scaling in the bytes of the model.npz `path`."""
     try:
         with np.load(io.BytesIO(content)) as arrays:
             return LogisticModel(arrays["mean"], arrays["scale"], arrays["w"], float(arrays["b"]))

@@ -78,11 +78,11 @@ def composed(words: Sequence[str], primary: str = PRIMARY) -> Any:
         return OmegaConf.to_container(config, resolve=True)
 
 
-def settings(words: Sequence[str]) -> Any:
+def settings(words: Sequence[str], primary: str = PRIMARY) -> Any:
     """Hydra's own settings by these overrides, the interpolations in them not resolved yet."""
     from hydra.types import RunMode
 
-    return _over_conf().compose_config(PRIMARY, list(words), RunMode.RUN, from_shell=False).hydra
+    return _over_conf().compose_config(primary, list(words), RunMode.RUN, from_shell=False).hydra
 
 
 def asks_for_a_sweep(words: Sequence[str], primary: str = PRIMARY) -> bool:

@@ -6,28 +6,28 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline._config import VOCABULARY, text_keys
-from pipeline._hydra import settings
+from pipeline._hydra import PRIMARY, settings
 from pipeline._overrides import as_typed
 from pipeline._secrets import refuse_secrets
 
 OWN = ("runtime", "overrides", "help", "hydra_help")  # of the settings, what Hydra says itself, or says again
 
 
-def refuse_secret_settings(overrides: Sequence[str]) -> None:
+def refuse_secret_settings(overrides: Sequence[str], primary: str = PRIMARY) -> None:
     """Raise InvalidInput where overrides, as they were typed, or Hydra's settings by them hold a credential."""
     typed = [word.lstrip("+~").partition("=")[::2] for word in overrides]
     refuse_secrets((("the key of an override", key) for key, _ in typed), VOCABULARY)
     refuse_secrets(typed, VOCABULARY)
-    refuse_secrets(_settings(overrides), VOCABULARY)
+    refuse_secrets(_settings(overrides, primary), VOCABULARY)
 
 
-def _settings(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _settings(overrides: Sequence[str], primary: str) -> Iterator[tuple[str, Any]]:
     """Every (dotted key, value) of Hydra's settings that is known before a job; none where the overrides are wrong."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     try:
         parsed = OverridesParser.create().parse_overrides(as_typed(overrides, text_keys()))
-        made = settings([str(override.input_line) for override in parsed if not override.is_sweep_override()])
+        made = settings([str(override.input_line) for override in parsed if not override.is_sweep_override()], primary)
     except Exception:  # of whatever kind Hydra makes it: what acts on these overrides says what is wrong
         return
     for name in made:

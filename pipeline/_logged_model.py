@@ -76,5 +76,5 @@ def _logged_model(client: MlflowClient, run_id: str, about: About) -> LoggedMode
 
 
 def _tensor(columns: int) -> TensorSpec:
-    """A table too wide for a name a column: an array or a SciPy CSR matrix."""
+    """The schema of a table that is too wide for a name a column."""
     return TensorSpec(np.dtype(np.float64), (-1, columns))

@@ -13,17 +13,16 @@ from pipeline._atomic import staged
 from pipeline._checkpoints import Keeper
 from pipeline._config import Tracking, build, compose, read_config
 from pipeline._described import EVALUATION, read_schema, write_described
-from pipeline._files import OUT, code_hash, digest_of, write_csv
+from pipeline._files import HISTORY, OUT, code_hash, digest_of, write_csv
 from pipeline._tracking import Tracker, home, stage_tracking, track
 from pipeline.numerics import InvalidInput, require, separation
+from pipeline.numerics.data.reading import listed
 from pipeline.numerics.matrix import Array
 from pipeline.numerics.models import MODELS, Fit, Model, Record, fit, picked, varying
 from pipeline.numerics.optimizers import OPTIMIZERS, Auto, GradientDescent, Optimizer, State
 from pipeline.numerics.precision import TooLarge, blurred
 from pipeline.numerics.suboptimality import distance
 
-MOST_NAMES = 10  # of columns, in a warning
-HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
 LATER = (EVALUATION, "metrics.json", "predictions.parquet", "curves.*.csv", "figures")  # what later stages put beside a model
 STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
@@ -98,14 +97,7 @@ def train(
         except TooLarge as error:
             raise InvalidInput(error.of(schema["features"])) from None
         recorder.progress.clear()
-        about["fit"] = {
-            "optimizer": _name(result.optimizer),
-            "epochs": result.epochs,
-            "stopped_by": result.stopped_by,
-            "loss": result.loss,
-            "gradient_norm": result.gradient_norm,
-            "separation": _separation(X, y, model, result, schema["features"]),
-        }
+        about["fit"] = _measured(X, y, model, result, schema["features"])
         _warn_of_a_rise(result.loss, recorder.history[0].loss)
         _warn_of_blurred_columns(X, model, result, schema["features"])
         if about["fit"]["separation"]:
@@ -117,6 +109,18 @@ def train(
         _terminal.say(_summary(about["fit"], folder))
         tracker.publish(folder)
     return about
+
+
+def _measured(X: Array, y: Array, model: Model, result: Fit, features: Sequence[str]) -> dict[str, Any]:
+    """How a fit has ended, as model.json has it."""
+    return {
+        "optimizer": _name(result.optimizer),
+        "epochs": result.epochs,
+        "stopped_by": result.stopped_by,
+        "loss": result.loss,
+        "gradient_norm": result.gradient_norm,
+        "separation": _separation(X, y, model, result, features),
+    }
 
 
 def _name(optimizer: Optimizer) -> str:
@@ -131,9 +135,7 @@ def _summary(fit: Mapping[str, Any], folder: Path) -> str:
 def _warn_of_constants(X: Array, model: Model, features: Sequence[str]) -> None:
     constant = [name for name, varies in zip(features, varying(X), strict=True) if not varies]
     if constant and model.standardize:
-        more = f" and {len(constant) - MOST_NAMES} more" if len(constant) > MOST_NAMES else ""
-        shown = ", ".join(constant[:MOST_NAMES]) + more
-        _terminal.warn(f"constant in the training table, so without any say in the model: {shown}")
+        _terminal.warn(f"constant in the training table, so without any say in the model: {listed(constant)}")
 
 
 def _warn_of_a_rise(end: float, start: float) -> None:
@@ -176,11 +178,10 @@ def _warn_of_a_distance(X: Array, y: Array, model: Model, result: Fit) -> None:
 def _warn_of_blurred_columns(X: Array, model: Model, result: Fit, features: Sequence[str]) -> None:
     found = [features[j] for j in blurred(X, result.model.mean, result.model.scale, model.dtype)]
     if found:
-        more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
         way = "model.dtype=float64 may" if model.dtype == "float32" else "smaller numbers, such as their logarithms, would"
         _terminal.warn(
-            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in "
-            f"{', '.join(found[:MOST_NAMES])}{more}: {way}"
+            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in {listed(found)}: "
+            f"{way}"
         )
 
 

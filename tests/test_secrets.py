@@ -1,6 +1,7 @@
 """Credentials: on any text in linear time, in whatever form, refused in a configuration, taken out of files."""
 
 import base64
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import _hydra
 from pipeline._config import VOCABULARY, check_sweep, compose, leaves, read_config
 from pipeline._file_secrets import is_private, scrub_diff
 from pipeline._hydra_settings import refuse_secret_settings
@@ -131,6 +133,18 @@ def test_a_setting_of_hydra_with_a_secret_is_refused(word: str, secret_environme
         refuse_secret_settings(["optimizer.lr=0.1,0.2", word])
     assert "typed" not in str(raised.value)
     assert VALUE not in str(raised.value)
+
+
+def test_settings_in_another_primary_file_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret_environment: None
+) -> None:
+    settings = "hydra: {job: {env_set: {OTHER: '${oc.env:SOME_TOKEN}'}}}"
+    shutil.copytree(_hydra.CONF, tmp_path / "conf")
+    (tmp_path / "conf" / "other.yaml").write_text(f"defaults: [config, _self_]\n{settings}\n")
+    monkeypatch.setattr(_hydra, "CONF", tmp_path / "conf")
+    monkeypatch.setattr(_hydra, "_over_conf", _hydra._over_conf.__wrapped__)
+    with pytest.raises(InvalidInput, match=r"hydra\.job\.env_set\.OTHER must hold no credential"):
+        refuse_secret_settings([], "other")
 
 
 def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secret_environment: None) -> None:

@@ -168,3 +168,14 @@ def matrix(X: Features) -> Matrix:
     if not isinstance(X, np.ndarray):
         return Sparse(X)
     return Augmented(with_ones(X)) if is_small((X.shape[0], X.shape[1] + 1)) else Dense(X)
+
+
+def column_ranges(X: Features, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The least and the greatest value of each column among the chosen rows."""
+    if not isinstance(X, np.ndarray):
+        part = X[chosen]
+        return part.min(axis=0).toarray().astype(np.float64).ravel(), part.max(axis=0).toarray().astype(np.float64).ravel()
+    step = max(1, CACHED_BYTES // (8 * max(X.shape[1], 1)))
+    parts = [part for i in range(0, len(X), step) if len(part := X[i : i + step][chosen[i : i + step]])]
+    low, high = np.min([part.min(axis=0) for part in parts], axis=0), np.max([part.max(axis=0) for part in parts], axis=0)
+    return low.astype(np.float64), high.astype(np.float64)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.numerics.blas import one_thread
-from pipeline.numerics.matrix import CACHED_BYTES, Array, Features
+from pipeline.numerics.matrix import CACHED_BYTES, Array, Features, column_ranges
 from pipeline.numerics.objective import sigmoid, signs_of
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def _null_space(M: Array) -> tuple[Array, float]:
 
 def _described(X: Features, y: Array, C: _Rows, v: Array | None) -> Separation | None:
     """What is said of a direction, if it holds for every row; without one, of the single columns that separate."""
-    low, high = _ranges(X, y == 1), _ranges(X, y == 0)
+    low, high = column_ranges(X, y == 1), column_ranges(X, y == 0)
     gap = np.maximum(low[0] - high[1], high[0] - low[1])  # between the classes
     spread = np.maximum(low[1], high[1]) - np.minimum(low[0], high[0])
     kind = "quasi-complete"
@@ -280,14 +280,3 @@ def _described(X: Features, y: Array, C: _Rows, v: Array | None) -> Separation |
     weight = abs(v[:-1]) * spread
     heaviest = np.argsort(-weight, kind="stable")[:MOST_COLUMNS]
     return Separation(kind, False, tuple(int(j) for j in heaviest if weight[j] > 1e-9 * weight.max()))
-
-
-def _ranges(X: Features, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The least and the greatest value of each column among the chosen rows."""
-    if not isinstance(X, np.ndarray):
-        part = X[chosen]
-        return part.min(axis=0).toarray().astype(np.float64).ravel(), part.max(axis=0).toarray().astype(np.float64).ravel()
-    step = max(1, CACHED_BYTES // (8 * max(X.shape[1], 1)))
-    parts = [part for i in range(0, len(X), step) if len(part := X[i : i + step][chosen[i : i + step]])]
-    low, high = np.min([part.min(axis=0) for part in parts], axis=0), np.max([part.max(axis=0) for part in parts], axis=0)
-    return low.astype(np.float64), high.astype(np.float64)

@@ -102,7 +102,7 @@ def main(words: Sequence[str]) -> None:
     except Exception as error:
         if isinstance(error, InvalidInput) or not is_of_store(error):
             raise
-        raise InvalidInput(f"the tracking store must answer and be whole; it says: {first_line(error)}") from None
+        raise InvalidInput(f"the tracking store must answer and be whole; it says: {first_line(error)}") from error
     if args.json:
         print(json.dumps(content, indent=2))
     if not yes:

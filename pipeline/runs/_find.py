@@ -1,5 +1,6 @@
 """Which run a word names, and what the run's own records hold."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -193,7 +194,7 @@ def read_predictions(path: Path, owner: str) -> Columns:
     try:
         table = pq.read_table(path)
         return {name: table[name].to_numpy() for name in columns}
-    except Exception:  # there is no end to what a damaged Parquet file may raise
+    except Exception:  # a damaged Parquet file may raise anything
         raise InvalidInput(f"{owner} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
 
 
@@ -205,11 +206,21 @@ def log_odds(p: Array) -> Array:
 
 def sweep_ending(run: Run) -> str | None:
     """How the sweep with this parent run has ended, as its own process wrote it; None of another run."""
-    for note in sorted(OUT.glob("sweeps/*/sweep.json")):
+    for note in sorted(OUT.rglob("sweep.json")):  # hydra.sweep.dir may be any folder
         with suppress(InvalidInput):
             if (sweep := read_json(note, "run", "ending"))["run"] == run.data.tags.get(SWEEP_KEY, note):
                 return str(sweep["ending"])
     return None
+
+
+def sweep_record(root: Path) -> Path:
+    """The sweep.json of which the chain in `root` is a job: the nearest above that lists it, else that of the folder above."""
+    job = os.path.relpath(root)
+    for folder in root.parents:
+        with suppress(InvalidInput):
+            if job in [each["folder"] for each in read_json(folder / "sweep.json", "jobs")["jobs"]]:
+                return folder / "sweep.json"
+    return root.parent / "sweep.json"
 
 
 def sent_files(stage: str, folder: Path) -> Sequence[Path]:

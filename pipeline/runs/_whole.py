@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline._described import read_about, read_evaluation, read_figures, read_model
-from pipeline._files import read_numbers
+from pipeline._files import HISTORY, read_numbers
 from pipeline._mlflow import reported
 from pipeline.numerics import metrics as m
 from pipeline.numerics import require
@@ -26,7 +26,7 @@ def whole(folder: Path) -> dict[str, Any]:
     model, schema = read_model(described, folder.parent / "data")
     require(consistent(about), f"model.json must be what its fingerprint says; {folder} must be trained again")
     require(reported(folder), f"the report must be of the model beside it; {folder} needs `python -m pipeline.report`")
-    described.csv("history.csv", "epoch", "loss", "gradient_norm")
+    described.csv("history.csv", *HISTORY)
     X, y = schema.features("test"), schema.array("test/y.npy")
     kept, metrics = read_predictions(folder / "predictions.parquet", str(folder)), read_numbers(folder / "metrics.json")
     same = len(kept["probability"]) == len(y) and np.allclose(kept["probability"], model.predict_proba(X), rtol=CLOSE, atol=0)

@@ -14,7 +14,6 @@ from pipeline._tracking import PARENT
 from pipeline.numerics import InvalidInput
 
 NOT_INHERITED = ("DVC_", "GIT_", PARENT)  # what would lead a command back to the working tree, or to a sweep
-
 FAILURES = ("ERROR: ", "error: ", "fatal: ")  # how the line of dvc or git begins that says what is wrong
 
 

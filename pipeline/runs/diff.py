@@ -19,7 +19,8 @@ from pipeline.runs._find import Records, Store, download, find, name_of, open_st
 
 CODE = ("fingerprint.code", "mlflow.source.git.commit")
 CHANGES = "changes to the commit, but for overrides.yaml"
-NOT_KEPT = ("too long", "unknown")  # how git.diff says that two runs with it may differ
+NOT_KEPT = ("too long", "unknown")  # values of git.diff with which a run has no code.diff
+IN_DOUBT = (*NOT_KEPT, "without credentials")  # with which two runs may differ in what was not kept
 KNOWN_BY = {"code": "git.diff", "environment": DESCRIBED}  # tags that a run made by `publish` lacks
 Pairs = dict[str, tuple[Any, Any]]  # what differs, in a and in b; None: not there
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:
         a, b = (records(store, find(store, word), Path(temporary, side)) for side, word in (("a", args.a), ("b", args.b)))
         unknown = {
-            part: [side for side, of in (("a", a), ("b", b)) if of.run.data.tags.get(tag, "unknown") in NOT_KEPT]
+            part: [side for side, of in (("a", a), ("b", b)) if of.run.data.tags.get(tag, "unknown") in IN_DOUBT]
             for part, tag in KNOWN_BY.items()
         }
         code_a, code_b = (_code(store, side, Path(temporary)) for side in (a, b))

@@ -31,7 +31,7 @@ from pipeline._store import is_of_store
 from pipeline._tracking import check_writable, stage_tracking, store_of
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
-from pipeline.runs._find import GONE, STAGE_FILES, models_of, sent_files
+from pipeline.runs._find import GONE, STAGE_FILES, models_of, sent_files, sweep_record
 from pipeline.runs._late import tell_kept
 from pipeline.runs._whole import whole
 from pipeline.runs._worktree import commit_of, dvc, worktree
@@ -108,7 +108,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
     check_writable(tracking)
     where = store_of(tracking)
     client, experiment = connect(**where)
-    key = _sweep_of(folder.parent.parent / "sweep.json", client, experiment, where)
+    key = _sweep_of(sweep_record(folder.parent), client, experiment, where)
     above = sweep_run(client, experiment, key) if key else None
     found = run_with(client, experiment, about["fingerprint"], key, above)
     if found and above:

@@ -13,13 +13,12 @@ from mlflow.entities import Run
 
 from pipeline import _terminal
 from pipeline._config import to_yaml
-from pipeline._files import ABOUT, ROOT, SCHEMA, digest_of, read_csv, read_json
+from pipeline._files import ABOUT, HISTORY, ROOT, SCHEMA, digest_of, read_csv, read_json
 from pipeline._provenance import provenance
 from pipeline.numerics import require
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, read_predictions, records
 from pipeline.runs._worktree import commit_of, environment, git, worktree
 
-HISTORY = ("epoch", "loss", "gradient_norm")
 VERSION = "version."
 SHOWN = 12  # letters of a hash
 Difference = tuple[str, str]  # its kind, and what differs in one sentence

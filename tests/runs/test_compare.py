@@ -80,11 +80,14 @@ def test_what_is_configuration_or_unknown_is_no_difference_of_the_code(made: Pat
     client, ids = client_of(made), {name: run.info.run_id for name, run in all_runs(made).items()}
     client.set_tag(ids["0"], "git.diff", "whole")
     client.log_text(ids["0"], "diff --git a/overrides.yaml b/overrides.yaml\n+overrides: [x=1]\n", "lineage/code.diff")
+    client.set_tag(ids["torch"], "git.diff", "without credentials")
+    client.log_text(ids["torch"], "", "lineage/code.diff")
     for tag in ("git.diff", DESCRIBED):  # as `runs publish` makes it
         client.delete_tag(ids["single"], tag)
-    overrides, sent, told = runs(
-        made, f"diff {ids['0']} {ids['1']}", f"diff {ids['single']} {ids['numpy']}", f"diff {ids['0']} {ids['single']} --json"
-    )
+    pairs = (("0", "1"), ("single", "numpy"), ("numpy", "torch"))
+    overrides, sent, left_out = runs(made, *(f"diff {ids[a]} {ids[b]}" for a, b in pairs))
+    (told,) = runs(made, f"diff {ids['0']} {ids['single']} --json")
+    assert "\ncode: the same as far as it is known for b\n" in left_out.stdout
     assert "\ncode: the same\n" in overrides.stdout
     assert "\ncode: as far as it is known for a\n  mlflow.source.git.commit: " in sent.stdout
     assert "\nenvironment: unknown for a\n" in sent.stdout

@@ -54,6 +54,19 @@ def test_runs_of_a_sweep_that_began_without_a_server_get_their_parent(made: Path
     assert all_runs(made)["0"].info.run_id == found["0"].info.run_id
 
 
+def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands) -> None:
+    """As with hydra.sweep.subdir=deeper/0."""
+    before, sweep = shown(made), made / SWEEP
+    (sweep / "deeper").mkdir()
+    (sweep / "0").rename(sweep / "deeper" / "0")
+    note = json.loads((sweep / "sweep.json").read_text())
+    note["jobs"][0]["folder"] = f"{SWEEP}/deeper/0"
+    (sweep / "sweep.json").write_text(json.dumps(note))
+    (answer,) = runs(made, f"publish {SWEEP}/deeper/0/numpy")
+    assert "0 sent, 1 there already, 0 skipped" in answer.stdout
+    assert shown(made) == before
+
+
 def test_a_later_failure_is_not_lifted_by_older_files(made: Path, runs: Commands) -> None:
     run_id, client = all_runs(made)["torch"].info.run_id, client_of(made)
     client.set_tag(run_id, "stage.train", "killed")

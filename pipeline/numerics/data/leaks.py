@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.numerics.data.dataset import Dataset, Part
 from pipeline.numerics.data.reading import brief, listed
-from pipeline.numerics.matrix import Array
+from pipeline.numerics.matrix import Array, column_ranges
 
 BLOCK_ENTRIES = 1 << 17  # that are looked at together: they fit into a processor's cache
 FEWEST = 2  # training rows of a class by which a column can be judged
@@ -36,29 +36,8 @@ def separating(part: Part) -> list[int]:
     ones = part.y == 1
     if min(ones.sum(), (~ones).sum()) < FEWEST:
         return []
-    lows, highs = _extremes(part, ones)
-    return [int(i) for i in np.flatnonzero((highs[0] < lows[1]) | (highs[1] < lows[0]))]
-
-
-def _extremes(part: Part, ones: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The least and the greatest value of each column in each class, (2, d)."""
-    d = part.X.shape[1]
-    lows, highs = np.full((2, d), np.inf), np.full((2, d), -np.inf)
-    filled = np.zeros((2, d), np.int64)  # entries of a sparse column
-    for rows in _blocks(part.X):
-        for label, chosen in enumerate((~ones[rows], ones[rows])):
-            block: Any = part.X[rows][chosen]
-            if not isinstance(block, np.ndarray):
-                np.minimum.at(lows[label], block.indices, block.data)
-                np.maximum.at(highs[label], block.indices, block.data)
-                np.add.at(filled[label], block.indices, 1)
-            elif len(block):
-                np.minimum(lows[label], block.min(axis=0), out=lows[label])
-                np.maximum(highs[label], block.max(axis=0), out=highs[label])
-    if not isinstance(part.X, np.ndarray):
-        gaps = filled < np.array([(~ones).sum(), ones.sum()])[:, None]
-        lows[gaps], highs[gaps] = np.minimum(lows[gaps], 0), np.maximum(highs[gaps], 0)
-    return lows, highs
+    (low_0, high_0), (low_1, high_1) = column_ranges(part.X, ~ones), column_ranges(part.X, ones)
+    return [int(i) for i in np.flatnonzero((high_0 < low_1) | (high_1 < low_0))]
 
 
 def repeated_rows(train: Part, test: Part) -> int:

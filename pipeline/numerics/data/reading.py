@@ -88,7 +88,9 @@ def brief(value: object) -> str:
 
 def listable(name: str) -> str:
     """A name as it can be written into a list on the command line."""
-    return name if re.fullmatch(r"[\w.: -]+", name) and name == name.strip() else f'"{name}"'
+    if re.fullmatch(r"[\w.: -]+", name) and name == name.strip():
+        return name
+    return '"{}"'.format(name.replace('"', '\\"'))
 
 
 def recognised(path: str, rows: int, features: int, target: str, classes: tuple[object, object]) -> str:

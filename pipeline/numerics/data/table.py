@@ -1,6 +1,7 @@
 """The user's own CSV or Parquet file: which columns are features, which are left out, and the target."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ class Table:
         if drop:
             notes.append(f"left out by data.drop: {listed(drop)}")
         if reasons:
-            notes.append(f"left out: {_reasons(reasons)}; 'data.keep=[{listable(next(iter(reasons)))}]' keeps it")
+            keeps = shlex.quote(f"data.keep=[{listable(next(iter(reasons)))}]")
+            notes.append(f"left out: {_reasons(reasons)}; {keeps} keeps it")
         return Dataset(list(columns), target, classes, train, test, tuple(notes))
 
     def _chosen(self, names: Sequence[str]) -> tuple[str, list[str], list[str]]:
