@@ -25,7 +25,7 @@ from pipeline._hydra import CONF, in_one_sentence
 from pipeline._hydra_settings import refuse_secret_settings
 from pipeline._overrides import as_typed, quoted
 from pipeline._secrets import scrub
-from pipeline._sweep import SHOWN, Note, collect, compare, complain_of, job_of_sweep, noted
+from pipeline._sweep import SHOWN, Note, collect, compare, complain_of, heard, job_of_sweep, noted
 from pipeline._tracking import PARENT, check_writable, sweep
 from pipeline.evaluate import evaluate
 from pipeline.generate import generate
@@ -95,7 +95,8 @@ def run_sweep(words: Sequence[str], primary: str) -> None:
             note["run"] = os.environ.get(PARENT)
             with noted(folder / "sweep.json", note):
                 try:
-                    prepared.launch()
+                    with heard(folder):
+                        prepared.launch()
                 finally:
                     jobs += collect(folder)
                     compare(folder, jobs)

@@ -34,7 +34,7 @@ def staged(
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with _locked(target):
+        with locked(target):
             remove_leftovers(target)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=target))
             alive = _lock(folder)
@@ -43,7 +43,7 @@ def staged(
     try:
         yield folder
         try:
-            with _locked(target):
+            with locked(target):
                 check()
                 _move(folder, target, describing, later)
         except OSError as error:
@@ -95,7 +95,7 @@ def remove_leftovers(target: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """One process at a time; also where another process deletes the folder and makes it again."""
     with ExitStack() as held:
         while True:

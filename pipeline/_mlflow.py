@@ -92,7 +92,8 @@ class Run:
 
     def unsent(self) -> list[dict[str, Any]]:
         """The points kept, as `loss` takes them."""
-        return [{"epoch": epoch, "loss": loss, "gradient_norm": norm} for epoch, (loss, norm) in self._curve.items()]
+        points = list(self._curve.items())  # at once, since another thread may send them meanwhile
+        return [{"epoch": epoch, "loss": loss, "gradient_norm": norm} for epoch, (loss, norm) in points]
 
     def flush(self, patience: float = 0.0) -> None:
         """Send the points kept, if the last were sent longer ago than `patience` seconds."""

@@ -53,7 +53,8 @@ class Listener:
         self._ended: dict[str, str] = {}  # how, once that is known
         self._lineage: Lineage | None = None
         self._folder = ""
-        self._sweep, self._sweep_run = "", ""
+        self._sweep, self._sweep_run = "", ""  # its key, and its run's id
+        self._tracking: Mapping[str, str] = {}  # where that run is
         self._run_id = ""
         self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
         self.is_done = False
@@ -65,6 +66,7 @@ class Listener:
             self._listen()
         except Exception as error:
             self._send({"error": f"{type(error).__name__}: {first_line(error)}"})
+            self.keep_note()
         finally:
             self.is_done, self._earlier = True, ()
             self._wake_others()
@@ -153,6 +155,14 @@ class Listener:
             self._send({"behind": ""})
         self._failure, self._pause = "", FIRST_PAUSE
 
+    def _try_to_the_end(self) -> None:
+        """All that is left to do: once more, and for a short while where MLflow fails only now."""
+        deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
+        self._attempt()
+        while self._todo and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            self._attempt()
+
     def _fall_behind(self, error: Exception) -> None:
         new = not self._failure
         self._failure = f"{type(error).__name__}: {first_line(error)}"
@@ -190,11 +200,7 @@ class Listener:
         kept of how it ended, unless the run could say it."""
         self._ended = {"ending": ending, "reason": reason, "traceback": traceback}
         self._todo.append(lambda: self._close(ending, reason, traceback))
-        deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
-        self._attempt()
-        while self._todo and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-            self._attempt()
+        self._try_to_the_end()
         if not self._todo:
             _endings.drop(self._opened)  # an earlier attempt's
         elif not self._ended_without(ending, reason, traceback) or ending == "finished":
@@ -204,15 +210,27 @@ class Listener:
         self._send({"error": self._failure} if self._failure else {"value": self._run_id})
 
     def keep_note(self) -> None:
-        """Keep what the stage said and MLflow lacks, for later; a sweep's own folder has how it ended."""
+        """Keep what the stage said and MLflow lacks, for later; a sweep's own folder has how it ended. Also while an attempt
+        does not return."""
+        self._hear_out()
         if self._opened:
-            curve = [*(self._run.unsent() if self._run else []), *self._points]
+            points, run = list(self._points), self._run  # an attempt may hand them over now: better twice than not at all
+            curve = [*points, *(run.unsent() if run else [])]
             _endings.keep(self._opened, self._lineage or ({}, {}), curve, self._folder, self._ended or KILLED)
+
+    def _hear_out(self) -> None:
+        """Take in what was said meanwhile: an attempt that does not return has kept this from it."""
+        with suppress(queue.Empty):
+            while True:
+                if text := self._said.get_nowait():
+                    self._obey(**json.loads(text))
 
     def _ended_without(self, ending: str, reason: str, traceback: str) -> bool:
         """Whether MLflow takes the run's end though it did not take something before."""
         if len(self._todo) > 1 and self._run:
-            lacking = ("unpublished", self._failure, "") if ending == "finished" else (ending, reason, traceback)
+            from pipeline._mlflow import UNPUBLISHED
+
+            lacking = (UNPUBLISHED, self._failure, "") if ending == "finished" else (ending, reason, traceback)
             with suppress(Exception):
                 self._close(*lacking)
                 return True
@@ -235,11 +253,7 @@ class Listener:
         from pipeline._mlflow import close_sweep
 
         self._todo.append(lambda: close_sweep(self._tracking, self._sweep_run, ending))
-        deadline = time.monotonic() + LAST_SECONDS
-        self._attempt()
-        while self._todo and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-            self._attempt()
+        self._try_to_the_end()
         self._send({"error": self._failure} if self._failure else {"value": ""})
 
     def _send(self, content: Mapping[str, Any]) -> None:
@@ -270,10 +284,11 @@ def serve(server: socket.socket, owner: Process) -> None:
         connection.setblocking(True)
         listeners.append(Listener(connection, tuple(listeners), wake))
         threading.Thread(target=listeners[-1].listen, daemon=True).start()
-    Path(server.getsockname()).unlink(missing_ok=True)
     for listener in listeners:
         if not listener.is_done:
-            listener.keep_note()
+            with suppress(Exception):  # one must not cost the others their notes
+                listener.keep_note()
+    Path(server.getsockname()).unlink(missing_ok=True)  # not before: `wait_for_publishers` waits for the notes, too
     os._exit(0)  # also where MLflow never answers
 
 

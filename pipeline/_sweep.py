@@ -19,6 +19,7 @@ from pipeline._secrets import scrub
 from pipeline._tracking import PARENT, ending_of
 from pipeline.numerics import InvalidInput
 
+FOLDER = "PIPELINE_SWEEP_FOLDER"  # environment variable: the sweep's folder, which a job's own hydra.sweep.dir may differ from
 SHOWN = ("log_loss", "accuracy", "roc_auc")  # of the test metrics, beside what the jobs differ in
 Note = dict[str, Any]
 
@@ -52,7 +53,7 @@ def job_of_sweep(settings: Any) -> Iterator[Note]:
     _terminal.say(" ".join(f"{key}={value}" for key, value in overrides.items()))
     try:
         note: Note = {"job": settings.job.num, "folder": folder, "overrides": overrides, "scores": {}}
-        with noted(_claimed(folder, Path(settings.runtime.cwd, settings.sweep.dir)), note):
+        with noted(_claimed(folder), note):
             yield note
     except Exception as error:
         _terminal.tell(error)
@@ -61,15 +62,25 @@ def job_of_sweep(settings: Any) -> Iterator[Note]:
         _terminal.label = ""
 
 
-def _claimed(folder: str, sweep: Path) -> Path:
+def _claimed(folder: str) -> Path:
     """Where a job's note is kept. Raises InvalidInput where its folder is another job's."""
-    path = sweep / "jobs" / f"{os.environ.get(PARENT)}.{digest_of(folder)}.json"
+    path = Path(os.environ[FOLDER]) / "jobs" / f"{os.environ.get(PARENT)}.{digest_of(folder)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.touch(exist_ok=False)
     except FileExistsError:
         raise InvalidInput(f"hydra.sweep.subdir must give each job a folder of its own; {folder} is another job's") from None
     return path
+
+
+@contextmanager
+def heard(folder: Path) -> Iterator[None]:
+    """The jobs that start inside the block keep their notes in this sweep's folder, whatever their own configuration says."""
+    os.environ[FOLDER] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        del os.environ[FOLDER]
 
 
 def collect(folder: Path) -> list[Note]:

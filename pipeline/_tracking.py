@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from pipeline import _terminal
+from pipeline._atomic import locked
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, digest
 from pipeline._provenance import process, provenance
@@ -117,11 +118,11 @@ class Publisher:
         self._heard, self._behind, self._label = b"", "", _terminal.label
         try:
             address = str(private_folder() / f"{owner.pid}-{owner.started}{SOCKET}")
-            try:
-                self._connection.connect(address)
-            except OSError:
-                _start_publisher(address, owner)
-                self._connection.connect(address)
+            if self._connection.connect_ex(address):
+                with locked(private_folder()):  # of several that find none, the first starts it
+                    if self._connection.connect_ex(address):
+                        _start_publisher(address, owner)
+                        self._connection.connect(address)
         except OSError as error:
             raise TrackingError(f"the process that speaks to MLflow could not be started: {error}") from None
 

@@ -353,6 +353,7 @@ def sweep_json(repo: Path) -> dict[str, Any]:
         "'hydra.sweep.dir=out/sweeps/${now:%Y}' hydra/launcher=joblib",
         "'hydra.sweep.subdir=${hydra.runtime.cwd}/out/away/${hydra.job.num}'",
         "hydra.job.chdir=true",
+        "'hydra.sweep.dir=out/${optimizer.lr}' hydra/launcher=joblib",
     ],
 )
 def test_a_failed_job_wherever_the_folders_are(repo: Path, shell: Shell, where: str) -> None:

@@ -28,7 +28,7 @@ from pipeline._mlflow import (
 from pipeline._provenance import process, provenance
 from pipeline._secrets import first_line
 from pipeline._store import is_of_store
-from pipeline._tracking import check_writable, stage_tracking, store_of
+from pipeline._tracking import check_writable, stage_tracking, store_of, wait_for_publishers
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
 from pipeline.runs._find import GONE, STAGE_FILES, models_of, sent_files, sweep_record
@@ -44,6 +44,7 @@ Result = dict[str, Any]
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether MLflow shows every folder, and what was done about each."""
     require(not (args.rev and args.folders), "--rev takes no folders: it publishes all results of a commit")
+    wait_for_publishers()  # what they are sending would be sent twice
     if args.rev:
         commit = commit_of(args.rev)
         with results_of(commit) as out:
