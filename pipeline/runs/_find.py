@@ -215,12 +215,17 @@ def sweep_ending(run: Run) -> str | None:
 
 def sweep_record(root: Path) -> Path:
     """The sweep.json of which the chain in `root` is a job: the nearest above that lists it, else that of the folder above."""
-    job = os.path.relpath(root)
-    for folder in root.parents:
-        with suppress(InvalidInput):
-            if job in [each["folder"] for each in read_json(folder / "sweep.json", "jobs")["jobs"]]:
-                return folder / "sweep.json"
-    return root.parent / "sweep.json"
+    job = Path(os.path.relpath(root))
+    return next(
+        (folder / "sweep.json" for folder in root.parents if job in jobs_in(folder / "sweep.json")), root.parent / "sweep.json"
+    )
+
+
+def jobs_in(record: Path) -> list[Path]:
+    """The folders of the jobs that a sweep.json lists."""
+    with suppress(InvalidInput):
+        return [Path(job["folder"]) for job in read_json(record, "jobs")["jobs"]]
+    return []
 
 
 def sent_files(stage: str, folder: Path) -> Sequence[Path]:

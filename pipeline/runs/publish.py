@@ -31,7 +31,7 @@ from pipeline._store import is_of_store
 from pipeline._tracking import check_writable, stage_tracking, store_of, wait_for_publishers
 from pipeline.numerics import InvalidInput, require
 from pipeline.runs import _process
-from pipeline.runs._find import GONE, STAGE_FILES, models_of, sent_files, sweep_record
+from pipeline.runs._find import GONE, STAGE_FILES, jobs_in, models_of, sent_files, sweep_record
 from pipeline.runs._late import tell_kept
 from pipeline.runs._whole import whole
 from pipeline.runs._worktree import commit_of, dvc, worktree
@@ -59,8 +59,12 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
 
 
 def models_in(out: Path) -> list[Path]:
-    """The folders in out/ that have a model.json."""
-    return [path.parent for place in PLACES for path in sorted(out.glob(f"{place}/model.json"))]
+    """The folders in out/ that have a model.json, and those of the jobs of its sweeps, wherever these lie."""
+    jobs = [job for record in sorted(out.rglob("sweep.json")) for job in jobs_in(record)]
+    found = [path for place in PLACES for path in sorted(out.glob(f"{place}/model.json"))]
+    found += [path for job in jobs for path in sorted(job.glob("*/model.json"))]
+    once = dict(zip(map(Path.resolve, reversed(found)), reversed(found), strict=True))
+    return [path.parent for path in found if once[path.resolve()] is path]
 
 
 @contextmanager

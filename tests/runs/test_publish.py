@@ -62,8 +62,9 @@ def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands
     note = json.loads((sweep / "sweep.json").read_text())
     note["jobs"][0]["folder"] = f"{SWEEP}/deeper/0"
     (sweep / "sweep.json").write_text(json.dumps(note))
-    (answer,) = runs(made, f"publish {SWEEP}/deeper/0/numpy")
-    assert "0 sent, 1 there already, 0 skipped" in answer.stdout
+    named, every = runs(made, f"publish {SWEEP}/deeper/0/numpy", "publish")
+    assert "0 sent, 1 there already, 0 skipped" in named.stdout
+    assert "0 sent, 5 there already, 0 skipped" in every.stdout
     assert shown(made) == before
 
 
