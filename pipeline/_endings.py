@@ -11,6 +11,7 @@ from filelock import FileLock
 from pipeline._atomic import staged
 from pipeline._config import tracking_of
 from pipeline._files import OUT, digest_of, read_json, write_json
+from pipeline._pending import discard, discard_forgotten
 from pipeline._tracking import home, store_of
 from pipeline.numerics import InvalidInput, require
 
@@ -42,8 +43,24 @@ def keep(
 
 def drop(opened: Mapping[str, Any]) -> None:
     """Forget how an earlier attempt ended, since MLflow knows of a later one."""
+    _forget(_folder() / _name(opened))
+
+
+def _forget(note: Path) -> None:
+    """Delete a note, and the files that were kept for it."""
+    with suppress(InvalidInput):
+        discard(Path(read_json(note, "folder")["folder"]), home())
     with suppress(OSError):
-        (_folder() / _name(opened)).unlink()
+        note.unlink()
+
+
+def discard_forgotten_files() -> None:
+    """Delete the files that were kept for MLflow and that no note names any more."""
+    folders = []
+    for note in kept():
+        with suppress(InvalidInput):
+            folders.append(Path(read_json(note, "folder")["folder"]))
+    discard_forgotten(folders, home())
 
 
 def kept() -> list[Path]:
@@ -84,7 +101,7 @@ def tell(note: Path, uri: str | None = None) -> str | None:
                 run.loss(**point)
             shown = content["ended"]["ending"] != "finished" or _publish(run, Path(content["folder"]), content["opened"])
             run.close(**(content["ended"] if shown else {"ending": UNPUBLISHED, "reason": OVERWRITTEN}))
-        note.unlink()
+        _forget(note)
         return str(run.id) if stands else None
 
 

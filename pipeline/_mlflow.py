@@ -25,7 +25,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline._config import leaves, to_yaml
-from pipeline._described import EVALUATION, REPORT, read_about, read_described, weights_digest
+from pipeline._described import EVALUATION, REPORT, read_about, read_described, read_evaluation, read_figures, weights_digest
 from pipeline._files import file_digest, read_csv, read_json
 from pipeline._logged_model import log_dataset, log_model
 from pipeline._names import NOTE, About, note, run_name, text
@@ -161,8 +161,8 @@ class Run:
         if self.superseded():
             return
         tags = self.client.get_run(self.id).data.tags
-        fingerprint = read_json(folder / "model.json", "fingerprint")["fingerprint"]
-        require(fingerprint == tags["fingerprint"], f"{folder} must hold the model of its run; it holds another one by now")
+        is_own = read_about(folder).content["fingerprint"] == tags["fingerprint"]
+        require(is_own, f"{folder} must hold the model of its run; it holds another one by now")
         for stage, publish in PUBLISHERS.items():
             if stage == self.stage:
                 publish(self, folder)
@@ -261,7 +261,9 @@ def _tags(about: About, parent: str | None) -> dict[str, str]:
 
 
 def _publish_training(run: Run, folder: Path) -> None:
-    about = read_json(folder / "model.json")
+    described = read_about(folder)
+    described.verify()
+    about = described.content
     run.recall()
     for epoch, pair in curve(folder).items():
         run.loss(epoch, *pair)
@@ -288,6 +290,7 @@ def curve(folder: Path) -> dict[int, tuple[float, float]]:
 
 
 def _publish_evaluation(run: Run, folder: Path) -> None:
+    read_evaluation(read_about(folder)).verify()
     metrics = folder / "metrics.json"
     run.metrics({f"test/{name}": value for name, value in read_json(metrics).items()})
     _publish_files(
@@ -297,6 +300,7 @@ def _publish_evaluation(run: Run, folder: Path) -> None:
 
 
 def _publish_figures(run: Run, folder: Path) -> None:
+    read_figures(read_evaluation(read_about(folder))).verify()
     run.files(sorted((folder / "figures").glob("*.png")), "figures")
 
 

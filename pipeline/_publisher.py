@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import _endings
+from pipeline._pending import discard
 from pipeline._provenance import lineage
 from pipeline._secrets import first_line
 from pipeline._supervisor import POLL_SECONDS, Process, is_alive
+from pipeline._tracking import home
 from pipeline.numerics import InvalidInput
 
 if TYPE_CHECKING:
@@ -201,9 +203,10 @@ class Listener:
         self._ended = {"ending": ending, "reason": reason, "traceback": traceback}
         self._todo.append(lambda: self._close(ending, reason, traceback))
         self._try_to_the_end()
-        if not self._todo:
+        if not self._todo or (self._ended_without(ending, reason, traceback) and ending != "finished"):
             _endings.drop(self._opened)  # an earlier attempt's
-        elif not self._ended_without(ending, reason, traceback) or ending == "finished":
+            discard(Path(self._folder), home())
+        else:
             with suppress(OSError):
                 self._look_at_code()
             self.keep_note()

@@ -25,6 +25,7 @@ from pipeline import _terminal
 from pipeline._atomic import locked
 from pipeline._config import Tracking, compose, read_tracking
 from pipeline._files import ROOT, digest
+from pipeline._pending import link_files
 from pipeline._provenance import process, provenance
 from pipeline._secrets import scrub
 from pipeline._supervisor import NOBODY, POLL_SECONDS, Process, is_alive, supervising, supervisor, this_process
@@ -303,7 +304,7 @@ class Run:
         self._publisher.send("loss", epoch=epoch, loss=loss, gradient_norm=gradient_norm)
 
     def publish(self, folder: Path) -> None:
-        self._publisher.send("publish", folder=str(folder.resolve()))
+        self._publisher.send("publish", folder=str(link_files(folder.resolve(), home())))
 
 
 @contextmanager

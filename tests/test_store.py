@@ -136,6 +136,23 @@ def test_what_a_store_lacked_comes_later(repo: Path, shell: Shell) -> None:
     assert runs_of_notes(repo) == set()
 
 
+@pytest.mark.slow
+def test_a_run_that_is_sent_late_has_its_own_files(repo: Path, shell: Shell) -> None:
+    """Though the next command has written over them in the meantime."""
+    with busy(repo):
+        assert shell("python -m pipeline.generate && python -m pipeline.train", repo).returncode == 0
+        first = (repo / "out/numpy/model.npz").read_bytes()
+        assert shell("python -m pipeline.train optimizer.lr=0.2", repo).returncode == 0
+    done = shell("python -m pipeline.runs doctor", repo)
+    assert done.stdout.count("sent how the stage train ended") == 2
+    runs = {run.data.params["optimizer.lr"]: run for run in runs_of(repo)}
+    assert {lr: run.info.status for lr, run in runs.items()} == {"0.1": "FINISHED", "0.2": "FINISHED"}
+    client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
+    for lr, weights in {"0.1": first, "0.2": (repo / "out/numpy/model.npz").read_bytes()}.items():
+        assert Path(client.download_artifacts(runs[lr].info.run_id, "training/model.npz")).read_bytes() == weights
+    assert list((repo / "out" / "pending").iterdir()) == []
+
+
 def runs_of_notes(repo: Path) -> set[str]:
     """The stages whose ending is kept for MLflow."""
     return {note.name.split(".")[1] for note in (repo / "out" / "endings").glob("*.json")}

@@ -30,4 +30,5 @@ def tell_kept() -> list[dict[str, Any]]:
             how = f"sent how the stage {_endings.stage_of(note)} ended" if run_id else "a later attempt stands"
             _terminal.say(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
             results.append({"folder": shown, "how": "sent", "run": run_id} if run_id else {"folder": shown, "how": "there"})
+    _endings.discard_forgotten_files()
     return results
