@@ -11,6 +11,7 @@ from pipeline._overrides import as_typed
 from pipeline._secrets import refuse_secrets
 
 OWN = ("runtime", "overrides", "help", "hydra_help")  # of the settings, what Hydra says itself, or says again
+REPEATED = "hydra.job.override_dirname"  # likewise: the overrides in one word
 
 
 def refuse_secret_settings(overrides: Sequence[str], primary: str = PRIMARY) -> None:
@@ -18,6 +19,9 @@ def refuse_secret_settings(overrides: Sequence[str], primary: str = PRIMARY) -> 
     typed = [word.lstrip("+~").partition("=")[::2] for word in overrides]
     refuse_secrets((("the key of an override", key) for key, _ in typed), VOCABULARY)
     refuse_secrets(typed, VOCABULARY)
+    refuse_secrets(
+        (part for key, value in typed if key != "tracking.uri" for part in _from_environment(key, value)), VOCABULARY
+    )
     refuse_secrets(_settings(overrides, primary), VOCABULARY)
 
 
@@ -32,7 +36,12 @@ def _settings(overrides: Sequence[str], primary: str) -> Iterator[tuple[str, Any
         return
     for name in made:
         if name not in OWN:
-            yield from _leaves(f"hydra.{name}", made, name)
+            yield from (leaf for leaf in _leaves(f"hydra.{name}", made, name) if leaf[0] != REPEATED)
+
+
+def _from_environment(key: str, value: str) -> Iterator[tuple[str, Any]]:
+    """The environment variables that a value's interpolations ask for, each as (key, its value)."""
+    return ((key, os.environ.get(variable)) for variable in re.findall(r"oc\.env:\s*(\w+)", value))
 
 
 def _leaves(key: str, node: Any, name: Any) -> Iterator[tuple[str, Any]]:
@@ -43,8 +52,7 @@ def _leaves(key: str, node: Any, name: Any) -> Iterator[tuple[str, Any]]:
         value = node[name]
     except (OmegaConfBaseException, ValueError):  # a part of it is not known yet, such as the job's number
         plain: Any = OmegaConf.to_container(node, resolve=False)
-        raw = str(plain[name])
-        yield from ((key, os.environ.get(variable)) for variable in re.findall(r"oc\.env:\s*(\w+)", raw))
+        yield from _from_environment(key, str(plain[name]))
         return
     if isinstance(value, DictConfig):
         for part in value:

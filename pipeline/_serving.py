@@ -65,10 +65,10 @@ def as_table(given: Any, features: Sequence[str]) -> Any:
             given = given.to_pandas()
         if isinstance(given, pd.DataFrame | pd.Series):
             return _chosen(pd.DataFrame(given), features)
+        if hasattr(given, "tocsr"):  # SciPy's DOK is a mapping, too
+            return _csr(given, features)
         if isinstance(given, Mapping) or (isinstance(given, list) and given and isinstance(given[0], Mapping)):
             return _chosen(_frame_of(given), features)
-        if hasattr(given, "tocsr"):
-            return _csr(given, features)
         if isinstance(given, np.ndarray | list):
             array = np.asanyarray(given)  # a masked one stays so
             _require_width(array.shape, features)
@@ -81,8 +81,15 @@ def as_table(given: Any, features: Sequence[str]) -> Any:
 
 def _frame_of(given: Any) -> pd.DataFrame:
     """Of a mapping of columns, a list of rows that are mappings, or one such row."""
-    is_row = isinstance(given, Mapping) and all(pd.api.types.is_scalar(value) for value in given.values())
-    return pd.DataFrame([given] if is_row else given)
+    if isinstance(given, Mapping):
+        values = {name: value.item() if _is_cell(value) else value for name, value in given.items()}
+        given = [values] if all(map(pd.api.types.is_scalar, values.values())) else values
+    return pd.DataFrame(given)
+
+
+def _is_cell(value: object) -> bool:
+    """Whether a value is a number as MLflow's server gives it for one: an array of no dimension."""
+    return isinstance(value, np.ndarray) and value.ndim == 0
 
 
 def _chosen(frame: Any, features: Sequence[str]) -> Any:

@@ -1,7 +1,9 @@
 """Text is taken as it was typed, through every door; Hydra's quotes, escapes and interpolations keep their meaning."""
 
+import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -150,3 +152,17 @@ def test_folders_of_hydra_are_as_typed() -> None:
         'hydra.sweep.dir="2024_01"',
         '++hydra.run.dir="my run (1), a"',
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "a, b", 'a"b', "it's", "[id]", "null", "1_0", "${x}", "a\\${b", " id", '"id"', "a\\", 'x\\"y']
+)
+def test_what_keeps_a_column_can_be_typed_as_it_is_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "t.csv"
+    pd.DataFrame({name: range(24), "v": [i * 7 % 11 / 2 for i in range(24)], "y": [i % 2 for i in range(24)]}).to_csv(
+        path, index=False
+    )
+    table = ["data=table", f"data.path={path}", "data.target=y"]
+    told = compose(table).data.load().notes[1]
+    (typed,) = shlex.split(told.partition("(counts the rows); ")[2].removesuffix(" keeps it"))
+    assert compose([*table, typed]).data.load().features == [name, "v"]

@@ -147,10 +147,19 @@ def test_settings_in_another_primary_file_are_looked_at(
         refuse_secret_settings([], "other")
 
 
+@pytest.mark.parametrize("key", REFUSED)
+def test_the_key_that_was_typed_is_named(key: str, secret_environment: None) -> None:
+    with pytest.raises(InvalidInput, match=f"^{key} must hold no credential"):
+        refuse_secret_settings(["data=table", REFUSED[key]])
+
+
 def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secret_environment: None) -> None:
     """A tracking server's own credentials are taken out; a word of the configuration's own is no secret."""
     assert compose(["tracking=server"]).plain["tracking"]["uri"] == "https://host:5000"
     refuse_secret_settings(["tracking=server", "+hydra.job.env_set.TOKENIZERS_PARALLELISM=false"])
+    for uri in ("${oc.env:MLFLOW_TRACKING_URI}", f"https://ada:{QUOTED_VALUE}@host:5000"):
+        refuse_secret_settings(["tracking=server", f"tracking.uri={uri}"])
+        assert compose(["tracking=server", f"tracking.uri='{uri}'"]).plain["tracking"]["uri"] == "https://host:5000"
     for word in ("document", "logistic-regression", "optimize", "breast_cancer"):
         monkeypatch.setenv("SOME_TOKEN", word)
         monkeypatch.setenv("DB_PASSWORD", "short7!")

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
-from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
+from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix, dok_array
 
 from pipeline import _provenance
 from pipeline._config import Tracking, compose
@@ -234,6 +234,15 @@ def test_what_is_no_table_is_refused_in_a_sentence(served: LogisticRegression, n
     with pytest.raises(MlflowException, match=sentence) as raised:
         served.predict(None, given)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"x1": 3, "x2": 1}, {"x2": np.array(1), "x1": np.array(3)}, dok_array([[3.0, 1.0]]), {"x1": {"a": 3}, "x2": {"a": 1}}],
+    ids=["a row", "a row of MLflow's server", "a matrix that is a mapping", "columns that are mappings"],
+)
+def test_mappings(served: LogisticRegression, given: Any) -> None:
+    assert served.predict(None, given)["probability"].tolist() == pytest.approx([1 / (1 + np.exp(-2.5))])
 
 
 @pytest.mark.parametrize("empty", [pd.DataFrame(columns=["x2", "x1"]), np.empty((0, 2)), csr_array((0, 2))])

@@ -12,14 +12,20 @@ from pipeline.numerics.metrics import Curve
 from pipeline.numerics.models import LogisticModel
 
 BLUE, RED, GREY = "#1f5fa8", "#c23b3b", "#8a8a8a"
+LONGEST_NAME = 40  # letters
 
 
 def _axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 4.8)) -> tuple[Figure, Axes]:
     figure = Figure(size, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
+    axes = figure.add_subplot(title=title, xlabel=_short(x), ylabel=_short(y))
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def _short(name: str) -> str:
+    """A name as a figure has room for it beside its axes."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def loss_figure(epochs: Array, losses: Array) -> Figure:
@@ -33,7 +39,7 @@ def loss_figure(epochs: Array, losses: Array) -> Figure:
 def data_figure(X: Array, y: Array, features: Sequence[str], names: Sequence[str]) -> Figure:
     """Two features as a scatter, coloured by class. `names` labels y = 0 and y = 1."""
     figure, axes = _axes("Training data", features[0], features[1])
-    axes.legend(_scatter(axes, X, y), names)
+    axes.legend(_scatter(axes, X, y), list(map(_short, names)))
     return figure
 
 
@@ -49,7 +55,7 @@ def boundary_figure(X: Array, y: Array, features: Sequence[str], names: Sequence
         handles += axes.plot(x1, -(w[0] * x1 + b) / w[1], "k--")
     elif w[0] != 0:
         handles.append(axes.axvline(-b / w[0], color="k", linestyle="--"))
-    axes.legend(handles, [*names, "p = 0.5"])
+    axes.legend(handles, [*map(_short, names), "p = 0.5"])
     return figure
 
 
@@ -99,8 +105,9 @@ def confusion_figure(values: Mapping[str, float], classes: Sequence[str]) -> Fig
         share = count / counts[i].sum()
         text = f"{int(count)}\n{share:.1%}"
         axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.5 else "black", fontsize=13)
-    axes.set_xticks([0, 1], classes)
-    axes.set_yticks([0, 1], classes, rotation=90, va="center")
+    shown = list(map(_short, classes))
+    axes.set_xticks([0, 1], shown)
+    axes.set_yticks([0, 1], shown, rotation=90, va="center")
     return figure
 
 
@@ -110,7 +117,9 @@ def weights_figure(w: Array, features: Sequence[str], standardized: bool, most: 
     title = "Weights" if len(w) <= most else f"The {most} largest of {len(w)} weights"
     unit = "standard deviation" if standardized else "unit"
     figure, axes = _axes(title, f"Weight: log-odds per {unit}", "", (6.4, 1.2 + 0.28 * len(top)))
-    axes.barh([features[i] for i in top], w[top], color=[BLUE if w[i] < 0 else RED for i in top])
+    axes.barh(
+        range(len(top)), w[top], tick_label=[_short(features[i]) for i in top], color=[BLUE if w[i] < 0 else RED for i in top]
+    )
     axes.margins(y=0.02)
     axes.axvline(0, color="k", linewidth=0.8)
     return figure

@@ -85,27 +85,29 @@ class SignedRows:
 
     def times(self, V: Array) -> Array:
         W = self._unscaled(V)
-        products = np.concatenate([X @ W for X in self._parts()]) + (V[-1] - self._mean @ W)
+        products = np.concatenate([X @ W for X in self._parts()]) + V[-1]
         return (products.T * self._signs).T
 
     def sizes(self, V: Array) -> Array:
         W = abs(self._unscaled(V))
-        return np.concatenate([abs(X) @ W for X in self._parts()]) + (abs(V[-1]) + abs(self._mean) @ W)
+        return np.concatenate([abs(X) @ W for X in self._parts()]) + abs(V[-1])
 
     def transposed_times(self, r: Array) -> Array:
         """C^T r."""
         r = r * self._signs
         ends = np.cumsum([0, *(X.shape[0] for X in self._parts())])
         sums = sum(X.T @ r[start:end] for X, start, end in zip(self._parts(), ends, ends[1:], strict=False))
-        return np.append((sums - self._mean * r.sum()) / self._scale, r.sum())
+        return np.append(sums / self._scale, r.sum())
 
     def _unscaled(self, V: Array) -> Array:
         return (V[:-1].T / self._scale).T
 
     def _parts(self) -> Iterator[Features]:
-        n, is_dense = self.shape[0], isinstance(self._X, np.ndarray)
-        step = max(1, CACHED_BYTES // (8 * self.shape[1])) if is_dense else n
-        return (self._X[i : i + step].astype(np.float64, copy=False) for i in range(0, n, step))
+        """X - mean: what is left of a product with X where the mean is taken off afterwards may be rounding alone."""
+        if not isinstance(self._X, np.ndarray):  # whose mean is 0
+            return iter([self._X.astype(np.float64, copy=False)])
+        step = max(1, CACHED_BYTES // (8 * self.shape[1]))
+        return (self._X[i : i + step] - self._mean for i in range(0, self.shape[0], step))
 
 
 class _Array:

@@ -110,6 +110,18 @@ def test_the_document_s_classes_can_be_separated_by_both_columns(kind: Any) -> N
     assert find(part.X, part.y, model) == Separation("complete", False, (1, 0))
 
 
+@pytest.mark.parametrize("optimizer", [Newton(), LBFGS(), Auto()], ids=lambda o: type(o).__name__)
+def test_a_column_far_from_zero_for_its_spread_hides_nothing(optimizer: Optimizer | Auto) -> None:
+    """All numbers are exact: the columns differ by 1 and 0 to 3 units in the last place, of which 2 and 3 are one class."""
+    step = np.arange(40) % 8 * 2.0**-40
+    last = np.random.default_rng(0).integers(0, 4, 40)
+    X, y = np.c_[step, 1 + step + last * 2.0**-52], (last >= 2).astype(float)
+    assert np.array_equal(X[:, 1] - X[:, 0] - 1, last * 2.0**-52)
+    found = find(X, y, fit(X, y, NumpyModel(), optimizer).model)
+    assert found is not None
+    assert (found.kind, found.alone) == ("complete", False)
+
+
 def test_a_category_that_the_columns_leave_out_may_be_what_separates() -> None:
     """The reference level's cell holds one class: no column separates, all the others together do."""
     rng = np.random.default_rng(0)

@@ -191,6 +191,15 @@ def test_a_count_in_parquet(tmp_path: Path, first: int) -> None:
     assert load(tmp_path, measured).features == ["n", "a"]
 
 
+@pytest.mark.parametrize("kind", [pa.int32(), pa.decimal128(10, 0)], ids=str)
+def test_a_count_from_another_number(tmp_path: Path, kind: Any) -> None:
+    for rows, features in ((36, ["a"]), (12, ["n", "a"])):  # a few, such as years, are more likely measured
+        numbers = pa.array([*range(1001, 1001 + rows)]).cast(pa.decimal128(19, 0)).cast(kind)
+        table = pa.table({"n": numbers, "a": (AGES * 3)[:rows], "y": (LABELS * 3)[:rows]})
+        assert load(tmp_path, table).features == features
+        assert load(tmp_path, table, keep=["n"]).features == ["n", "a"]
+
+
 def test_a_target_is_never_left_out(tmp_path: Path) -> None:
     assert "must have two classes; got 12: 0, 1, 2" in refusal(tmp_path, text("a,y", AGES, [*range(ROWS)]))
     frame = pd.DataFrame({"a": AGES, "y": LABELS}).set_index("y")
@@ -258,6 +267,9 @@ def test_labels_are_taken_as_they_are_written(tmp_path: Path, labels: tuple[str,
         (["yes", "Yes", "no"], "must differ in more than case, spaces or the spelling of a number; got 'Yes' and 'yes'"),
         (["yes", "yes ", "no"], "got 'yes' and 'yes '"),
         (["1", "1.0"], "got '1' and '1.0'"),
+        (["caf\u00e9", "cafe\u0301"], r"got 'cafe\\u0301' and 'caf\\xe9'"),
+        (["a b", "a  b"], "got 'a  b' and 'a b'"),
+        (["yes", "yes\u200b"], r"got 'yes' and 'yes\\u200b'"),
         (
             ["EU", "NA"],
             r"6 are missing, the first in line 3: NA is read as missing; if it is a class, set data.missing_values=\[\]",
@@ -275,7 +287,22 @@ def test_words_that_mean_missing_can_be_chosen(tmp_path: Path) -> None:
     labels = ["EU", "NA"] * 6
     assert load(tmp_path, text("a,y", AGES, labels), missing_values=[]).classes == ("EU", "NA")
     gap = text("a,y", [*AGES[:-1], -9], labels)
-    assert "line 13 has '-9' in a" in refusal(tmp_path, gap, missing_values=["-9"])
+    for word in ("-9", "-9.0"):
+        assert "line 13 has '-9' in a" in refusal(tmp_path, gap, missing_values=[word])
+    coded = text("a,y", AGES, [0, 1, "2.0"] * 4)
+    assert "4 are missing, the first in line 4: 2.0 is read as missing" in refusal(tmp_path, coded, missing_values=["2"])
+    stored = pa.table({"a": AGES, "y": LABELS})
+    assert "missing_values must be null for a Parquet file" in refusal(tmp_path, stored, missing_values=["27"])
+    assert load(tmp_path, stored, missing_values=[]).features == ["a"]
+
+
+def test_rows_between_two_quotes_that_are_no_pair(tmp_path: Path) -> None:
+    """A column that is left out may hold any text, but not six rows."""
+    notes = ['"a' if i in (2, 8) else "b" for i in range(ROWS)]
+    for content in (text("a,y,n", AGES, LABELS, notes), text("n,a,y", notes, AGES, LABELS)):
+        assert "one that begins in line 4 does not" in refusal(tmp_path, content, drop=["n"])
+    pair = text("a,y,n", AGES, LABELS, ['"a\nb ""c"""' if i == 2 else "b" for i in range(ROWS)])
+    assert len(whole(load(tmp_path, pair, drop=["n"]))) == ROWS
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ class RawTable:
         found = _from_text(column, self.missing_words) if self.written else _from_arrow(column)
         if isinstance(found, Fault):
             return found
+        if missing_numbers := numbers_among(self.missing_words):
+            found = np.where(np.isin(found, missing_numbers), np.nan, found)
         return _fault(found, column, exact) or found
 
     def is_integer(self, name: str) -> bool:
@@ -46,7 +48,8 @@ class RawTable:
 
         column = self.columns[name]
         if not self.written:
-            return bool(pa.types.is_integer(column.type))
+            kind = column.type
+            return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0))
         return len(column) > 0 and _INTEGER.fullmatch(column[0].as_py().strip()) is not None
 
 
@@ -62,6 +65,11 @@ class Fault:
 def is_number(text: str) -> bool:
     """Whether text is a finite number, as people write it."""
     return NUMBER.fullmatch(text) is not None and bool(np.isfinite(float(text)))
+
+
+def numbers_among(words: Sequence[str]) -> list[float]:
+    """The words that are numbers: -999 stands for -999.0, too."""
+    return [float(word) for word in words if is_number(word)]
 
 
 def missing(text: Any, words: Sequence[str]) -> Any:

@@ -108,7 +108,28 @@ def _cells(path: str, quoted: bool, width: int) -> Sequence[Any]:
     columns = [column.slice(1) for column in table.columns]
     if quoted and "\n" in (last := columns[-1][-1].as_py()).replace("\r", "\n"):
         require(_ends_quoted(path), f"a quoted field must end in {path}; the last one does not, {shown(last)}")
+    if quoted and any(_has_line_break(column) for column in columns):
+        _check_quotes(path)
     return columns
+
+
+def _has_line_break(column: Any) -> bool:
+    import pyarrow.compute as pc
+
+    return any(pc.any(pc.match_substring(column, end)).as_py() for end in "\r\n")
+
+
+def _check_quotes(path: str) -> None:
+    """Raises InvalidInput where text follows the end of a quoted field: the quotes are no pair, and hide rows."""
+    line = 1
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error:
+            must = f"a quoted field must end before a comma or the end of a line in {path}"
+            raise InvalidInput(f"{must}; one that begins in line {line} does not") from None
 
 
 def _no_cells(width: int) -> Sequence[Any]:

@@ -1,5 +1,6 @@
 """The target of a table: its two classes, as they are written in the file, and which of them is the positive one."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.numerics import InvalidInput, require
-from pipeline.numerics.data.columns import NUMBER, RawTable, dictionary, is_number, missing
+from pipeline.numerics.data.columns import NUMBER, RawTable, dictionary, is_number, missing, numbers_among
 from pipeline.numerics.data.dataset import Label
 from pipeline.numerics.data.reading import brief, is_one_line, shown
 from pipeline.numerics.matrix import Array
@@ -44,7 +45,9 @@ class Target:
         if table.written:
             import pyarrow as pa
 
-            words = missing(pa.array([value.strip() for value in values], pa.string()), table.missing_words).to_pylist()
+            texts, numbers = [value.strip() for value in values], numbers_among(table.missing_words)
+            words = missing(pa.array(texts, pa.string()), table.missing_words).to_pylist()
+            words = [word or (is_number(text) and float(text) in numbers) for word, text in zip(words, texts, strict=True)]
             gaps = np.array([*words, True])[codes]
         count = int(gaps.sum())
         if count:
@@ -57,12 +60,14 @@ class Target:
             )
 
     def _check_spelling(self, found: Sequence[Label]) -> None:
-        """Labels that a person would take for one: `yes` and `Yes `, or `1` and `1.0`."""
+        """Labels that a person would take for one: `yes` and `Yes `, `1` and `1.0`, or an accent's two spellings."""
         known: dict[Any, Label] = {}
         for label in found:
-            same = known.setdefault(_order(label) if _numeric(label) else str(label).strip().casefold(), label)
+            text = _seen(str(label))
+            same = known.setdefault(float(text) if _numeric(text) else text.casefold(), label)
+            show = ascii if _seen(str(same)) == text and not _numeric(text) else shown
             must = f"the labels of the target {self.name} {self.where} must differ in more than case, spaces"
-            require(same is label, f"{must} or the spelling of a number; got {shown(same)} and {shown(label)}")
+            require(same is label, f"{must} or the spelling of a number; got {show(same)} and {show(label)}")
 
     def _chosen(self, found: Sequence[Label], listed: str) -> Label:
         """The class that data.positive names: by its text or, where none has this text, by its number or apart from case."""
@@ -123,6 +128,12 @@ def _is_label(value: object) -> bool:
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return (isinstance(value, str) and is_one_line(value)) or (isinstance(value, float) and bool(np.isfinite(value)))
+
+
+def _seen(text: str) -> str:
+    """What a person sees of a text."""
+    visible = (letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
+    return " ".join("".join(visible).split())
 
 
 def _numeric(label: object) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -86,11 +87,12 @@ def brief(value: object) -> str:
     return text if is_one_line(text) and text == text.strip() and 0 < len(text) <= MOST_LETTERS else shown(text)
 
 
-def listable(name: str) -> str:
-    """A name as it can be written into a list on the command line."""
-    if re.fullmatch(r"[\w.: -]+", name) and name == name.strip():
-        return name
-    return '"{}"'.format(name.replace('"', '\\"'))
+def typed_list(key: str, name: str) -> str:
+    """The word that sets a key to a list of this name alone, quoted for Hydra and for the shell."""
+    if not (re.fullmatch(r"[\w.: -]+", name) and name == name.strip()):
+        name = re.sub(r'(\\*)("|\$\{|$)', lambda found: found[1] * 2 + ("\\" if found[2] else "") + found[2], name)
+        name = f'"{name}"'
+    return shlex.quote(f"{key}=[{name}]")
 
 
 def recognised(path: str, rows: int, features: int, target: str, classes: tuple[object, object]) -> str:

@@ -1,7 +1,6 @@
 """The user's own CSV or Parquet file: which columns are features, which are left out, and the target."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from pipeline.numerics.data.csv_file import read_csv
 from pipeline.numerics.data.dataset import Dataset, Part, check_fraction, check_seed, split
 from pipeline.numerics.data.labels import Target
 from pipeline.numerics.data.parquet_file import read_parquet
-from pipeline.numerics.data.reading import brief, check_file, check_path, listable, listed, reading, recognised, shown
+from pipeline.numerics.data.reading import brief, check_file, check_path, listed, reading, recognised, shown, typed_list
 from pipeline.numerics.matrix import Array
 
 FEWEST_COUNTED = 4  # rows: in fewer, 0 and 1 are more likely values than positions
+FEWEST_ELSEWHERE = 20  # rows: fewer that count on from another number, such as a year, are more likely measured
 MOST_SHOWN = 3  # cells that cannot be used, each of another column
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+|_level_\d+)?|__index_level_\d+__")
 
@@ -48,6 +48,9 @@ class Table:
         for key, given in (("keep", self.keep), ("drop", self.drop), ("missing_values", self.missing_values)):
             texts = given is None or all(isinstance(word, str) for word in given)
             require(texts, f"{key} must be a list of text; got {given}")
+        chooses = self._kind == "parquet" and bool(self.missing_values)
+        must = "missing_values must be null for a Parquet file, whose missing values are no text"
+        require(not chooses, f"{must}; got {self.missing_values}")
         check_seed(self.seed)
         check_fraction(self.test_fraction)
 
@@ -88,8 +91,7 @@ class Table:
         if drop:
             notes.append(f"left out by data.drop: {listed(drop)}")
         if reasons:
-            keeps = shlex.quote(f"data.keep=[{listable(next(iter(reasons)))}]")
-            notes.append(f"left out: {_reasons(reasons)}; {keeps} keeps it")
+            notes.append(f"left out: {_reasons(reasons)}; {typed_list('data.keep', next(iter(reasons)))} keeps it")
         return Dataset(list(columns), target, classes, train, test, tuple(notes))
 
     def _chosen(self, names: Sequence[str]) -> tuple[str, list[str], list[str]]:
@@ -147,13 +149,12 @@ def _left_out(table: RawTable, names: Sequence[str]) -> dict[str, str]:
 
 
 def _counting(table: RawTable, columns: "dict[str, Array | Fault]") -> list[str]:
-    """Integer columns that are 0, 1, 2, ... or 1, 2, 3, ... from the first row to the last."""
+    """Integer columns that count on by one, from 0, 1 or another number, from the first row to the last."""
     return [
         name
         for name, values in columns.items()
         if not isinstance(values, Fault)
-        and len(values) >= FEWEST_COUNTED
-        and values[0] in (0, 1)
+        and len(values) >= (FEWEST_COUNTED if values[0] in (0, 1) else FEWEST_ELSEWHERE)
         and values[-1] == values[0] + len(values) - 1
         and np.array_equal(values, np.arange(values[0], values[0] + len(values)))
         and table.is_integer(name)
