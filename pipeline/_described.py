@@ -6,8 +6,9 @@ drawn of that, report.json the report. A stage reads the other files through the
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Described:
 
     path: Path
     content: dict[str, Any]
+    _mapped: dict[Path, os.stat_result] = field(default_factory=dict)  # as they were when they were held to their digests
 
     @property
     def checksum(self) -> str:
@@ -95,8 +97,11 @@ class Described:
             self.open(name).close()
 
     def array(self, name: str, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
+        path = self.path.parent / name
         with self.open(name) as file:
-            return parse_array(file, self.path.parent / name, mapped)
+            if mapped:
+                self._mapped[path] = os.fstat(file.fileno())
+            return parse_array(file, path, mapped)
 
     def features(self, part: str) -> Features:
         """What `write_features` wrote to the folder `part`, mapped."""
@@ -139,6 +144,13 @@ class Described:
         except InvalidInput:
             same = False
         require(same, f"{self.path} must stay as it is during a stage; another process has replaced it: run this again")
+
+    def require_steady(self) -> None:
+        """Raise InvalidInput where a mapped file was written over in its place meanwhile. One put in its place does no harm."""
+        for path, was in self._mapped.items():
+            now = path.stat() if path.exists() else was
+            same = not os.path.samestat(was, now) or (was.st_size, was.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+            require(same, f"{path} must stay as it is during a stage; another process has written to it: {self._remedy}")
 
     def _require(self, digest: str, name: str) -> None:
         known = self.content["files"].get(name)

@@ -39,7 +39,10 @@ def in_repository() -> bool:
 
 
 def commit() -> str:
-    return _git("rev-parse", "--verify", "HEAD").decode().strip()
+    found = _git("rev-parse", "--verify", "HEAD").decode().strip()
+    if not found:
+        raise GitError("git rev-parse names no commit")
+    return found
 
 
 def is_dirty() -> bool:

@@ -31,6 +31,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
         require(X.shape[0] == len(y), f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         z = model.log_odds(X)
         p = model.predict_proba(X)
+        schema.require_steady()
         values = m.metrics(z, y)
         classes = np.array(about["classes"])
         actual, predicted = classes[y.astype(int)], classes[(z > 0).astype(int)]

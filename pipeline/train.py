@@ -104,6 +104,13 @@ def train(
             _warn_of_a_separation(about["fit"])
         elif result.stopped_by != "tol":
             _warn_of_a_distance(X, y, model, result)
+        elif not model.l2 and X.shape[1] >= separation.LARGEST:
+            _warn_of_what_was_not_sought(X.shape[1])
+        try:
+            described.require_steady()
+        except InvalidInput:
+            keeper.drop()  # it is of other numbers, too
+            raise
         _write(folder, about, result, recorder.history)
         keeper.drop()
         _terminal.say(_summary(about["fit"], folder))
@@ -155,6 +162,13 @@ def _warn_of_a_separation(fit: Mapping[str, Any]) -> None:
     _terminal.warn(
         f"{separation.sentence(fit['separation'])}, so without a penalty no finite best model exists and where this fit "
         "stopped is arbitrary: set model.l2, such as model.l2=0.01"
+    )
+
+
+def _warn_of_what_was_not_sought(columns: int) -> None:
+    _terminal.warn(
+        f"with {columns} columns it was not looked for whether several together separate all but rows on the boundary "
+        "between the classes; if so, no finite best model exists without a penalty: set model.l2, such as model.l2=0.01"
     )
 
 

@@ -155,6 +155,24 @@ def test_each_array_of_a_sparse_table_is_held_to_its_digest(tmp_path: Path) -> N
     assert files(tmp_path, "train") == before
 
 
+def test_a_mapped_file_may_be_replaced_but_not_written_over(tmp_path: Path) -> None:
+    path = made(tmp_path, until="generate") / "data" / "train" / "X.npy"
+    schema = read_described(tmp_path / "data" / "schema.json")
+    schema.features("train")
+    schema.require_steady()
+    other = Path(shutil.copy(path, tmp_path / "other.npy"))
+    with other.open("r+b") as file:
+        file.write(b"x")
+    os.rename(path, tmp_path / "first.npy")
+    os.rename(other, path)
+    schema.require_steady()
+    os.rename(tmp_path / "first.npy", path)
+    with path.open("r+b") as file:
+        file.write(b"x")
+    with pytest.raises(InvalidInput, match="another process has written to it"):
+        schema.require_steady()
+
+
 def test_a_table_s_digest_is_of_its_numbers_and_their_meaning(tmp_path: Path) -> None:
     digests = []
     for name, overrides in {"a": (), "same": (), "seed": ("data.seed=1",)}.items():

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import random_array
+from sklearn.datasets import dump_svmlight_file
 
 from tests.conftest import Shell
 
@@ -66,3 +68,15 @@ def test_a_column_that_cannot_be_standardised_is_named(repo: Path, shell: Shell)
     done = shell(f"python -m pipeline.generate {words} && python -m pipeline.train {words} tracking=none", repo)
     assert done.returncode == 1
     assert done.stderr.endswith("must be finite in 64 bits for it to be standardised; b has too large values\n")
+
+
+def test_what_was_not_sought_among_many_columns_is_told(repo: Path, shell: Shell) -> None:
+    rng = np.random.default_rng(0)
+    X = random_array((3000, 1001), density=0.01, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    dump_svmlight_file(X, rng.random(3000) < 0.5, str(repo / "t.svm"), zero_based=False)
+    words = "data=svmlight data.path=t.svm data.first_column=1 optimizer=auto optimizer.tol=1e-4"
+    said, fit = trained(repo, shell, words)
+    assert (fit["stopped_by"], fit["separation"]) == ("tol", None)
+    assert said.startswith("warning: with 1001 columns it was not looked for whether ")
+    assert said.count("\n") == 1
+    assert trained(repo, shell, f"{words} model.l2=0.01")[0] == ""

@@ -214,11 +214,9 @@ def sweep_ending(run: Run) -> str | None:
 
 
 def sweep_record(root: Path) -> Path:
-    """The sweep.json of which the chain in `root` is a job: the nearest above that lists it, else that of the folder above."""
-    job = Path(os.path.relpath(root))
-    return next(
-        (folder / "sweep.json" for folder in root.parents if job in jobs_in(folder / "sweep.json")), root.parent / "sweep.json"
-    )
+    """The sweep.json that lists the chain in `root` as a job; where none does, that of the folder above."""
+    job, above = Path(os.path.relpath(root)), [folder / "sweep.json" for folder in root.parents]
+    return next((record for record in (*above, *sorted(OUT.rglob("sweep.json"))) if job in jobs_in(record)), above[0])
 
 
 def jobs_in(record: Path) -> list[Path]:
