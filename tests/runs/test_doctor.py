@@ -102,6 +102,22 @@ def test_a_damaged_store(repo: Path, runs: Commands) -> None:
 
 
 @pytest.mark.slow
+def test_a_store_with_flipped_bytes_is_told_in_one_sentence(made: Path, runs: Commands) -> None:
+    database = made / "mlruns" / "mlflow.db"
+    whole, rng = database.read_bytes(), random.Random(5)
+    for count in (1, 20, 500, 500, 5000):
+        damaged = bytearray(whole)
+        for place in rng.sample(range(100, len(whole)), count):  # the file remains one of SQLite's
+            damaged[place] ^= rng.randrange(1, 256)
+        database.write_bytes(damaged)
+        for answer in runs(made, "doctor", "verify"):
+            assert answer.code in (0, 1)
+            assert answer.stderr.count("\n") <= 1, answer.stderr
+    database.write_bytes(whole)
+    assert [answer.code for answer in runs(made, "doctor", "verify")] == [0, 0]
+
+
+@pytest.mark.slow
 def test_runs_whose_artifacts_are_gone(made: Path, runs: Commands) -> None:
     shutil.rmtree(made / "mlruns" / "artifacts")
     (answer,) = runs(made, "doctor")

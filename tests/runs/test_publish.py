@@ -68,6 +68,14 @@ def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands
     assert shown(made) == before
 
 
+def test_a_run_without_tracking_is_no_failure(made: Path, shell: Shell, runs: Commands) -> None:
+    assert shell("python -m pipeline tracking=none hydra.run.dir=out/runs/untracked", made).returncode == 0
+    answer, named = runs(made, "publish", "publish out/runs/untracked/numpy")
+    assert (answer.code, named.code) == (0, 0)
+    assert "0 sent, 5 there already, 1 made with tracking=none, 0 skipped" in answer.stdout
+    assert "out/runs/untracked/numpy: made with tracking=none, so not to be shown" in named.stdout
+
+
 def test_a_later_failure_is_not_lifted_by_older_files(made: Path, runs: Commands) -> None:
     run_id, client = all_runs(made)["torch"].info.run_id, client_of(made)
     client.set_tag(run_id, "stage.train", "killed")
