@@ -145,21 +145,23 @@ def _kill_both(repo: Path, lr: str, seconds: float) -> tuple[Run, list[tuple[int
     before = {run.info.run_id for run in runs_of(repo)}
     command = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000", f"optimizer.lr={lr}"]
     with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
-        wait_for(lambda: len(runs_of(repo)) > len(before) and bool(points(repo)))
-        time.sleep(seconds)
-        run = next(run for run in runs_of(repo) if run.info.run_id not in before)
-        for key, value in process_tags(process.pid).items():
-            client_of(repo).set_tag(run.info.run_id, key, value)
-        publisher = next(p for p in psutil.process_iter(["cmdline"]) if _serves(p, process.pid))
-        publisher.send_signal(signal.SIGKILL)
-        process.kill()
+        try:
+            wait_for(lambda: len(runs_of(repo)) > len(before) and bool(points(repo)))
+            time.sleep(seconds)
+            run = next(run for run in runs_of(repo) if run.info.run_id not in before)
+            for key, value in process_tags(process.pid).items():
+                client_of(repo).set_tag(run.info.run_id, key, value)
+            publisher = next(p for p in psutil.process_iter(["cmdline"]) if _serves(p, process.pid))
+            publisher.send_signal(signal.SIGKILL)
+        finally:
+            process.kill()
     wait_for(lambda: not publisher.is_running())
     return run, _curve(client_of(repo), run.info.run_id)
 
 
 def _serves(process: psutil.Process, owner: int) -> bool:
     words = process.info["cmdline"] or []
-    return "pipeline._publisher" in words and words[-1] == str(owner)
+    return "pipeline._publisher" in words and words[-2] == str(owner)
 
 
 def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
