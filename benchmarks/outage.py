@@ -10,11 +10,13 @@ from pathlib import Path
 
 from benchmarks._measure import Seconds
 from pipeline._config import Config, Tracking, compose
-from pipeline._tracking import Tracker, track
+from pipeline._tracking import Tracker, track, wait_for_mlflow
 from pipeline.numerics.data import Dataset
 from pipeline.numerics.models import Record, fit
 from pipeline.train import describe
 from tests.servers import Server, free_port
+
+PATIENCE_SECONDS = 60.0
 
 
 def fits(up: str, down: str, rounds: int, epochs: int) -> dict[str, Seconds]:
@@ -28,6 +30,7 @@ def fits(up: str, down: str, rounds: int, epochs: int) -> dict[str, Seconds]:
             about = describe({**groups, "round": {"of": name, "number": i}}, {**schema, "digest": {}})
             with track(Tracking(uri, "outage"), "train", about) as tracker:
                 times[name].append(_fit(config, dataset, tracker))
+            wait_for_mlflow(PATIENCE_SECONDS)  # so that what is sent of one fit does not slow the next one
     return {name: Seconds(tuple(every)) for name, every in times.items()}
 
 

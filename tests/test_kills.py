@@ -111,7 +111,8 @@ def test_eight_at_once_end_well(repo: Path, shell: Shell, seeds: tuple[int, int]
         with ThreadPoolExecutor(8) as pool:
             ended = list(pool.map(lambda each: shell(f"python -m pipeline.{each}", repo), words))
         for done in ended:
-            assert done.returncode == 0 or (done.returncode == 1 and done.stderr.count("\n") == 1), done.stderr
+            said = [line for line in done.stderr.splitlines() if "the classes can be separated" not in line]
+            assert done.returncode == 0 or (done.returncode == 1 and len(said) == 1), done.stderr
             assert "Traceback" not in done.stderr
         if "seed" not in command or command.startswith("generate") or len(set(seeds)) == 1:
             assert any(done.returncode == 0 for done in ended)

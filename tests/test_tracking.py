@@ -534,6 +534,7 @@ def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(repo: Path, shell
         assert stage.stdout
         assert any(line.startswith("gd: 100 epochs") for line in iter(stage.stdout.readline, ""))
         family = [process for process in publishers() if str(stage.pid) in process.cmdline()]
+        time.sleep(0.5)  # in which it says how it ended
         stage.send_signal(how)
         stage.stdout.read()
     assert stage.returncode == 0
