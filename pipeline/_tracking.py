@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 PARENT = "PIPELINE_PARENT_RUN"  # the environment variable with a sweep's key: its run in MLflow has it as the tag `sweep.run`
-WAIT_SECONDS = 5.0  # at a command's end, in all
+WAIT_SECONDS = 4.5  # at a command's end, in all: with what it takes to start the publisher, less than five
 FAILING_SECONDS = 3.0  # of them, where MLflow has failed
 OUTLIVED_SECONDS = 10.0  # by which a publisher outlives its command, at most
 LONGEST_FOLDER = 60  # of the 104 bytes that a Unix socket's path may have
