@@ -1,3 +1,5 @@
 """Ratios, measured side by side in one run: all contenders on the kernels that the pipeline holds NumPy, BLAS and torch to."""
 
-import pipeline  # noqa: F401  before NumPy
+from pipeline.determinism import pin_kernels
+
+pin_kernels()  # before NumPy is loaded

@@ -13,13 +13,14 @@ import numpy as np
 
 from benchmarks._measure import interleaved
 from benchmarks.problems import tall
-from pipeline.numerics.batch import fit_together
-from pipeline.numerics.blas import one_thread
-from pipeline.numerics.data import Document
-from pipeline.numerics.matrix import Array, with_ones
-from pipeline.numerics.models import NumpyModel, TorchModel, fit
-from pipeline.numerics.objective import log_loss, threads
-from pipeline.numerics.optimizers import GradientDescent
+from pipeline.arrays import Array
+from pipeline.data import Textbook
+from pipeline.determinism import one_thread
+from pipeline.learning.batch import fit_together
+from pipeline.learning.fit import NumpyModel, TorchModel, fit
+from pipeline.learning.matrix import with_ones
+from pipeline.learning.objective import log_loss, threads
+from pipeline.learning.optimizers import GradientDescent
 
 GRID = [(lr, l2) for lr in np.geomspace(0.01, 1, 8) for l2 in np.geomspace(1e-6, 1e-1, 8)]
 
@@ -86,7 +87,7 @@ def document_torch(X: Array, y: Array) -> Array:
 
 def document(rounds: int) -> None:
     """100 and 1000 epochs of 1000 x 2, beside the document's own code."""
-    part = Document().load().train
+    part = Textbook().load().train
     X, y = np.asarray(part.X), part.y
     double = NumpyModel(standardize=False)
     single, long = replace(double, dtype="float32"), GradientDescent(epochs=1000)

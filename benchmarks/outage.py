@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 from benchmarks._measure import Seconds
-from pipeline._config import Config, Tracking, compose
-from pipeline._tracking import Tracker, track, wait_for_mlflow
-from pipeline.numerics.data import Dataset
-from pipeline.numerics.models import Record, fit
-from pipeline.train import describe
+from pipeline.config.schema import Config, Tracking, compose
+from pipeline.data import Dataset
+from pipeline.learning.fit import Record, fit
+from pipeline.model.card import DataSchema
+from pipeline.stages.train import describe
+from pipeline.tracking.client import Tracker, track, wait_for_mlflow
 from tests.servers import Server, free_port
 
 PATIENCE_SECONDS = 60.0
@@ -23,12 +24,12 @@ def fits(up: str, down: str, rounds: int, epochs: int) -> dict[str, Seconds]:
     """Seconds of fits tracked at the two URIs, in turns, each a run of its own."""
     config = compose([f"optimizer.epochs={epochs}", "optimizer.record_every=1", "data.rows=20000"])
     dataset, groups = config.data.load(), {group: config.plain[group] for group in ("data", "model", "optimizer")}
-    schema = {"features": dataset.features, "target": dataset.target, "classes": list(dataset.classes), "rows": {}}
+    schema = DataSchema(dataset.features, dataset.target, list(dataset.classes), {}, {}, {}, {})
     times: dict[str, list[float]] = {"up": [], "down": []}
     for i in range(rounds):
         for name, uri in (("up", up), ("down", down)):
-            about = describe({**groups, "round": {"of": name, "number": i}}, {**schema, "digest": {}})
-            with track(Tracking(uri, "outage"), "train", about) as tracker:
+            card = describe({**groups, "round": {"of": name, "number": i}}, schema)
+            with track(Tracking(uri, "outage"), "train", card.to_dict()) as tracker:
                 times[name].append(_fit(config, dataset, tracker))
             wait_for_mlflow(PATIENCE_SECONDS)  # so that what is sent of one fit does not slow the next one
     return {name: Seconds(tuple(every)) for name, every in times.items()}

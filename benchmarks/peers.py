@@ -23,10 +23,10 @@ import pandas as pd
 
 from benchmarks._measure import interleaved
 from benchmarks.problems import PROBLEMS, SCALING, Problem
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import NumpyModel, fit
-from pipeline.numerics.objective import LogLoss, log_loss
-from pipeline.numerics.optimizers import LBFGS, Auto, Newton
+from pipeline.arrays import Array
+from pipeline.learning.fit import NumpyModel, fit
+from pipeline.learning.objective import LogLoss, log_loss
+from pipeline.learning.optimizers import LBFGS, Auto, Newton
 
 GOALS = (1e-3, 1e-6, 1e-10)
 LADDER = tuple(10.0**-k for k in range(1, 15))

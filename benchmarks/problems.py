@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.numerics.matrix import Array, Features
-from pipeline.numerics.objective import sigmoid
+from pipeline.arrays import Array, Features
+from pipeline.learning.objective import sigmoid
 
 SCALING = 100.0  # of the column that stands for an intercept where a solver would penalise it
 

@@ -5,6 +5,9 @@ python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, 
 python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same, in parallel processes
 """
 
+import pipeline.stages  # noqa: F401  the door, before NumPy is loaded
+
+# isort: split
 import argparse
 import os
 import sys
@@ -18,21 +21,22 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import _hydra, _terminal
-from pipeline._atomic import staged
-from pipeline._config import Config, check, check_sweep, compose, text_keys, to_yaml
-from pipeline._hydra import CONF, in_one_sentence
-from pipeline._hydra_settings import refuse_secret_settings
-from pipeline._overrides import as_typed, quoted
-from pipeline._secrets import scrub
-from pipeline._sweep import SHOWN, Note, collect, compare, complain_of, heard, job_of_sweep, noted
-from pipeline._tracking import PARENT, check_writable, sweep
-from pipeline.evaluate import evaluate
-from pipeline.generate import generate
-from pipeline.numerics import InvalidInput, require
-from pipeline.plot import plot
-from pipeline.report import report
-from pipeline.train import train
+from pipeline import console
+from pipeline.atomic import atomic_dir
+from pipeline.config import hydra
+from pipeline.config.hydra import CONF, in_one_sentence
+from pipeline.config.hydra_settings import refuse_secret_settings
+from pipeline.config.overrides import as_typed, quoted
+from pipeline.config.schema import Config, check, check_sweep, compose, text_keys, to_yaml
+from pipeline.errors import CommandError, PipelineError
+from pipeline.redaction import scrub
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.generate import generate
+from pipeline.stages.plot import plot
+from pipeline.stages.report import report
+from pipeline.stages.train import train
+from pipeline.sweeps.jobs import SHOWN, Note, collect, compare, complain_of, heard, job_of_sweep, noted
+from pipeline.tracking.client import PARENT, check_writable, sweep
 
 
 def chain(config: Config, root: Path) -> dict[str, float]:
@@ -41,12 +45,12 @@ def chain(config: Config, root: Path) -> dict[str, float]:
     name = plain["model"]["name"]
     check_writable(config.tracking)
     generate(config.data, plain["data"], root / "data")
-    with staged(root) as made:
+    with atomic_dir(root) as made:
         (made / "config.yaml").write_text(to_yaml(plain), encoding="utf-8")
-    about = train(
+    checksum = train(
         {group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking, plain["data"]
     )
-    metrics = evaluate(root / "data", root / name, config.tracking, about["checksum"])
+    metrics = evaluate(root / "data", root / name, config.tracking, checksum)
     plot(root / "data", root / name, config.tracking)
     report(root, [name], config.tracking)
     return metrics
@@ -79,12 +83,12 @@ def job(composed: DictConfig) -> float:
 def run_once(words: Sequence[str], primary: str) -> None:
     """One run."""
     compose(words, primary)  # fails before there is a folder
-    _hydra.run(as_typed(words, text_keys()), attempt, primary)
+    hydra.run(as_typed(words, text_keys()), attempt, primary)
 
 
 def run_sweep(words: Sequence[str], primary: str) -> None:
     """All jobs under one parent run, which fails if any of them does."""
-    prepared = _hydra.prepare(as_typed(words, text_keys(), sweep=True), job, primary)
+    prepared = hydra.prepare(as_typed(words, text_keys(), sweep=True), job, primary)
     tracking = check_sweep(prepared.choices, primary).tracking
     folder, name = prepared.folder, scrub(" ".join(words))
     jobs: list[Note] = []
@@ -101,11 +105,11 @@ def run_sweep(words: Sequence[str], primary: str) -> None:
                     jobs += collect(folder)
                     compare(folder, jobs)
                 if complain_of(jobs, prepared.jobs):
-                    sys.exit(_terminal.FAILED)
-    except (InvalidInput, OSError, MemoryError):
+                    sys.exit(console.FAILED)
+    except (PipelineError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise InvalidInput(f"the sweep broke off: {_hydra.short(str(error)) or type(error).__name__}") from error
+        raise CommandError(f"the sweep broke off: {hydra.short(str(error)) or type(error).__name__}") from error
 
 
 def show(args: argparse.Namespace, parser: argparse.ArgumentParser, primary: str) -> None:
@@ -119,15 +123,17 @@ def main(words: Sequence[str]) -> None:
     parser = get_args_parser()
     parser.prog = "python -m pipeline"
     args = parser.parse_args(words)
-    require(args.config_path is None, f"--config-path must not be set; --config-dir adds a folder; got {args.config_path}")
+    if args.config_path is not None:
+        raise CommandError(f"--config-path must not be set; --config-dir adds a folder; got {args.config_path}")
     again = "`python -m pipeline.runs reproduce RUN` makes a run again"
-    require(args.experimental_rerun is None, f"--experimental-rerun must not be set; {again}; got {args.experimental_rerun}")
-    primary = args.config_name or _hydra.PRIMARY
+    if args.experimental_rerun is not None:
+        raise CommandError(f"--experimental-rerun must not be set; {again}; got {args.experimental_rerun}")
+    primary = args.config_name or hydra.PRIMARY
     overrides = [*_added(args.config_dir), *args.overrides]
     refuse_secret_settings(overrides, primary)
     if any((args.cfg, args.info, args.help, args.hydra_help, args.shell_completion, args.resolve)):
         show(args, parser, primary)
-    elif args.multirun or _hydra.asks_for_a_sweep(as_typed(overrides, text_keys()), primary):
+    elif args.multirun or hydra.asks_for_a_sweep(as_typed(overrides, text_keys()), primary):
         run_sweep(overrides, primary)
     else:
         run_once(overrides, primary)
@@ -137,9 +143,10 @@ def _added(folder: str | None) -> list[str]:
     """The override that adds a folder beside conf/."""
     if folder is None:
         return []
-    require(Path(folder).is_dir(), f"--config-dir must name a folder; there is none at {folder}")
+    if not Path(folder).is_dir():
+        raise CommandError(f"--config-dir must name a folder; there is none at {folder}")
     return [f"hydra.searchpath=[{quoted('file://' + os.path.abspath(folder))}]"]
 
 
 if __name__ == "__main__":
-    _terminal.run(main)
+    console.run(main)

@@ -9,13 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from pipeline import _terminal
-from pipeline._config import Tracking, compose
-from pipeline._files import OUT
-from pipeline._store import make, relocate
-from pipeline._supervisor import supervising
-from pipeline._tracking import absolute_uri, check_writable, database_of, stage_tracking, store_lock
-from pipeline.numerics import require
+from pipeline import console
+from pipeline.config.schema import Tracking, compose
+from pipeline.errors import CommandError
+from pipeline.files import OUT
+from pipeline.processes import supervising
+from pipeline.tracking.client import absolute_uri, check_writable, database_of, stage_tracking, store_lock
+from pipeline.tracking.sqlite_store import make, relocate
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.3
@@ -24,7 +24,8 @@ LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETR
 
 def serve(tracking: Tracking, port: int) -> int:
     """Run the server until it ends; its exit code."""
-    require(tracking.uri is not None, "tracking.uri is null, so there are no runs to show")
+    if tracking.uri is None:
+        raise CommandError("tracking.uri is null, so there are no runs to show")
     assert tracking.uri is not None
     check_writable(tracking)
     uri = absolute_uri(tracking.uri)
@@ -33,10 +34,11 @@ def serve(tracking: Tracking, port: int) -> int:
             make(database)
     relocate(uri)
     with socket.socket() as port_taken:
-        require(port_taken.connect_ex((HOST, port)) != 0, f"port {port} is taken by another program; choose one with --port")
+        if port_taken.connect_ex((HOST, port)) == 0:
+            raise CommandError(f"port {port} is taken by another program; choose one with --port")
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui"]
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    _terminal.say("starting MLflow's UI; this takes a while")
+    console.say("starting MLflow's UI; this takes a while")
     store = {"MLFLOW_BACKEND_STORE_URI": uri}  # which everybody would see among the arguments
     with supervising():
         server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT, **store}, stdout=subprocess.DEVNULL)
@@ -44,7 +46,7 @@ def serve(tracking: Tracking, port: int) -> int:
         while server.poll() is None and not _answers(port):
             time.sleep(POLL_SECONDS)
         if server.poll() is None:
-            _terminal.say(f"http://{HOST}:{port}   (Ctrl-C ends it)")
+            console.say(f"http://{HOST}:{port}   (Ctrl-C ends it)")
         return server.wait()
     finally:
         server.terminate()
@@ -60,14 +62,16 @@ def _answers(port: int) -> bool:
 
 
 def main(words: Sequence[str]) -> None:
-    parser = _terminal.parser("ui", __doc__, "python -m pipeline.ui --port 5001")
+    parser = console.parser("ui", __doc__, "python -m pipeline.ui --port 5001")
     parser.add_argument("--port", type=int, default=5000)
     args = parser.parse_args(words)
-    require(0 < args.port < 2**16, f"--port must be in 1 to {2**16 - 1}; got {args.port}")
+    if not 0 < args.port < 2**16:
+        raise CommandError(f"--port must be in 1 to {2**16 - 1}; got {args.port}")
     tracking = stage_tracking(OUT)
     code = serve(tracking if tracking.uri else compose().tracking, args.port)
-    require(code == 0, f"MLflow's UI ended with exit code {code}")
+    if code != 0:
+        raise CommandError(f"MLflow's UI ended with exit code {code}")
 
 
 if __name__ == "__main__":
-    _terminal.run(main)
+    console.run(main)

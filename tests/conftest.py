@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import KERNELS
-from pipeline._tracking import wait_for_publishers
+from pipeline.determinism import KERNELS, pin_kernels
+from pipeline.tracking.client import wait_for_publishers
+
+pin_kernels()  # before NumPy is loaded
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]

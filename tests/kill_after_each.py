@@ -3,13 +3,16 @@
 python -m tests.kill_after_each STAGE ORIGINAL FOLDER [OVERRIDE ...]     the copies are FOLDER/1, FOLDER/2, ...
 """
 
+import pipeline.stages  # noqa: F401  the door, before NumPy is loaded
+
+# isort: split
 import os
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-from pipeline._atomic import PREFIX
+from pipeline.atomic import PREFIX
 from tests.stages import composed, run
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")

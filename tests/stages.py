@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from pipeline._config import Tracking, compose
-from pipeline.evaluate import evaluate
-from pipeline.generate import generate
-from pipeline.plot import plot
-from pipeline.report import report
-from pipeline.train import train
+from pipeline.config.schema import Tracking, compose
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.generate import generate
+from pipeline.stages.plot import plot
+from pipeline.stages.report import report
+from pipeline.stages.train import train
 
 NOWHERE = Tracking(None)
 SMALL = ("data.rows=60", "data.test_rows=40", "optimizer.epochs=20")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline._checkpoints import INTERVAL
+from pipeline.learning.checkpoints import INTERVAL
 from tests.conftest import Shell, environment
 from tests.test_dag import runs_of
 
@@ -45,8 +45,8 @@ def seen(repo: Path) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", FITS)
 def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: str) -> None:
-    assert shell("python -m pipeline.generate", repo).returncode == 0
-    command = f"pipeline.train model={model} {FITS[model]}"
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    command = f"pipeline.stages.train model={model} {FITS[model]}"
     alone = shell(f"python -m {command} tracking=none", repo)
     assert alone.returncode == 0, alone.stderr
     expected = [(repo / "out" / model / name).read_bytes() for name in MADE]
@@ -73,8 +73,8 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: st
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "another file"])
 def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, damage: str) -> None:
-    assert shell("python -m pipeline.generate", repo).returncode == 0
-    command = f"pipeline.train {FITS['numpy']} tracking=none"
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    command = f"pipeline.stages.train {FITS['numpy']} tracking=none"
     kill_while_it_trains(command, repo, random.Random(damage))
     (path,) = (repo / "out" / "checkpoints").glob("*.npz")
     whole = path.read_bytes()
@@ -94,14 +94,14 @@ def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, damage: str)
 
 
 def test_the_interval_must_be_a_time(repo: Path, shell: Shell) -> None:
-    shell("python -m pipeline.generate", repo)
-    done = shell("python -m pipeline.train tracking=none", repo, **{INTERVAL: "soon"})
+    shell("python -m pipeline.stages.generate", repo)
+    done = shell("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "soon"})
     assert (done.returncode, done.stderr) == (1, f"error: {INTERVAL} must be a number of seconds >= 0; got soon\n")
 
 
 def test_a_fit_outlives_checkpoints_that_cannot_be_written(repo: Path, shell: Shell) -> None:
-    shell("python -m pipeline.generate", repo)
+    shell("python -m pipeline.stages.generate", repo)
     (repo / "out" / "checkpoints").write_text("a file where the folder should be")
-    done = shell("python -m pipeline.train tracking=none", repo, **{INTERVAL: "0"})
+    done = shell("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "0"})
     assert done.returncode == 0
     assert done.stderr.count("warning: no checkpoint could be written") == 1

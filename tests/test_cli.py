@@ -34,12 +34,15 @@ from tests.test_dag import runs_of
     [
         ("pipeline optimizer.lr=-1", "optimizer.lr must be > 0 and finite; got -1.0"),
         ("pipeline data=table data.path=no.csv data.target=y", "data.path must name a file; there is none at no.csv"),
-        ("pipeline.generate data=table data.path=t.csv data.target=z", "there is no column z in t.csv; its columns are a, y"),
-        ("pipeline.train", "there is no out/data/schema.json"),
-        ("pipeline.evaluate numpy", "there is no out/numpy/model.json"),
-        ("pipeline.plot numpy", "there is no out/numpy/model.json"),
-        ("pipeline.report numpy", "there is no out/numpy/model.json"),
-        ("pipeline.compose jax", "model=jax: there is no such model; choose numpy, torch"),
+        (
+            "pipeline.stages.generate data=table data.path=t.csv data.target=z",
+            "there is no column z in t.csv; its columns are a, y",
+        ),
+        ("pipeline.stages.train", "there is no out/data/schema.json"),
+        ("pipeline.stages.evaluate numpy", "there is no out/numpy/model.json"),
+        ("pipeline.stages.plot numpy", "there is no out/numpy/model.json"),
+        ("pipeline.stages.report numpy", "there is no out/numpy/model.json"),
+        ("pipeline.stages.compose jax", "model=jax: there is no such model; choose numpy, torch"),
         ("pipeline data=table data.path=t.csv data.target=y tracking.experiment=..", "tracking.experiment must have 1 to"),
         ("pipeline foo", "overrides must be KEY=VALUE each, in Hydra's syntax; got foo"),
         ("pipeline optimizer.lr=[", "overrides must be KEY=VALUE each, in Hydra's syntax; got optimizer.lr=["),
@@ -53,8 +56,8 @@ from tests.test_dag import runs_of
         ),
         ("pipeline data=table data.path=empty.csv data.target=y", "there are no rows in empty.csv"),
         ("pipeline data=table data.path=twice.csv data.target=y", "column names must be unique; twice.csv repeats a"),
-        ("pipeline.train --config overrides.yaml", "overrides.yaml must hold model and optimizer; it has overrides"),
-        ("pipeline.train --config x.yaml data.rows=7", "--config takes no overrides; got data.rows=7"),
+        ("pipeline.stages.train --config overrides.yaml", "overrides.yaml must hold model and optimizer; it has overrides"),
+        ("pipeline.stages.train --config x.yaml data.rows=7", "--config takes no overrides; got data.rows=7"),
     ],
 )
 def test_one_sentence_and_nothing_half_written(repo: Path, shell: Shell, command: str, sentence: str) -> None:
@@ -76,19 +79,19 @@ def test_the_whole_traceback_on_request(repo: Path, shell: Shell) -> None:
 
 def test_overrides_must_be_a_list(repo: Path, shell: Shell) -> None:
     (repo / "overrides.yaml").write_text("overrides: optimizer.lr=1\n")
-    assert "must be a list with commas, such as [data=" in shell("python -m pipeline.compose numpy", repo).stderr
+    assert "must be a list with commas, such as [data=" in shell("python -m pipeline.stages.compose numpy", repo).stderr
     (repo / "overrides.yaml").write_text("overrides: [data=breast_cancer model.l2=1]\n")
-    said = shell("python -m pipeline.compose numpy", repo).stderr
+    said = shell("python -m pipeline.stages.compose numpy", repo).stderr
     assert said.endswith(", with commas between them in overrides.yaml; got data=breast_cancer model.l2=1\n")
     (repo / "overrides.yaml").write_text("overrides: [model=torch]\n")
-    assert "model cannot be set in overrides.yaml" in shell("python -m pipeline.compose numpy", repo).stderr
+    assert "model cannot be set in overrides.yaml" in shell("python -m pipeline.stages.compose numpy", repo).stderr
 
 
 def test_an_unwritable_store(repo: Path, shell: Shell) -> None:
     started = time.monotonic()
     (repo / "file").write_text("")
-    assert shell("python -m pipeline.generate", repo).returncode == 0
-    done = shell("python -m pipeline.train tracking.uri=sqlite:///file/mlflow.db", repo)
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    done = shell("python -m pipeline.stages.train tracking.uri=sqlite:///file/mlflow.db", repo)
     assert done.returncode == 1
     assert "tracking.uri must be writable" in done.stderr
     assert not (repo / "out" / "numpy").exists()
@@ -148,15 +151,18 @@ def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
 
 def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, shell: Shell) -> None:
     quiet = "tracking=none"
-    assert shell("python -m pipeline.generate && python -m pipeline.train " + quiet, repo).returncode == 0
-    other = shell("python -m pipeline.train data.rows=7 " + quiet, repo)
-    assert "the configuration's data must be what out/data holds; run `python -m pipeline.generate data.rows=7" in other.stderr
-    assert shell("python -m pipeline.generate data.seed=5", repo).returncode == 0
-    stale = shell("python -m pipeline.evaluate numpy", repo)
+    assert shell("python -m pipeline.stages.generate && python -m pipeline.stages.train " + quiet, repo).returncode == 0
+    other = shell("python -m pipeline.stages.train data.rows=7 " + quiet, repo)
+    assert (
+        "the configuration's data must be what out/data holds; run `python -m pipeline.stages.generate data.rows=7"
+        in other.stderr
+    )
+    assert shell("python -m pipeline.stages.generate data.seed=5", repo).returncode == 0
+    stale = shell("python -m pipeline.stages.evaluate numpy", repo)
     assert "out/data must be what out/numpy was trained on; train again" in stale.stderr
     with (repo / "out" / "numpy" / "model.npz").open("ab") as file:
         file.write(b"damage")
-    assert "must be what model.json describes" in shell("python -m pipeline.evaluate numpy", repo).stderr
+    assert "must be what model.json describes" in shell("python -m pipeline.stages.evaluate numpy", repo).stderr
 
 
 def test_a_sparse_file_end_to_end(repo: Path, shell: Shell) -> None:
@@ -192,14 +198,14 @@ def test_without_a_server_the_work_goes_on(repo: Path, shell: Shell) -> None:
 
 @pytest.mark.slow
 def test_what_mlflow_could_not_take_is_not_finished_and_comes_later(repo: Path, shell: Shell) -> None:
-    shell("python -m pipeline.compose numpy torch && python -m pipeline.generate", repo)
+    shell("python -m pipeline.stages.compose numpy torch && python -m pipeline.stages.generate", repo)
     (repo / "mlruns" / "artifacts").write_text("in the way")
-    behind = shell("python -m pipeline.train", repo)
+    behind = shell("python -m pipeline.stages.train", repo)
     assert behind.returncode == 0
     assert "MLflow is behind" in behind.stderr
     assert [run.info.status for run in runs_of(repo)] == ["FAILED"]
     (repo / "mlruns" / "artifacts").unlink()
-    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
+    assert shell("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
     (run,) = runs_of(repo)
     assert run.info.status == "FINISHED"
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
@@ -251,7 +257,7 @@ def test_an_output_folder_that_is_a_file(repo: Path, shell: Shell) -> None:
 def test_progress_keeps_to_one_line_of_the_terminal() -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    program = "from pipeline._terminal import Progress; Progress(300).show(10, 'loss 0.123456 at 0, gradient 1.2e-05, more')"
+    program = "from pipeline.console import Progress; Progress(300).show(10, 'loss 0.123456 at 0, gradient 1.2e-05, more')"
     subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs, check=True)
     shown = os.read(ours, 1000).decode()
     assert shown.startswith("\repoch 10/300, loss 0.123456 at 0, gradient")
@@ -315,13 +321,13 @@ def test_names_as_typed_through_overrides_yaml(repo: Path, shell: Shell) -> None
     (repo / "overrides.yaml").write_text(
         "overrides: [data=table, 'data.path=data/year=2024, (a)/b.csv', data.target=3_4, data.positive=2_0]\n"
     )
-    done = shell("python -m pipeline.compose numpy && cat out/config/generate.yaml", repo)
+    done = shell("python -m pipeline.stages.compose numpy && cat out/config/generate.yaml", repo)
     assert "path: data/year=2024, (a)/b.csv\n  target: '3_4'\n  positive: '2_0'\n" in done.stdout, done.stderr
 
 
 def test_an_override_in_overrides_yaml_that_cannot_be_read(repo: Path, shell: Shell) -> None:
     (repo / "overrides.yaml").write_text("overrides: ['hydra.job.name=(x)']\n")
-    said = shell("python -m pipeline.compose numpy", repo).stderr
+    said = shell("python -m pipeline.stages.compose numpy", repo).stderr
     assert """such as - 'hydra.job.name="(x)"', with commas between them in overrides.yaml; got hydra.job.name=(x)\n""" in said
     assert "overrides.yaml" not in shell("python -m pipeline 'hydra.job.name=(x)'", repo).stderr
 
@@ -330,13 +336,13 @@ def test_an_untracked_table_in_an_experiment_s_copy(repo: Path, shell: Shell, tm
     words = f"{survey(repo, 'data/my survey.csv')} data.target=3_4"
     copy = tmp_path / "copy"
     shell(f"git clone -q . {copy} && cd {copy} && rm -rf data && mkdir data", repo)
-    done = shell(f"python -m pipeline.generate {words}", copy, DVC_ROOT=str(repo))
+    done = shell(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo))
     assert (
         "`git add 'data/my survey.csv'`, or `dvc add 'data/my survey.csv' && git add 'data/my survey.csv.dvc'`;" in done.stderr
     )
     assert done.stderr.count("\n") == 1
     shell("rm data/*.csv", repo)
-    assert "there is none at" in shell(f"python -m pipeline.generate {words}", copy, DVC_ROOT=str(repo)).stderr
+    assert "there is none at" in shell(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo)).stderr
 
 
 def sweep_json(repo: Path) -> dict[str, Any]:

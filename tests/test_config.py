@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline._config import GROUPS, build, check_sweep, compose, leaves
-from pipeline._hydra import CONF, options, prepare
-from pipeline._overrides import quoted
-from pipeline.numerics import InvalidInput
+from pipeline.config.hydra import CONF, options, prepare
+from pipeline.config.overrides import quoted
+from pipeline.config.schema import GROUPS, build, check_sweep, compose, flatten
+from pipeline.errors import PipelineError
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group, registry in GROUPS.items() for name in registry])
@@ -34,7 +34,7 @@ def test_every_experiment_composes(name: str) -> None:
 
 @pytest.mark.parametrize("word", ["data.pth=x.csv", "optimizer.lrr=1"])
 def test_an_unknown_key_is_named_before_a_value_that_is_missing(word: str) -> None:
-    with pytest.raises(InvalidInput, match=f"{word.partition('=')[0]} is not a key; "):
+    with pytest.raises(PipelineError, match=f"{word.partition('=')[0]} is not a key; "):
         compose(["data=table", word])
 
 
@@ -52,7 +52,7 @@ def test_plain_builds_the_same_objects() -> None:
 
 
 def test_leaves() -> None:
-    assert dict(leaves({"a": {"b": 1, "c": [1, 2]}, "d": None})) == {"a.b": 1, "a.c": [1, 2], "d": None}
+    assert dict(flatten({"a": {"b": 1, "c": [1, 2]}, "d": None})) == {"a.b": 1, "a.c": [1, 2], "d": None}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_leaves() -> None:
 )
 def test_a_wrong_word(override: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(InvalidInput, match=sentence) as raised:
+    with pytest.raises(PipelineError, match=sentence) as raised:
         compose([override])
     assert len(str(raised.value).splitlines()) == 1
 
@@ -115,7 +115,7 @@ def test_a_sweep_s_folder_of_presets_counts_when_it_is_checked(tmp_path: Path) -
         [f"hydra.searchpath=[{quoted(f'file://{tmp_path}')}]", "experiment=breast_cancer,slow"], lambda config: None
     )
     assert sweep.jobs == 2
-    with pytest.raises(InvalidInput, match="optimizer.lr must be > 0 and finite; got -3.0"):
+    with pytest.raises(PipelineError, match="optimizer.lr must be > 0 and finite; got -3.0"):
         check_sweep(sweep.choices)
 
 
@@ -160,6 +160,6 @@ def test_odd_words_make_a_configuration_or_one_sentence(words: list[tuple[str, s
     said = "a configuration"
     try:
         compose([f"{sign}{key}={value}" for sign, key, value in words])
-    except InvalidInput as error:
+    except PipelineError as error:
         said = str(error)
     assert len(said.splitlines()) == 1

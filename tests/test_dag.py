@@ -17,8 +17,8 @@ import yaml
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline._config import compose, leaves
-from pipeline._files import ROOT, sources
+from pipeline.config.schema import compose, flatten
+from pipeline.files import ROOT, sources
 from tests.conftest import Shell, copy_repo, environment
 
 STAGES = ("compose", "generate", "train", "evaluate", "plot", "report")
@@ -69,12 +69,12 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
 @pytest.mark.slow
 def test_every_leaf_re_runs_exactly_its_stages(repo: Path, shell: Shell) -> None:
     assert shell("dvc repro", repo).returncode == 0
-    known = {key for key, _ in leaves(compose().plain)} - {"model.name"}  # both models are in the DAG
+    known = {key for key, _ in flatten(compose().plain)} - {"model.name"}  # both models are in the DAG
     assert set(CHANGES) == known, "a new key of the configuration needs a line here that says which stages read it"
     for key, (overrides, stages) in CHANGES.items():
         assert stages or key.startswith("tracking."), f"no stage reads {key}"
         (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": overrides}))
-        composed = shell("python -m pipeline.compose numpy torch", repo)
+        composed = shell("python -m pipeline.stages.compose numpy torch", repo)
         assert composed.returncode == 0, composed.stderr
         status = json.loads(shell("dvc status --json", repo).stdout)
         assert set(status) - {"compose"} == stages, key
@@ -131,7 +131,7 @@ def check_run(repo: Path, run: Run) -> None:
     assert run.data.tags["fingerprint"] == about["fingerprint"]
     assert run.data.tags["git.dirty"] == "false"
     assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
-    assert set(run.data.params) == {key for key, _ in leaves(compose([f"model={name}"]).plain)}
+    assert set(run.data.params) == {key for key, _ in flatten(compose([f"model={name}"]).plain)}
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
     rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
@@ -211,7 +211,7 @@ def test_two_clones_threads_and_doors_give_the_same_bytes(tmp_path: Path, store:
     if "OPENBLAS_CORETYPE" in os.environ:  # processors with AVX2: the committed results are theirs
         assert (one / "dvc.lock").read_bytes() == (ROOT / "dvc.lock").read_bytes()
     for name in ("numpy", "torch"):
-        assert shell(f"python -m pipeline.train model={name} tracking=none", two).returncode == 0
+        assert shell(f"python -m pipeline.stages.train model={name} tracking=none", two).returncode == 0
         alone = shell(f"python -m pipeline model={name} tracking=none hydra.run.dir=out/alone", two)
         assert alone.returncode == 0, alone.stderr
         for file in ("model.json", "model.npz", "history.csv"):
@@ -223,10 +223,10 @@ def test_two_clones_threads_and_doors_give_the_same_bytes(tmp_path: Path, store:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["gd", "newton", "lbfgs"])
 def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, optimizer: str) -> None:
-    shell("python -m pipeline.generate data.rows=300000", repo)
+    shell("python -m pipeline.stages.generate data.rows=300000", repo)
     made = []
     for threads in "12":
-        command = f"python -m pipeline.train data.rows=300000 optimizer={optimizer} optimizer.epochs=10 tracking=none"
+        command = f"python -m pipeline.stages.train data.rows=300000 optimizer={optimizer} optimizer.epochs=10 tracking=none"
         assert shell(command, repo, OMP_NUM_THREADS=threads).returncode == 0
         made.append((repo / "out" / "numpy" / "model.npz").read_bytes())
     assert made[0] == made[1]

@@ -16,9 +16,11 @@ import pytest
 from scipy.sparse import random_array
 from sklearn.datasets import dump_svmlight_file
 
-from pipeline import _described, _files
-from pipeline._described import read_described, write_described
-from pipeline.numerics import InvalidInput
+import pipeline.files
+from pipeline import manifest
+from pipeline.errors import PipelineError
+from pipeline.manifest import read_manifest, write_manifest
+from pipeline.model.card import read_schema
 from tests.stages import STAGES, files, made, run
 
 CURVES = tuple(f"numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration"))
@@ -59,7 +61,7 @@ def damages(content: bytes, chance: random.Random) -> Iterator[bytes]:
 
 def refused(stage: str, root: Path) -> str:
     """The one sentence with which a stage ends."""
-    with pytest.raises(InvalidInput) as refusal:
+    with pytest.raises(PipelineError) as refusal:
         run(stage, root)
     sentence = str(refusal.value)
     assert "\n" not in sentence
@@ -73,7 +75,7 @@ def test_a_damaged_file_is_refused(root: Path, stage: str, name: str) -> None:
     for damaged in damages(whole, random.Random(stage + name)):
         path.write_bytes(damaged)
         if name.endswith(DESCRIBING) and _same_object(damaged, whole):
-            assert read_described(path).content == json.loads(whole)  # another space means nothing
+            assert read_manifest(path, dict).content == json.loads(whole)  # another space means nothing
         elif damaged != whole:
             assert str(path) in refused(stage, root)
     path.write_bytes(whole)
@@ -81,7 +83,7 @@ def test_a_damaged_file_is_refused(root: Path, stage: str, name: str) -> None:
     assert files(root, stage) == before
 
 
-DESCRIBING = tuple(_described.REMEDIES)
+DESCRIBING = tuple(manifest.REMEDIES)
 
 
 def _same_object(one: bytes, other: bytes) -> bool:
@@ -129,10 +131,10 @@ def test_metrics_must_be_numbers_though_they_are_described(root: Path, stage: st
     else:
         metrics["roc_auc"] = new
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    evaluation = read_described(folder / "evaluation.json")
-    described = write_described(folder / "evaluation.json", {"model": evaluation.content["model"]}, evaluation.names)
-    figures = read_described(folder / "figures" / "figures.json")
-    write_described(folder / "figures" / "figures.json", {"evaluation": described["checksum"]}, figures.names)
+    evaluation = read_manifest(folder / "evaluation.json", dict)
+    checksum = write_manifest(folder / "evaluation.json", {"model": evaluation.content["model"]}, evaluation.files)
+    figures = read_manifest(folder / "figures" / "figures.json", dict)
+    write_manifest(folder / "figures" / "figures.json", {"evaluation": checksum}, figures.files)
     assert str(folder / "metrics.json") in refused(stage, root)
 
 
@@ -146,7 +148,9 @@ def test_each_array_of_a_sparse_table_is_held_to_its_digest(tmp_path: Path) -> N
         path = tmp_path / "data" / "train" / f"X.{name}.npy"
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 64]))
-        with pytest.raises(InvalidInput, match=f"X.{name}.npy must be what schema.json describes; run `python -m pipeline.gen"):
+        with pytest.raises(
+            PipelineError, match=f"X.{name}.npy must be what schema.json describes; run `python -m pipeline.stages.gen"
+        ):
             run("train", tmp_path, *overrides, base=())
         path.write_bytes(whole)
     np.save(tmp_path / "data" / "train" / "X.npy", np.ones((60, 30)))  # of nobody
@@ -157,8 +161,8 @@ def test_each_array_of_a_sparse_table_is_held_to_its_digest(tmp_path: Path) -> N
 
 def test_a_mapped_file_may_be_replaced_but_not_written_over(tmp_path: Path) -> None:
     path = made(tmp_path, until="generate") / "data" / "train" / "X.npy"
-    schema = read_described(tmp_path / "data" / "schema.json")
-    schema.features("train")
+    schema = read_schema(tmp_path / "data")
+    schema.features("train", 2)
     schema.require_steady()
     other = Path(shutil.copy(path, tmp_path / "other.npy"))
     with other.open("r+b") as file:
@@ -169,7 +173,7 @@ def test_a_mapped_file_may_be_replaced_but_not_written_over(tmp_path: Path) -> N
     os.rename(tmp_path / "first.npy", path)
     with path.open("r+b") as file:
         file.write(b"x")
-    with pytest.raises(InvalidInput, match="another process has written to it"):
+    with pytest.raises(PipelineError, match="another process has written to it"):
         schema.require_steady()
 
 
@@ -189,17 +193,17 @@ def test_a_large_file_is_read_once_a_process(tmp_path: Path, monkeypatch: pytest
         reads.append(file)
         return real(file, kind)
 
-    monkeypatch.setattr(_files, "LARGE", 1000)
+    monkeypatch.setattr("pipeline.files.LARGE", 1000)
     monkeypatch.setattr(hashlib, "file_digest", counting)
     np.save(path, np.arange(1000.0))
-    first = _files.file_digest(path)
+    first = pipeline.files.file_digest(path)
     os.replace(path, tmp_path / "moved.npy")
-    assert _files.file_digest(tmp_path / "moved.npy") == first
+    assert pipeline.files.file_digest(tmp_path / "moved.npy") == first
     assert len(reads) == 1
     os.utime(tmp_path / "moved.npy", ns=(0, 0))
-    assert _files.file_digest(tmp_path / "moved.npy") == first
+    assert pipeline.files.file_digest(tmp_path / "moved.npy") == first
     assert len(reads) == 2
 
 
 def test_every_describing_file_says_how_it_is_made_again() -> None:
-    assert {*_described.REMEDIES} == {"schema.json", "model.json", "evaluation.json", "figures.json", "report.json"}
+    assert {*manifest.REMEDIES} == {"schema.json", "model.json", "evaluation.json", "figures.json", "report.json"}

@@ -6,22 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import _files
-from pipeline._atomic import staged
-from pipeline._secrets import without_credentials
-from pipeline.numerics import InvalidInput
+from pipeline import files
+from pipeline.atomic import atomic_dir
+from pipeline.errors import PipelineError
+from pipeline.redaction import without_credentials
 
 
 def read_array(path: Path) -> object:
-    with _files.open_file(path) as file:
-        return _files.parse_array(file, path)
+    with files.open_file(path) as file:
+        return files.parse_array(file, path)
 
 
 def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("old")
 
     def fail() -> None:
-        with staged(tmp_path) as folder:
+        with atomic_dir(tmp_path) as folder:
             (folder / "kept.txt").write_text("half")
             raise RuntimeError
 
@@ -33,7 +33,7 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_finished_stage_replaces_files_and_folders(tmp_path: Path) -> None:
     for text in ("old", "new"):
-        with staged(tmp_path) as folder:
+        with atomic_dir(tmp_path) as folder:
             (folder / "sub").mkdir()
             (folder / "sub" / text).write_text(text)
             (folder / "file").write_text(text)
@@ -43,14 +43,14 @@ def test_a_finished_stage_replaces_files_and_folders(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInput, match="must be a folder that can be written to"), staged(tmp_path / "file"):
+    with pytest.raises(PipelineError, match="must be a folder that can be written to"), atomic_dir(tmp_path / "file"):
         pass
 
 
 def test_csv_reads_back_exactly(tmp_path: Path) -> None:
     columns = {"epoch": [0, 10], "loss": [0.1 + 0.2, 1e-300]}
-    _files.write_csv(tmp_path / "t.csv", columns)
-    back = _files.read_csv(tmp_path / "t.csv", "epoch", "loss")
+    files.write_csv(tmp_path / "t.csv", columns)
+    back = files.read_csv(tmp_path / "t.csv", "epoch", "loss")
     assert {name: values.tolist() for name, values in back.items()} == columns
 
 
@@ -58,46 +58,46 @@ def test_csv_reads_back_exactly(tmp_path: Path) -> None:
 def test_damaged_and_missing_files(tmp_path: Path, name: str) -> None:
     readers: dict[str, Callable[[Path], object]] = {
         "a.npy": read_array,
-        "a.npz": lambda path: _files.parse_weights(_files.read_bytes(path), path),
-        "a.json": _files.read_json,
+        "a.npz": lambda path: files.parse_arrays(files.read_bytes(path), path),
+        "a.json": files.read_json,
     }
     read = readers[name]
-    with pytest.raises(InvalidInput, match="there is no"):
+    with pytest.raises(PipelineError, match="there is no"):
         read(tmp_path / name)
     (tmp_path / name).write_bytes(b"damaged")
-    with pytest.raises(InvalidInput, match="damaged|must be a JSON file"):
+    with pytest.raises(PipelineError, match="damaged|must be a JSON file"):
         read(tmp_path / name)
 
 
 def test_digests_tell_parts_apart() -> None:
-    assert _files.digest(b"ab", b"c") != _files.digest(b"a", b"bc")
-    assert _files.digest_of({"a": 1, "b": 2}) == _files.digest_of({"b": 2, "a": 1})
+    assert files.digest(b"ab", b"c") != files.digest(b"a", b"bc")
+    assert files.digest_of({"a": 1, "b": 2}) == files.digest_of({"b": 2, "a": 1})
 
 
 def test_the_code_s_hash_covers_what_trains_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    names = {path.name for path in _files.sources("pipeline.numerics.models")}
-    assert {"models.py", "objective.py", "first_order.py", "second_order.py", "torch_model.py"} <= names
-    assert not names & {"figures.py", "metrics.py", "_tracking.py"}
-    before = _files.code_hash("pipeline.numerics.models")
-    edited = tmp_path / "numerics" / "objective.py"
+    names = {path.name for path in files.sources("pipeline.learning.fit")}
+    assert {"fit.py", "objective.py", "first_order.py", "second_order.py", "torch_model.py"} <= names
+    assert not names & {"figures.py", "metrics.py", "client.py"}
+    before = files.code_hash("pipeline.learning.fit")
+    edited = tmp_path / "learning" / "objective.py"
     edited.parent.mkdir()
     edited.write_text("pass")
-    monkeypatch.setattr(_files, "sources", lambda _: (edited,))
-    monkeypatch.setattr(_files, "ROOT", tmp_path)
-    assert _files.code_hash("pipeline.numerics.models") != before
+    monkeypatch.setattr("pipeline.files.sources", lambda _: (edited,))
+    monkeypatch.setattr("pipeline.files.ROOT", tmp_path)
+    assert files.code_hash("pipeline.learning.fit") != before
 
 
 def test_npz_and_parquet_have_stable_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        _files.write_parquet(tmp_path / f"{name}.parquet", {"x": np.arange(3.0), "y": np.array(["u", "v", "w"])})
+        files.write_parquet(tmp_path / f"{name}.parquet", {"x": np.arange(3.0), "y": np.array(["u", "v", "w"])})
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
 @pytest.mark.parametrize("text", ["", "epoch\n", "epoch,loss\n1,", "epoch,loss\n1,x\n", "epoch\n1\n"])
 def test_a_damaged_csv(tmp_path: Path, text: str) -> None:
     (tmp_path / "history.csv").write_text(text)
-    with pytest.raises(InvalidInput, match="must be a CSV file of numbers with epoch, loss; it is damaged"):
-        _files.read_csv(tmp_path / "history.csv", "epoch", "loss")
+    with pytest.raises(PipelineError, match="must be a CSV file of numbers with epoch, loss; it is damaged"):
+        files.read_csv(tmp_path / "history.csv", "epoch", "loss")
 
 
 def test_a_uri_is_shown_without_its_credentials() -> None:

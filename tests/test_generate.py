@@ -8,7 +8,7 @@ from tests.conftest import Shell
 def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, shell: Shell) -> None:
     rows = [f"{i},{i * 37 % 11},{'late' if i > 19 else 'soon'}" for i in range(40)]
     (repo / "t.csv").write_text("\n".join([",a,when", *rows]) + "\n")
-    command = "python -m pipeline.generate data=table data.path=t.csv data.target=when"
+    command = "python -m pipeline.stages.generate data=table data.path=t.csv data.target=when"
     done = shell(f"{command} data.positive=soon", repo)
     assert done.stdout.startswith(
         "read t.csv: 40 rows; features: 1; target when: late or soon, the positive class being soon\n"
@@ -20,5 +20,5 @@ def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, shell: Sh
 
 
 def test_the_document_says_nothing_new(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline.generate", repo)
+    done = shell("python -m pipeline.stages.generate", repo)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")

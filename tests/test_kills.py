@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline._atomic import PREFIX, staged
-from pipeline.numerics import InvalidInput
+from pipeline.atomic import PREFIX, atomic_dir
+from pipeline.errors import PipelineError
 from tests.conftest import ROOT, Shell, environment
 from tests.stages import STAGES, files, leftovers, made, run
 
@@ -28,7 +28,7 @@ def killed(stage: str, original: Path, folder: Path) -> list[Path]:
 def is_refused(stage: str, root: Path, *overrides: str) -> bool:
     try:
         run(stage, root, *overrides)
-    except InvalidInput:
+    except PipelineError:
         return True
     return False
 
@@ -60,15 +60,15 @@ def test_what_a_killed_stage_leaves_is_one_set_or_is_refused(tmp_path: Path, sta
 
 def test_the_fingerprint_is_that_of_the_data(repo: Path, shell: Shell) -> None:
     """A `generate` with another seed, killed between two renames, and `train` with that seed."""
-    assert shell("python -m pipeline.generate", repo).returncode == 0
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
     kill = (
         "import os; n, replace = 0, os.replace\n"
         "def kill(*words):\n"
         "    global n; replace(*words); n += 1; n == 2 and os.kill(os.getpid(), 9)\n"
-        "os.replace = kill; from pipeline import generate; generate.main(['data.seed=1'])"
+        "os.replace = kill; from pipeline.stages import generate; generate.main(['data.seed=1'])"
     )
     assert subprocess.run([sys.executable, "-c", kill], cwd=repo, env=environment(), check=False).returncode == -9
-    done = shell("python -m pipeline.train data.seed=1 tracking=none", repo)
+    done = shell("python -m pipeline.stages.train data.seed=1 tracking=none", repo)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("error: there is no out/data/schema.json; an earlier stage makes it: run ")
 
@@ -77,9 +77,9 @@ def test_the_leftovers_of_dead_processes_are_removed_and_no_others(tmp_path: Pat
     (tmp_path / f"{PREFIX}dead" / "train").mkdir(parents=True)
     (tmp_path / f"{PREFIX}dead" / "train" / "X.npy").write_text("")
     (tmp_path / f"{PREFIX}file").write_text("")
-    with staged(tmp_path) as living:
+    with atomic_dir(tmp_path) as living:
         assert leftovers(tmp_path) == [living]
-        with staged(tmp_path) as second:
+        with atomic_dir(tmp_path) as second:
             assert sorted(leftovers(tmp_path)) == sorted([living, second])
             (second / "a").write_text("second")
         (living / "a").write_text("first")
@@ -88,13 +88,13 @@ def test_the_leftovers_of_dead_processes_are_removed_and_no_others(tmp_path: Pat
 
 
 def test_a_folder_that_is_deleted_meanwhile(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="must stay a folder that can be written to"), staged(tmp_path / "out"):
+    with pytest.raises(PipelineError, match="must stay a folder that can be written to"), atomic_dir(tmp_path / "out"):
         shutil.rmtree(tmp_path / "out")
 
 
 def test_what_was_made_from_a_set_goes_with_it(tmp_path: Path) -> None:
     for content, kept in (("1", False), ("1", True), ("2", False)):
-        with staged(tmp_path, "about.json", ["later*"]) as folder:
+        with atomic_dir(tmp_path, "about.json", ["later*"]) as folder:
             (folder / "about.json").write_text(content)
         assert (tmp_path / "later.txt").exists() == kept
         (tmp_path / "later.txt").write_text("")
@@ -104,7 +104,7 @@ def test_what_was_made_from_a_set_goes_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
 def test_eight_at_once_end_well(repo: Path, shell: Shell, seeds: tuple[int, int]) -> None:
     """generate, then train, evaluate and plot, each by eight processes in one folder, of one configuration or two."""
-    shell("python -m pipeline.generate && python -m pipeline.train tracking=none", repo)
+    shell("python -m pipeline.stages.generate && python -m pipeline.stages.train tracking=none", repo)
 
     def eight(command: str) -> None:
         words = [command.format(seed=seeds[i % 2]) for i in range(8)]
@@ -122,8 +122,8 @@ def test_eight_at_once_end_well(repo: Path, shell: Shell, seeds: tuple[int, int]
     (repo / "out" / "config" / "tracking.yaml").write_text("uri: null\nexperiment: none\n")
     eight("generate data.seed={seed}")
     seed = int('\n    "seed": 1\n' in (repo / "out" / "data" / "schema.json").read_text())
-    assert shell(f"python -m pipeline.train data.seed={seed} tracking=none", repo).returncode == 0
+    assert shell(f"python -m pipeline.stages.train data.seed={seed} tracking=none", repo).returncode == 0
     eight("evaluate numpy")
     eight("plot numpy")
-    assert shell("python -m pipeline.report numpy", repo).returncode == 0
+    assert shell("python -m pipeline.stages.report numpy", repo).returncode == 0
     eight("__main__ tracking=none hydra.run.dir=out/one data.seed={seed}")

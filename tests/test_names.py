@@ -1,29 +1,21 @@
 """Names of runs and of their data: short, telling, and without credentials."""
 
-from typing import Any
-
 import pytest
 
-from pipeline._config import compose
-from pipeline._names import data_name, note, run_name
+from pipeline.config.schema import compose
+from pipeline.model.card import DataFacts, FitSummary, ModelCard
+from pipeline.tracking.names import data_name, note, run_name
 
 TABLE = ("data=table", "data.path='data/new/patients.csv'", "data.target=relapse")
 
 
-def about(*overrides: str, target: str = "label", features: int = 2) -> dict[str, Any]:
-    """What is in model.json of such a configuration, as far as names are made of it."""
-    plain = compose(overrides).plain
-    del plain["tracking"]
-    fit = {"optimizer": "newton", "epochs": 4, "stopped_by": "tol", "loss": 0.25, "gradient_norm": 1e-9}
-    return {
-        "config": plain,
-        "fingerprint": "5370f3aa" * 8,
-        "target": target,
-        "features": [f"x{i}" for i in range(features)],
-        "classes": [0, 1],
-        "data": {"rows": {"training": 7, "test": 3}},
-        "fit": fit,
-    }
+def card(*overrides: str, target: str = "label", features: int = 2) -> ModelCard:
+    """Of such a configuration, as far as names are made of it."""
+    config = {group: section for group, section in compose(overrides).plain.items() if group != "tracking"}
+    columns, data = [f"x{i}" for i in range(features)], DataFacts({"training": 7, "test": 3}, {})
+    return ModelCard(
+        "5370f3aa" * 8, {}, columns, target, [0, 1], data, config, FitSummary("newton", 4, "tol", 0.25, 1e-9, None)
+    )
 
 
 NAMES: dict[tuple[str, ...], str] = {
@@ -41,14 +33,14 @@ NAMES: dict[tuple[str, ...], str] = {
 @pytest.mark.parametrize("overrides", NAMES, ids=" ".join)
 def test_a_run_s_name_has_what_tells_it_apart(overrides: tuple[str, ...]) -> None:
     target = "relapse" if TABLE[0] in overrides else "label"
-    assert run_name(about(*overrides, target=target)) == NAMES[overrides]
+    assert run_name(card(*overrides, target=target)) == NAMES[overrides]
 
 
 def test_a_run_s_name_is_short() -> None:
     path, words = "x" * 200, "w" * 300
     overrides = [f"data.path={path}.csv", "data.target=t", f"data.positive={words}", "optimizer=sgd", "model.seed=12345"]
     many = ["optimizer.lr=0.25", "model.l2=1e-05", "optimizer.epochs=12345", "optimizer.decay=0.125", "optimizer.batch_size=64"]
-    name = run_name(about("data=table", *overrides, *many, target=f"a\n{words}"))
+    name = run_name(card("data=table", *overrides, *many, target=f"a\n{words}"))
     assert name.startswith("lr=0.25 l2=1e-05 ")
     assert " ... numpy sgd xxx" in name
     assert name.endswith(" 5370f3")
@@ -58,25 +50,25 @@ def test_a_run_s_name_is_short() -> None:
 
 def test_no_name_shows_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORE_TOKEN", "hunter2hunter2")
-    plain = about(*TABLE)
+    named = card(*TABLE)
     for path, shown in {
         "s3://ada:pa55word@host/some/t.csv?token=abcdef": "t.csv?token=***",
         "https://ada:pa55word@t.csv": "t.csv",
         "data/hunter2hunter2.csv": "***.csv",
     }.items():
-        plain["config"]["data"]["path"] = path
-        assert data_name(plain["config"]["data"]) == shown
-        assert f" {shown} " in run_name(plain)
-        assert f"`{shown}`" in note(plain)
+        named.config["data"]["path"] = path
+        assert data_name(named.config["data"]) == shown
+        assert f" {shown} " in run_name(named)
+        assert f"`{shown}`" in note(named)
 
 
 def test_a_description_names_the_columns() -> None:
-    assert "It takes the columns `x0`, `x1` and gives the prediction, `0` or `1`, and the probability of `1`." in note(about())
-    assert "`x9` and 15 more and gives" in note(about(features=25))
+    assert "It takes the columns `x0`, `x1` and gives the prediction, `0` or `1`, and the probability of `1`." in note(card())
+    assert "`x9` and 15 more and gives" in note(card(features=25))
 
 
 def test_names_of_what_this_code_does_not_know() -> None:
     """Of a run that another version made."""
-    old = about()
-    old["config"]["optimizer"] = {"name": "rmsprop", "rate": 0.5}
+    old = card()
+    old.config["optimizer"] = {"name": "rmsprop", "rate": 0.5}
     assert run_name(old) == "rate=0.5 numpy rmsprop document 5370f3"

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import _hydra
-from pipeline._config import check_sweep, compose, text_keys, to_yaml
-from pipeline._overrides import Kind, as_typed, quoted, shown
-from pipeline.numerics import InvalidInput
+from pipeline.config import hydra
+from pipeline.config.overrides import Kind, as_typed, quoted, shown
+from pipeline.config.schema import check_sweep, compose, text_keys, to_yaml
+from pipeline.errors import PipelineError
 
 TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
 KINDS = {"one": Kind.TEXT, "maybe": Kind.OPTIONAL_TEXT, "several": Kind.TEXTS, "group": Kind.OPTION}
@@ -98,7 +98,7 @@ def test_the_elements_of_a_list_are_as_typed() -> None:
 def test_the_name_of_an_option_is_as_typed() -> None:
     assert value_of("group=2024_01", "group") == "2024_01"
     assert value_of("group=null", "group") == "null"
-    with pytest.raises(InvalidInput, match=r"group must be the name of one of its options; got \[a\]"):
+    with pytest.raises(PipelineError, match=r"group must be the name of one of its options; got \[a\]"):
         as_typed(["group=[a]"], KINDS)
 
 
@@ -115,7 +115,7 @@ def test_the_name_of_an_option_is_as_typed() -> None:
 )
 def test_a_sweep_over_text(words: str, values: list[str]) -> None:
     typed = as_typed([*TABLE, f"data.target={words}"], text_keys(), sweep=True)
-    sweep = _hydra.prepare(typed, lambda config: None)
+    sweep = hydra.prepare(typed, lambda config: None)
     assert [shown(word)[1] for word in sweep.choices[-1]] == values
     assert [compose([*TABLE, word]).plain["data"]["target"] for word in sweep.choices[-1]] == values
 
@@ -123,13 +123,13 @@ def test_a_sweep_over_text(words: str, values: list[str]) -> None:
 def test_an_interpolation_in_a_sweep_is_left_to_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARD", "7_8")
     words = [*TABLE, "data.target=${oc.env:WARD},${data.path}", "hydra.sweep.subdir=j/${hydra.job.num}"]
-    sweep = _hydra.prepare(as_typed(words, text_keys(), sweep=True), lambda config: None)
+    sweep = hydra.prepare(as_typed(words, text_keys(), sweep=True), lambda config: None)
     assert [shown(word)[1] for word in sweep.choices[-1]] == ["${oc.env:WARD}", "${data.path}"]
     assert check_sweep(sweep.choices).plain["data"]["target"] == "7_8"
 
 
 def test_an_open_bracket_in_a_sweep_is_told_with_what_to_type() -> None:
-    with pytest.raises(InvalidInput, match=r"""or be quoted as 'one="a\(b,c"'; got a\(b,c"""):
+    with pytest.raises(PipelineError, match=r"""or be quoted as 'one="a\(b,c"'; got a\(b,c"""):
         as_typed(["one=a(b,c"], KINDS, sweep=True)
 
 
@@ -141,7 +141,7 @@ def test_what_yaml_took_for_something_else_is_refused(tmp_path: Path, yaml_value
     preset = f"# @package _global_\ndefaults:\n  - override /data: table\ndata: {{path: t.csv, target: {yaml_value}}}\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(preset)
     added = f"hydra.searchpath=[{quoted(f'file://{tmp_path}')}]"
-    with pytest.raises(InvalidInput, match=f"data.target must be text, in quotes where YAML would .*; got {shown}$"):
+    with pytest.raises(PipelineError, match=f"data.target must be text, in quotes where YAML would .*; got {shown}$"):
         compose([added, "experiment=mine"])
     (tmp_path / "experiment" / "mine.yaml").write_text(preset.replace(yaml_value, f"'{yaml_value}'"))
     assert compose([added, "experiment=mine"]).plain["data"]["target"] == yaml_value

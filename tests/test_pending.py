@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from pipeline._atomic import staged
-from pipeline._pending import FORGOTTEN_SECONDS, discard, discard_forgotten, link_files
+from pipeline.atomic import atomic_dir
+from pipeline.tracking.pending import FORGOTTEN_SECONDS, discard, discard_forgotten, link_files
 
 
 def made(root: Path) -> Path:
@@ -24,7 +24,7 @@ def files(folder: Path) -> dict[str, str]:
 def test_what_is_written_over_is_kept(tmp_path: Path) -> None:
     folder = made(tmp_path)
     kept = link_files(folder, tmp_path)
-    with staged(folder) as again:
+    with atomic_dir(folder) as again:
         (again / "model.json").write_text("second")
     (tmp_path / "dvc.lock").write_text("second")
     names = ("dvc.lock", "out/numpy/figures/loss.png", "out/numpy/model.json", "out/report/index.html")

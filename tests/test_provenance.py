@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import _git
-from pipeline._provenance import lineage, provenance
+from pipeline.tracking.provenance import lineage, provenance
 from tests.conftest import environment
 
 SECRET = "pW3nT6rYq0zL"
@@ -33,7 +32,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(tree, "init", "-q")
     git(tree, "add", "-A")
     git(tree, "commit", "-qm", "start")
-    monkeypatch.setattr(_git, "ROOT", tree)
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", tree)
     return tree
 
 
@@ -119,7 +118,7 @@ def test_no_git_and_a_git_that_hangs(tree: Path, tmp_path: Path, monkeypatch: py
     slow.write_text("#!/bin/sh\n/bin/sleep 60 & wait\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(slow.parent))
-    monkeypatch.setattr(_git, "SECONDS", 0.2)
+    monkeypatch.setattr("pipeline.tracking.git.SECONDS", 0.2)
     assert told() == ("unknown", "unknown")
     assert "took longer than" in lineage()[0]["git.diff.reason"]
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
@@ -128,14 +127,14 @@ def test_no_git_and_a_git_that_hangs(tree: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_outside_a_repository_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_git, "ROOT", tmp_path)
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", tmp_path)
     assert (lineage()[0], list(lineage()[1])) == ({}, ["requirements.txt"])
     assert not {"git.dirty", "mlflow.source.git.commit"} & provenance().keys()
 
 
 def test_a_repository_without_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(tmp_path, "init", "-q")
-    monkeypatch.setattr(_git, "ROOT", tmp_path)
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", tmp_path)
     assert told() == ("unknown", "unknown")
     assert "mlflow.source.git.commit" not in provenance()
 
@@ -198,7 +197,7 @@ def test_in_a_hook_of_another_repository_and_under_strange_names(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strange = tree.rename(tmp_path / 'a:b"c\\d *?é')
-    monkeypatch.setattr(_git, "ROOT", strange)
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", strange)
     git(tmp_path, "init", "-q", "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other" / "index"))
@@ -221,7 +220,7 @@ def test_a_shallow_clone_and_a_folder_of_a_repository(tree: Path, tmp_path: Path
     git(outer, "add", "-A")
     git(outer, "commit", "-qm", "start")
     for place in (tmp_path / "shallow", outer / "project"):
-        monkeypatch.setattr(_git, "ROOT", place)
+        monkeypatch.setattr("pipeline.tracking.git.ROOT", place)
         assert told() == ("none", "false")
         change(place)
         (place / "conf" / "new.yaml").write_text("n: 1\n")
@@ -235,7 +234,7 @@ def test_a_shallow_clone_and_a_folder_of_a_repository(tree: Path, tmp_path: Path
 
 def test_a_linked_worktree(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(tree, "worktree", "add", "-q", str(tmp_path / "worktree"))
-    monkeypatch.setattr(_git, "ROOT", tmp_path / "worktree")
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", tmp_path / "worktree")
     assert told() == ("none", "false")
     change(tmp_path / "worktree")
     assert told() == ("whole", "true")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import _endings, _publisher, _tracking
-from pipeline._config import Tracking
-from pipeline._files import read_json
-from pipeline._publisher import Listener
-from pipeline._supervisor import Process
-from pipeline._tracking import Publisher
+from pipeline.config.schema import Tracking
+from pipeline.files import read_json
+from pipeline.processes import Process
+from pipeline.tracking import endings, publisher
+from pipeline.tracking.client import Publisher
+from pipeline.tracking.publisher import Listener
 from tests.test_cli import wait_for
 
 LOCAL = Tracking("sqlite:///mlruns/mlflow.db")
@@ -25,7 +25,7 @@ LOCAL = Tracking("sqlite:///mlruns/mlflow.db")
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Notes lie in a folder of the test's own."""
-    monkeypatch.setattr(_endings, "home", lambda: tmp_path)
+    monkeypatch.setattr("pipeline.tracking.endings.project_root", lambda: tmp_path)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         asked.set()
         over.wait(30)
 
-    monkeypatch.setattr(_publisher.Listener, "_open", hang)
+    monkeypatch.setattr(publisher.Listener, "_open", hang)
     yield asked
     over.set()
 
@@ -45,7 +45,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 def opened(stage: str, fingerprint: str = "f00") -> dict[str, Any]:
     about = {"fingerprint": fingerprint}
     made = {"parent": None, "provenance": {}, "settings": LOCAL.plain, "process": {}}
-    return {"do": "open", "tracking": {"uri": "sqlite:////x.db"}, "stage": stage, "about": about, **made}
+    return {"do": "open", "tracking": {"uri": "sqlite:////x.db"}, "stage": stage, "card": about, **made}
 
 
 def listening(*earlier: Listener) -> tuple[socket.socket, Listener]:
@@ -74,7 +74,7 @@ def test_what_was_said_during_an_attempt_that_hangs_is_kept(tmp_path: Path, hang
     )
     wait_for(lambda: listener._said.qsize() == 5)
     listener.keep_note()
-    (note,) = _endings.kept()
+    (note,) = endings.kept()
     kept = read_json(note)
     assert (kept["ended"], kept["folder"], kept["curve"]) == (ended, "out/numpy", points)
     stage.close()
@@ -90,8 +90,8 @@ def test_several_that_find_no_publisher_start_one(monkeypatch: pytest.MonkeyPatc
         ears[-1].bind(address)
         ears[-1].listen()
 
-    monkeypatch.setattr(_tracking, "_start_publisher", start)
-    monkeypatch.setattr(_tracking, "supervisor", lambda: Process(2**31, "0"))
+    monkeypatch.setattr("pipeline.tracking.client._start_publisher", start)
+    monkeypatch.setattr("pipeline.tracking.client.supervisor", lambda: Process(2**31, "0"))
     with ThreadPoolExecutor(4) as pool:
         for publisher in pool.map(lambda _: Publisher(), range(4)):
             publisher.close()

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import _hydra
-from pipeline._config import VOCABULARY, check_sweep, compose, leaves, read_config
-from pipeline._file_secrets import is_private, scrub_diff
-from pipeline._hydra_settings import refuse_secret_settings
-from pipeline._secrets import refuse_secrets, scrub
-from pipeline.numerics import InvalidInput
+from pipeline.config import hydra
+from pipeline.config.hydra_settings import refuse_secret_settings
+from pipeline.config.schema import VOCABULARY, check_sweep, compose, flatten, read_config
+from pipeline.diff_redaction import is_private, scrub_diff
+from pipeline.errors import PipelineError
+from pipeline.redaction import refuse_secrets, scrub
 from tests.conftest import Shell
 
 VALUE = "vQ7+tR/2xK9wL4"
@@ -106,11 +106,11 @@ REFUSED = {
 def test_a_configuration_with_a_secret_is_refused(key: str, secret_environment: None) -> None:
     sentence = f"{key} must hold no credential, .*; got the value of the environment variable (SOME_TOKEN|MLFLOW_TRACKING_URI)"
     table = [word for word in ("data=table", "data.path=t.csv", "data.target=y") if not word.startswith(f"{key}=")]
-    with pytest.raises(InvalidInput, match=sentence) as raised:
+    with pytest.raises(PipelineError, match=sentence) as raised:
         compose([*table, REFUSED[key]])
     assert VALUE not in str(raised.value)
     assert QUOTED_VALUE not in str(raised.value)
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         check_sweep([*([word] for word in table), [f"{key}=other1.csv", REFUSED[key]]])
 
 
@@ -129,7 +129,7 @@ SETTINGS = (
 
 @pytest.mark.parametrize("word", SETTINGS)
 def test_a_setting_of_hydra_with_a_secret_is_refused(word: str, secret_environment: None) -> None:
-    with pytest.raises(InvalidInput, match="must hold no credential") as raised:
+    with pytest.raises(PipelineError, match="must hold no credential") as raised:
         refuse_secret_settings(["optimizer.lr=0.1,0.2", word])
     assert "typed" not in str(raised.value)
     assert VALUE not in str(raised.value)
@@ -139,17 +139,17 @@ def test_settings_in_another_primary_file_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret_environment: None
 ) -> None:
     settings = "hydra: {job: {env_set: {OTHER: '${oc.env:SOME_TOKEN}'}}}"
-    shutil.copytree(_hydra.CONF, tmp_path / "conf")
+    shutil.copytree(hydra.CONF, tmp_path / "conf")
     (tmp_path / "conf" / "other.yaml").write_text(f"defaults: [config, _self_]\n{settings}\n")
-    monkeypatch.setattr(_hydra, "CONF", tmp_path / "conf")
-    monkeypatch.setattr(_hydra, "_over_conf", _hydra._over_conf.__wrapped__)
-    with pytest.raises(InvalidInput, match=r"hydra\.job\.env_set\.OTHER must hold no credential"):
+    monkeypatch.setattr("pipeline.config.hydra.CONF", tmp_path / "conf")
+    monkeypatch.setattr("pipeline.config.hydra._over_conf", hydra._over_conf.__wrapped__)
+    with pytest.raises(PipelineError, match=r"hydra\.job\.env_set\.OTHER must hold no credential"):
         refuse_secret_settings([], "other")
 
 
 @pytest.mark.parametrize("key", REFUSED)
 def test_the_key_that_was_typed_is_named(key: str, secret_environment: None) -> None:
-    with pytest.raises(InvalidInput, match=f"^{key} must hold no credential"):
+    with pytest.raises(PipelineError, match=f"^{key} must hold no credential"):
         refuse_secret_settings(["data=table", REFUSED[key]])
 
 
@@ -172,9 +172,9 @@ def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secre
 def test_a_file_for_a_stage_with_a_secret_is_refused(tmp_path: Path, secret_environment: None) -> None:
     content = {"data": {**compose().plain["data"], "name": VALUE}}
     (tmp_path / "generate.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(InvalidInput, match="data.name must hold no credential"):
+    with pytest.raises(PipelineError, match="data.name must hold no credential"):
         read_config(tmp_path / "generate.yaml", "data")
-    assert dict(leaves(content))["data.name"] == VALUE
+    assert dict(flatten(content))["data.name"] == VALUE
 
 
 @pytest.mark.slow
@@ -265,5 +265,5 @@ PRIVATE = (
 
 def test_private_names() -> None:
     assert [name for name in PRIVATE if not is_private(name)] == []
-    code = ("pipeline/_secrets.py", "pipeline/credentials.py", "conf/data/table.yaml", "pipeline/id_map.py", "dvc.yaml")
+    code = ("pipeline/redaction.py", "pipeline/credentials.py", "conf/data/table.yaml", "pipeline/id_map.py", "dvc.yaml")
     assert [name for name in code if is_private(name)] == []

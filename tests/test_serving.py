@@ -20,14 +20,15 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix, dok_array
 
-from pipeline import _provenance
-from pipeline._config import Tracking, compose
-from pipeline._files import read_json
-from pipeline._mlflow import open_run
-from pipeline._serving import LogisticRegression
-from pipeline._tracking import store_of
-from pipeline.generate import generate
-from pipeline.train import train
+from pipeline.config.schema import Tracking, compose
+from pipeline.files import read_json
+from pipeline.model.card import read_card
+from pipeline.stages.generate import generate
+from pipeline.stages.train import train
+from pipeline.tracking import provenance
+from pipeline.tracking.client import store_of
+from pipeline.tracking.mlflow_run import open_run
+from pipeline.tracking.serving import LogisticRegression
 
 NARROW, WIDE = 3, 1200
 
@@ -64,9 +65,11 @@ def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]
     plain = compose(["data=table", f"data.path={path}", "data.target=open", "optimizer=auto", "model.l2=0.01"])
     generate(plain.data, plain.plain["data"], folder / "data")
     groups = {group: plain.plain[group] for group in ("model", "optimizer")}
-    about = train(groups, folder / "data", folder / "numpy", Tracking(None))
+    train(groups, folder / "data", folder / "numpy", Tracking(None))
     uri = f"sqlite:///{shutil.copy(store, folder)}"
-    run = open_run(store_of(Tracking(uri)), "train", about, None, {}, {}, _provenance.process())
+    run = open_run(
+        store_of(Tracking(uri)), "train", read_card(folder / "numpy").content.to_dict(), None, {}, {}, provenance.process()
+    )
     run.publish(folder / "numpy")
     run.close("finished", "")
     mlflow.set_tracking_uri(uri)

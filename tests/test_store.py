@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from pipeline._tracking import OUTLIVED_SECONDS, database_of, sqlite_uri
+from pipeline.tracking.client import OUTLIVED_SECONDS, database_of, sqlite_uri
 from tests.conftest import Shell, copy_repo, environment
 from tests.servers import Server
 from tests.test_cli import wait_for
@@ -151,9 +151,9 @@ def test_what_a_store_lacked_comes_later(repo: Path, shell: Shell) -> None:
 def test_a_run_that_is_sent_late_has_its_own_files(repo: Path, shell: Shell) -> None:
     """Though the next command has written over them in the meantime."""
     with busy(repo):
-        assert shell("python -m pipeline.generate && python -m pipeline.train", repo).returncode == 0
+        assert shell("python -m pipeline.stages.generate && python -m pipeline.stages.train", repo).returncode == 0
         first = (repo / "out/numpy/model.npz").read_bytes()
-        assert shell("python -m pipeline.train optimizer.lr=0.2", repo).returncode == 0
+        assert shell("python -m pipeline.stages.train optimizer.lr=0.2", repo).returncode == 0
     done = shell("python -m pipeline.runs doctor", repo)
     assert done.stdout.count("sent how the stage train ended") == 2
     runs = {run.data.params["optimizer.lr"]: run for run in runs_of(repo)}
@@ -172,7 +172,7 @@ def runs_of_notes(repo: Path) -> set[str]:
 MAKER = """
 import sys
 from pathlib import Path
-from pipeline._store import make
+from pipeline.tracking.sqlite_store import make
 make(Path(sys.argv[1]))
 """
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import _supervisor
-from pipeline._files import ROOT
-from pipeline._supervisor import SUPERVISOR, Process, is_alive, look_up, this_process
+from pipeline import processes
+from pipeline.files import ROOT
+from pipeline.processes import SUPERVISOR, Process, is_alive, look_up, this_process
 from tests.conftest import Shell, environment
 from tests.servers import free_port
 
 BOUND_SECONDS = 10.0  # how long a process may outlive its command
-SUPERVISED = [sys.executable, "-c", "import pipeline, time; print('going on', flush=True); time.sleep(60)"]
+SUPERVISED = [sys.executable, "-c", "import pipeline.stages, time; print('going on', flush=True); time.sleep(60)"]
 MARK = "TEST_MARK"  # environment variable of all that a test has started
 LONG = ["tracking=none", "optimizer.epochs=100000000", "data.rows=20000"]
 
@@ -100,7 +100,7 @@ ENDED: dict[str, Callable[[], Process]] = {
 @pytest.mark.parametrize("above", ENDED)
 def test_an_ended_supervisor_ends_a_process_before_it_imports_numpy(above: str) -> None:
     command, env = (
-        [sys.executable, "-X", "importtime", "-m", "pipeline.train"],
+        [sys.executable, "-X", "importtime", "-m", "pipeline.stages.train"],
         environment(**{SUPERVISOR: ENDED[above]().address}),
     )
     done = subprocess.run([*command, "--help"], cwd=ROOT, env=env, capture_output=True, text=True)
@@ -115,7 +115,7 @@ def test_an_ended_supervisor_ends_a_process_before_it_imports_numpy(above: str) 
 
 @pytest.mark.parametrize("above", ["", "1 1 another-machine", this_process().address], ids=["none", "elsewhere", "alive"])
 def test_with_a_living_supervisor_or_none_a_process_goes_on(above: str) -> None:
-    command = [sys.executable, "-m", "pipeline.train", "--help"]
+    command = [sys.executable, "-m", "pipeline.stages.train", "--help"]
     assert subprocess.run(command, cwd=ROOT, env=environment(**{SUPERVISOR: above}), capture_output=True).returncode == 0
 
 
@@ -148,7 +148,9 @@ def test_a_stage_goes_on_where_a_process_above_it_holds_the_lock_of_dvc(tmp_path
     if text := content():
         (root / ".dvc" / "tmp" / "rwlock").write_text(text)
     env = environment(DVC_STAGE="train@numpy", DVC_ROOT=str(root), PYTHONPATH=str(ROOT))
-    done = subprocess.run([sys.executable, "-m", "pipeline.train", "--help"], cwd=cwd, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.stages.train", "--help"], cwd=cwd, env=env, capture_output=True, text=True
+    )
     assert done.returncode == (0 if goes_on else 128 + signal.SIGTERM), done.stderr
     assert goes_on or done.stderr.startswith(
         "error: dvc must be running above its stage (PIPELINE_SUPERVISOR= allows for none)"
@@ -157,17 +159,17 @@ def test_a_stage_goes_on_where_a_process_above_it_holds_the_lock_of_dvc(tmp_path
 
 
 def test_an_import_outside_of_a_command_looks_at_no_process() -> None:
-    code = "import pipeline, sys, threading; sys.exit('pipeline._supervisor' in sys.modules or threading.active_count() > 1)"
+    code = "import pipeline.stages, sys, threading; sys.exit(threading.active_count() > 1)"
     for env in (environment(), environment(DVC_STAGE="somebody's own stage")):
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env).returncode == 0
 
 
 def test_without_proc_processes_are_told_apart_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_supervisor, "PROC", tmp_path)
+    monkeypatch.setattr("pipeline.processes.PROC", tmp_path)
     assert is_alive(this_process())
     assert not is_alive(another_start())
     assert not is_alive(ended_process())
-    assert os.getppid() == next(_supervisor.ancestors()).pid
+    assert os.getppid() == next(processes.ancestors()).pid
 
 
 def test_a_process_ends_with_its_supervisor() -> None:
@@ -210,7 +212,7 @@ def test_a_zombie_is_not_alive_and_a_name_is_no_status() -> None:
 
 REAPED = """
 import os, subprocess, sys
-from pipeline._supervisor import NOBODY, supervising
+from pipeline.processes import NOBODY, supervising
 with supervising():
     left = subprocess.Popen(["sleep", "60"])
     stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 60; sleep 60"])
@@ -277,7 +279,7 @@ def test_a_dvc_killed_at_any_moment_leaves_nothing_running(repo: Path, shell: Sh
     assert shell("dvc repro -q generate", repo).returncode == 0
     for milliseconds in (0, 5, 10, 20, 50, 100, 200, 500):
         with started(["dvc", "repro", "-q"], repo, SHELL="/bin/sh") as command:
-            wait_for_command(command, "python -m pipeline.train")
+            wait_for_command(command, "python -m pipeline.stages.train")
             time.sleep(milliseconds / 1000)
             command.kill()
             command.wait()
@@ -294,11 +296,11 @@ def test_a_stage_ends_with_the_shell_above_it(repo: Path, shell: Shell) -> None:
     assert shell("dvc repro -q generate", repo).returncode == 0
     for milliseconds in (0, 20, 1000):
         with started(["dvc", "repro", "-q", "--keep-going"], repo, SHELL="/bin/sh") as command:
-            stage = wait_for_command(command, "python -m pipeline.train --config out/config/train.numpy.yaml")
+            stage = wait_for_command(command, "python -m pipeline.stages.train --config out/config/train.numpy.yaml")
             shell_above = next(process for process in psutil.Process(command.pid).children() if "-c" in process.cmdline())
             time.sleep(milliseconds / 1000)
             shell_above.kill()
-            wait_for_command(command, "python -m pipeline.train --config out/config/train.torch.yaml")
+            wait_for_command(command, "python -m pipeline.stages.train --config out/config/train.torch.yaml")
             numpy = [process for process in living(repo) if "out/config/train.numpy.yaml" in process.cmdline()]
             psutil.wait_procs([stage, *numpy], BOUND_SECONDS)
             assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in [stage, *numpy])
@@ -322,7 +324,7 @@ def test_a_sweep_killed_at_any_moment_leaves_nothing_running(repo: Path) -> None
 def test_a_make_killed_leaves_nothing_running(repo: Path, shell: Shell) -> None:
     (repo / "overrides.yaml").write_text(f"overrides: {json.dumps(LONG)}\n")
     with started(["make", "-o", ".venv/installed", "repro"], repo) as command:
-        wait_for_command(command, "python -m pipeline.train")
+        wait_for_command(command, "python -m pipeline.stages.train")
         command.kill()
         command.wait()
         assert_all_end(repo, "of make")

@@ -24,20 +24,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.outage import fits
-from pipeline import _endings, _git, _provenance, _tracking
-from pipeline._config import Tracking, compose, read_tracking
-from pipeline._files import ROOT, read_csv, read_json
-from pipeline._mlflow import connect, curve, open_run
-from pipeline._secrets import scrub
-from pipeline._tracking import SQLITE, store_of, track, wait_for_mlflow
-from pipeline.evaluate import evaluate
-from pipeline.generate import generate
-from pipeline.numerics import InvalidInput
-from pipeline.plot import plot
+from pipeline.config.schema import Tracking, compose, read_tracking
+from pipeline.errors import PipelineError
+from pipeline.files import ROOT, read_csv, read_json
+from pipeline.redaction import scrub
 from pipeline.runs._find import Store
 from pipeline.runs.publish import lacks
 from pipeline.runs.verify import _curve
-from pipeline.train import train
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.generate import generate
+from pipeline.stages.plot import plot
+from pipeline.stages.train import train
+from pipeline.tracking import endings, provenance
+from pipeline.tracking.client import SQLITE, store_of, track, wait_for_mlflow
+from pipeline.tracking.mlflow_run import connect, curve, open_run
 from pipeline.ui import serve
 from tests.conftest import Shell, environment
 from tests.servers import Proxy, Server, free_port
@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Se
 @pytest.fixture(autouse=True)
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process warns of an outage once, and waits for MLflow at its end; here each test stands for a process."""
-    monkeypatch.setattr(_tracking, "_said_behind", False)
+    monkeypatch.setattr("pipeline.tracking.client._said_behind", False)
     yield
     wait_for_mlflow()
 
@@ -174,17 +174,17 @@ def test_an_outage_loses_and_doubles_nothing(
     check_each_value_once(server.uri, fitted / "numpy")
 
 
-TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipeline.train tracking=server"}
+TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipeline.stages.train tracking=server"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lr", TELLERS)
 def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, server: Server, proxy: Proxy, lr: str) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}
-    assert shell("python -m pipeline.generate", repo).returncode == 0
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "pipeline" / "notes").write_text("changed before the outage\n")
     proxy.mode = "drop"
-    failed = shell(f"python -m pipeline.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
+    failed = shell(f"python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
     (repo / "pipeline" / "notes").write_text("changed since\n")
     assert failed.returncode == 1
     assert "MLflow is behind" in failed.stderr
@@ -200,7 +200,7 @@ def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, s
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint = '{note.name.partition('.')[0]}'")
     assert (run.info.status, run.data.tags["stage.train"]) == ("FAILED", "failed")
-    assert run.data.tags["reason"].startswith("InvalidInput: training diverged")
+    assert run.data.tags["reason"].startswith("PipelineError: training diverged")
     assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [0]
     told = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "lineage")}
     assert told == {"traceback.train.txt", "requirements.txt", "code.diff"}
@@ -215,19 +215,19 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     repo: Path, shell: Shell, server: Server, proxy: Proxy
 ) -> None:
     env, fit = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}, "optimizer.lr=0.123 tracking=server"
-    assert shell("python -m pipeline.generate", repo).returncode == 0
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
     proxy.mode = "drop"
     (repo / "out" / "config").mkdir()
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(env["MLFLOW_TRACKING_URI"]).plain))
     (repo / "out" / "numpy").write_text("in the way\n")
-    assert shell(f"python -m pipeline.train {fit}", repo, **env).returncode == 1
+    assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 1
     assert len(list((repo / "out" / "endings").glob("*.json"))) == 1
     (repo / "out" / "numpy").unlink()
-    assert shell(f"python -m pipeline.train {fit}", repo, **env).returncode == 0
+    assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 0
     (note,) = (repo / "out" / "endings").glob("*.json")
     assert read_json(note)["ended"]["ending"] == "finished"
     proxy.mode = "pass"
-    assert shell("python -m pipeline.evaluate numpy", repo, **env).returncode == 0
+    assert shell("python -m pipeline.stages.evaluate numpy", repo, **env).returncode == 0
     assert not note.exists()
     about = read_json(repo / "out" / "numpy" / "model.json")
     (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{about['fingerprint']}'")
@@ -236,18 +236,18 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
 
 def keep_failures(about: Mapping[str, Any], tracking: Tracking, *stages: str) -> None:
     """Note that stages failed, long ago."""
-    before = {**_provenance.process(), "process.started": "1.0"}
-    opened = {"about": about, "parent": None, "provenance": {}, "settings": tracking.plain, "process": before}
+    before = {**provenance.process(), "process.started": "1.0"}
+    opened = {"card": about, "parent": None, "provenance": {}, "settings": tracking.plain, "process": before}
     point = {"epoch": 0, "loss": 0.5, "gradient_norm": 0.1}
     for stage in stages:
         ended = {"ending": "failed", "reason": "ValueError", "traceback": "Traceback"}
-        _endings.keep({"stage": stage, **opened}, ({}, {"code.diff": b"\xff\n"}), [point], "", ended)
+        endings.keep({"stage": stage, **opened}, ({}, {"code.diff": b"\xff\n"}), [point], "", ended)
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where notes of failures are kept."""
-    monkeypatch.setattr(_endings, "home", lambda: tmp_path)
+    monkeypatch.setattr("pipeline.tracking.endings.project_root", lambda: tmp_path)
     return tmp_path / "out" / "endings"
 
 
@@ -256,12 +256,12 @@ def test_a_failure_told_late_does_not_contradict_a_success(fitted: Path, local: 
     retrain(fitted / "numpy", local, {})
     evaluate(fitted / "data", fitted / "numpy", local)
     wait_for_mlflow(60)
-    evaluated, plotted = _endings.kept()
-    with pytest.raises(InvalidInput, match="of the store at hand"):
-        _endings.tell(evaluated, "sqlite:///elsewhere.db")
-    assert _endings.tell(evaluated) is None
+    evaluated, plotted = endings.kept()
+    with pytest.raises(PipelineError, match="of the store at hand"):
+        endings.tell(evaluated, "sqlite:///elsewhere.db")
+    assert endings.tell(evaluated) is None
     assert run_of(str(local.uri), fitted / "numpy").info.status == "FINISHED"
-    assert _endings.tell(plotted) == run_of(str(local.uri), fitted / "numpy").info.run_id
+    assert endings.tell(plotted) == run_of(str(local.uri), fitted / "numpy").info.run_id
     assert run_of(str(local.uri), fitted / "numpy").info.status == "FAILED"
     assert not list(elsewhere.glob("*.json"))
 
@@ -269,12 +269,12 @@ def test_a_failure_told_late_does_not_contradict_a_success(fitted: Path, local: 
 def test_a_failure_is_not_told_while_its_run_is_worked_at(fitted: Path, local: Tracking, elsewhere: Path) -> None:
     about = read_json(fitted / "numpy" / "model.json")
     keep_failures(about, local, "plot")
-    run = open_run(store_of(local), "train", about, None, {}, local.plain, _provenance.process())
+    run = open_run(store_of(local), "train", about, None, {}, local.plain, provenance.process())
     (note,) = elsewhere.glob("*.json")
-    with pytest.raises(InvalidInput, match="its run is still being worked at"):
-        _endings.tell(note)
+    with pytest.raises(PipelineError, match="its run is still being worked at"):
+        endings.tell(note)
     run.close("finished", "")
-    assert _endings.tell(note) == run.id
+    assert endings.tell(note) == run.id
 
 
 def test_a_note_of_a_failure_is_whole_or_refused(fitted: Path, local: Tracking, elsewhere: Path) -> None:
@@ -284,8 +284,8 @@ def test_a_note_of_a_failure_is_whole_or_refused(fitted: Path, local: Tracking, 
     first, second = elsewhere.glob("*.json")
     for damage in (lambda text: text[: len(text) // 2], lambda text: text.replace("failed", "killed"), lambda _: "{}"):
         second.write_text(damage(first.read_text()))
-        with pytest.raises(InvalidInput):
-            _endings.tell(second)
+        with pytest.raises(PipelineError):
+            endings.tell(second)
         assert second.exists()
 
 
@@ -294,12 +294,12 @@ def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
     repo: Path, shell: Shell, server: Server, proxy: Proxy
 ) -> None:
     uri = f"http://127.0.0.1:{proxy.port}"
-    assert shell("python -m pipeline.generate", repo).returncode == 0
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "out" / "config").mkdir()
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).plain))
     commit = shell("git rev-parse HEAD", repo).stdout.strip()
     proxy.mode = "drop"
-    assert shell(f"python -m pipeline.train tracking.uri={uri} optimizer.lr=0.456", repo).returncode == 0
+    assert shell(f"python -m pipeline.stages.train tracking.uri={uri} optimizer.lr=0.456", repo).returncode == 0
     shell("git commit -q --allow-empty -m later", repo)
     proxy.mode = "pass"
     done = shell("python -m pipeline.runs doctor", repo)
@@ -313,13 +313,13 @@ def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
 @pytest.mark.slow
 def test_a_success_told_late_without_its_files_is_not_finished(fitted: Path, local: Tracking, elsewhere: Path) -> None:
     about = read_json(fitted / "numpy" / "model.json")
-    before = {**_provenance.process(), "process.started": "1.0"}
-    opened = {"stage": "train", "about": about, "parent": None, "provenance": {}, "settings": local.plain, "process": before}
-    _endings.keep(opened, ({}, {}), [], str(fitted / "gone"), {"ending": "finished", "reason": "", "traceback": ""})
+    before = {**provenance.process(), "process.started": "1.0"}
+    opened = {"stage": "train", "card": about, "parent": None, "provenance": {}, "settings": local.plain, "process": before}
+    endings.keep(opened, ({}, {}), [], str(fitted / "gone"), {"ending": "finished", "reason": "", "traceback": ""})
     (note,) = elsewhere.glob("*.json")
-    _endings.tell(note)
+    endings.tell(note)
     run = run_of(str(local.uri), fitted / "numpy")
-    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", _endings.OVERWRITTEN)
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", endings.OVERWRITTEN)
 
 
 def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> None:
@@ -355,7 +355,7 @@ def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:
 def test_two_that_send_the_same_points_send_each_once(fitted: Path, local: Tracking) -> None:
     """A fit that was killed and started again at once, while the first one's points are still under way."""
     about = read_json(fitted / "numpy" / "model.json")
-    senders = [open_run(store_of(local), "train", about, None, {}, local.plain, _provenance.process()) for _ in range(2)]
+    senders = [open_run(store_of(local), "train", about, None, {}, local.plain, provenance.process()) for _ in range(2)]
     for sender in senders:
         for epoch in range(1500):
             sender.loss(epoch, 0.5, 0.1)
@@ -368,7 +368,7 @@ def test_two_that_send_the_same_points_send_each_once(fitted: Path, local: Track
 def test_what_a_stage_refuses_is_told(fitted: Path, local: Tracking) -> None:
     retrain(fitted / "numpy", local, {})
     (fitted / "numpy" / "model.npz").write_bytes(b"PKdamage")
-    with pytest.raises(InvalidInput):
+    with pytest.raises(PipelineError):
         evaluate(fitted / "data", fitted / "numpy", local)
     run = run_of(str(local.uri), fitted / "numpy")
     assert (run.info.status, run.data.tags["stage.evaluate"]) == ("FAILED", "failed")
@@ -386,9 +386,9 @@ def test_another_model_has_no_metrics_yet(fitted: Path) -> None:
 def test_a_failure_is_told_once(fitted: Path, server: Server, elsewhere: Path) -> None:
     about = {**read_json(fitted / "numpy" / "model.json"), "fingerprint": "f00"}
     keep_failures(about, Tracking(server.uri), "train")
-    (note,) = _endings.kept()
+    (note,) = endings.kept()
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(_endings.tell, [note] * 8))
+        told = list(pool.map(endings.tell, [note] * 8))
     (run,) = MlflowClient(server.uri).search_runs(["1"], "tags.fingerprint = 'f00'")
     assert Counter(told) == {None: 7, run.info.run_id: 1}
     assert (run.info.status, run.data.metrics["loss"]) == ("FAILED", 0.5)
@@ -398,8 +398,8 @@ SWEEPER = """
 import os, sys
 from pathlib import Path
 from pipeline.__main__ import noted
-from pipeline._config import Tracking
-from pipeline._tracking import PARENT, sweep, wait_for_mlflow
+from pipeline.config.schema import Tracking
+from pipeline.tracking.client import PARENT, sweep, wait_for_mlflow
 note = Path("out/sweeps/s/sweep.json")
 with sweep(Tracking(sys.argv[1]), "away at the end"), noted(note, {"name": "x", "run": os.environ.get(PARENT)}):
     print("begun", flush=True)
@@ -487,8 +487,8 @@ FIT = "optimizer.epochs=25000 data.rows=20000 optimizer.record_every=100"  # of 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) -> None:
     """Whenever it strikes: the status is true, nothing is left running, and the next attempt ends as if nothing had been."""
-    assert shell(f"python -m pipeline.generate {FIT}", repo).returncode == 0
-    command = [sys.executable, "-m", "pipeline.train", *FIT.split()]
+    assert shell(f"python -m pipeline.stages.generate {FIT}", repo).returncode == 0
+    command = [sys.executable, "-m", "pipeline.stages.train", *FIT.split()]
     moments = random.Random(how).sample(range(1000, 3500), 5)
     ended: Counter[str] = Counter()
     finished = False  # whether an attempt has ended well
@@ -526,8 +526,8 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(repo: Path, shell: Shell, how: signal.Signals) -> None:
     """Its work is done, as its exit code and its run say."""
-    assert shell("python -m pipeline.generate", repo).returncode == 0
-    command = [sys.executable, "-m", "pipeline.train"]
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    command = [sys.executable, "-m", "pipeline.stages.train"]
     with subprocess.Popen(
         command, cwd=repo, env=environment(), stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
     ) as stage:
@@ -539,7 +539,7 @@ def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(repo: Path, shell
         stage.stdout.read()
     assert stage.returncode == 0
     wait_for(partial(gone, family))
-    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
+    assert shell("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
     (run,) = runs_of(repo)
     assert (run.info.status, run.data.tags["stage.train"]) == ("FINISHED", "finished")
 
@@ -556,7 +556,7 @@ def publishers() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if "pipeline._publisher" in process.cmdline():
+            if "pipeline.tracking.publisher" in process.cmdline():
                 found.append(process)
     return found
 
@@ -591,9 +591,9 @@ def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> 
         run = run_of(str(local.uri), folder)
         assert (run.info.status, run.data.tags["reason"]) == (status, reason)
         assert run.data.tags["stage.train"] == "finished"
-        assert {key: run.data.tags[key] for key in _provenance.process()} == _provenance.process()
+        assert {key: run.data.tags[key] for key in provenance.process()} == provenance.process()
         assert reason in mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/traceback.evaluate.txt")
-    with pytest.raises(InvalidInput):
+    with pytest.raises(PipelineError):
         plot(data, folder, local)  # there is no evaluation
     assert run_of(str(local.uri), folder).info.status == "FAILED"
     retrain(folder, local, {})
@@ -607,8 +607,8 @@ def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> 
 
 FORKS = """
 import os, sys
-from pipeline._mlflow import open_run
-from pipeline._files import read_json
+from pipeline.tracking.mlflow_run import open_run
+from pipeline.files import read_json
 from pathlib import Path
 about = read_json(Path(sys.argv[2]))
 where = {"uri": sys.argv[1], "experiment": "logistic-regression"}
@@ -694,15 +694,15 @@ def check_moved(repo: Path, run_id: str) -> None:
 
 
 def test_the_diff_makes_the_commit_into_these_files(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_git, "ROOT", repo)
-    assert _provenance.lineage()[0] == {"git.diff": "none"}
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", repo)
+    assert provenance.lineage()[0] == {"git.diff": "none"}
     (repo / "pipeline" / "ui.py").write_text("changed\n")
     (repo / "conf" / "config.yaml").unlink()
     (repo / "pipeline" / "new é").write_bytes(bytes(range(1, 256)))
     (repo / "data" / "table.csv").write_text("not code\n")
     before = subprocess.run(["git", "status", "--porcelain"], cwd=repo, capture_output=True, check=True).stdout
     objects = sorted((repo / ".git" / "objects").rglob("*"))
-    tags, texts = _provenance.lineage()
+    tags, texts = provenance.lineage()
     assert tags == {"git.diff": "whole"}
     assert f"pytest=={pytest.__version__}\n" in texts["requirements.txt"].decode()
     assert sorted((repo / ".git" / "objects").rglob("*")) == objects
@@ -715,16 +715,16 @@ def test_the_diff_makes_the_commit_into_these_files(repo: Path, tmp_path: Path, 
     assert (clean / "pipeline" / "new é").read_bytes() == bytes(range(1, 256))
     assert not (clean / "data" / "table.csv").exists()
     (repo / "pipeline" / "long").write_text("0123456\n" * 2**17)
-    tags, texts = _provenance.lineage()
+    tags, texts = provenance.lineage()
     assert (tags, list(texts)) == ({"git.diff": "too long"}, ["requirements.txt"])
 
 
 def test_a_secret_in_the_diff_is_not_shown(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_git, "ROOT", repo)
+    monkeypatch.setattr("pipeline.tracking.git.ROOT", repo)
     monkeypatch.setenv("SOME_API_KEY", SECRET)
     (repo / "pipeline" / "notes").write_text(f"the key is {SECRET}\n")
     (repo / ".env").write_text("DB_PASS=hunter2hunter2\n")
-    tags, texts = _provenance.lineage()
+    tags, texts = provenance.lineage()
     assert tags["git.diff"] == "without credentials"
     assert b"+the key is ***" in texts["code.diff"]
     assert b"hunter2" not in texts["code.diff"]
@@ -743,11 +743,11 @@ def test_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scrub("connection with s3cret! refused") == "connection with *** refused"
 
 
-@pytest.mark.parametrize("error", ["ValueError", "InvalidInput"])
+@pytest.mark.parametrize("error", ["ValueError", "PipelineError"])
 def test_no_error_shows_a_secret(tmp_path: Path, shell: Shell, error: str) -> None:
     raiser = (
-        "from pipeline import _terminal; from pipeline.numerics import InvalidInput\n"
-        f"def main(words): raise {error}('at http://ada:{SECRET}@h with {SECRET}')\n_terminal.run(main)\n"
+        "from pipeline import console; from pipeline.errors import PipelineError\n"
+        f"def main(words): raise {error}('at http://ada:{SECRET}@h with {SECRET}')\nconsole.run(main)\n"
     )
     (tmp_path / "raiser.py").write_text(raiser)
     done = shell("python raiser.py", tmp_path, PYTHONPATH=str(ROOT), MLFLOW_TRACKING_PASSWORD=SECRET)
@@ -760,7 +760,7 @@ def test_no_error_shows_a_secret(tmp_path: Path, shell: Shell, error: str) -> No
 def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = f"http://ada:{SECRET}@127.0.0.1:5000"
     with pytest.raises(
-        InvalidInput, match="no credentials in it: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        PipelineError, match="no credentials in it: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     ) as raised:
         compose([f"tracking.uri='{uri}'"])
     assert SECRET not in str(raised.value)
@@ -789,8 +789,8 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
     said = [
         shell("dvc repro evaluate@numpy", repo, **env),
         shell("python -m pipeline -m tracking=server model.l2=1 optimizer.lr=1e308", repo, **env),
-        shell("python -m pipeline.train tracking=server", repo, **nowhere),
-        shell("python -m pipeline.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
+        shell("python -m pipeline.stages.train tracking=server", repo, **nowhere),
+        shell("python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
         shell("python -m pipeline tracking=server optimizer.lr=0.77", repo, **env),
         shell(f"python -c '{UNPUBLISH}' && python -m pipeline.runs publish out/runs/*/numpy", repo, **env),
         shell("python -m pipeline.runs doctor", repo, **env),
@@ -820,7 +820,7 @@ def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pyt
     assert said.startswith("warning: MLflow is behind, the work goes on")
     assert said.count("\n") == 1
     assert database.read_bytes() == damaged
-    with pytest.raises(InvalidInput, match="must be an SQLite database that is whole"):
+    with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
         serve(local, free_port())
     database.write_bytes(whole)
     evaluate(fitted / "data", fitted / "numpy", local)
@@ -829,8 +829,8 @@ def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pyt
 
 def test_a_full_disk(repo: Path, shell: Shell) -> None:
     """As far as a process can have one of its own: no file may grow beyond a limit."""
-    assert shell("python -m pipeline.generate", repo).returncode == 0
-    full = shell("ulimit -f 0; python -m pipeline.train", repo)
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    full = shell("ulimit -f 0; python -m pipeline.stages.train", repo)
     assert full.returncode == 1
     assert [line.partition(":")[0] for line in full.stderr.splitlines() if "MLflow is behind" not in line] == [
         "warning",
@@ -839,8 +839,8 @@ def test_a_full_disk(repo: Path, shell: Shell) -> None:
     assert full.stderr.startswith("warning: the classes can be separated")
     assert "Traceback" not in full.stderr
     assert list((repo / "out" / "numpy").iterdir()) == []
-    behind = shell("ulimit -f 100; python -m pipeline.train", repo)  # too little for MLflow's database alone
+    behind = shell("ulimit -f 100; python -m pipeline.stages.train", repo)  # too little for MLflow's database alone
     assert behind.returncode == 0
     assert "MLflow is behind" in behind.stderr
-    assert shell("python -m pipeline.evaluate numpy", repo).returncode == 0
+    assert shell("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
     assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]

@@ -16,7 +16,7 @@ NO_BEST = "so without a penalty no finite best model exists and where this fit s
 
 def trained(repo: Path, shell: Shell, words: str) -> tuple[str, dict[str, Any]]:
     """stderr, and what model.json says of the fit."""
-    done = shell(f"python -m pipeline.generate {words} && python -m pipeline.train {words} tracking=none", repo)
+    done = shell(f"python -m pipeline.stages.generate {words} && python -m pipeline.stages.train {words} tracking=none", repo)
     assert done.returncode == 0, done.stderr
     name = "torch" if "model=torch" in words else "numpy"
     return done.stderr, json.loads((repo / "out" / name / "model.json").read_text())["fit"]
@@ -65,7 +65,7 @@ def test_a_column_that_the_numbers_type_does_not_hold_is_named(repo: Path, shell
 def test_a_column_that_cannot_be_standardised_is_named(repo: Path, shell: Shell) -> None:
     (repo / "t.csv").write_text("a,b,y\n" + "".join(f"{i},1.{i}e308,{i % 2}\n" for i in range(8)))
     words = "data=table data.path=t.csv data.target=y"
-    done = shell(f"python -m pipeline.generate {words} && python -m pipeline.train {words} tracking=none", repo)
+    done = shell(f"python -m pipeline.stages.generate {words} && python -m pipeline.stages.train {words} tracking=none", repo)
     assert done.returncode == 1
     assert done.stderr.endswith("must be finite in 64 bits for it to be standardised; b has too large values\n")
 

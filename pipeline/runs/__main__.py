@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline import _terminal
-from pipeline._secrets import first_line
-from pipeline._store import is_of_store
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
+from pipeline import console
+from pipeline.errors import CommandError, PipelineError
+from pipeline.evaluation.intervals import GREATER_IS_BETTER
+from pipeline.redaction import first_line
+from pipeline.tracking.sqlite_store import is_of_store
 
 RUN = (
     "A RUN is a run id, a fingerprint (6 letters at least), a unique prefix of either, @champion or NAME@champion. "
@@ -60,7 +60,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    whole = _terminal.parser("runs", __doc__, "python -m pipeline.runs diff @champion 3f2a91; each COMMAND has its own --help")
+    whole = console.parser("runs", __doc__, "python -m pipeline.runs diff @champion 3f2a91; each COMMAND has its own --help")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     made = {name: _command(commands, name) for name in COMMANDS}
     made["publish"].add_argument(
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("a", "b"):
         made["diff"].add_argument(name, metavar=name.upper())
     made["promote"].add_argument("--name", help="of the registered model; the experiment's name if not given")
-    made["promote"].add_argument("--metric", choices=HIGHER_IS_BETTER, default="log_loss", help="what decides (log_loss)")
+    made["promote"].add_argument("--metric", choices=GREATER_IS_BETTER, default="log_loss", help="what decides (log_loss)")
     made["promote"].add_argument("--force", action="store_true", help="whatever the numbers say; the version records that")
     return whole
 
@@ -100,14 +100,14 @@ def main(words: Sequence[str]) -> None:
         with redirect_stdout(sys.stderr) if args.json else nullcontext():
             yes, content = run(args)
     except Exception as error:
-        if isinstance(error, InvalidInput) or not is_of_store(error):
+        if isinstance(error, PipelineError) or not is_of_store(error):
             raise
-        raise InvalidInput(f"the tracking store must answer and be whole; it says: {first_line(error)}") from error
+        raise CommandError(f"the tracking store must answer and be whole; it says: {first_line(error)}") from error
     if args.json:
         print(json.dumps(content, indent=2))
     if not yes:
-        sys.exit(_terminal.FAILED)
+        sys.exit(console.FAILED)
 
 
 if __name__ == "__main__":
-    _terminal.run(main)
+    console.run(main)

@@ -1,21 +1,23 @@
 """Two runs on one test table."""
 
-from pipeline.numerics import require
-from pipeline.numerics.bootstrap import Difference, paired_bootstrap
+from pipeline.errors import CommandError
+from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.runs._find import Records, name_of
 
 SEED = 0
 
 
 def compare(a: Records, b: Records) -> dict[str, Difference]:
-    """b - a in each metric, with its interval. Raises InvalidInput unless both were tested on the same table."""
+    """b - a in each metric, with its interval. Raises CommandError unless both were tested on the same table."""
     same = all(x == y for x, y in zip(_table(a), _table(b), strict=True))
     both = f"{name_of(a.run)} and {name_of(b.run)}"
-    require(same, f"two runs must have been tested on one table for their metrics to be compared; {both} were not")
+    if not same:
+        raise CommandError(f"two runs must have been tested on one table for their metrics to be compared; {both} were not")
     (z_a, y_a), (z_b, y_b) = a.scores(), b.scores()
-    require(y_a.tolist() == y_b.tolist(), f"the predictions of {both} must be of the same rows; one of them is damaged")
+    if y_a.tolist() != y_b.tolist():
+        raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
     return paired_bootstrap(z_a, z_b, y_a, seed=SEED)
 
 
 def _table(records: Records) -> tuple[object, object]:
-    return records.about["data"]["digest"]["test"], records.about["classes"]
+    return records.card.data.digest["test"], records.card.classes

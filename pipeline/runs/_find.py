@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,16 @@ from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from pipeline._config import Tracking, compose
-from pipeline._described import EVALUATION, weights_digest
-from pipeline._files import ABOUT, OUT, digest_of, file_digest, read_json, read_numbers
-from pipeline._mlflow import PARENT_RUN, SWEEP_KEY, connect
-from pipeline._secrets import first_line, without_credentials
-from pipeline._tracking import absolute_uri, check_writable, database_of, stage_tracking, wait_for_publishers
-from pipeline.numerics import InvalidInput, require
-from pipeline.numerics.bootstrap import HIGHER_IS_BETTER
-from pipeline.numerics.matrix import Array
+from pipeline.arrays import Array
+from pipeline.config.schema import Tracking, compose
+from pipeline.errors import CommandError, PipelineError
+from pipeline.evaluation.intervals import GREATER_IS_BETTER
+from pipeline.files import OUT, file_digest, read_json, read_numbers
+from pipeline.manifest import EVALUATION
+from pipeline.model.card import ModelCard, read_card
+from pipeline.redaction import first_line, without_credentials
+from pipeline.tracking.client import absolute_uri, check_writable, database_of, stage_tracking, wait_for_publishers
+from pipeline.tracking.mlflow_run import PARENT_RUN, SWEEP_KEY, connect
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
 MOST_LISTED = 10
@@ -60,7 +61,7 @@ class Store:
 
 def tracked_to() -> tuple[Tracking, str]:
     """Where the repository's stages log to, and the absolute URI of that. Commands that have ended are waited for, until all is
-    sent. Raises InvalidInput where there is no store yet."""
+    sent. Raises CommandError where there is no store yet."""
     wait_for_publishers()
     tracking = stage_tracking(OUT)
     tracking = tracking if tracking.uri else compose().tracking
@@ -68,25 +69,27 @@ def tracked_to() -> tuple[Tracking, str]:
     uri = absolute_uri(tracking.uri)
     database = database_of(uri)
     is_there = not database or (database.is_file() and database.stat().st_size > 0)
-    require(is_there, f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
+    if not is_there:
+        raise CommandError(f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
     check_writable(tracking)
     return tracking, uri
 
 
 def open_store() -> Store:
-    """Raises InvalidInput where there is none; none is made."""
+    """Raises CommandError where there is none; none is made."""
     tracking, uri = tracked_to()
     client, experiment_id = connect(uri, tracking.experiment)
     return Store(client, uri, tracking.experiment, experiment_id)
 
 
 def find(store: Store, word: str) -> Run:
-    """The run that a word names; of several with one fingerprint, the one outside sweeps. Raises InvalidInput else."""
+    """The run that a word names; of several with one fingerprint, the one outside sweeps. Raises CommandError else."""
     if "@" in word:
         found = [store.client.get_run(_aliased(store, *word.rpartition("@")[::2]))]
     else:
         ways = "a run must be given as run id, fingerprint (6 letters at least), prefix of either or @champion"
-        require(bool(re.fullmatch("[0-9a-f]{1,64}", word)), f"{ways}; got {word}")
+        if not re.fullmatch("[0-9a-f]{1,64}", word):
+            raise CommandError(f"{ways}; got {word}")
         found = _starting(store, f"attributes.run_id LIKE '{word}%'")
         if len(word) >= SHORTEST_FINGERPRINT:
             found += _starting(store, f"tags.fingerprint LIKE '{word}%'")
@@ -94,12 +97,15 @@ def find(store: Store, word: str) -> Run:
     if len(alone) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
         found = alone
     listed = ", ".join(map(_place_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
-    require(
-        len(found) > 0, f"a run must be in MLflow, and not deleted there; {word} is not in {store.place}, where the DAG logs"
-    )
-    require(len(found) == 1, f"a run must be named without doubt, as by its id; {word} may be any of {listed}")
+    if not len(found) > 0:
+        raise CommandError(
+            f"a run must be in MLflow, and not deleted there; {word} is not in {store.place}, where the DAG logs"
+        )
+    if len(found) != 1:
+        raise CommandError(f"a run must be named without doubt, as by its id; {word} may be any of {listed}")
     ours = "a run must be of one model of this project, with its fingerprint"
-    require("fingerprint" in found[0].data.tags, f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
+    if "fingerprint" not in found[0].data.tags:
+        raise CommandError(f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
     return found[0]
 
 
@@ -111,7 +117,7 @@ def _aliased(store: Store, name: str, alias: str) -> str:
     name = name or store.experiment
     with suppress(MlflowException):
         return str(store.client.get_model_version_by_alias(name, alias).run_id)
-    raise InvalidInput(f"{name}@{alias} must be a registered model's alias; there is none: `runs promote RUN` makes champion")
+    raise CommandError(f"{name}@{alias} must be a registered model's alias; there is none: `runs promote RUN` makes champion")
 
 
 def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
@@ -137,53 +143,48 @@ class Records:
 
     run: Run
     folder: Path
-    about: dict[str, Any]  # model.json
+    card: ModelCard
     metrics: dict[str, Any]  # metrics.json
     predictions: Columns  # predictions.parquet
 
     def scores(self) -> tuple[Array, Array]:
         """Log-odds z (n,) and labels y (n,) of the test table."""
-        y = (self.predictions["actual"] == np.array(self.about["classes"])[1]).astype(float)
+        y = (self.predictions["actual"] == np.array(self.card.classes)[1]).astype(float)
         return log_odds(self.predictions["probability"]), y
 
 
 def records(store: Store, run: Run, temporary: Path) -> Records:
-    """The run's records, copied into a folder of `temporary`. Raises InvalidInput where they are not whole."""
+    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are not whole."""
     folder = temporary / run.info.run_id
     for artifacts in ("training", "evaluation"):
         download(store, run, artifacts, folder)
     try:
-        about = read_json(folder / "training" / "model.json", *ABOUT)
-        metrics = read_numbers(folder / "evaluation" / "metrics.json", "rows", *HIGHER_IS_BETTER)
-    except InvalidInput as error:
-        raise InvalidInput(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
-    require(consistent(about), f"run {name_of(run)} must have its artifacts whole: model.json is not what its fingerprint says")
+        trained = read_card(folder / "training")
+        metrics = read_numbers(folder / "evaluation" / "metrics.json", "rows", *GREATER_IS_BETTER)
+    except PipelineError as error:
+        raise CommandError(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
     weights = folder / "training" / "model.npz"
-    whole = weights.is_file() and file_digest(weights) == weights_digest(about)
-    require(whole, f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes")
+    whole = weights.is_file() and file_digest(weights) == trained.files["model.npz"]
+    if not whole:
+        raise CommandError(
+            f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes"
+        )
     predictions = read_predictions(folder / "evaluation" / "predictions.parquet", f"run {name_of(run)}")
-    return Records(run, folder, about, metrics, predictions)
+    return Records(run, folder, trained.content, metrics, predictions)
 
 
-def consistent(about: Mapping[str, Any]) -> bool:
-    """Whether a model.json has the configuration and data that its fingerprint was made of."""
-    parts = about["fingerprint_of"]
-    of = {"config": digest_of(about["config"]), "data": digest_of(about["data"]["digest"])}
-    return bool(about["fingerprint"] == digest_of(parts) and of.items() <= parts.items())
-
-
-def _inside(error: InvalidInput, folder: Path) -> str:
+def _inside(error: PipelineError, folder: Path) -> str:
     return str(error).partition(";")[0].replace(f"{folder}/", "")
 
 
 def download(store: Store, run: Run, path: str, folder: Path) -> Path:
-    """An artifact of the run, or a folder of them, copied into `folder`. Raises InvalidInput where it is gone."""
+    """An artifact of the run, or a folder of them, copied into `folder`. Raises CommandError where it is gone."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return Path(store.client.download_artifacts(run.info.run_id, path, str(folder)))
     except (MlflowException, OSError) as error:
         told = first_line(error)
-        raise InvalidInput(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {told}") from None
+        raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {told}") from None
 
 
 def read_predictions(path: Path, owner: str) -> Columns:
@@ -195,7 +196,7 @@ def read_predictions(path: Path, owner: str) -> Columns:
         table = pq.read_table(path)
         return {name: table[name].to_numpy() for name in columns}
     except Exception:  # a damaged Parquet file may raise anything
-        raise InvalidInput(f"{owner} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
+        raise CommandError(f"{owner} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
 
 
 def log_odds(p: Array) -> Array:
@@ -207,7 +208,7 @@ def log_odds(p: Array) -> Array:
 def sweep_ending(run: Run) -> str | None:
     """How the sweep with this parent run has ended, as its own process wrote it; None of another run."""
     for note in sorted(OUT.rglob("sweep.json")):  # hydra.sweep.dir may be any folder
-        with suppress(InvalidInput):
+        with suppress(PipelineError):
             if (sweep := read_json(note, "run", "ending"))["run"] == run.data.tags.get(SWEEP_KEY, note):
                 return str(sweep["ending"])
     return None
@@ -221,7 +222,7 @@ def sweep_record(root: Path) -> Path:
 
 def jobs_in(record: Path) -> list[Path]:
     """The folders of the jobs that a sweep.json lists."""
-    with suppress(InvalidInput):
+    with suppress(PipelineError):
         return [Path(job["folder"]) for job in read_json(record, "jobs")["jobs"]]
     return []
 

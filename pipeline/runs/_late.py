@@ -2,33 +2,35 @@
 
 from typing import Any
 
-from pipeline import _endings, _terminal
-from pipeline._secrets import first_line
-from pipeline._store import is_of_store
-from pipeline._tracking import home
-from pipeline.numerics import InvalidInput, require
+from pipeline import console
+from pipeline.errors import CommandError, PipelineError
+from pipeline.redaction import first_line
+from pipeline.tracking import endings
+from pipeline.tracking.client import project_root
+from pipeline.tracking.sqlite_store import is_of_store
 
 
 def tell_kept() -> list[dict[str, Any]]:
     """Tell each note of `_endings`; what was done about it."""
     results, away = list[dict[str, Any]](), dict[str, str]()
-    for note in _endings.kept():
-        shown = str(note.relative_to(home()))
+    for note in endings.kept():
+        shown = str(note.relative_to(project_root()))
         try:
-            uri = _endings.store(note)["uri"]
-            require(uri not in away, away.get(uri, ""))
-            run_id = _endings.tell(note)
+            uri = endings.store(note)["uri"]
+            if uri in away:
+                raise CommandError(away.get(uri, ""))
+            run_id = endings.tell(note)
         except Exception as error:
-            if not (isinstance(error, InvalidInput | OSError) or is_of_store(error)):
+            if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
                 raise
             why = first_line(error)
-            if not isinstance(error, InvalidInput):
+            if not isinstance(error, PipelineError):
                 away[uri] = why  # a server that hangs is asked once
-            _terminal.say(f"{shown}: skipped, {why}; to forget it, remove the file")
+            console.say(f"{shown}: skipped, {why}; to forget it, remove the file")
             results.append({"folder": shown, "how": "skipped", "why": why})
         else:
-            how = f"sent how the stage {_endings.stage_of(note)} ended" if run_id else "a later attempt stands"
-            _terminal.say(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
+            how = f"sent how the stage {endings.stage_of(note)} ended" if run_id else "a later attempt stands"
+            console.say(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
             results.append({"folder": shown, "how": "sent", "run": run_id} if run_id else {"folder": shown, "how": "there"})
-    _endings.discard_forgotten_files()
+    endings.discard_forgotten_files()
     return results

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from pipeline._provenance import host, process
+from pipeline.tracking.provenance import host, process
 
 CLOCK_SECONDS = 2.0  # by how much the same process's start may be told differently after the clock was set
 

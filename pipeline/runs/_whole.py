@@ -1,40 +1,44 @@
 """Whether a model's folder holds all that its stages make, and all of one fit."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipeline._described import read_about, read_evaluation, read_figures, read_model
-from pipeline._files import HISTORY, read_numbers
-from pipeline._mlflow import reported
-from pipeline.numerics import metrics as m
-from pipeline.numerics import require
-from pipeline.runs._find import STAGE_FILES, consistent, read_predictions
+from pipeline.errors import CommandError
+from pipeline.evaluation import metrics as m
+from pipeline.files import HISTORY, read_numbers
+from pipeline.learning.fit import LogisticModel
+from pipeline.manifest import read_evaluation, read_figures
+from pipeline.model.card import ModelCard, read_card, read_schema_of
+from pipeline.runs._find import STAGE_FILES, read_predictions
+from pipeline.tracking.mlflow_run import reported
 
 CLOSE = 1e-6  # relative: other processors and versions give other last bits
 
 
-def whole(folder: Path) -> dict[str, Any]:
-    """The content of model.json. Raises InvalidInput unless the files are there, undamaged, and of one fit."""
-    require(folder.is_dir(), f"a model's folder must be there to be published; {folder} is not")
+def whole(folder: Path) -> ModelCard:
+    """The model's card. Raises CommandError unless the files are there, undamaged, and of one fit."""
+    if not folder.is_dir():
+        raise CommandError(f"a model's folder must be there to be published; {folder} is not")
     patterns = [pattern for _, patterns in STAGE_FILES.values() for pattern in patterns]
     missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
-    require(not missing, f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
-    described = read_about(folder)
-    about = described.content
-    model, schema = read_model(described, folder.parent / "data")
-    require(consistent(about), f"model.json must be what its fingerprint says; {folder} must be trained again")
-    require(reported(folder), f"the report must be of the model beside it; {folder} needs `python -m pipeline.report`")
-    described.csv("history.csv", *HISTORY)
-    X, y = schema.features("test"), schema.array("test/y.npy")
+    if missing:
+        raise CommandError(f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
+    trained = read_card(folder)
+    model, tables = LogisticModel.from_arrays(trained.arrays("model.npz")), read_schema_of(trained, folder.parent / "data")
+    if not reported(folder):
+        raise CommandError(f"the report must be of the model beside it; {folder} needs `python -m pipeline.stages.report`")
+    trained.csv("history.csv", *HISTORY)
+    X, y = tables.features("test", len(trained.content.features)), tables.array("test/y.npy")
     kept, metrics = read_predictions(folder / "predictions.parquet", str(folder)), read_numbers(folder / "metrics.json")
     same = len(kept["probability"]) == len(y) and np.allclose(kept["probability"], model.predict_proba(X), rtol=CLOSE, atol=0)
-    require(bool(same), f"predictions.parquet must be of the model beside it; {folder} must be evaluated again")
+    if not same:
+        raise CommandError(f"predictions.parquet must be of the model beside it; {folder} must be evaluated again")
     now = m.metrics(model.log_odds(X), y)
     same = all(np.isclose(now[name], metrics.get(name, np.nan), rtol=CLOSE, atol=CLOSE) for name in now)
-    require(bool(same), f"metrics.json must be of the model beside it; {folder} must be evaluated again")
-    evaluation = read_evaluation(described)
+    if not same:
+        raise CommandError(f"metrics.json must be of the model beside it; {folder} must be evaluated again")
+    evaluation = read_evaluation(trained)
     evaluation.verify()
     read_figures(evaluation).verify()
-    return about
+    return trained.content

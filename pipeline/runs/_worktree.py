@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline._files import ROOT
-from pipeline._supervisor import supervising
-from pipeline._tracking import PARENT
-from pipeline.numerics import InvalidInput
+from pipeline.errors import CommandError, PipelineError
+from pipeline.files import ROOT
+from pipeline.processes import supervising
+from pipeline.tracking.client import PARENT
 
 NOT_INHERITED = ("DVC_", "GIT_", PARENT)  # what would lead a command back to the working tree, or to a sweep
 FAILURES = ("ERROR: ", "error: ", "fatal: ")  # how the line of dvc or git begins that says what is wrong
@@ -24,12 +24,12 @@ def environment() -> dict[str, str]:
 
 
 def git(*words: str, cwd: Path = ROOT) -> str:
-    """What git prints. Raises InvalidInput with git's own words where it fails."""
+    """What git prints. Raises CommandError with git's own words where it fails."""
     return _called(["git", *words], cwd)
 
 
 def dvc(*words: str, cwd: Path = ROOT) -> str:
-    """What this interpreter's dvc prints. Raises InvalidInput with dvc's own words where it fails."""
+    """What this interpreter's dvc prints. Raises CommandError with dvc's own words where it fails."""
     return _called([sys.executable, "-m", "dvc", *words], cwd)
 
 
@@ -37,19 +37,19 @@ def _called(command: list[str], cwd: Path) -> str:
     try:
         done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=True)
     except FileNotFoundError:
-        raise InvalidInput(f"{command[0]} must be installed; it is not on the path") from None
+        raise CommandError(f"{command[0]} must be installed; it is not on the path") from None
     except subprocess.CalledProcessError as error:
         said = next((line for line in error.stderr.splitlines() if line.startswith(FAILURES)), "no words")
         asked = " ".join(command).removeprefix(f"{sys.executable} -m ")
-        raise InvalidInput(f"`{asked}` must succeed; it ended with: {said}") from None
+        raise CommandError(f"`{asked}` must succeed; it ended with: {said}") from None
     return done.stdout.strip()
 
 
 def commit_of(revision: str) -> str:
-    """The commit that a revision names. Raises InvalidInput where this repository has none."""
-    with suppress(InvalidInput):
+    """The commit that a revision names. Raises CommandError where this repository has none."""
+    with suppress(PipelineError):
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    raise InvalidInput(f"a commit must be in this repository; {revision} is not")
+    raise CommandError(f"a commit must be in this repository; {revision} is not")
 
 
 @contextmanager
@@ -62,5 +62,5 @@ def worktree(commit: str) -> Iterator[Path]:
             git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(tree), commit)
             yield tree / prefix
         finally:
-            with suppress(InvalidInput):  # it was never made
+            with suppress(PipelineError):  # it was never made
                 git("worktree", "remove", "--force", str(tree))

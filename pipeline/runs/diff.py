@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline import _terminal
-from pipeline._config import leaves
-from pipeline._files import digest
-from pipeline._mlflow import DESCRIBED
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.bootstrap import CONFIDENCE, RESAMPLES, Difference
+from pipeline import console
+from pipeline.config.schema import flatten
+from pipeline.errors import PipelineError
+from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
+from pipeline.files import digest
 from pipeline.runs._compare import compare
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, records
+from pipeline.tracking.mlflow_run import DESCRIBED
 
 CODE = ("fingerprint.code", "mlflow.source.git.commit")
 CHANGES = "changes to the commit, but for overrides.yaml"
@@ -36,20 +36,20 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         }
         code_a, code_b = (_code(store, side, Path(temporary)) for side in (a, b))
         parts = {
-            "configuration": _pairs(*(dict(leaves(side.about["config"])) for side in (a, b))),
+            "configuration": _pairs(*(dict(flatten(side.card.config)) for side in (a, b))),
             "data": _pairs(*(_data(side) for side in (a, b))),
             "code": {key: pair for key, pair in _pairs(code_a, code_b).items() if None not in pair},
             "environment": None if unknown["environment"] else _pairs(*(_environment(side) for side in (a, b))),
         }
-        _terminal.say(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
+        console.say(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
         for title, pairs in parts.items():
-            _terminal.say("\n".join(_part(title, pairs, unknown.get(title, []))))
+            console.say("\n".join(_part(title, pairs, unknown.get(title, []))))
         try:
             found, refused = compare(a, b), None
-        except InvalidInput as error:
+        except PipelineError as error:
             found, refused = {}, str(error)
         metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
-    _terminal.say(f"\nmetrics: not compared, since {refused}" if refused else _table(found, metrics))
+    console.say(f"\nmetrics: not compared, since {refused}" if refused else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
     return not refused, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refused}
 
@@ -60,8 +60,8 @@ def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
 
 
 def _data(side: Records) -> dict[str, Any]:
-    about = side.about
-    return {**dict(leaves(about["data"])), **{key: about[key] for key in ("features", "target", "classes")}}
+    content = side.card.to_dict()
+    return {**dict(flatten(content["data"])), **{key: content[key] for key in ("features", "target", "classes")}}
 
 
 def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
@@ -110,4 +110,4 @@ def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, f
     head = (
         f"\nmetrics, with the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of the test rows:"
     )
-    return f"{head}\n" + _terminal.table(["metric", "a", "b", "b - a", "from", "to", "b is surely"], rows)
+    return f"{head}\n" + console.table(["metric", "a", "b", "b - a", "from", "to", "b is surely"], rows)

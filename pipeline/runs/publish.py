@@ -10,10 +10,19 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipeline import _terminal
-from pipeline._config import Tracking, read_yaml, tracking_of
-from pipeline._files import OUT, ROOT, code_hash, read_json
-from pipeline._mlflow import (
+from pipeline import console
+from pipeline.config.schema import Tracking, read_yaml, tracking_of
+from pipeline.errors import CommandError, PipelineError
+from pipeline.files import OUT, ROOT, code_hash, read_json
+from pipeline.model.card import ModelCard
+from pipeline.redaction import first_line
+from pipeline.runs import _process
+from pipeline.runs._find import GONE, STAGE_FILES, jobs_in, models_of, sent_files, sweep_record
+from pipeline.runs._late import tell_kept
+from pipeline.runs._whole import whole
+from pipeline.runs._worktree import commit_of, dvc, worktree
+from pipeline.tracking.client import check_writable, stage_tracking, store_of, wait_for_publishers
+from pipeline.tracking.mlflow_run import (
     PARENT_RUN,
     PUBLISHERS,
     UNPUBLISHED,
@@ -25,16 +34,8 @@ from pipeline._mlflow import (
     run_with,
     sweep_run,
 )
-from pipeline._provenance import process, provenance
-from pipeline._secrets import first_line
-from pipeline._store import is_of_store
-from pipeline._tracking import check_writable, stage_tracking, store_of, wait_for_publishers
-from pipeline.numerics import InvalidInput, require
-from pipeline.runs import _process
-from pipeline.runs._find import GONE, STAGE_FILES, jobs_in, models_of, sent_files, sweep_record
-from pipeline.runs._late import tell_kept
-from pipeline.runs._whole import whole
-from pipeline.runs._worktree import commit_of, dvc, worktree
+from pipeline.tracking.provenance import process, provenance
+from pipeline.tracking.sqlite_store import is_of_store
 
 PLACES = ("*", "runs/*/*", "sweeps/*/*/*")  # of models' folders in out/
 BY = "python -m pipeline.runs publish"
@@ -43,7 +44,8 @@ Result = dict[str, Any]
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether MLflow shows every folder, and what was done about each."""
-    require(not (args.rev and args.folders), "--rev takes no folders: it publishes all results of a commit")
+    if args.rev and args.folders:
+        raise CommandError("--rev takes no folders: it publishes all results of a commit")
     wait_for_publishers()  # what they are sending would be sent twice
     if args.rev:
         commit = commit_of(args.rev)
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         results = [*late, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "untracked", "skipped")}
     untracked = f", {counts['untracked']} made with tracking=none" if counts["untracked"] else ""
-    _terminal.say(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
+    console.say(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
     return not counts["skipped"], {**counts, "folders": results}
 
 
@@ -80,8 +82,8 @@ def results_of(commit: str) -> Iterator[Path]:
             dvc("fetch", "--quiet", cwd=tree)
         try:
             dvc("checkout", "--quiet", cwd=tree)
-        except InvalidInput:
-            raise InvalidInput(f"the results of {commit} must be whole in DVC's cache or its remote; they are not") from None
+        except PipelineError:
+            raise CommandError(f"the results of {commit} must be whole in DVC's cache or its remote; they are not") from None
         yield tree / "out"
 
 
@@ -90,7 +92,7 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     try:
         result = _sent(folder, commit)
     except Exception as error:
-        if not (isinstance(error, InvalidInput | OSError) or is_of_store(error)):
+        if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
             raise
         result = {"how": "skipped", "why": first_line(error).replace(f"{folder}", f"{shown}")}
     told = {
@@ -101,7 +103,7 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     }[result["how"]]
     where = f" -> runs:/{result['run']}" if "run" in result else ""
     stages = ", ".join(result.get("stages", []))
-    _terminal.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
+    console.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
     return {"folder": str(shown), **result}
 
 
@@ -109,23 +111,24 @@ def _sent(folder: Path, commit: str | None) -> Result:
     tracking = logged_to(folder.parent)
     if tracking.uri is None:
         return {"how": "untracked"}
-    about = whole(folder)
+    card = whole(folder)
     check_writable(tracking)
     where = store_of(tracking)
     client, experiment = connect(**where)
     key = _sweep_of(sweep_record(folder.parent), client, experiment, where)
     above = sweep_run(client, experiment, key) if key else None
-    found = run_with(client, experiment, about["fingerprint"], key, above)
+    found = run_with(client, experiment, card.fingerprint, key, above)
     if found and above:
         client.set_tag(found.info.run_id, PARENT_RUN, above)
     alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
-    require(not alive, "its run is still being worked at")
+    if alive:
+        raise CommandError("its run is still being worked at")
     if found:
         _drop_lost_models(client, found)
     lacking = [stage for stage in PUBLISHERS if not found or lacks(client, found, stage, folder)]
     for stage in lacking:
-        tags = {**_origin(folder), **({} if found else _source(about, commit))}
-        opened = open_run(where, stage, about, key, tags, tracking.plain, process())
+        tags = {**_origin(folder), **({} if found else _source(card, commit))}
+        opened = open_run(where, stage, card.to_dict(), key, tags, tracking.plain, process())
         try:
             opened.publish(folder.resolve())
         except BaseException as error:
@@ -133,7 +136,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
                 opened.close(UNPUBLISHED, f"{BY}: {type(error).__name__}: {first_line(error)}")
             raise
         opened.close("finished", "")
-    made = found or run_with(client, experiment, about["fingerprint"], key, above)
+    made = found or run_with(client, experiment, card.fingerprint, key, above)
     assert made is not None
     return {"how": "sent" if lacking else "there", "run": made.info.run_id, "stages": lacking}
 
@@ -144,7 +147,8 @@ def logged_to(root: Path) -> Tracking:
     if not own.is_file():
         return stage_tracking(root)
     section = read_yaml(own).get("tracking")
-    require(isinstance(section, dict), f"{own} must have tracking; it has none")
+    if not isinstance(section, dict):
+        raise CommandError(f"{own} must have tracking; it has none")
     return tracking_of(dict(section or {}))
 
 
@@ -154,13 +158,13 @@ def _origin(folder: Path) -> dict[str, str]:
     return {} if own.is_file() else {"dvc.stage": f"train@{folder.name}"}
 
 
-def _source(about: Mapping[str, Any], commit: str | None) -> dict[str, str]:
+def _source(card: ModelCard, commit: str | None) -> dict[str, str]:
     """Where a run that is made from files comes from. The code that made them is named only where it is known."""
     here = provenance()
     known = ("mlflow.user", "mlflow.source.type")
     if commit:
         git = {"mlflow.source.git.commit": commit, "git.dirty": "false"}
-    elif about["fingerprint_of"]["code"] == code_hash("pipeline.numerics.models"):
+    elif card.fingerprint_of["code"] == code_hash("pipeline.learning.fit"):
         git = {key: here[key] for key in ("mlflow.source.git.commit", "git.dirty") if key in here}
     else:
         git = {}
@@ -171,7 +175,8 @@ def _sweep_of(note: Path, client: MlflowClient, experiment: str, where: Mapping[
     """The key of the sweep that a job belongs to, by its sweep.json. Its run is made where there is none, and ended like it."""
     if not note.is_file():
         lost = (note.parent / "multirun.yaml").is_file()
-        require(not lost, f"a sweep's folder must have its sweep.json; {note.parent} has none")
+        if lost:
+            raise CommandError(f"a sweep's folder must have its sweep.json; {note.parent} has none")
         return None
     sweep = read_json(note, "name", "run", "ending")
     key = str(sweep["run"])

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run
 
-from pipeline import _terminal
-from pipeline._config import to_yaml
-from pipeline._files import ABOUT, HISTORY, ROOT, SCHEMA, digest_of, read_csv, read_json
-from pipeline._provenance import provenance
-from pipeline.numerics import require
+from pipeline import console
+from pipeline.config.schema import to_yaml
+from pipeline.errors import CommandError
+from pipeline.files import HISTORY, ROOT, digest_of, read_csv, read_json
+from pipeline.model.card import ModelCard, read_card, read_schema
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, read_predictions, records
 from pipeline.runs._worktree import commit_of, environment, git, worktree
+from pipeline.tracking.provenance import provenance
 
 VERSION = "version."
 SHOWN = 12  # letters of a hash
@@ -32,14 +33,14 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:
         kept = records(store, found, Path(temporary))
         with worktree(commit) as tree:
-            _terminal.say(f"{name_of(found)}: again, at {commit[:SHOWN]}")
+            console.say(f"{name_of(found)}: again, at {commit[:SHOWN]}")
             _apply_diff(store, found, Path(temporary), tree)
-            model = tree / "out" / kept.about["config"]["model"]["name"]
+            model = tree / "out" / kept.card.model
             difference = _remake(kept, tree) or next(differences(kept, model), None)
     changes = found.data.tags.get("git.diff")
     doubt = "; what was not committed when it was made is unknown" if difference and changes == "unknown" else ""
     verdict = f"not reproduced: {difference[0]}: {difference[1]}{doubt}" if difference else "reproduced: every bit is equal"
-    _terminal.say(verdict)
+    console.say(verdict)
     told = dict(zip(("kind", "what"), difference, strict=True)) if difference else None
     content = {
         "run": found.info.run_id,
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
 
 def _tag(found: Run, key: str) -> str:
     tags: Mapping[str, str] = found.data.tags
-    require(key in tags, f"a run must name its git commit to be reproduced; {name_of(found)} does not")
+    if key not in tags:
+        raise CommandError(f"a run must name its git commit to be reproduced; {name_of(found)} does not")
     return tags[key]
 
 
@@ -66,17 +68,17 @@ def _apply_diff(store: Store, found: Run, temporary: Path, tree: Path) -> None:
             git("apply", "--whitespace=nowarn", "--binary", str(diff), cwd=tree)
     elif how == "unknown":
         reason = found.data.tags.get("git.diff.reason", "no reason was kept")
-        _terminal.warn(f"whether the code differed from the commit is unknown ({reason}); this is the commit alone")
+        console.warn(f"whether the code differed from the commit is unknown ({reason}); this is the commit alone")
     elif how != "none":
-        _terminal.warn("the run was made from files that were not committed and not kept; this is the commit alone")
+        console.warn("the run was made from files that were not committed and not kept; this is the commit alone")
 
 
 def _remake(kept: Records, tree: Path) -> Difference | None:
     """Run the stages as the run's records say; how they ended, if badly."""
-    config = kept.about["config"]
+    config = kept.card.config
     name = config["model"]["name"]
     _link_table(config["data"], tree)
-    files = {
+    files: dict[str, Mapping[str, Any]] = {
         "generate": {"data": config["data"]},
         f"train.{name}": {group: config[group] for group in ("model", "optimizer")},
         "tracking": {"uri": None, "experiment": "reproduced"},
@@ -99,11 +101,11 @@ def _remake(kept: Records, tree: Path) -> Difference | None:
 
 def _changed_data(kept: Records, tree: Path) -> str:
     """What to say where the data made again in `tree` are not the run's."""
-    schema = read_json(tree / "out" / "data" / "schema.json", *SCHEMA)
-    was, now = kept.about["fingerprint_of"]["data"], digest_of(schema["digest"])
+    schema = read_schema(tree / "out" / "data").content
+    was, now = kept.card.fingerprint_of["data"], digest_of(schema.digest)
     if was == now:
         return ""
-    what = kept.about["config"]["data"].get("path", "the data")
+    what = kept.card.config["data"].get("path", "the data")
     return f"{what} must be as it was when the run was made; its fingerprint.data was {was[:SHOWN]} and is {now[:SHOWN]}"
 
 
@@ -113,7 +115,8 @@ def _link_table(data: Mapping[str, Any], tree: Path) -> None:
     if not path or Path(path).is_absolute() or (tree / path).exists():
         return
     inside = (tree / path).resolve().is_relative_to(tree)
-    require(inside, f"a run's table must lie in the repository, or its path be absolute, to be found again; got {path}")
+    if not inside:
+        raise CommandError(f"a run's table must lie in the repository, or its path be absolute, to be found again; got {path}")
     if (ROOT / path).exists():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).symlink_to(ROOT / path)
@@ -131,9 +134,9 @@ def _stage(stage: str, words: list[str], tree: Path) -> str:
 
 def differences(kept: Records, folder: Path) -> Iterator[Difference]:
     """What the model made again in `folder` has otherwise, the cause first: code, configuration, versions, bits."""
-    again = read_json(folder / "model.json", *ABOUT)
+    again = read_card(folder).content
     for part, kind in (("code", "code"), ("config", "configuration")):
-        was, now = (about["fingerprint_of"][part] for about in (kept.about, again))
+        was, now = (card.fingerprint_of[part] for card in (kept.card, again))
         if was != now:
             yield kind, f"fingerprint.{part} was {was[:SHOWN]} and is {now[:SHOWN]}"
     bits = list(_different_bits(kept, again, folder))
@@ -150,14 +153,14 @@ def changed_versions(found: Run) -> dict[str, tuple[str, str]]:
     return {key.removeprefix(VERSION): (old, here.get(key, "absent")) for key, old in was.items() if here.get(key) != old}
 
 
-def _different_bits(kept: Records, again: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def _different_bits(kept: Records, again: ModelCard, folder: Path) -> Iterator[str]:
     training = kept.folder / "training"
-    if kept.about["fingerprint"] != again["fingerprint"]:
+    if kept.card.fingerprint != again.fingerprint:
         yield "the fingerprints differ"
     if (training / "model.npz").read_bytes() != (folder / "model.npz").read_bytes():
         yield "model.npz differs"
-    if kept.about["fit"] != again["fit"]:
-        yield f"the fit ended at {kept.about['fit']} and now at {again['fit']}"
+    if kept.card.fit != again.fit:
+        yield f"the fit ended at {kept.card.fit} and now at {again.fit}"
     old, new = (read_csv(place / "history.csv", *HISTORY) for place in (training, folder))
     if not all(np.array_equal(old[name], new[name], equal_nan=True) for name in HISTORY):
         yield "history.csv differs"

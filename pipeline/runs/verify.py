@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import _terminal
-from pipeline._config import read_yaml
-from pipeline._files import ABOUT, OUT, file_digest, read_json
-from pipeline._mlflow import CURVE, curve, run_with
-from pipeline._tracking import stage_tracking
-from pipeline.compose import OVERRIDES
-from pipeline.numerics import InvalidInput, require
+from pipeline import console
+from pipeline.config.schema import read_yaml
+from pipeline.errors import CommandError, PipelineError
+from pipeline.files import OUT, file_digest, read_json
+from pipeline.model.card import read_card
 from pipeline.runs._find import STAGE_FILES, Store, download, name_of, open_store, sent_files
 from pipeline.runs._worktree import dvc
+from pipeline.stages.compose import OVERRIDES
+from pipeline.tracking.client import stage_tracking
+from pipeline.tracking.mlflow_run import CURVE, curve, run_with
 
 LOCK = Path("dvc.lock")
 Outs = Mapping[str, str]  # path -> md5, of every out in dvc.lock
@@ -26,35 +27,38 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all agree, and each drift in a sentence."""
     stages = read_lock()
     outs = outs_of(stages)
-    require(stage_tracking(OUT).uri is not None, "tracking.uri must not be null, so that there are runs to verify; it is null")
+    if stage_tracking(OUT).uri is None:
+        raise CommandError("tracking.uri must not be null, so that there are runs to verify; it is null")
     store, models = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
     changed = list(_overrides(stages))
     drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout"), *_metrics(models)]
     for folder in models:
         drifts += _in_words(store, folder, outs)
     for drift in drifts:
-        _terminal.say(drift)
+        console.say(drift)
     agree = f"{len(outs)} outs, DVC's metrics and {len(models)} runs in MLflow agree"
-    _terminal.say(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
+    console.say(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in models], "drifts": drifts}
 
 
 def read_lock() -> dict[str, Any]:
-    """The stages. Raises InvalidInput unless dvc.lock is whole and has every stage of dvc.yaml."""
+    """The stages. Raises CommandError unless dvc.lock is whole and has every stage of dvc.yaml."""
     stages = read_yaml(LOCK).get("stages")
-    require(isinstance(stages, dict), f"{LOCK} must hold stages; it is damaged: run `dvc repro`")
+    if not isinstance(stages, dict):
+        raise CommandError(f"{LOCK} must hold stages; it is damaged: run `dvc repro`")
     assert isinstance(stages, dict)
     missing = sorted(set(dvc("stage", "list", "--name-only").split()) - set(stages))
-    require(not missing, f"{LOCK} must have every stage of dvc.yaml; it lacks {', '.join(missing)}: run `dvc repro`")
+    if missing:
+        raise CommandError(f"{LOCK} must have every stage of dvc.yaml; it lacks {', '.join(missing)}: run `dvc repro`")
     return stages
 
 
 def outs_of(stages: Mapping[str, Any]) -> Outs:
-    """Raises InvalidInput where an out lacks its path or md5."""
+    """Raises CommandError where an out lacks its path or md5."""
     try:
         return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
     except (KeyError, TypeError):
-        raise InvalidInput(f"{LOCK} must have a path and an md5 of each out; it is damaged: run `dvc repro`") from None
+        raise CommandError(f"{LOCK} must have a path and an md5 of each out; it is damaged: run `dvc repro`") from None
 
 
 def md5_of(path: Path) -> str:
@@ -73,7 +77,7 @@ def _overrides(stages: Mapping[str, Any]) -> Iterator[str]:
     try:
         made, now = stages["compose"]["params"][str(OVERRIDES)], read_yaml(OVERRIDES)
     except (KeyError, TypeError):
-        raise InvalidInput(f"{LOCK} must hold the params of compose; it is damaged: run `dvc repro`") from None
+        raise CommandError(f"{LOCK} must hold the params of compose; it is damaged: run `dvc repro`") from None
     if made != now:
         words = (", ".join(map(str, content.get("overrides") or [])) or "none" for content in (now, made))
         yield "{} has {} and {} in {}; `dvc repro` brings all in line".format(OVERRIDES, *words, LOCK)
@@ -98,12 +102,12 @@ def _in_words(store: Store, folder: Path, outs: Outs) -> list[str]:
     """A model's drifts from its run in MLflow; what cannot be read is one, too."""
     try:
         return list(_run(store, folder, outs))
-    except InvalidInput as error:
+    except PipelineError as error:
         return [str(error)]
 
 
 def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
-    found = run_with(store.client, store.experiment_id, read_json(folder / "model.json", *ABOUT)["fingerprint"], None)
+    found = run_with(store.client, store.experiment_id, read_card(folder).content.fingerprint, None)
     if found is None:
         yield f"{folder} has no run in MLflow; `runs publish` sends it"
         return

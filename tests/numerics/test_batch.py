@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.batch import Method, fit_together
-from pipeline.numerics.data import BreastCancer
-from pipeline.numerics.models import Fit, NumpyModel, Record, fit
-from pipeline.numerics.optimizers import Adam, GradientDescent
+from pipeline.data import BreastCancer
+from pipeline.errors import PipelineError
+from pipeline.learning.batch import Method, fit_together
+from pipeline.learning.fit import Fit, NumpyModel, Record, fit
+from pipeline.learning.optimizers import Adam, GradientDescent
 
 L2 = (0.0, 0.01, 1.0)
 RATES = (0.03, 0.1, 0.3)
@@ -39,7 +39,7 @@ def test_a_column_that_diverges_leaves_the_others_alone() -> None:
     good, bad = fit_together(part.X, part.y, [NumpyModel(l2=1.0)] * 2, optimizers)
     assert isinstance(good, Fit)
     assert good.loss == pytest.approx(fit(part.X, part.y, NumpyModel(l2=1.0), optimizers[0]).loss, abs=1e-12)
-    assert isinstance(bad, InvalidInput)
+    assert isinstance(bad, PipelineError)
     assert "optimizer.lr than 1e+308" in str(bad)
 
 
@@ -48,7 +48,7 @@ def test_a_column_of_infinite_weights_is_no_fit() -> None:
     optimizers = [GradientDescent(lr=lr) for lr in (0.1, 1e308)]
     good, bad = fit_together(X, y, [NumpyModel(standardize=False)] * 2, optimizers)
     assert isinstance(good, Fit)
-    assert isinstance(bad, InvalidInput)
+    assert isinstance(bad, PipelineError)
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_a_column_of_infinite_weights_is_no_fit() -> None:
 )
 def test_columns_that_do_not_go_together(models: list[NumpyModel], optimizers: list[Method], sentence: str) -> None:
     part = BreastCancer().load().train
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         fit_together(part.X, part.y, models, optimizers)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.numerics import InvalidInput, bootstrap
-from pipeline.numerics.bootstrap import HIGHER_IS_BETTER, paired_bootstrap
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.metrics import metrics
+from pipeline.arrays import Array
+from pipeline.errors import PipelineError
+from pipeline.evaluation.intervals import GREATER_IS_BETTER, paired_bootstrap
+from pipeline.evaluation.metrics import metrics
 
 
 def table(n: int = 200, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -25,13 +25,13 @@ def test_every_resample_is_the_metrics_of_its_rows() -> None:
         slow = [metrics(z_b[i], y[i])[name] - metrics(z_a[i], y[i])[name] for i in rows]
         assert [difference.low, difference.high] == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=1e-14)
         assert difference.value == pytest.approx(metrics(z_b, y)[name] - metrics(z_a, y)[name], abs=1e-14)
-    assert list(found) == list(HIGHER_IS_BETTER)
+    assert list(found) == list(GREATER_IS_BETTER)
 
 
 def test_laws_of_a_difference() -> None:
     good, bad, y = table()
     there, back, same = paired_bootstrap(good, bad, y), paired_bootstrap(bad, good, y), paired_bootstrap(good, good, y)
-    for name, higher in HIGHER_IS_BETTER.items():
+    for name, higher in GREATER_IS_BETTER.items():
         assert (there[name].low, there[name].high) == pytest.approx((-back[name].high, -back[name].low), abs=1e-15)
         assert there[name].sign == (-1 if higher else 1)
         assert (same[name].value, same[name].low, same[name].high, same[name].sign) == (0, 0, 0, 0)
@@ -52,7 +52,7 @@ def test_the_interval_covers_what_is_true() -> None:
 
 def test_the_size_of_a_block_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = paired_bootstrap(*table())
-    monkeypatch.setattr(bootstrap, "BLOCK", 200 * 37)
+    monkeypatch.setattr("pipeline.evaluation.intervals.BLOCK", 200 * 37)
     for name, difference in paired_bootstrap(*table()).items():
         assert (difference.low, difference.high) == pytest.approx((whole[name].low, whole[name].high), abs=1e-14)
 
@@ -70,5 +70,5 @@ def test_a_resample_without_one_class_has_no_auc() -> None:
     ],
 )
 def test_what_cannot_be_compared(z_b: Array, y: Array, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         paired_bootstrap(np.zeros(2), z_b, y)

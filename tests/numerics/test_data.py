@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.data import BreastCancer, Document, Part, Svmlight, Table, split
+from pipeline.data import BreastCancer, Split, Svmlight, Table, Textbook, split
+from pipeline.errors import PipelineError
 
 
 def test_the_document_s_points() -> None:
-    data = Document().load()
+    data = Textbook().load()
     stream = np.random.RandomState(0)
     X = stream.randn(1000, 2)
     np.testing.assert_array_equal(data.train.X, X)
@@ -32,11 +32,11 @@ def test_breast_cancer_keeps_its_classes_shares() -> None:
 def test_split_is_seeded_stratified_and_whole(fraction: float) -> None:
     X = np.arange(100.0)[:, None]
     y = (np.arange(100) % 5 == 0).astype(np.float64)
-    train, test = split(Part(X, y), fraction, seed=3)
+    train, test = split(Split(X, y), fraction, seed=3)
     np.testing.assert_array_equal(np.sort(np.vstack([train.X, test.X]), axis=0), X)
     assert set(train.y) == set(test.y) == {0, 1}
-    np.testing.assert_array_equal(split(Part(X, y), fraction, seed=3)[1].X, test.X)
-    assert fraction != 0.25 or not np.array_equal(split(Part(X, y), fraction, seed=4)[1].X, test.X)
+    np.testing.assert_array_equal(split(Split(X, y), fraction, seed=3)[1].X, test.X)
+    assert fraction != 0.25 or not np.array_equal(split(Split(X, y), fraction, seed=4)[1].X, test.X)
 
 
 def write(folder: Path, name: str = "t.csv", columns: dict[str, object] | None = None) -> str:
@@ -74,7 +74,7 @@ def test_a_table(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, columns: dict[str, object], sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         Table(path=write(tmp_path, columns=columns), target="y").load()
 
 
@@ -105,17 +105,17 @@ def test_an_svmlight_file_stays_sparse(tmp_path: Path) -> None:
 )
 def test_an_svmlight_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "t.svm").write_text(text)
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         Svmlight(path=str(tmp_path / "t.svm")).load()
 
 
 def test_a_missing_or_broken_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="there is none at"):
+    with pytest.raises(PipelineError, match="there is none at"):
         Table(path=str(tmp_path / "no.csv"), target="y").load()
     (tmp_path / "broken.parquet").write_text("not parquet")
-    with pytest.raises(InvalidInput, match="could not be read as parquet"):
+    with pytest.raises(PipelineError, match="could not be read as parquet"):
         Table(path=str(tmp_path / "broken.parquet"), target="y").load()
-    with pytest.raises(InvalidInput, match="data.positive must be one of no, yes; got maybe"):
+    with pytest.raises(PipelineError, match="data.positive must be one of no, yes; got maybe"):
         Table(path=write(tmp_path), target="y", positive="maybe").load()
 
 
@@ -139,14 +139,14 @@ def test_the_positive_class_is_given_as_text(tmp_path: Path, labels: list[object
 @pytest.mark.parametrize("positive", ["2_7", "seven", "Yes"])
 def test_a_positive_class_that_is_none_of_the_labels(tmp_path: Path, positive: str) -> None:
     pd.DataFrame({"a": np.arange(20.0), "y": [1, 27] * 10}).to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(InvalidInput, match=f"data.positive must be one of 1, 27; got {positive}"):
+    with pytest.raises(PipelineError, match=f"data.positive must be one of 1, 27; got {positive}"):
         Table(path=str(tmp_path / "t.parquet"), target="y", positive=positive).load()
 
 
 def test_the_split_does_not_depend_on_which_class_is_positive() -> None:
     y = (np.random.default_rng(0).random(40) < 0.4).astype(np.float64)
     X = np.arange(40.0)[:, None]
-    parts = [split(Part(X, labels), 0.25, 7) for labels in (y, 1 - y)]
+    parts = [split(Split(X, labels), 0.25, 7) for labels in (y, 1 - y)]
     for one, other in zip(*parts, strict=True):
         np.testing.assert_array_equal(one.X, other.X)
         np.testing.assert_array_equal(one.y, 1 - other.y)

@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from pipeline.numerics import InvalidInput, separation
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import MODELS, LogisticModel, NumpyModel, fit
-from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Auto, GradientDescent, Newton, Optimizer
-from pipeline.numerics.suboptimality import distance
+from pipeline.arrays import Array
+from pipeline.errors import PipelineError
+from pipeline.learning import separation
+from pipeline.learning.fit import MODELS, LogisticModel, NumpyModel, fit
+from pipeline.learning.optimizers import LBFGS, OPTIMIZERS, Auto, GradientDescent, Newton, Optimizer
+from pipeline.learning.suboptimality import distance
 
 DTYPES = ("float16", "float32", "float64", "int8", "int64", "uint8", "bool")
 
@@ -53,7 +54,7 @@ def test_a_finite_model_or_a_sentence(
     X, y = table
     try:
         result = fit(X, y, NumpyModel(dtype=dtype, l2=l2, standardize=standardize), OPTIMIZERS[optimizer](epochs=60))  # type: ignore[call-arg]
-    except InvalidInput:
+    except PipelineError:
         return
     assert np.isfinite(result.model.w).all()
     assert np.isfinite(result.model.b)
@@ -81,7 +82,7 @@ def test_a_finite_model_or_a_sentence(
     ],
 )
 def test_data_that_cannot_be_used(name: str, X: Any, y: Any, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         fit(X, y, MODELS[name](), GradientDescent())
 
 
@@ -90,7 +91,7 @@ def test_data_that_cannot_be_used(name: str, X: Any, y: Any, sentence: str) -> N
 def test_nan_is_not_called_large(form: Any, optimizer: Any) -> None:
     X, y = np.ones((500, 2)), np.arange(500.0) % 2
     X[:, 0] = np.nan
-    with pytest.raises(InvalidInput, match="X must be finite"):
+    with pytest.raises(PipelineError, match="X must be finite"):
         fit(form(X), y, NumpyModel(standardize=False), optimizer)
 
 
@@ -106,7 +107,7 @@ def test_nan_is_not_called_large(form: Any, optimizer: Any) -> None:
     ],
 )
 def test_sparse_features_of_another_form(name: str, X: Any, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         fit(X, np.array([0.0, 1.0, 0.0, 1.0]), MODELS[name](), GradientDescent())
 
 
@@ -176,5 +177,5 @@ TOO_LARGE: dict[str, Optimizer] = {
 def test_features_whose_step_overflows(kind: Any, optimizer: str, init: str, dtype: str, scale: float) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((100, 3)) * scale, (rng.random(100) < 0.4).astype(np.float64)
-    with pytest.raises(InvalidInput, match="the features are too large for a .*; standardise them"):
+    with pytest.raises(PipelineError, match="the features are too large for a .*; standardise them"):
         fit(X, y, kind(dtype=dtype, init=init, standardize=False), TOO_LARGE[optimizer])

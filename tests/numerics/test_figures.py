@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.numerics import figures
-from pipeline.numerics.models import LogisticModel
+from pipeline.evaluation import figures
+from pipeline.learning.fit import LogisticModel
 
 LONG = ["How content are you with " + "very " * 60 + end for end in ("the food?", "the staff?")]
 X, Y = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20) % 2.0

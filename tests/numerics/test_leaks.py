@@ -9,29 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from pipeline.numerics.data import BreastCancer, Dataset, Document, Part
-from pipeline.numerics.data.leaks import leaks, repeated_rows, separating
+from pipeline.data import BreastCancer, Dataset, Split, Textbook
+from pipeline.data.leaks import leaks, repeated_rows, separating
 
 
 @st.composite
-def parts(draw: st.DrawFn) -> tuple[Part, Part]:
+def parts(draw: st.DrawFn) -> tuple[Split, Split]:
     """Few values, so that rows repeat and columns separate; negative zeros and empty rows among them."""
     d = draw(st.integers(1, 3))
     values = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5])
     made = []
     for rows in (draw(st.integers(1, 8)), draw(st.integers(1, 5))):
         X = np.array(draw(st.lists(st.lists(values, min_size=d, max_size=d), min_size=rows, max_size=rows)))
-        made.append(Part(X, np.array(draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=rows, max_size=rows)))))
+        made.append(Split(X, np.array(draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=rows, max_size=rows)))))
     return made[0], made[1]
 
 
-def sparse(part: Part) -> Part:
-    return Part(csr_array(part.X), part.y)
+def sparse(part: Split) -> Split:
+    return Split(csr_array(part.X), part.y)
 
 
 @settings(max_examples=300, deadline=None)
 @given(parts())
-def test_both_are_what_their_definitions_say(pair: tuple[Part, Part]) -> None:
+def test_both_are_what_their_definitions_say(pair: tuple[Split, Split]) -> None:
     train, test = pair
     known = {(*(row + 0.0), label) for row, label in zip(train.X.tolist() @ np.eye(train.X.shape[1]), train.y, strict=True)}
     expected = sum((*(row + 0.0), label) in known for row, label in zip(test.X, test.y, strict=True))
@@ -46,7 +46,7 @@ def test_both_are_what_their_definitions_say(pair: tuple[Part, Part]) -> None:
         assert separating(ours) == columns
 
 
-@pytest.mark.parametrize("data", [Document().load(), BreastCancer().load()], ids=["document", "breast cancer"])
+@pytest.mark.parametrize("data", [Textbook().load(), BreastCancer().load()], ids=["document", "breast cancer"])
 def test_the_bundled_data_have_none(data: Dataset) -> None:
     assert leaks(data) == []
 
@@ -56,7 +56,7 @@ def test_one_sentence_each() -> None:
     X, y = rng.standard_normal((400, 3)), (rng.random(400) < 0.4).astype(float)
     X[:, 1] = y + rng.random(400) / 2
     X[390:], y[390:] = X[:10], y[:10]
-    data = Dataset(["a", "b", "c"], "sick", (0, 1), Part(X[:300], y[:300]), Part(X[300:], y[300:]))
+    data = Dataset(["a", "b", "c"], "sick", (0, 1), Split(X[:300], y[:300]), Split(X[300:], y[300:]))
     column, rows = leaks(data)
     assert column == "b alone separates the classes of the training rows: is it known before sick is?"
     assert rows.startswith("10 of 100 test rows stand in the training part, too")
@@ -69,7 +69,7 @@ def test_a_large_table_takes_no_time(form: Any) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((200_000, 40)), (rng.random(200_000) < 0.5).astype(float)
     X[-7:], y[-7:] = X[:7], y[:7]
-    train, test = Part(form(X[:150_000]), y[:150_000]), Part(form(X[150_000:]), y[150_000:])
+    train, test = Split(form(X[:150_000]), y[:150_000]), Split(form(X[150_000:]), y[150_000:])
     started = time.monotonic()
     assert separating(train) == []
     assert repeated_rows(train, test) == 7

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as peer
 
-from pipeline.numerics import metrics as m
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.objective import sigmoid
+from pipeline.arrays import Array
+from pipeline.evaluation import metrics as m
+from pipeline.learning.objective import sigmoid
 
 
 def scores(ties: bool) -> tuple[Array, Array]:

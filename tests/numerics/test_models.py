@@ -13,12 +13,12 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.blas import one_thread
-from pipeline.numerics.data import Document
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit
-from pipeline.numerics.optimizers import (
+from pipeline.arrays import Array
+from pipeline.data import Textbook
+from pipeline.determinism import one_thread
+from pipeline.errors import PipelineError
+from pipeline.learning.fit import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit
+from pipeline.learning.optimizers import (
     LBFGS,
     Adam,
     Auto,
@@ -61,7 +61,7 @@ def theta(model: LogisticModel) -> Array:
     [("numpy", NumpyModel(standardize=False)), ("torch", TorchModel(standardize=False, init=START))],
 )
 def test_the_document_to_the_last_printed_digit(name: str, model: Model) -> None:
-    data, history = Document().load(), list[Record]()
+    data, history = Textbook().load(), list[Record]()
     fit(data.train.X, data.train.y, model, GradientDescent(), history.append)
     assert " ".join(f"{row.loss:.4f}" for row in history) == DOCUMENT[name]
     assert [row.epoch for row in history] == list(range(0, 100, 10))
@@ -82,7 +82,7 @@ def test_the_document_to_the_last_printed_digit(name: str, model: Model) -> None
 )
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 def test_numpy_and_torch_agree_at_every_epoch(optimizer: Optimizer, l2: float) -> None:
-    data = Document().load()
+    data = Textbook().load()
     histories: list[list[Record]] = []
     for kind in (NumpyModel, TorchModel):
         histories.append([])
@@ -213,7 +213,7 @@ def test_one_step_from_raw_columns_ignores_their_units(name: str, cancer: tuple[
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_constant_column_has_no_say(name: str) -> None:
-    data = Document().load()
+    data = Textbook().load()
     X = np.column_stack([data.train.X, np.full(len(data.train.y), 7.0)])
     model = fit(X, data.train.y, MODELS[name](init="uniform"), GradientDescent()).model  # type: ignore[call-arg]
     assert model.scale[2] == 1
@@ -229,8 +229,8 @@ def test_raw_weights_are_the_same_model(cancer: tuple[Array, Array]) -> None:
 
 @pytest.mark.parametrize("lr", [1e3, 1e308])
 def test_divergence_names_the_learning_rate(lr: float) -> None:
-    data = Document().load()
-    with pytest.raises(InvalidInput, match=rf"diverged.*optimizer\.lr than {re.escape(str(lr))}"):
+    data = Textbook().load()
+    with pytest.raises(PipelineError, match=rf"diverged.*optimizer\.lr than {re.escape(str(lr))}"):
         fit(data.train.X, data.train.y, NumpyModel(l2=1.0), GradientDescent(lr=lr, epochs=1000))
 
 
@@ -244,21 +244,21 @@ def test_a_fit_that_ends_far_above_its_start_has_diverged(
 ) -> None:
     """However few of its epochs were recorded."""
     with pytest.raises(
-        InvalidInput, match=rf"diverged: the loss has risen from 0\.69\d+ to .* at epoch {epochs}; .* than 3\.0"
+        PipelineError, match=rf"diverged: the loss has risen from 0\.69\d+ to .* at epoch {epochs}; .* than 3\.0"
     ):
         fit(*cancer, model, optimizer)
 
 
 def test_a_loss_that_cannot_be_computed_at_all_is_no_rate_s_fault() -> None:
     X = np.array([[1e200], [-1e200]])
-    with pytest.raises(InvalidInput, match="at epoch 0; the features may be too large: standardise them"):
+    with pytest.raises(PipelineError, match="at epoch 0; the features may be too large: standardise them"):
         fit(X, np.array([0.0, 1.0]), NumpyModel(init=[1e200, 0.0], standardize=False), GradientDescent())
 
 
 @pytest.mark.parametrize("optimizer", [GradientDescent(lr=1e308), GradientDescent(lr=1e308, tol=1e-6)])
 def test_infinite_weights_are_no_fit_however_small_their_loss(optimizer: GradientDescent) -> None:
     X, y = np.array([[-9.0], [9.0]]), np.array([0.0, 1.0])
-    with pytest.raises(InvalidInput, match=r"diverged: the .* at epoch \d+; try a smaller optimizer\.lr than 1e\+308"):
+    with pytest.raises(PipelineError, match=r"diverged: the .* at epoch \d+; try a smaller optimizer\.lr than 1e\+308"):
         fit(X, y, NumpyModel(standardize=False), optimizer)
 
 
@@ -275,7 +275,7 @@ def test_infinite_weights_are_no_fit_however_small_their_loss(optimizer: Gradien
     ],
 )
 def test_impossible_values(name: str, wrong: dict[str, object], sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         MODELS[name](**wrong)
 
 
@@ -297,7 +297,7 @@ def test_sparse_and_dense_and_torch_and_numpy_agree(optimizer: Optimizer | Auto)
 
 @pytest.mark.parametrize("kind", [GradientDescent, StochasticGradientDescent, Adam])
 def test_a_float64_rate_does_not_widen_float32(kind: type[GradientDescent]) -> None:
-    data = Document().load()
+    data = Textbook().load()
     model = NumpyModel(dtype="float32")
     wide, plain = (fit(data.train.X, data.train.y, model, kind(lr=lr, epochs=3)).model for lr in (np.float64(0.1), 0.1))
     assert wide.w.dtype == np.float32
@@ -305,29 +305,29 @@ def test_a_float64_rate_does_not_widen_float32(kind: type[GradientDescent]) -> N
 
 
 def test_a_device_that_is_not_there() -> None:
-    data = Document().load()
-    with pytest.raises(InvalidInput, match=r"model\.device mps is not there for float64; there is .*cpu"):
+    data = Textbook().load()
+    with pytest.raises(PipelineError, match=r"model\.device mps is not there for float64; there is .*cpu"):
         fit(data.train.X, data.train.y, TorchModel(dtype="float64", device="mps"), GradientDescent())
-    with pytest.raises(InvalidInput, match="device must be one of auto, cpu, cuda, mps; got tpu"):
+    with pytest.raises(PipelineError, match="device must be one of auto, cpu, cuda, mps; got tpu"):
         TorchModel(device="tpu")
 
 
 @pytest.mark.slow
 def test_compiled_is_the_same_model() -> None:
-    data = Document().load()
+    data = Textbook().load()
     found = [fit(data.train.X, data.train.y, TorchModel(compile=c), GradientDescent()).model.w for c in (False, True)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_a_rate_that_float32_cannot_hold() -> None:
-    data = Document().load()
-    with pytest.raises(InvalidInput, match=r"optimizer\.lr must be at most 3\.4e\+38 for torch"):
+    data = Textbook().load()
+    with pytest.raises(PipelineError, match=r"optimizer\.lr must be at most 3\.4e\+38 for torch"):
         fit(data.train.X, data.train.y, TorchModel(), GradientDescent(lr=1e300))
 
 
 def test_an_initial_point_of_another_size() -> None:
-    data = Document().load()
-    with pytest.raises(InvalidInput, match="init must have 3 numbers .* got 2"):
+    data = Textbook().load()
+    with pytest.raises(PipelineError, match="init must have 3 numbers .* got 2"):
         fit(data.train.X, data.train.y, NumpyModel(init=[0.0, 0.0]), GradientDescent())
 
 
@@ -347,7 +347,7 @@ def test_blas_stays_on_one_thread_until_the_last_of_two_fits_ends() -> None:
 @pytest.mark.parametrize("size", ["3e-09", "3e+09"])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_raw_features_of_a_strange_size_are_warned_of(size: str, sparse: bool) -> None:
-    data = Document().load().train
+    data = Textbook().load().train
     X, model = np.hstack([data.X, float(size) / 3 * data.X]), NumpyModel(standardize=False)
     with pytest.warns(UserWarning, match=re.escape(f"features of a size of {size} to {size} that are not standardised")):
         fit(csr_array(X) if sparse else X, data.y, model, Newton())

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.numerics import objective
-from pipeline.numerics.matrix import Array, Augmented, Dense, Matrix, Sparse, matrix, with_ones
-from pipeline.numerics.objective import LogLoss, log_loss, log_losses, sigmoid
-from pipeline.numerics.torch_model import TorchLogLoss
+from pipeline.arrays import Array
+from pipeline.learning import objective
+from pipeline.learning.matrix import Augmented, Dense, Matrix, Sparse, matrix, with_ones
+from pipeline.learning.objective import LogLoss, log_loss, log_losses, sigmoid
+from pipeline.learning.torch_model import TorchLogLoss
 
 OBJECTIVES = [log_loss, TorchLogLoss]
 
@@ -26,7 +27,7 @@ def csr(X: Array) -> Sparse:
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the blocks so short that a thousand rows have several."""
     for constant, value in (("CACHED_BYTES", 4096), ("LEAST_ROWS", 64), ("SMALL", 0)):
-        monkeypatch.setattr(f"pipeline.numerics.matrix.{constant}", value)
+        monkeypatch.setattr(f"pipeline.learning.matrix.{constant}", value)
 
 
 def problem(n: int = 200, d: int = 4) -> tuple[Array, Array, Array]:

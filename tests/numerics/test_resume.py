@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import Checkpoint, Fit, Model, NumpyModel, Record, TorchModel, fit
-from pipeline.numerics.optimizers import LBFGS, OPTIMIZERS, Adam, GradientDescent, Newton, Optimizer, StochasticGradientDescent
+from pipeline.arrays import Array
+from pipeline.learning.fit import Checkpoint, Fit, Model, NumpyModel, Record, TorchModel, fit
+from pipeline.learning.optimizers import LBFGS, OPTIMIZERS, Adam, GradientDescent, Newton, Optimizer, StochasticGradientDescent
 
 METHODS: dict[str, Optimizer] = {
     "gd": GradientDescent(epochs=330, record_every=150),

@@ -11,12 +11,12 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer
 
-from pipeline.numerics import separation
-from pipeline.numerics.data import Document
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import LogisticModel, NumpyModel, TorchModel, fit, standardised
-from pipeline.numerics.optimizers import LBFGS, Adam, Auto, GradientDescent, Newton, Optimizer, StochasticGradientDescent
-from pipeline.numerics.separation import Separation, find
+from pipeline.arrays import Array
+from pipeline.data import Textbook
+from pipeline.learning import separation
+from pipeline.learning.fit import LogisticModel, NumpyModel, TorchModel, fit, standardised
+from pipeline.learning.optimizers import LBFGS, Adam, Auto, GradientDescent, Newton, Optimizer, StochasticGradientDescent
+from pipeline.learning.separation import Separation, find
 
 
 def by_linear_programs(X: Array, y: Array) -> str | None:
@@ -104,7 +104,7 @@ def test_every_optimizer_s_fit_to_the_cancer_table_tells(kind: Any, optimizer: O
 
 @pytest.mark.parametrize("kind", [NumpyModel, TorchModel])
 def test_the_document_s_classes_can_be_separated_by_both_columns(kind: Any) -> None:
-    part = Document().load().train
+    part = Textbook().load().train
     model = fit(part.X, part.y, kind(), GradientDescent()).model
     assert (model.log_odds(part.X) * (2 * part.y - 1)).min() < 0, "the fit itself separates them, so this shows little"
     assert find(part.X, part.y, model) == Separation("complete", False, (1, 0))

@@ -7,12 +7,12 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer
 
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.matrix import Array
-from pipeline.numerics.models import NumpyModel, TorchModel, fit, standardised
-from pipeline.numerics.optimizers import LBFGS, Auto, GradientDescent, Newton, Optimizer
-from pipeline.numerics.precision import TooLarge, blurred
-from pipeline.numerics.suboptimality import distance
+from pipeline.arrays import Array
+from pipeline.errors import PipelineError
+from pipeline.learning.fit import NumpyModel, TorchModel, fit, standardised
+from pipeline.learning.optimizers import LBFGS, Auto, GradientDescent, Newton, Optimizer
+from pipeline.learning.precision import TooLarge, blurred
+from pipeline.learning.suboptimality import distance
 
 L2 = 0.01
 
@@ -99,5 +99,5 @@ def test_values_too_large_to_be_standardised_are_named(form: Any, size: float) -
         fit(form(X), y, NumpyModel(), Auto())
     assert error.value.of(["a", "b"]).endswith("; b has too large values")
     X[0, 0] = np.nan
-    with pytest.raises(InvalidInput, match="X must be finite"):
+    with pytest.raises(PipelineError, match="X must be finite"):
         fit(form(X), y, NumpyModel(), Auto())

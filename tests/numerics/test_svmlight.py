@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.data import Dataset, Svmlight
+from pipeline.data import Dataset, Svmlight
+from pipeline.errors import PipelineError
 
 TEXT = "1 2:0.5 5:2\n# none\n0 3:1.5 # one\n\n1 qid:7 2:1\n0 4:3 5:1\n"
 PIECES = ["1", "0", "-1", " ", ":", "\n", "\n", "1:2", " 3:.5", "#", "qid:1", "nan", "x", "é", "_"]
@@ -62,7 +62,7 @@ def test_where_columns_count_from(tmp_path: Path, content: str, options: dict[st
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: str, options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         load(tmp_path, content, **options)
 
 
@@ -71,7 +71,7 @@ def test_a_packed_file(tmp_path: Path, pack: Any) -> None:
     sound = pack((TEXT * 50).encode())
     assert len(load(tmp_path, sound, "t.svm.gz").features) == 5
     for damaged in (sound[: len(sound) // 2], sound[:-3], sound[:30] + b"~~~~" + sound[34:]):
-        with pytest.raises(InvalidInput, match="could not be read as svmlight: ") as refused:
+        with pytest.raises(PipelineError, match="could not be read as svmlight: ") as refused:
             load(tmp_path, damaged, "t.svm.gz")
         assert "\n" not in str(refused.value)
 
@@ -82,6 +82,6 @@ def test_any_text_is_a_data_set_or_a_sentence(tmp_path: Path, pieces: list[str])
     sentence = ""
     try:
         load(tmp_path, TEXT + "".join(pieces))
-    except InvalidInput as error:
+    except PipelineError as error:
         sentence = str(error)
     assert "\n" not in sentence

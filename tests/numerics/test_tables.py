@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.numerics import InvalidInput
-from pipeline.numerics.data import Dataset, Table
+from pipeline.data import Dataset, Table
+from pipeline.errors import PipelineError
 
 ROWS = 12
 LABELS = [i % 3 % 2 for i in range(ROWS)]
@@ -39,7 +39,7 @@ def load(folder: Path, content: str | bytes | pa.Table, **options: Any) -> Datas
 
 
 def refusal(folder: Path, content: str | bytes | pa.Table, **options: Any) -> str:
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.raises(PipelineError) as refused:
         load(folder, content, **options)
     sentence = str(refused.value)
     assert "\n" not in sentence
@@ -89,7 +89,7 @@ def test_rows_of_another_width_than_the_header_s(tmp_path: Path, content: str, s
     ],
 )
 def test_a_file_that_another_reader_would_guess_about(tmp_path: Path, content: str | bytes, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         load(tmp_path, content)
 
 
@@ -127,7 +127,7 @@ def test_types_come_from_the_whole_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_cell_that_is_no_number_is_named_with_its_line(tmp_path: Path, cell: str, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         load(tmp_path, text("a,q,y", AGES, [*AGES[:7], cell, *AGES[8:]], LABELS))
 
 
@@ -166,7 +166,7 @@ def test_any_text_is_a_data_set_or_a_sentence(tmp_path: Path, pieces: list[str])
     sentence = ""
     try:
         load(tmp_path, "a,y\n" + "".join(pieces))
-    except InvalidInput as error:
+    except PipelineError as error:
         sentence = str(error)
     assert "\n" not in sentence
 
@@ -229,7 +229,7 @@ def test_the_stored_index_of_a_frame(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_are_not_there(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         load(tmp_path, text("a,y", AGES, LABELS), **options)
 
 
@@ -279,7 +279,7 @@ def test_labels_are_taken_as_they_are_written(tmp_path: Path, labels: tuple[str,
     ],
 )
 def test_labels_that_may_mean_something_else(tmp_path: Path, labels: list[str], sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         load(tmp_path, text("a,y", AGES, labels * (ROWS // len(labels))))
 
 
@@ -349,7 +349,7 @@ def test_labels_of_every_kind_in_parquet(tmp_path: Path, labels: Any, classes: A
     ids=lambda column: str(getattr(column, "type", "")),
 )
 def test_a_parquet_column_that_cannot_be_a_feature(tmp_path: Path, column: Any, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence):
+    with pytest.raises(PipelineError, match=sentence):
         load(tmp_path, pa.table({"a": column, "b": AGES, "y": LABELS}))
 
 
@@ -359,7 +359,7 @@ def test_a_parquet_file_that_is_cut_or_damaged(tmp_path: Path) -> None:
     sound = path.read_bytes()
     for end in range(0, len(sound), 50):
         path.write_bytes(sound[:end])
-        with pytest.raises(InvalidInput, match="no rows|could not be read as parquet: "):
+        with pytest.raises(PipelineError, match="no rows|could not be read as parquet: "):
             Table(path=str(path), target="y").load()
     assert "no columns" in refusal(tmp_path, pa.table({}))
 
@@ -382,6 +382,6 @@ def test_paths_that_no_file_has(tmp_path: Path) -> None:
         "a\0b.csv": "path must be one line of text",
         "a\nb.csv": "path must be one line of text",
     }.items():
-        with pytest.raises(InvalidInput, match=sentence) as refused:
+        with pytest.raises(PipelineError, match=sentence) as refused:
             Table(path=f"{tmp_path}/{name}" if len(name) < 300 else name, target="y").load()
         assert "\n" not in str(refused.value)

@@ -17,14 +17,14 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline._store import LOCATIONS
 from pipeline.runs._find import models_of
+from pipeline.tracking.sqlite_store import LOCATIONS
 from tests.conftest import copy_repo, environment
 
 SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
 DRIVER = """
 import contextlib, json, sys, tempfile
-from pipeline import _terminal
+from pipeline import console
 from pipeline.runs.__main__ import main
 answers = []
 for words in json.loads(sys.argv[1]):
@@ -32,7 +32,7 @@ for words in json.loads(sys.argv[1]):
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                _terminal.run(main)
+                console.run(main)
             except SystemExit as end:
                 code = end.code
         for file in (out, err):

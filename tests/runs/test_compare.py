@@ -12,11 +12,12 @@ import pytest
 from mlflow import pyfunc
 from mlflow.entities import Run, RunData, RunInfo
 
-from pipeline._files import digest
-from pipeline._mlflow import DESCRIBED
-from pipeline.numerics.bootstrap import paired_bootstrap
+from pipeline.evaluation.intervals import paired_bootstrap
+from pipeline.files import digest
+from pipeline.model.card import FitSummary
 from pipeline.runs._find import log_odds
 from pipeline.runs.promote import _require_a_best_model
+from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell
 from tests.runs.conftest import SINGLE, Commands, all_runs, client_of
 from tests.test_dag import check_serving
@@ -190,12 +191,10 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     assert as_before.code == 0
 
 
-@pytest.mark.parametrize("found", [{}, {"separation": None}])
 @pytest.mark.parametrize("stopped_by", ["tol", "epochs", "precision"])
-def test_a_run_without_a_separation_may_be_promoted(found: dict[str, None], stopped_by: str) -> None:
-    """An older run's model.json says nothing of one."""
+def test_a_run_without_a_separation_may_be_promoted(stopped_by: str) -> None:
     run = Run(RunInfo("0" * 32, "0", "", "FINISHED", 0, 0, "active"), RunData())
-    _require_a_best_model(run, {"stopped_by": stopped_by, **found}, force=False)
+    _require_a_best_model(run, FitSummary("gd", 1, stopped_by, 0.1, 0.1, None), force=False)
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline._provenance import host, process
 from pipeline.runs import _process
+from pipeline.tracking.provenance import host, process
 from tests.conftest import environment
 from tests.runs.conftest import Commands, client_of
 from tests.test_cli import points, wait_for
@@ -161,7 +161,7 @@ def _kill_both(repo: Path, lr: str, seconds: float) -> tuple[Run, list[tuple[int
 
 def _serves(process: psutil.Process, owner: int) -> bool:
     words = process.info["cmdline"] or []
-    return "pipeline._publisher" in words and words[-2] == str(owner)
+    return "pipeline.tracking.publisher" in words and words[-2] == str(owner)
 
 
 def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.numerics import InvalidInput
+from pipeline.errors import PipelineError
 from pipeline.runs._find import Records, Store, records
 from pipeline.runs.reproduce import Difference, differences
 from tests.conftest import Shell, environment
@@ -106,7 +106,7 @@ def first(found: Iterator[Difference]) -> str:
 def test_the_first_difference_is_the_cause(made: Path, kept: Records) -> None:
     folder = made / "out" / "numpy"
     assert list(differences(kept, folder)) == []
-    path, parts = folder / "predictions.parquet", kept.about["fingerprint_of"]
+    path, parts = folder / "predictions.parquet", kept.card.fingerprint_of
     path.write_bytes((made / "out" / "torch" / "predictions.parquet").read_bytes())
     assert list(differences(kept, folder)) == [("bits", "predictions.parquet differs")]
     kept.run.data.tags["version.numpy"] = "1.0"
@@ -158,5 +158,5 @@ def test_interrupted_it_leaves_nothing(made: Path, shell: Shell, how: signal.Sig
 def test_records_must_be_whole(made: Path, tmp_path: Path) -> None:
     run = all_runs(made)["numpy"]
     Path(run.info.artifact_uri.removeprefix("file://"), "training", "model.json").unlink()
-    with pytest.raises(InvalidInput, match="must have its artifacts whole: there is no training/model.json"):
+    with pytest.raises(PipelineError, match="must have its artifacts whole: there is no training/model.json"):
         records(Store(client_of(made), "", "", run.info.experiment_id), run, tmp_path / "records")

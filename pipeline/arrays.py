@@ -1,0 +1,32 @@
+"""Arrays: the types that are passed around, and passes over rows in blocks that fit into a core's cache."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Array = NDArray[np.floating[Any]]
+Arrays = dict[str, NDArray[Any]]  # by name, as a model's .npz file holds them
+Features = Union[Array, "csr_array[Any, Any]"]  # X (n, d)
+
+CACHED_BYTES = 2 << 20  # rows, and their results, that stay in a core's cache between forward and backward
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of consecutive rows, each of CACHED_BYTES or less as float64, but for wider rows."""
+    step = max(1, CACHED_BYTES // (8 * max(columns, 1)))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def column_ranges(X: Features, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The least and the greatest value of each column among the chosen rows."""
+    if not isinstance(X, np.ndarray):
+        part = X[chosen]
+        return part.min(axis=0).toarray().astype(np.float64).ravel(), part.max(axis=0).toarray().astype(np.float64).ravel()
+    parts = [part for rows in row_blocks(*X.shape) if len(part := X[rows][chosen[rows]])]
+    low, high = np.min([part.min(axis=0) for part in parts], axis=0), np.max([part.max(axis=0) for part in parts], axis=0)
+    return low.astype(np.float64), high.astype(np.float64)

@@ -1,0 +1,1 @@
+"""What conf/ and overrides say, checked: the schema of each group, and Hydra, which composes them."""

@@ -1,0 +1,243 @@
+"""The disk: where files lie, how each kind is written and read, and what the code's hash is."""
+
+import ast
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from functools import cache
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import Arrays, Features
+from pipeline.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Table = dict[str, NDArray[np.float64]]  # columns by name
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = Path("out")
+LARGE = 2**20  # bytes from which a file's digest is remembered
+SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
+HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Indented, keys in the order given, the same bytes for the same content."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def open_file(path: Path) -> BufferedReader:
+    """A regular file to read. Raises ArtifactError where there is none; a FIFO is refused without waiting for its writer."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; an earlier stage makes it: run `dvc repro` or `python -m pipeline`") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} must be a file that can be read; it is not: {error.strerror}") from None
+    file = os.fdopen(descriptor, "rb") if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    if file is None:
+        os.close(descriptor)
+        raise ArtifactError(f"{path} must be a file; it is a folder or a device")
+    return file
+
+
+def read_bytes(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read()
+
+
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """Raises ArtifactError where there is no such file, or no JSON object with these keys in it."""
+    return parse_json(read_bytes(path), path, *keys)
+
+
+def parse_json(content: bytes, path: Path, *keys: str) -> dict[str, Any]:
+    """The object in the bytes of the JSON file `path`."""
+    try:
+        parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise ArtifactError(f"{path} must be a JSON file; it is not") from None
+    whole = isinstance(parsed, dict) and set(keys) <= set(parsed)
+    if not whole:
+        raise ArtifactError(f"{path} must hold a JSON object with {', '.join(keys) or 'any keys'}; it does not")
+    return dict(parsed)
+
+
+def read_numbers(path: Path, *keys: str) -> dict[str, float]:
+    """The same of a JSON file whose values are all finite numbers."""
+    return parse_numbers(read_bytes(path), path, *keys)
+
+
+def parse_numbers(content: bytes, path: Path, *keys: str) -> dict[str, float]:
+    """The same in the bytes of the file `path`."""
+    parsed = parse_json(content, path, *keys)
+    other = next((name for name, value in parsed.items() if not _is_number(value)), None)
+    if other is not None:
+        raise ArtifactError(f"every value in {path} must be a finite number; {other} is not")
+    return parsed
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
+
+
+def parse_array(file: BufferedReader, path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array in the open .npy file `path`; `mapped` leaves it on the disk until it is read. Pickles are not read."""
+    try:
+        if not mapped:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        header = _ARRAY_HEADERS[np.lib.format.read_magic(file)]
+        shape, is_transposed, dtype = header(file)
+        order: Literal["F", "C"] = "F" if is_transposed else "C"
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+    except Exception:  # a damaged header may raise anything
+        raise ArtifactError(f"{path} must be a .npy file; it is damaged") from None
+
+
+_ARRAY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def write_features(folder: Path, X: Features) -> None:
+    """X as X.npy or, if it is sparse, as X.data.npy, X.indices.npy and X.indptr.npy: files to be mapped into memory."""
+    if isinstance(X, np.ndarray):
+        np.save(folder / "X.npy", np.ascontiguousarray(X))
+        return
+    for name in SPARSE:
+        np.save(folder / f"X.{name}.npy", getattr(X, name))
+
+
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """A digest of a file's bytes; md5 is what DVC takes."""
+    with open_file(path) as file:
+        return open_file_digest(file, kind)
+
+
+def open_file_digest(file: BufferedReader, kind: str = "sha256") -> str:
+    """The same of an open file. A large file that has not changed since is read once a process."""
+    facts = os.fstat(file.fileno())
+    key = (kind, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    if key not in _digests:
+        made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
+        file.seek(0)
+        if facts.st_size < LARGE:  # files of this size may change within one tick of their clock
+            return made
+        _digests[key] = made
+    return _digests[key]
+
+
+_digests: dict[tuple[str, int, int, int, int], str] = {}
+
+
+def parse_arrays(content: bytes, path: Path) -> Arrays:
+    """The arrays in the bytes of the .npz file `path`."""
+    try:
+        with np.load(io.BytesIO(content)) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception:  # numpy and zipfile raise many kinds for a damaged file
+        raise ArtifactError(f"{path} must be a model's .npz file; it is damaged") from None
+
+
+def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns by name, without pandas metadata, so that equal columns give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(dict(columns)), path)
+
+
+def list_column(ends: NDArray[Any], values: NDArray[Any]) -> Any:
+    """A column whose cells are lists: values[ends[i]:ends[i + 1]]."""
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(values))
+
+
+def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns by name. Floats are written so that they read back exactly."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
+
+
+def read_csv(path: Path, *columns: str) -> Table:
+    """These columns of a CSV file of numbers."""
+    return parse_csv(read_bytes(path), path, *columns)
+
+
+def parse_csv(content: bytes, path: Path, *columns: str) -> Table:
+    """The same in the bytes of the file `path`."""
+    try:
+        header, *rows = content.decode().splitlines()
+        names, table = header.split(","), np.array([row.split(",") for row in rows], float, ndmin=2)
+        return {name: table[:, names.index(name)] for name in columns}
+    except (ValueError, IndexError):
+        raise ArtifactError(f"{path} must be a CSV file of numbers with {', '.join(columns)}; it is damaged") from None
+
+
+def write_figure(path: Path, figure: "Figure") -> None:
+    """A PNG without a time or a version in it."""
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def digest(*parts: bytes | memoryview) -> str:
+    """SHA-256 over the parts in order, each preceded by its length."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "little"))
+        sha.update(part)
+    return sha.hexdigest()
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of JSON-like content; the order of keys does not matter."""
+    return digest(json.dumps(content, sort_keys=True).encode())
+
+
+@cache
+def sources(module: str) -> tuple[Path, ...]:
+    """The project's files that a module is made of: its own and all that it imports, at any depth, anywhere in the code."""
+    found: set[Path] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = _source(name)
+        if path is None or path in found:
+            continue
+        found.add(path)
+        todo.append(name.rpartition(".")[0])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(sorted(found))
+
+
+def _source(module: str) -> Path | None:
+    """The file of one of the project's modules; None for anything else."""
+    if module.partition(".")[0] != "pipeline":
+        return None
+    path = ROOT.joinpath(*module.split("."))
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+
+
+def code_hash(module: str) -> str:
+    """SHA-256 of the project's files that a module is made of, and of where they lie in the repository."""
+    files = sources(module)
+    return digest(*(part for file in files for part in (file.relative_to(ROOT).as_posix().encode(), file.read_bytes())))

@@ -1,0 +1,1 @@
+"""The science of fitting: arrays in, arrays out. No framework, no printing."""

@@ -1,0 +1,1 @@
+"""What training leaves, and what predicts with it."""

@@ -1,0 +1,130 @@
+"""What the JSON files beside a table and a model say, typed: the schema of the data, and the card of a model."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
+
+from pipeline.errors import ArtifactError
+from pipeline.files import digest_of
+from pipeline.manifest import Manifest, read_manifest
+
+Label = bool | int | float | str
+Section = Mapping[str, Any]  # a group of the configuration: its name, and its values
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataSchema:
+    """schema.json: what the numbers of a training and a test table mean. classes[1] is the one with y = 1."""
+
+    features: list[str]
+    target: str
+    classes: list[Label]
+    rows: dict[str, int]  # of "training" and "test", as the next two
+    positives: dict[str, int]
+    digest: dict[str, str]  # SHA-256
+    source: dict[str, Any]  # the configuration that made it
+
+    @classmethod
+    def from_dict(cls, content: Section) -> Self:
+        return _typed(cls, content)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Of the tables that a model was made from: rows and digests of "training" and "test"."""
+
+    rows: dict[str, int]
+    digest: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists."""
+
+    optimizer: str
+    epochs: int
+    stopped_by: str
+    loss: float
+    gradient_norm: float
+    separation: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """model.json: what a model was made of, and how its fit ended; `fit` is None while it lasts."""
+
+    fingerprint: str
+    fingerprint_of: dict[str, str]  # the digests of config, data and code
+    features: list[str]
+    target: str
+    classes: list[Label]
+    data: DataFacts
+    config: dict[str, dict[str, Any]]  # the groups data, model and optimizer
+    fit: FitSummary | None
+
+    @classmethod
+    def from_dict(cls, content: Section) -> Self:
+        """Raises ArtifactError unless the content is a card's, and what its fingerprint says."""
+        card = _typed(cls, content)
+        made_of = {"config": digest_of(card.config), "data": digest_of(card.data.digest)}
+        if card.fingerprint != digest_of(card.fingerprint_of) or not made_of.items() <= card.fingerprint_of.items():
+            raise ArtifactError("the fingerprint must be that of the configuration and the data; it is not")
+        return card
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def ended(self) -> FitSummary:
+        """The fit, of a card that was written."""
+        if self.fit is None:
+            raise ArtifactError("a model's fit must have ended; it has not")
+        return self.fit
+
+    @property
+    def model(self) -> str:
+        """The name of the kind of model."""
+        return str(self.config["model"]["name"])
+
+
+def read_schema(data: Path) -> Manifest[DataSchema]:
+    return read_manifest(data / "schema.json", DataSchema.from_dict)
+
+
+def read_card(folder: Path) -> Manifest[ModelCard]:
+    return read_manifest(folder / "model.json", ModelCard.from_dict)
+
+
+def read_schema_of(model: Manifest[ModelCard], data: Path) -> Manifest[DataSchema]:
+    """Raises ArtifactError where the model was not trained on `data`."""
+    tables = read_schema(data)
+    if tables.content.digest != model.content.data.digest:
+        raise ArtifactError(f"{data} must be what {model.path.parent} was trained on; train again")
+    return tables
+
+
+def _typed(kind: type[T], content: Section) -> T:
+    """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out."""
+    hints = get_type_hints(kind)
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name not in content:
+            raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {field.name}")
+        values[field.name] = _value(field.name, hints[field.name], content[field.name])
+    return kind(**values)
+
+
+def _value(name: str, hint: Any, value: Any) -> Any:
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    nested = next((kind for kind in kinds if hasattr(kind, "__dataclass_fields__")), None)
+    if nested and isinstance(value, Mapping):
+        return _typed(nested, value)
+    allowed = tuple(get_origin(kind) or kind for kind in kinds)
+    is_whole_float = float in allowed and isinstance(value, int) and not isinstance(value, bool)
+    if not isinstance(value, allowed) and not is_whole_float:
+        names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in allowed)
+        raise ArtifactError(f"{name} must be of type {names}; got {type(value).__name__}")
+    return value

@@ -1,0 +1,63 @@
+"""Measure one model on the test table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import console
+from pipeline.atomic import atomic_dir
+from pipeline.config.schema import Tracking
+from pipeline.errors import ArtifactError
+from pipeline.evaluation import metrics as m
+from pipeline.files import OUT, write_csv, write_json, write_parquet
+from pipeline.learning.fit import LogisticModel
+from pipeline.manifest import EVALUATION, write_manifest
+from pipeline.model.card import read_card, read_schema_of
+from pipeline.tracking.client import stage_tracking, track
+
+DOWNSTREAM_OUTPUTS = ("figures",)  # what is drawn of an evaluation
+
+
+def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None = None) -> dict[str, float]:
+    """Predict the test table in `data` with the model in `folder`; write predictions, curves and metrics, and return these.
+
+    checksum: of the model.json that is meant.
+    """
+    trained = read_card(folder)
+    if checksum not in (None, trained.checksum):
+        raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
+    card = trained.content
+    with track(tracking, "evaluate", card.to_dict()) as tracker:
+        model, tables = LogisticModel.from_arrays(trained.arrays("model.npz")), read_schema_of(trained, data)
+        X, y = tables.features("test", len(card.features)), tables.array("test/y.npy")
+        if X.shape[0] != len(y):
+            raise ArtifactError(f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
+        z = model.log_odds(X)
+        p = model.predict_proba(X)
+        tables.require_steady()
+        values = m.metrics(z, y)
+        classes = np.array(card.classes)
+        actual, predicted = classes[y.astype(int)], classes[(z > 0).astype(int)]
+        with atomic_dir(folder, EVALUATION, DOWNSTREAM_OUTPUTS, trained.require_unchanged) as made:
+            write_json(made / "metrics.json", values)
+            write_parquet(made / "predictions.parquet", {"actual": actual, "predicted": predicted, "probability": p})
+            write_csv(made / "curves.roc.csv", m.roc_curve(z, y))
+            write_csv(made / "curves.precision_recall.csv", m.precision_recall_curve(z, y))
+            write_csv(made / "curves.calibration.csv", m.calibration_curve(p, y))
+            write_csv(made / "curves.confusion.csv", {"actual": actual, "predicted": predicted})
+            write_manifest(made / EVALUATION, {"model": trained.checksum}, [path.name for path in made.iterdir()])
+        shown = ", ".join(f"{name} {values[name]:.4f}" for name in ("accuracy", "roc_auc", "log_loss", "brier"))
+        console.say(f"{len(y)} test rows: {shown} -> {folder}")
+        tracker.publish(folder)
+    return values
+
+
+def main(words: Sequence[str]) -> None:
+    parser = console.parser("evaluate", __doc__, "python -m pipeline.stages.evaluate numpy")
+    parser.add_argument("model", help="the model's folder in out/")
+    evaluate(OUT / "data", OUT / parser.parse_args(words).model, stage_tracking(OUT))
+
+
+if __name__ == "__main__":
+    console.run(main)

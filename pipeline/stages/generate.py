@@ -1,0 +1,95 @@
+"""Load the data source, split it, and write the training and the test table."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import console
+from pipeline.atomic import atomic_dir
+from pipeline.config.schema import build, compose, read_config
+from pipeline.data import SOURCES, Dataset, Source, Split
+from pipeline.data.leaks import leaks
+from pipeline.errors import DataError
+from pipeline.files import OUT, digest_of, file_digest, list_column, write_features, write_parquet
+from pipeline.manifest import write_manifest
+
+WATCHED_DIR = Path("data")
+
+
+def part_digest(dataset: Dataset, folder: Path) -> str:
+    """SHA-256 over the numbers of a part, as they lie in its folder, and their meaning."""
+    meaning = {"features": dataset.features, "target": dataset.target, "classes": list(dataset.classes)}
+    return digest_of({**meaning, "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())}})
+
+
+def write_part(folder: Path, name: str, dataset: Dataset, part: Split) -> None:
+    """The table as people read it, NAME.parquet, and what a fit passes over, in NAME/."""
+    labels = {dataset.target: np.array(dataset.classes)[part.y.astype(int)]}
+    if isinstance(part.X, np.ndarray):
+        columns = {feature: part.X[:, i] for i, feature in enumerate(dataset.features)}
+    else:
+        columns = {"columns": list_column(part.X.indptr, part.X.indices), "values": list_column(part.X.indptr, part.X.data)}
+    write_parquet(folder / f"{name}.parquet", {**columns, **labels})
+    (folder / name).mkdir()
+    write_features(folder / name, part.X)
+    np.save(folder / name / "y.npy", part.y)
+
+
+def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
+    """Write train.parquet and test.parquet, train/ and test/ to be mapped, and schema.json. config: for provenance."""
+    dataset = source.load()
+    for note in dataset.notes:
+        console.say(note)
+    for leak in leaks(dataset):
+        console.warn(leak)
+    parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
+    with atomic_dir(folder, "schema.json") as made:
+        for name, part in parts.values():
+            write_part(made, name, dataset, part)
+        write_manifest(
+            made / "schema.json",
+            {
+                "features": dataset.features,
+                "type": "float64",
+                "target": dataset.target,
+                "classes": list(dataset.classes),
+                "rows": {name: len(part.y) for name, (_, part) in parts.items()},
+                "positives": {name: int(part.y.sum()) for name, (_, part) in parts.items()},
+                "digest": {name: part_digest(dataset, made / part) for name, (part, _) in parts.items()},
+                "source": config,
+            },
+            [f"{name}/{path.name}" for name, _ in parts.values() for path in (made / name).iterdir()],
+        )
+    d, rows = len(dataset.features), len(dataset.train.y)
+    console.say(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} features -> {folder}")
+
+
+def check_in_copy(path: str) -> None:
+    """Raise DataError where the file is in the repository, but not in the copy of it that DVC runs an experiment in."""
+    repository = os.environ.get("DVC_ROOT")
+    if repository and not Path(path).exists() and Path(repository, path).exists():
+        rule = "data.path must name a file that git or DVC tracks, since an experiment's copy of the repository has no others"
+        file, pointer = shlex.quote(path), shlex.quote(f"{path}.dvc")
+        raise DataError(f"{rule}: `git add {file}`, or `dvc add {file} && git add {pointer}`; got {path}")
+
+
+def main(words: Sequence[str]) -> None:
+    parser = console.parser("generate", __doc__, "python -m pipeline.stages.generate data=breast_cancer data.seed=1")
+    console.add_configuration(parser)
+    args = console.parse_configuration(parser, words)
+    config = read_config(args.config, "data")["data"] if args.config else compose(args.overrides).plain["data"]
+    source = build("data", SOURCES, config)
+    path = getattr(source, "path", None)
+    if path:
+        check_in_copy(path)
+    if args.config and path and WATCHED_DIR.resolve() not in Path(path).resolve().parents:
+        console.warn(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
+    generate(source, config, OUT / "data")
+
+
+if __name__ == "__main__":
+    console.run(main)

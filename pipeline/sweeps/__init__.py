@@ -1,0 +1,1 @@
+"""Many configurations under one run: their jobs, and how these compare."""

@@ -1,0 +1,1 @@
+"""How a run gets from a stage's files into MLflow."""

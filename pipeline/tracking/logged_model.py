@@ -1,0 +1,81 @@
+"""What MLflow shows of a model besides its run: the model to load, the tables that it saw, a description."""
+
+import json
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+
+from pipeline.config.schema import flatten
+from pipeline.files import file_digest
+from pipeline.model.card import ModelCard
+from pipeline.tracking.names import NOTE, data_name, note, text
+
+WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
+FILES = {"about": "model.json", "weights": "model.npz"}  # by the names that `_serving` knows them by
+DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
+
+
+def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -> None:
+    """The table that a stage read, as an MLflow dataset with its digest."""
+    rows, columns = card.data.rows[part], len(card.features)
+    schema = Schema([ColSpec("double", name) for name in card.features] if columns <= WIDE else [_tensor(columns)])
+    kind = "mlflow_colspec" if columns <= WIDE else "mlflow_tensorspec"
+    dataset = Dataset(
+        name=data_name(card.config["data"]),
+        digest=card.data.digest[part][:DIGEST_LETTERS],
+        source_type="local",
+        source=json.dumps(card.config["data"]),
+        schema=json.dumps({kind: schema.to_dict()}),
+        profile=json.dumps({"num_rows": rows, "num_elements": rows * columns}),
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", part)])])
+
+
+def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) -> None:
+    """The model in `folder`, to be loaded by MLflow, unless it is there."""
+    label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(card.classes[0])]
+    signature = ModelSignature(outputs=Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]))
+    with np.load(folder / "model.npz") as weights:
+        mean = weights["mean"][None]
+    example = pd.DataFrame(mean, columns=card.features) if len(card.features) <= WIDE else mean
+    made = _logged_model(client, run_id, card, file_digest(folder / FILES["weights"]))
+    if made.status == "READY":
+        return
+    described = Model(made.artifact_location, run_id, model_uuid=made.model_id, model_id=made.model_id)
+    with tempfile.TemporaryDirectory() as temporary:
+        pyfunc.save_model(
+            f"{temporary}/model",
+            mlflow_model=described,
+            python_model=str(Path(__file__).with_name("serving.py")),
+            artifacts={name: (folder / file).resolve().as_uri() for name, file in FILES.items()},  # URIs: a path may have a ?
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
+        )
+        client.log_model_artifacts(made.model_id, f"{temporary}/model")
+    if made.model_id not in [output.model_id for output in client.get_run(run_id).outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+    client.finalize_logged_model(made.model_id, "READY")
+
+
+def _logged_model(client: MlflowClient, run_id: str, card: ModelCard, weights: str) -> LoggedModel:
+    """MLflow's entry for the model with these weights, made where there is none."""
+    experiment = client.get_run(run_id).info.experiment_id
+    known = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    if found := next((model for model in known if model.tags.get("sha256") == weights), None):
+        return found
+    config = {key: text(value) for key, value in flatten(card.config)}
+    tags = {"sha256": weights, NOTE: note(card)}
+    return client.create_logged_model(experiment, "model", run_id, tags, config)
+
+
+def _tensor(columns: int) -> TensorSpec:
+    """The schema of a table that is too wide for a name a column."""
+    return TensorSpec(np.dtype(np.float64), (-1, columns))

@@ -1,0 +1,127 @@
+"""Where and by what a run was made: git, DVC, libraries, machine, process. As flat tags, and as the artifacts in lineage/."""
+
+import getpass
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+import psutil
+
+from pipeline.determinism import KERNELS
+from pipeline.redaction import scrub
+from pipeline.tracking import git
+from pipeline.tracking.git import GitError
+
+LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
+MOST_NAMES = 20  # of files in a tag
+
+
+def provenance() -> dict[str, str]:
+    """Every tag that says where this process runs."""
+    return {**_git_tags(), **_dvc_tags(), **_versions(), **_machine()}
+
+
+def _git_tags() -> dict[str, str]:
+    """Nothing outside a repository; where git fails in one, git.dirty is unknown."""
+    if not git.in_repository():
+        return {}
+    tags = {}
+    with suppress(GitError):
+        tags["mlflow.source.git.commit"] = git.commit()
+    try:
+        return {**tags, "git.dirty": str(git.is_dirty()).lower()}
+    except GitError:
+        return {**tags, "git.dirty": "unknown"}
+
+
+def lineage() -> tuple[dict[str, str], dict[str, bytes]]:
+    """Tags, and artifacts: requirements.txt and, if the code differs from the commit, code.diff.
+
+    The tag git.diff says whether that holds all changes of code and configuration: none, whole, without credentials (so it may
+    not apply), too long, or unknown, where git failed; of the latter and of what was taken out, git.diff.reason says why. New
+    files elsewhere, which no stage reads, are not meant; git.dirty knows of them. Outside a repository there is no tag.
+    """
+    texts = {"requirements.txt": _requirements().encode()}
+    if not git.in_repository():
+        return {}, texts
+    try:
+        diff, left_out = git.code_diff()
+    except GitError as error:
+        return {"git.diff": "unknown", "git.diff.reason": scrub(str(error))}, texts
+    if diff is None:
+        return {"git.diff": "too long"}, texts
+    if diff or left_out:
+        texts["code.diff"] = diff
+    if left_out:
+        return {"git.diff": "without credentials", "git.diff.reason": _shortened(left_out)}, texts
+    return {"git.diff": "whole" if diff else "none"}, texts
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return scrub(f"left out: {', '.join(names[:MOST_NAMES])}{more}")
+
+
+def _requirements() -> str:
+    """Every installed distribution as NAME==VERSION, sorted."""
+    return "".join(
+        f"{line}\n" for line in sorted({f"{found.name}=={found.version}" for found in distributions()}, key=str.lower)
+    )
+
+
+def host() -> str:
+    """This machine since it was last started."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}"
+
+
+def process() -> dict[str, str]:
+    """The tags by which it can be told whether this process still lives."""
+    here = psutil.Process()
+    return {"process.pid": str(here.pid), "process.started": repr(here.create_time()), "process.host": host()}
+
+
+def _dvc_tags() -> dict[str, str]:
+    names = {"DVC_STAGE": "dvc.stage", "DVC_EXP_NAME": "dvc.exp", "DVC_EXP_BASELINE_REV": "dvc.exp.baseline"}
+    found = {tag: os.environ[name] for name, tag in names.items() if os.environ.get(name)}
+    module = getattr(sys.modules["__main__"].__spec__, "name", "").removesuffix(".__main__")
+    command = "dvc repro" if found else f"python -m {module if module.startswith('pipeline') else 'pipeline'}"
+    return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL", **found}
+
+
+def _versions() -> dict[str, str]:
+    tags = {"version.python": platform.python_version()}
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            tags[f"version.{library}"] = version(library)
+    return tags
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "mlflow.user": _user(),
+        "machine.platform": platform.platform(),
+        "machine.processor": _processor(),
+        "machine.cores": str(os.cpu_count()),
+        "machine.kernels": ", ".join(f"{name}={os.environ.get(name, '')}" for name in KERNELS),
+    }
+
+
+def _user() -> str:
+    """The login name; of an account without one, its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
