@@ -36,7 +36,7 @@ from pipeline.stages.plot import plot
 from pipeline.stages.report import report
 from pipeline.stages.train import train
 from pipeline.sweeps.jobs import SHOWN, Note, collect, compare, complain_of, heard, job_of_sweep, noted
-from pipeline.tracking.client import PARENT, check_writable, sweep
+from pipeline.tracking.client import PARENT, check_writable, sweep, wait_at_end
 
 
 def chain(config: Config, root: Path) -> dict[str, float]:
@@ -149,4 +149,4 @@ def _added(folder: str | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, wait_at_end)

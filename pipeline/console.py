@@ -1,48 +1,108 @@
-"""The terminal: what a stage's command line looks like, and how it ends."""
+"""The terminal: what is logged there, progress and tables, and how a command line begins and ends."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.redaction import scrub
 
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
 FAILED, SIGNALLED, INTERRUPTED = 1, 128, 130  # exit codes; one by a signal is SIGNALLED and its number
+PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
+job: ContextVar[str] = ContextVar("job", default="")  # the number of the sweep's job that is at work, as "[3] "
+logger = logging.getLogger(__name__)
 
-label = ""  # what `say` and `warn` put first: which of a sweep's jobs speaks
+
+class Redaction(logging.Filter):
+    """Takes credentials out of what is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = scrub(record.getMessage()), ()
+        return True
 
 
-def parser(module: str, does: str, example: str = "") -> argparse.ArgumentParser:
+class _Format(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            text = PREFIXES[record.levelno] + " ".join(text.split())
+        return job.get() + text
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """To the stream that sys.stdout or sys.stderr is when it is written to; each line whole where several processes write."""
+
+    def __init__(self, name: str) -> None:
+        logging.Handler.__init__(self)
+        self._name = name
+        self.addFilter(Redaction())
+        self.setFormatter(_Format())
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        stream: TextIO = getattr(sys, self._name)
+        return stream
+
+
+def configure_logging() -> None:
+    """Progress goes to stdout, warnings and errors to stderr, of this project and of Python."""
+    ours = logging.getLogger("pipeline")
+    if any(isinstance(handler, _Handler) for handler in ours.handlers):
+        return
+    progress, problems = _Handler("stdout"), _Handler("stderr")
+    progress.addFilter(lambda record: record.levelno < logging.WARNING)
+    problems.setLevel(logging.WARNING)
+    ours.setLevel(logging.INFO)
+    for handler in (progress, problems):
+        ours.addHandler(handler)
+    logging.getLogger("py.warnings").addHandler(problems)
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def job_context(label: str) -> Iterator[None]:
+    """What is logged inside the block has this label in front."""
+    token = job.set(label)
+    try:
+        yield
+    finally:
+        job.reset(token)
+
+
+def parser(module: str, description: str | None, example: str = "") -> argparse.ArgumentParser:
     """The parser of `python -m pipeline.<module>`."""
     return argparse.ArgumentParser(
         prog=f"python -m pipeline.{module}",
-        description=does,
+        description=description,
         epilog=f"example: {example}" if example else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
-before_exit: list[Callable[[], None]] = []  # what `run` does when the work has ended by itself
+def run(main: Callable[[Sequence[str]], None], at_end: Callable[[], None] = lambda: None) -> NoReturn:
+    """Run `main` on the command line's arguments. What the user can mend ends in one sentence and exit code 1.
 
-
-def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
-    """Run a stage's `main` on the command line's words. What the user can mend ends in one sentence and exit code 1."""
-    warnings.showwarning = _show_warning
+    at_end: called when the work has ended by itself, well or not; its own end does not change the exit code.
+    """
+    configure_logging()
     signal.signal(signal.SIGTERM, _terminate)
     code = _exit_code(main)
     if code < SIGNALLED:
-        with suppress(KeyboardInterrupt, SystemExit):  # the work is done, and its exit code stands
-            for callback in before_exit:
-                callback()
+        with suppress(KeyboardInterrupt, SystemExit):
+            at_end()
     sys.exit(code)
 
 
@@ -55,16 +115,16 @@ def _exit_code(main: Callable[[Sequence[str]], None]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        tell(error)
+        log_error(error)
         return FAILED
     return 0
 
 
-def tell(error: Exception) -> None:
+def log_error(error: Exception) -> None:
     """Why work failed: one sentence where the user can mend it, else, or where it is asked for, the traceback."""
     mendable = isinstance(error, PipelineError | OSError | MemoryError | RecursionError)
     if mendable and os.environ.get("HYDRA_FULL_ERROR") != "1":
-        complain(_sentence(error))
+        logger.error(_sentence(error))
     else:
         sys.stderr.write(scrub("".join(traceback.format_exception(error))))
 
@@ -75,55 +135,57 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split()) or "out of memory"
 
 
-def say(sentence: str, of: str | None = None) -> None:
-    """A line of progress, seen at once also where output is piped, and whole where several processes speak. of: the label of
-    the job that it is about, if that is not the present one."""
-    print(f"{label if of is None else of}{scrub(sentence)}\n", end="", flush=True)
+class EpochProgress:
+    """How far a fit has come: after a second, a bar on a terminal; in a log, a line now and then."""
 
-
-def complain(sentence: str) -> None:
-    print(f"{label}error: {scrub(sentence)}", file=sys.stderr)
-
-
-def warn(sentence: str) -> None:
-    print(f"{label}warning: {scrub(sentence)}", file=sys.stderr)
-
-
-class Progress:
-    """How far long work has come: after a second, on one line of a terminal, written over; in a log, a line now and then."""
-
-    TERMINAL_SECONDS, LOG_SECONDS = 1.0, 30.0
+    TERMINAL_SECONDS, LOG_SECONDS, REFRESH_SECONDS = 1.0, 30.0, 0.2
 
     def __init__(self, total: int, done: int = 0) -> None:
-        self._total, self._before, self._started, self._shown = total, done, time.monotonic(), False
-        self._every = self.TERMINAL_SECONDS if sys.stderr.isatty() else self.LOG_SECONDS
-        self._next = self._started + self._every
+        self._total, self._before, self._started = total, done, time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
+        self._next = self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
+        self._bar: tuple[Progress, TaskID] | None = None
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time to show something."""
         return time.monotonic() >= self._next
 
-    def show(self, done: int, how: str) -> None:
-        """done: epochs of the total; how: what they have reached."""
+    def show(self, done: int, reached: str) -> None:
+        """done: epochs of the total; reached: what the fit has come to."""
         now = time.monotonic()
-        self._next = now + min(self._every, 0.2) if sys.stderr.isatty() else now + self._every
-        rate = (done - self._before) / (now - self._started)
-        left = f", {_duration((self._total - done) / rate)} left" if rate else ""
-        line = f"{label}epoch {done}/{self._total}, {how}, {rate:.3g} epochs/s{left}"
-        self._shown = sys.stderr.isatty()
-        if self._shown:
-            line = line[: (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1]
-        print(f"\r{line}\x1b[K" if self._shown else line, end="" if self._shown else "\n", file=sys.stderr, flush=True)
+        self._next = now + (self.REFRESH_SECONDS if self._is_terminal else self.LOG_SECONDS)
+        if self._is_terminal:
+            bar, task = self._bar = self._bar or self._started_bar()
+            bar.update(
+                task,
+                completed=done,
+                description=f"{job.get()}epoch {done}/{self._total}, {reached}",
+                visible=True,
+                refresh=True,
+            )
+        else:
+            rate = (done - self._before) / (now - self._started)
+            left = f", {(self._total - done) / rate:.0f} s left" if rate else ""
+            line = f"{job.get()}epoch {done}/{self._total}, {reached}, {rate:.3g} epochs/s{left}"
+            print(line, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Leave the terminal's line to others."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-            self._shown = False
+        if self._bar:
+            self._bar[0].stop()
+            self._bar = None
 
+    def _started_bar(self) -> "tuple[Progress, TaskID]":
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+        text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        columns = (text, BarColumn(20), TimeRemainingColumn())
+        bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        task = bar.add_task("", total=self._total, completed=self._before, visible=False)
+        bar.start()
+        return bar, task
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -141,9 +203,9 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse_configuration(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+def parse_configuration(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a stage with `add_configuration`, which takes one or the other."""
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     if args.config and args.overrides:
         raise CommandError(f"--config takes no overrides; got {' '.join(args.overrides)}")
     return args
@@ -151,7 +213,3 @@ def parse_configuration(parser: argparse.ArgumentParser, words: Sequence[str]) -
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(SIGNALLED + signum)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    warn(" ".join(str(message).split()))

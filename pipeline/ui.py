@@ -1,5 +1,6 @@
 """MLflow's UI over the repository's runs; the address is printed when the page answers."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from pipeline.files import OUT
 from pipeline.processes import supervising
 from pipeline.tracking.client import absolute_uri, check_writable, database_of, stage_tracking, store_lock
 from pipeline.tracking.sqlite_store import make, relocate
+
+logger = logging.getLogger("pipeline.ui")
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.3
@@ -38,7 +41,7 @@ def serve(tracking: Tracking, port: int) -> int:
             raise CommandError(f"port {port} is taken by another program; choose one with --port")
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui"]
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    console.say("starting MLflow's UI; this takes a while")
+    logger.info("starting MLflow's UI; this takes a while")
     store = {"MLFLOW_BACKEND_STORE_URI": uri}  # which everybody would see among the arguments
     with supervising():
         server = subprocess.Popen([*command, *address], env={**os.environ, **LIGHT, **store}, stdout=subprocess.DEVNULL)
@@ -46,7 +49,7 @@ def serve(tracking: Tracking, port: int) -> int:
         while server.poll() is None and not _answers(port):
             time.sleep(POLL_SECONDS)
         if server.poll() is None:
-            console.say(f"http://{HOST}:{port}   (Ctrl-C ends it)")
+            logger.info(f"http://{HOST}:{port}   (Ctrl-C ends it)")
         return server.wait()
     finally:
         server.terminate()

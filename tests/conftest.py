@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.console import configure_logging
 from pipeline.determinism import KERNELS, pin_kernels
 from pipeline.tracking.client import wait_for_publishers
 
 pin_kernels()  # before NumPy is loaded
+configure_logging()
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]

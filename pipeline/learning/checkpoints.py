@@ -1,5 +1,6 @@
 """Checkpoints: a fit that was killed goes on where it was, to the same bytes. They are named by the fit's fingerprint."""
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console
 from pipeline.atomic import atomic_dir, remove_leftovers
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.learning.fit import Checkpoint, Record
 from pipeline.learning.optimizers import State
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = "PIPELINE_CHECKPOINT_SECONDS"  # the environment variable with the time between two checkpoints
 SECONDS = 30.0
@@ -37,7 +39,7 @@ class CheckpointFile:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception:  # a damaged zip file may raise anything
-            console.warn(f"{self._path} is damaged, so the fit starts from the beginning")
+            logger.warning(f"{self._path} is damaged, so the fit starts from the beginning")
             return None
 
     def keep(self, epoch: int, state: State, history: Sequence[Record]) -> None:
@@ -50,7 +52,7 @@ class CheckpointFile:
             self._write({"epoch": np.array(epoch), "history": np.array(rows).reshape(-1, 3), **arrays})
         except (OSError, PipelineError) as error:
             if not self._failed:
-                console.warn(f"no checkpoint could be written to {self._path}: {error}")
+                logger.warning(f"no checkpoint could be written to {self._path}: {error}")
             self._failed = True
         self._next = time.monotonic() + self._seconds
 

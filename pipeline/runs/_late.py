@@ -1,13 +1,15 @@
 """What stages said at their end while MLflow did not answer, told now."""
 
+import logging
 from typing import Any
 
-from pipeline import console
 from pipeline.errors import CommandError, PipelineError
 from pipeline.redaction import first_line
 from pipeline.tracking import endings
 from pipeline.tracking.client import project_root
 from pipeline.tracking.sqlite_store import is_of_store
+
+logger = logging.getLogger(__name__)
 
 
 def tell_kept() -> list[dict[str, Any]]:
@@ -26,11 +28,11 @@ def tell_kept() -> list[dict[str, Any]]:
             why = first_line(error)
             if not isinstance(error, PipelineError):
                 away[uri] = why  # a server that hangs is asked once
-            console.say(f"{shown}: skipped, {why}; to forget it, remove the file")
+            logger.info(f"{shown}: skipped, {why}; to forget it, remove the file")
             results.append({"folder": shown, "how": "skipped", "why": why})
         else:
             how = f"sent how the stage {endings.stage_of(note)} ended" if run_id else "a later attempt stands"
-            console.say(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
+            logger.info(f"{shown}{f' -> runs:/{run_id}' if run_id else ''}: {how}")
             results.append({"folder": shown, "how": "sent", "run": run_id} if run_id else {"folder": shown, "how": "there"})
     endings.discard_forgotten_files()
     return results

@@ -1,6 +1,7 @@
 """What run B has otherwise than run A, and how sure the differences of their metrics, B - A, are."""
 
 import argparse
+import logging
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from pipeline.files import digest
 from pipeline.runs._compare import compare
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, records
 from pipeline.tracking.mlflow_run import DESCRIBED
+
+logger = logging.getLogger(__name__)
 
 CODE = ("fingerprint.code", "mlflow.source.git.commit")
 CHANGES = "changes to the commit, but for overrides.yaml"
@@ -41,15 +44,15 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
             "code": {key: pair for key, pair in _pairs(code_a, code_b).items() if None not in pair},
             "environment": None if unknown["environment"] else _pairs(*(_environment(side) for side in (a, b))),
         }
-        console.say(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
+        logger.info(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
         for title, pairs in parts.items():
-            console.say("\n".join(_part(title, pairs, unknown.get(title, []))))
+            logger.info("\n".join(_part(title, pairs, unknown.get(title, []))))
         try:
             found, refused = compare(a, b), None
         except PipelineError as error:
             found, refused = {}, str(error)
         metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
-    console.say(f"\nmetrics: not compared, since {refused}" if refused else _table(found, metrics))
+    logger.info(f"\nmetrics: not compared, since {refused}" if refused else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
     return not refused, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refused}
 

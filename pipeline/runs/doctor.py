@@ -1,18 +1,20 @@
 """Close what is RUNNING in MLflow though its process is gone, as killed or as a sweep's own record says; check the store."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 from mlflow.entities import Run, RunTag
 
-from pipeline import console
 from pipeline.runs import _process
 from pipeline.runs._find import GONE, Store, name_of, open_store, sweep_ending, tracked_to
 from pipeline.runs._late import tell_kept
 from pipeline.tracking.client import database_of
 from pipeline.tracking.sqlite_store import damage_of
+
+logger = logging.getLogger(__name__)
 
 LEFT = {
     "alive": "its process works at it",
@@ -25,7 +27,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all is well in the end, and what was found."""
     _, uri = tracked_to()
     if damage := damage_of(database_of(uri)):
-        console.say(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
+        logger.info(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
         return False, {"dry_run": args.dry_run, "damage": damage, "closed": [], "missing_artifacts": [], "left_running": {}}
     store = open_store()
     if not args.dry_run:
@@ -40,11 +42,11 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
             close(store, found)
     missing = [found for found in _search(store, "tags.`stage.train` = 'finished'") if _is_missing(found)]
     for found in missing:
-        console.say(f"{name_of(found)}: its artifacts are gone; `runs publish` sends what out/ has of it")
+        logger.info(f"{name_of(found)}: its artifacts are gone; `runs publish` sends what out/ has of it")
     left = {run_id: state for run_id, state in states.items() if state != "gone"}
     unsure = [run_id for run_id, state in left.items() if state != "alive"]
     if not (missing or closed or unsure):
-        console.say(f"{store.place} is healthy")
+        logger.info(f"{store.place} is healthy")
     ids = {"closed": closed, "missing_artifacts": missing}
     found_ids = {key: [found.info.run_id for found in runs] for key, runs in ids.items()}
     content = {"dry_run": args.dry_run, "damage": "", **found_ids, "left_running": left}
@@ -65,10 +67,10 @@ def _search(store: Store, condition: str) -> list[Run]:
 def _tell(found: Run, state: str, dry: bool) -> None:
     if state == "gone":
         ending = sweep_ending(found) or "killed"
-        console.say(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as {ending.upper()}, its process is gone")
+        logger.info(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as {ending.upper()}, its process is gone")
     else:
         why = LEFT[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
-        console.say(f"{name_of(found)}: left RUNNING, {why}")
+        logger.info(f"{name_of(found)}: left RUNNING, {why}")
 
 
 def close(store: Store, found: Run) -> None:

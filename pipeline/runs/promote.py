@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,7 +14,6 @@ from mlflow.entities import LoggedModel, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from pipeline import console
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, GREATER_IS_BETTER, RESAMPLES
 from pipeline.files import file_digest
@@ -24,6 +24,8 @@ from pipeline.runs._compare import SEED, compare
 from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
 from pipeline.tracking.client import store_lock
 from pipeline.tracking.names import NOTE
+
+logger = logging.getLogger(__name__)
 
 ALIAS = "champion"
 DECIDED = "promotion."  # begins the names of the tags with a decision
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
 def _promote(store: Store, found: Run, name: str, metric: str, force: bool) -> tuple[bool, dict[str, Any]]:
     champion = _champion(store, name)
     if champion and champion.run_id == found.info.run_id:
-        console.say(f"{name_of(found)} is the champion of {name} already, as version {champion.version}; nothing was changed")
+        logger.info(f"{name_of(found)} is the champion of {name} already, as version {champion.version}; nothing was changed")
         return True, {"name": name, "version": champion.version, "run": found.info.run_id, "decision": "already"}
     decision = _decide(store, found, champion, metric, force)
     version = _version(store, found, name)
@@ -55,9 +57,9 @@ def _promote(store: Store, found: Run, name: str, metric: str, force: bool) -> t
     won = decision["decision"] != REFUSED
     if won:
         store.client.set_registered_model_alias(name, ALIAS, version.version)
-    console.say(f"{name_of(found)}, version {version.version} of {name}: {decision['decision']}, {decision['reason']}")
+    logger.info(f"{name_of(found)}, version {version.version} of {name}: {decision['decision']}, {decision['reason']}")
     if won:
-        console.say(f"models:/{name}@{ALIAS}")
+        logger.info(f"models:/{name}@{ALIAS}")
     numbers = {"difference": json.loads(decision["difference"])} if "difference" in decision else {}
     return won, {"name": name, "version": version.version, "run": found.info.run_id, **decision, **numbers}
 

@@ -1,6 +1,7 @@
 """Send to MLflow what it lacks of the files: all of it, where the store is new."""
 
 import argparse
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipeline import console
 from pipeline.config.schema import Tracking, read_yaml, tracking_of
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT, ROOT, code_hash, read_json
@@ -37,6 +37,8 @@ from pipeline.tracking.mlflow_run import (
 from pipeline.tracking.provenance import process, provenance
 from pipeline.tracking.sqlite_store import is_of_store
 
+logger = logging.getLogger(__name__)
+
 PLACES = ("*", "runs/*/*", "sweeps/*/*/*")  # of models' folders in out/
 BY = "python -m pipeline.runs publish"
 Result = dict[str, Any]
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         results = [*late, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "untracked", "skipped")}
     untracked = f", {counts['untracked']} made with tracking=none" if counts["untracked"] else ""
-    console.say(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
+    logger.info(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
     return not counts["skipped"], {**counts, "folders": results}
 
 
@@ -103,7 +105,7 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
     }[result["how"]]
     where = f" -> runs:/{result['run']}" if "run" in result else ""
     stages = ", ".join(result.get("stages", []))
-    console.say(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
+    logger.info(f"{shown}{where}: {told.format(stages=stages, why=result.get('why'))}")
     return {"folder": str(shown), **result}
 
 

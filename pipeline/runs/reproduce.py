@@ -1,6 +1,7 @@
 """Make a run again from its own records, in a clean worktree at its commit, and compare every bit."""
 
 import argparse
+import logging
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run
 
-from pipeline import console
 from pipeline.config.schema import to_yaml
 from pipeline.errors import CommandError
 from pipeline.files import HISTORY, ROOT, digest_of, read_csv, read_json
@@ -19,6 +19,8 @@ from pipeline.model.card import ModelCard, read_card, read_schema
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, read_predictions, records
 from pipeline.runs._worktree import commit_of, environment, git, worktree
 from pipeline.tracking.provenance import provenance
+
+logger = logging.getLogger(__name__)
 
 VERSION = "version."
 SHOWN = 12  # letters of a hash
@@ -33,14 +35,14 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:
         kept = records(store, found, Path(temporary))
         with worktree(commit) as tree:
-            console.say(f"{name_of(found)}: again, at {commit[:SHOWN]}")
+            logger.info(f"{name_of(found)}: again, at {commit[:SHOWN]}")
             _apply_diff(store, found, Path(temporary), tree)
             model = tree / "out" / kept.card.model
             difference = _remake(kept, tree) or next(differences(kept, model), None)
     changes = found.data.tags.get("git.diff")
     doubt = "; what was not committed when it was made is unknown" if difference and changes == "unknown" else ""
     verdict = f"not reproduced: {difference[0]}: {difference[1]}{doubt}" if difference else "reproduced: every bit is equal"
-    console.say(verdict)
+    logger.info(verdict)
     told = dict(zip(("kind", "what"), difference, strict=True)) if difference else None
     content = {
         "run": found.info.run_id,
@@ -68,9 +70,9 @@ def _apply_diff(store: Store, found: Run, temporary: Path, tree: Path) -> None:
             git("apply", "--whitespace=nowarn", "--binary", str(diff), cwd=tree)
     elif how == "unknown":
         reason = found.data.tags.get("git.diff.reason", "no reason was kept")
-        console.warn(f"whether the code differed from the commit is unknown ({reason}); this is the commit alone")
+        logger.warning(f"whether the code differed from the commit is unknown ({reason}); this is the commit alone")
     elif how != "none":
-        console.warn("the run was made from files that were not committed and not kept; this is the commit alone")
+        logger.warning("the run was made from files that were not committed and not kept; this is the commit alone")
 
 
 def _remake(kept: Records, tree: Path) -> Difference | None:

@@ -3,12 +3,12 @@
 import argparse
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import console
 from pipeline.config.schema import read_yaml
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT, file_digest, read_json
@@ -18,6 +18,8 @@ from pipeline.runs._worktree import dvc
 from pipeline.stages.compose import OVERRIDES
 from pipeline.tracking.client import stage_tracking
 from pipeline.tracking.mlflow_run import CURVE, curve, run_with
+
+logger = logging.getLogger(__name__)
 
 LOCK = Path("dvc.lock")
 Outs = Mapping[str, str]  # path -> md5, of every out in dvc.lock
@@ -35,9 +37,9 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     for folder in models:
         drifts += _in_words(store, folder, outs)
     for drift in drifts:
-        console.say(drift)
+        logger.info(drift)
     agree = f"{len(outs)} outs, DVC's metrics and {len(models)} runs in MLflow agree"
-    console.say(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
+    logger.info(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in models], "drifts": drifts}
 
 

@@ -1,5 +1,6 @@
 """Resolve conf/ and overrides.yaml into one file a stage, so that DVC sees every value that a stage reads."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.schema import compose, read_yaml, to_yaml
 from pipeline.errors import ConfigError
 from pipeline.files import OUT
+
+logger = logging.getLogger("pipeline.stages.compose")
 
 OVERRIDES = Path("overrides.yaml")
 
@@ -59,7 +62,7 @@ def main(words: Sequence[str]) -> None:
     with atomic_dir(OUT / "config") as folder:
         for name, content in files.items():
             (folder / name).write_text(to_yaml(content), encoding="utf-8")
-    console.say(f"{', '.join(overrides) or 'the defaults'} -> {OUT / 'config'}: {', '.join(files)}")
+    logger.info(f"{', '.join(overrides) or 'the defaults'} -> {OUT / 'config'}: {', '.join(files)}")
 
 
 if __name__ == "__main__":

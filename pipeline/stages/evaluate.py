@@ -1,5 +1,6 @@
 """Measure one model on the test table."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from pipeline.files import OUT, write_csv, write_json, write_parquet
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import EVALUATION, write_manifest
 from pipeline.model.card import read_card, read_schema_of
-from pipeline.tracking.client import stage_tracking, track
+from pipeline.tracking.client import stage_tracking, track, wait_at_end
+
+logger = logging.getLogger("pipeline.stages.evaluate")
 
 DOWNSTREAM_OUTPUTS = ("figures",)  # what is drawn of an evaluation
 
@@ -48,7 +51,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
             write_csv(made / "curves.confusion.csv", {"actual": actual, "predicted": predicted})
             write_manifest(made / EVALUATION, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         shown = ", ".join(f"{name} {values[name]:.4f}" for name in ("accuracy", "roc_auc", "log_loss", "brier"))
-        console.say(f"{len(y)} test rows: {shown} -> {folder}")
+        logger.info(f"{len(y)} test rows: {shown} -> {folder}")
         tracker.publish(folder)
     return values
 
@@ -60,4 +63,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, wait_at_end)

@@ -1,5 +1,6 @@
 """Load the data source, split it, and write the training and the test table."""
 
+import logging
 import os
 import shlex
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from pipeline.data.leaks import leaks
 from pipeline.errors import DataError
 from pipeline.files import OUT, digest_of, file_digest, list_column, write_features, write_parquet
 from pipeline.manifest import write_manifest
+
+logger = logging.getLogger("pipeline.stages.generate")
 
 WATCHED_DIR = Path("data")
 
@@ -43,9 +46,9 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     """Write train.parquet and test.parquet, train/ and test/ to be mapped, and schema.json. config: for provenance."""
     dataset = source.load()
     for note in dataset.notes:
-        console.say(note)
+        logger.info(note)
     for leak in leaks(dataset):
-        console.warn(leak)
+        logger.warning(leak)
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
     with atomic_dir(folder, "schema.json") as made:
         for name, part in parts.values():
@@ -65,7 +68,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
             [f"{name}/{path.name}" for name, _ in parts.values() for path in (made / name).iterdir()],
         )
     d, rows = len(dataset.features), len(dataset.train.y)
-    console.say(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} features -> {folder}")
+    logger.info(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} features -> {folder}")
 
 
 def check_in_copy(path: str) -> None:
@@ -87,7 +90,7 @@ def main(words: Sequence[str]) -> None:
     if path:
         check_in_copy(path)
     if args.config and path and WATCHED_DIR.resolve() not in Path(path).resolve().parents:
-        console.warn(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
+        logger.warning(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
     generate(source, config, OUT / "data")
 
 

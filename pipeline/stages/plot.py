@@ -1,5 +1,6 @@
 """Draw one model's figures."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from pipeline.files import OUT, write_figure
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, write_manifest
 from pipeline.model.card import DataSchema, read_card, read_schema_of
-from pipeline.tracking.client import stage_tracking, track
+from pipeline.tracking.client import stage_tracking, track, wait_at_end
+
+logger = logging.getLogger("pipeline.stages.plot")
 
 CURVES = {
     "roc": ("false_positive_rate", "true_positive_rate"),
@@ -63,7 +66,7 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
                 write_figure(made / "figures" / f"{name}.png", figure)
             names = [f"{name}.png" for name in figures]
             write_manifest(made / "figures" / FIGURES, {"evaluation": evaluation.checksum}, names)
-        console.say(f"{', '.join(figures)} -> {folder / 'figures'}")
+        logger.info(f"{', '.join(figures)} -> {folder / 'figures'}")
         tracker.publish(folder)
 
 
@@ -82,4 +85,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, wait_at_end)

@@ -1,6 +1,7 @@
 """Put the models side by side: one page with nothing outside it, and one table."""
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from html import escape
@@ -13,8 +14,10 @@ from pipeline.config.schema import Tracking, flatten
 from pipeline.files import OUT, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
-from pipeline.tracking.client import stage_tracking, track, wait_for_mlflow
+from pipeline.tracking.client import stage_tracking, track, wait_at_end, wait_for_mlflow
 from pipeline.tracking.names import data_name
+
+logger = logging.getLogger("pipeline.stages.report")
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --best: #1f5fa822; }
@@ -124,7 +127,7 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             write_csv(made / "comparison.csv", {"model": list(names), **columns})
             of = {name: trained.checksum for name, trained in models.items()}
             write_manifest(made / REPORT, {"models": of}, ["index.html", "comparison.csv"])
-        console.say(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
+        logger.info(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.publish(root / name)
 
@@ -137,4 +140,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, wait_at_end)

@@ -1,5 +1,6 @@
 """Fit one model to the training table."""
 
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -23,7 +24,9 @@ from pipeline.learning.precision import TooLarge, blurred
 from pipeline.learning.suboptimality import distance
 from pipeline.manifest import EVALUATION, write_manifest
 from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_schema
-from pipeline.tracking.client import Tracker, project_root, stage_tracking, track
+from pipeline.tracking.client import Tracker, project_root, stage_tracking, track, wait_at_end
+
+logger = logging.getLogger("pipeline.stages.train")
 
 DOWNSTREAM_OUTPUTS = (
     EVALUATION,
@@ -53,20 +56,20 @@ class Recorder:
         self._tracker, self._keeper, self.checkpoint = tracker, keeper, keeper.read()
         self._first = self.checkpoint.epoch if self.checkpoint else 0
         if self.checkpoint:
-            console.say(f"going on from epoch {self._first}, which an earlier run had reached")
+            logger.info(f"going on from epoch {self._first}, which an earlier run had reached")
         self.history: list[Record] = []
-        self.progress = console.Progress(epochs, self._first)
+        self.progress = console.EpochProgress(epochs, self._first)
 
     def record(self, row: Record) -> None:
         self.history.append(row)
         if row.epoch >= self._first:
             self.progress.clear()
-            console.say(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
+            logger.info(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
         self._tracker.loss(row.epoch, row.loss, row.gradient_norm)
 
     def watch(self, epoch: int, state: State) -> None:
         self._keeper.keep(epoch, state, self.history)
-        if self.progress.due():
+        if self.progress.is_due():
             norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
             last = self.history[-1]
             loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.4g} at {last.epoch}"
@@ -91,7 +94,7 @@ def train(
         _warn_of_constants(X, model, schema.features)
         if isinstance(optimizer, Auto):
             optimizer = picked(optimizer, X)
-            console.say(f"auto picks {_name(optimizer)}")
+            logger.info(f"auto picks {_name(optimizer)}")
         keeper = CheckpointFile(project_root() / OUT / "checkpoints", card.fingerprint)
         recorder = Recorder(tracker, keeper, optimizer.epochs)
         try:
@@ -115,7 +118,7 @@ def train(
             raise
         checksum = _write(folder, replace(card, fit=ended), result, recorder.history)
         keeper.drop()
-        console.say(_summary(ended, folder))
+        logger.info(_summary(ended, folder))
         tracker.publish(folder)
     return checksum
 
@@ -143,12 +146,14 @@ def _summary(fit: FitSummary, folder: Path) -> str:
 def _warn_of_constants(X: Array, model: Model, features: Sequence[str]) -> None:
     constant = [name for name, varies in zip(features, varying(X), strict=True) if not varies]
     if constant and model.standardize:
-        console.warn(f"constant in the training table, so without any say in the model: {listed(constant)}")
+        logger.warning(f"constant in the training table, so without any say in the model: {listed(constant)}")
 
 
 def _warn_of_a_rise(end: float, start: float) -> None:
     if end > start:
-        console.warn(f"the loss ended at {end:.4g}, above its start of {start:.4g}: try a smaller optimizer.lr, or standardise")
+        logger.warning(
+            f"the loss ended at {end:.4g}, above its start of {start:.4g}: try a smaller optimizer.lr, or standardise"
+        )
 
 
 def _separation(X: Array, y: Array, model: Model, result: Fit, features: Sequence[str]) -> dict[str, Any] | None:
@@ -158,14 +163,14 @@ def _separation(X: Array, y: Array, model: Model, result: Fit, features: Sequenc
 
 
 def _warn_of_a_separation(found: Mapping[str, Any]) -> None:
-    console.warn(
+    logger.warning(
         f"{separation.sentence(found)}, so without a penalty no finite best model exists and where this fit "
         "stopped is arbitrary: set model.l2, such as model.l2=0.01"
     )
 
 
 def _warn_of_what_was_not_sought(columns: int) -> None:
-    console.warn(
+    logger.warning(
         f"with {columns} columns it was not looked for whether several together separate all but rows on the boundary "
         "between the classes; if so, no finite best model exists without a penalty: set model.l2, such as model.l2=0.01"
     )
@@ -182,7 +187,7 @@ def _warn_of_a_distance(X: Array, y: Array, model: Model, result: Fit) -> None:
         ways.append(f"an optimizer.lr of up to {most:.1g}")
     ways += [] if model.standardize else ["model.standardize=true"]
     end = STOPPED_BY[result.stopped_by].partition(":")[0]
-    console.warn(
+    logger.warning(
         f"stopped by {end} far from the optimum: the loss of {left.loss:.4g} could still fall by about {left.decrease:.1g}; "
         f"what helps is {', '.join(ways)}"
     )
@@ -192,7 +197,7 @@ def _warn_of_blurred_columns(X: Array, model: Model, result: Fit, features: Sequ
     found = [features[j] for j in blurred(X, result.model.mean, result.model.scale, model.dtype)]
     if found:
         way = "model.dtype=float64 may" if model.dtype == "float32" else "smaller numbers, such as their logarithms, would"
-        console.warn(
+        logger.warning(
             f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in {listed(found)}: "
             f"{way}"
         )
@@ -226,4 +231,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, wait_at_end)

@@ -4,6 +4,7 @@ A job may lie anywhere and run in any process. So each keeps a note in jobs/ of 
 when the sweep ends, sweep.json has them all.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from pipeline.errors import CommandError, PipelineError
 from pipeline.files import digest_of, read_json, write_csv, write_json
 from pipeline.redaction import scrub
 from pipeline.tracking.client import PARENT, ending_of
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "PIPELINE_SWEEP_FOLDER"  # environment variable: the sweep's folder, which a job's own hydra.sweep.dir may differ from
 SHOWN = ("log_loss", "accuracy", "roc_auc")  # of the test metrics, beside what the jobs differ in
@@ -47,19 +50,18 @@ def job_of_sweep(settings: Any) -> Iterator[Note]:
 
     Yields its note, which is to have its scores.
     """
+    console.configure_logging()  # a launcher may have started this process
     folder = os.path.relpath(settings.runtime.output_dir, settings.runtime.cwd)
     overrides = {key: scrub(value) for key, value in map(shown, written(settings.overrides.task))}
-    console.label = f"[{settings.job.num}] "
-    console.say(" ".join(f"{key}={value}" for key, value in overrides.items()))
-    try:
-        note: Note = {"job": settings.job.num, "folder": folder, "overrides": overrides, "scores": {}}
-        with noted(_claimed(folder), note):
-            yield note
-    except Exception as error:
-        console.tell(error)
-        raise
-    finally:
-        console.label = ""
+    note: Note = {"job": settings.job.num, "folder": folder, "overrides": overrides, "scores": {}}
+    with console.job_context(f"[{settings.job.num}] "):
+        logger.info(" ".join(f"{key}={value}" for key, value in overrides.items()))
+        try:
+            with noted(_claimed(folder), note):
+                yield note
+        except Exception as error:
+            console.log_error(error)
+            raise
 
 
 def _claimed(folder: str) -> Path:
@@ -110,10 +112,10 @@ def compare(folder: Path, jobs: Sequence[Note]) -> None:
     ]
     with atomic_dir(folder) as made:
         write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
-    console.say(console.table(header, rows))
+    logger.info(console.table(header, rows))
     if finished := [note for note in jobs if note["ending"] == "finished"]:
         best = min(finished, key=lambda note: float(note["scores"]["log_loss"]))
-        console.say(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {folder / 'comparison.csv'}")
+        logger.info(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {folder / 'comparison.csv'}")
 
 
 def complain_of(jobs: Sequence[Note], planned: int) -> bool:
@@ -121,7 +123,7 @@ def complain_of(jobs: Sequence[Note], planned: int) -> bool:
     failed = sum(note["ending"] != "finished" for note in jobs)
     missing = max(planned - len(jobs), 0)
     if failed:
-        console.complain(f"{failed} of {max(planned, len(jobs))} jobs failed")
+        logger.error(f"{failed} of {max(planned, len(jobs))} jobs failed")
     if missing:
-        console.complain(f"{missing} of {planned} jobs did not start")
+        logger.error(f"{missing} of {planned} jobs did not start")
     return bool(failed or missing)

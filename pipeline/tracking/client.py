@@ -1,4 +1,5 @@
 """What a stage says of its run. A process beside it, `_publisher`, shows that in MLflow: the work neither waits for MLflow's
+import logging
 import nor stops with its server, and a run whose process dies is closed by one that lives.
 
 The two speak JSON lines over a Unix socket, one connection a run: `open`, `loss`, `publish`, `close`, the last answered with
@@ -7,6 +8,7 @@ all stages of a `dvc repro`, which it outlives by ten seconds at most. Only a co
 """
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -33,6 +35,8 @@ from pipeline.tracking.provenance import process, provenance
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+logger = logging.getLogger(__name__)
 
 PARENT = "PIPELINE_PARENT_RUN"  # the environment variable with a sweep's key: its run in MLflow has it as the tag `sweep.run`
 WAIT_SECONDS = 4.5  # at a command's end, in all: with what it takes to start the publisher, less than five
@@ -116,7 +120,7 @@ class Publisher:
     def __init__(self) -> None:
         owner = supervisor()
         self._connection = socket.socket(socket.AF_UNIX)
-        self._heard, self._behind, self._label = b"", "", console.label
+        self._heard, self._behind, self._label = b"", "", console.job.get()
         try:
             address = str(private_folder() / f"{owner.pid}-{owner.started}{SOCKET}")
             if self._connection.connect_ex(address):
@@ -205,7 +209,8 @@ def _tell_run(run_id: str, label: str) -> None:
     _said_behind = False
     if run_id and run_id not in _told_runs:
         _told_runs.add(run_id)
-        console.say(f"in MLflow: runs:/{run_id}", label)
+        with console.job_context(label):
+            logger.info(f"in MLflow: runs:/{run_id}")
 
 
 _said_behind = False
@@ -216,7 +221,7 @@ def _say_behind(reason: object) -> None:
     global _said_behind
     if not _said_behind:
         later = "the next stage or `python -m pipeline.runs publish` sends what it lacks"
-        console.warn(f"MLflow is behind, the work goes on and {later}: {reason}")
+        logger.warning(f"MLflow is behind, the work goes on and {later}: {reason}")
     _said_behind = True
 
 
@@ -357,8 +362,6 @@ def _close(publisher: Publisher, do: str, **ending: str) -> None:
     """Say how a stage or a sweep ended; the answer is awaited at the command's end."""
     publisher.send(do, **ending)
     _closed.append(publisher)
-    if wait_at_end not in console.before_exit:
-        console.before_exit.append(wait_at_end)
 
 
 def wait_at_end() -> None:
