@@ -29,13 +29,14 @@ from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
 from pipeline.config.schema import Config, check, check_sweep, compose, text_keys, to_yaml
 from pipeline.errors import CommandError, PipelineError
+from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.redaction import scrub
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import generate
 from pipeline.stages.plot import plot
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from pipeline.sweeps.jobs import SHOWN, Note, collect, compare, complain_of, heard, job_of_sweep, noted
+from pipeline.sweeps.jobs import Note, collect, compare, complain_of, heard, job_of_sweep, noted
 from pipeline.tracking.client import PARENT, check_writable, sweep, wait_at_end
 
 
@@ -74,7 +75,7 @@ def job(composed: DictConfig) -> float:
     try:
         with job_of_sweep(HydraConfig.get()) as note:
             metrics = attempt(composed)
-            note["scores"] = {name: metrics[name] for name in SHOWN}
+            note["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
             return metrics["log_loss"]
     except Exception:
         return float("nan")  # to Hydra, whose sweep would end with the first error

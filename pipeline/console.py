@@ -10,17 +10,17 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.redaction import scrub
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
 FAILED, SIGNALLED, INTERRUPTED = 1, 128, 130  # exit codes; one by a signal is SIGNALLED and its number
+ERASED_LINE = "\r\x1b[2K"  # what makes a terminal erase the line that its cursor is in
+LONGEST_LINE = 10_000  # letters of a table
 PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
 job: ContextVar[str] = ContextVar("job", default="")  # the number of the sweep's job that is at work, as "[3] "
 logger = logging.getLogger(__name__)
@@ -136,15 +136,18 @@ def _sentence(error: Exception) -> str:
 
 
 class EpochProgress:
-    """How far a fit has come: after a second, a bar on a terminal; in a log, a line now and then."""
+    """How far a fit has come: after a second, one line of a terminal, written over; in a log, a line now and then.
+
+    rich draws the line but does not manage it: its live display ends with a line break, and takes what others print.
+    """
 
     TERMINAL_SECONDS, LOG_SECONDS, REFRESH_SECONDS = 1.0, 30.0, 0.2
+    BAR = 20  # letters
 
     def __init__(self, total: int, done: int = 0) -> None:
         self._total, self._before, self._started = total, done, time.monotonic()
-        self._is_terminal = sys.stderr.isatty()
-        self._next = self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
-        self._bar: tuple[Progress, TaskID] | None = None
+        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_shown, self._next = False, self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
 
     def is_due(self) -> bool:
         """Whether it is time to show something."""
@@ -154,45 +157,48 @@ class EpochProgress:
         """done: epochs of the total; reached: what the fit has come to."""
         now = time.monotonic()
         self._next = now + (self.REFRESH_SECONDS if self._is_terminal else self.LOG_SECONDS)
+        rate = (done - self._before) / (now - self._started)
+        left = f", {timedelta(seconds=round((self._total - done) / rate))} left" if rate else ""
+        line = f"{job.get()}epoch {done}/{self._total}{left}, {reached}, {rate:.3g} epochs/s"
         if self._is_terminal:
-            bar, task = self._bar = self._bar or self._started_bar()
-            bar.update(
-                task,
-                completed=done,
-                description=f"{job.get()}epoch {done}/{self._total}, {reached}",
-                visible=True,
-                refresh=True,
-            )
+            self._draw(done, line)
         else:
-            rate = (done - self._before) / (now - self._started)
-            left = f", {(self._total - done) / rate:.0f} s left" if rate else ""
-            line = f"{job.get()}epoch {done}/{self._total}, {reached}, {rate:.3g} epochs/s{left}"
             print(line, file=sys.stderr, flush=True)
 
-    def clear(self) -> None:
-        """Leave the terminal's line to others."""
-        if self._bar:
-            self._bar[0].stop()
-            self._bar = None
+    def clear(self, record: logging.LogRecord | None = None) -> bool:
+        """Leave the terminal's line to others. As a filter of a handler: to what is logged next, which it lets through."""
+        if self._is_shown:
+            self._is_shown = False
+            print(ERASED_LINE, end="", file=sys.stderr, flush=True)
+        return True
 
-    def _started_bar(self) -> "tuple[Progress, TaskID]":
+    def _draw(self, done: int, text: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
+        from rich.progress_bar import ProgressBar
+        from rich.segment import Segment, Segments
 
-        text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-        columns = (text, BarColumn(20), TimeRemainingColumn())
-        bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
-        task = bar.add_task("", total=self._total, completed=self._before, visible=False)
-        bar.start()
-        return bar, task
+        console = Console(stderr=True)
+        bar = console.render(ProgressBar(self._total, done, width=self.BAR))
+        line = Segment.adjust_line_length([*bar, Segment(f" {text}")], console.width - 1, pad=False)
+        print(ERASED_LINE, end="", file=sys.stderr)
+        console.print(Segments(line), end="")
+        self._is_shown = True
+        for handler in logging.getLogger("pipeline").handlers:
+            handler.addFilter(self.clear)  # once: it is the same filter
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Aligned columns, numbers to four decimals."""
-    cells = [list(header), *([f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    """Aligned columns, numbers to four decimals, as wide as it takes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    made = Table(*header, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for row in rows:
+        made.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    console = Console(width=LONGEST_LINE, color_system=None, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(made)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.console import configure_logging
 from pipeline.determinism import KERNELS, pin_kernels
 from pipeline.tracking.client import wait_for_publishers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pin_kernels()  # before NumPy is loaded
 configure_logging()
@@ -77,3 +81,19 @@ def shell() -> Shell:
         return done
 
     return run
+
+
+@pytest.fixture
+def page() -> "Iterator[Page]":
+    """A page of a real browser."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "the browser tests need Debian's package chromium"
+    flags = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-sync")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[f"--{flag}" for flag in flags])
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()

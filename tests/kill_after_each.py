@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pipeline.atomic import PREFIX
-from tests.stages import composed, run
+from tests.chain import composed, run
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

@@ -21,7 +21,7 @@ from pipeline import manifest
 from pipeline.errors import PipelineError
 from pipeline.manifest import read_manifest, write_manifest
 from pipeline.model.card import read_schema
-from tests.stages import STAGES, files, made, run
+from tests.chain import STAGES, files, made, run
 
 CURVES = tuple(f"numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration"))
 READ = {  # the files that a stage reads

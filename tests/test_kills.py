@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.atomic import PREFIX, atomic_dir
 from pipeline.errors import PipelineError
+from tests.chain import STAGES, files, leftovers, made, run
 from tests.conftest import ROOT, Shell, environment
-from tests.stages import STAGES, files, leftovers, made, run
 
 OVERRIDES = {"generate": ["data.seed=1"], "train": ["optimizer.lr=0.7"]}  # what a killed stage was to make otherwise
 

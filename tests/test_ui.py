@@ -1,7 +1,6 @@
 """`make ui` in a real browser: both runs, compared, with their loss curves and the parameter that differs."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -9,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.conftest import Shell, environment
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "out/screenshots")).resolve()
-QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-sync")
-
 SETTLED = 1500  # milliseconds in which a page ends its animations
 # The curves of the plot on the page as [run name, losses], once there are two of them.
 DRAWN = """() => {
@@ -47,18 +44,6 @@ def address(repo: Path, shell: Shell) -> Iterator[str]:
         lines = iter(server.stdout.readline, "")
         yield next(line.split()[0] for line in lines if line.startswith("http://"))
         os.killpg(server.pid, signal.SIGINT)
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    chromium = shutil.which("chromium")
-    assert chromium, "the browser test needs Debian's package chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[f"--{word}" for word in QUIET])
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
 
 
 @pytest.mark.slow

@@ -1,103 +1,148 @@
-"""What a test table says of a model, from log-odds z (n,) and labels y (n,) in {0, 1}. The decision is p > 0.5."""
+"""Numbers for how well a model predicts a test table, from log-odds z (n,) and labels y (n,) of both classes in {0, 1}.
+
+A row is predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, the report, a sweep's summary,
+`runs diff` and `runs promote` follow it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
+from pipeline.evaluation.curves import calibration, cumulative
 from pipeline.learning.objective import log_losses, sigmoid
 
-Curve = dict[str, NDArray[np.float64]]
+Counts = NDArray[np.int64]  # (B, n): how often each of n rows is drawn in each of B resamples
 
 
-def _ratio(part: float, whole: float) -> float:
-    """part / whole, and 0 of nothing."""
-    return float(part / whole) if whole else 0.0
+@dataclass(frozen=True)
+class Metric:
+    """One number of metrics.json. With row_scores or resampled, the difference of two models has a bootstrap interval."""
+
+    name: str
+    label: str
+    greater_is_better: bool | None  # None: a count, which no report ranks models by
+    function: Callable[[Array, Array], float]  # of z and y
+    in_summary: bool = False  # shown by evaluate, and of each of a sweep's jobs
+    row_scores: Callable[[Array, Array], Array] | None = None  # (n,), whose mean is the metric
+    resampled: Callable[[Array, Array], Callable[[Counts], Array]] | None = None  # from Counts to the values (B,)
+
+    @property
+    def has_interval(self) -> bool:
+        return bool(self.row_scores or self.resampled)
 
 
-def confusion(z: Array, y: Array) -> dict[str, int]:
-    """Counts of true and false positives and negatives."""
-    said, true = z > 0, y == 1
-    return {
-        "true_positives": int((said & true).sum()),
-        "false_positives": int((said & ~true).sum()),
-        "false_negatives": int((~said & true).sum()),
-        "true_negatives": int((~said & ~true).sum()),
-    }
+def measure(z: Array, y: Array) -> dict[str, float]:
+    """Every number that metrics.json holds."""
+    return {name: metric.function(z, y) for name, metric in METRICS.items()}
 
 
-def metrics(z: Array, y: Array) -> dict[str, float]:
-    """Every number that `metrics.json` holds. Needs rows of both classes."""
-    counts = confusion(z, y)
-    tp, fp, fn, tn = counts.values()
-    p = sigmoid(z)
+def confusion(z: Array, y: Array) -> tuple[int, int, int, int]:
+    """Counts of true positives, false positives, false negatives and true negatives."""
+    predicted, actual = z > 0, y == 1
+    pairs = ((predicted, actual), (predicted, ~actual), (~predicted, actual), (~predicted, ~actual))
+    tp, fp, fn, tn = (int((a & b).sum()) for a, b in pairs)
+    return tp, fp, fn, tn
+
+
+def _ratio(part: float, total: float) -> float:
+    """part / total, and 0 where the total is 0."""
+    return float(part / total) if total else 0.0
+
+
+def balanced_accuracy(tp: int, fp: int, fn: int, tn: int) -> float:
+    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
+
+
+def f1(tp: int, fp: int, fn: int, tn: int) -> float:
     precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
-    spread = float(np.sqrt(float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
-    return {
-        "rows": len(y),
-        "accuracy": _ratio(tp + tn, len(y)),
-        "balanced_accuracy": (recall + _ratio(tn, tn + fp)) / 2,
-        "precision": precision,
-        "recall": recall,
-        "f1": _ratio(2 * precision * recall, precision + recall),
-        "mcc": _ratio(float(tp) * tn - float(fp) * fn, spread),
-        "roc_auc": roc_auc(z, y),
-        "average_precision": average_precision(z, y),
-        "log_loss": float(log_losses(z, y).mean()),
-        "brier": float(np.mean((p - y) ** 2)),
-        "calibration_error": calibration_error(p, y),
-        **counts,
-    }
+    return _ratio(2 * precision * recall, precision + recall)
+
+
+def mcc(tp: int, fp: int, fn: int, tn: int) -> float:
+    """Matthews' correlation of predicted and actual classes."""
+    norm = float(np.sqrt(float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    return _ratio(float(tp) * tn - float(fp) * fn, norm)
 
 
 def roc_auc(z: Array, y: Array) -> float:
     """The probability that a positive row scores above a negative one, ties counted half (Mann and Whitney 1947)."""
     score, positive = np.unique(z, return_inverse=True)[1], y == 1
     negatives = np.bincount(score, ~positive)
-    beaten = np.cumsum(negatives) - negatives / 2
-    return float(beaten[score[positive]].mean() / negatives.sum())
+    below = np.cumsum(negatives) - negatives / 2
+    return float(below[score[positive]].mean() / negatives.sum())
 
 
-def _cumulative(z: Array, y: Array) -> tuple[Array, Array, Array]:
-    """At each distinct threshold, from the highest: the threshold, and how many true and false positives lie at or above."""
-    order = np.argsort(-z, kind="stable")
-    z, y = z[order], y[order]
-    last = np.append(np.flatnonzero(np.diff(z)), len(z) - 1)
-    tp = np.cumsum(y)[last]
-    return z[last], tp, last + 1 - tp
+def resampled_roc_auc(z: Array, y: Array) -> Callable[[Counts], Array]:
+    """The AUC of each resample; nan where one has no rows of a class."""
+    order = np.argsort(z, kind="stable")
+    positives, negatives = (order[y[order] == label] for label in (1, 0))
+    below, up_to = (np.searchsorted(z[negatives], z[positives], side) for side in ("left", "right"))
+
+    def auc(counts: Counts) -> Array:
+        p, n = counts[:, positives], counts[:, negatives]
+        smaller = np.cumsum(np.pad(n, ((0, 0), (1, 0))), axis=1)
+        twice = np.einsum("ij,ij->i", p, smaller[:, below] + smaller[:, up_to])  # whole numbers, so exact
+        return np.asarray(twice / (2 * p.sum(axis=1) * n.sum(axis=1)))
+
+    return auc
 
 
 def average_precision(z: Array, y: Array) -> float:
     """The sum over thresholds of precision x the gain in recall."""
-    _, tp, fp = _cumulative(z, y)
+    _, tp, fp = cumulative(z, y)
     return float(np.sum(np.diff(tp, prepend=0) / y.sum() * tp / (tp + fp)))
 
 
-def roc_curve(z: Array, y: Array) -> Curve:
-    """false_positive_rate and true_positive_rate at each probability threshold, from (0, 0) to (1, 1)."""
-    thresholds, tp, fp = _cumulative(z, y)
-    return {
-        "threshold": np.append(1.0, sigmoid(thresholds)),
-        "false_positive_rate": np.append(0.0, fp / (len(y) - y.sum())),
-        "true_positive_rate": np.append(0.0, tp / y.sum()),
-    }
+def calibration_error(z: Array, y: Array) -> float:
+    """The expected calibration error (Naeini et al. 2015): mean |predicted - observed| of the bins, weighted by rows."""
+    predicted, observed, rows = calibration(z, y)
+    return float(np.average(np.abs(predicted - observed), weights=rows))
 
 
-def precision_recall_curve(z: Array, y: Array) -> Curve:
-    """precision and recall at each probability threshold, from the highest."""
-    thresholds, tp, fp = _cumulative(z, y)
-    return {"threshold": sigmoid(thresholds), "recall": tp / y.sum(), "precision": tp / (tp + fp)}
+def hits(z: Array, y: Array) -> Array:
+    """1 in each row (n,) that is predicted right, else 0."""
+    return np.asarray((z > 0) == (y == 1), np.float64)
 
 
-def calibration_curve(p: Array, y: Array, bins: int = 10) -> Curve:
-    """The mean prediction and the share of positives in each non-empty bin of equal width, with its count of rows."""
-    which = np.minimum((p * bins).astype(int), bins - 1)
-    rows = np.bincount(which, minlength=bins)
-    full = rows > 0
-    predicted, observed = np.bincount(which, p, bins)[full], np.bincount(which, y, bins)[full]
-    return {"predicted": predicted / rows[full], "observed": observed / rows[full], "rows": rows[full].astype(np.float64)}
+def squared_errors(z: Array, y: Array) -> Array:
+    return np.asarray((sigmoid(z) - y) ** 2)
 
 
-def calibration_error(p: Array, y: Array) -> float:
-    """The expected calibration error over ten bins (Naeini et al. 2015): mean |predicted - observed|, weighted by rows."""
-    curve = calibration_curve(p, y)
-    return float(np.average(np.abs(curve["predicted"] - curve["observed"]), weights=curve["rows"]))
+def _mean(name: str, label: str, greater_is_better: bool, row_scores: Callable[[Array, Array], Array]) -> Metric:
+    def mean(z: Array, y: Array) -> float:
+        return float(row_scores(z, y).mean())
+
+    return Metric(name, label, greater_is_better, mean, in_summary=True, row_scores=row_scores)
+
+
+def _of_counts(name: str, label: str, greater_is_better: bool | None, function: Callable[..., float]) -> Metric:
+    """function: of the counts of `confusion`."""
+    return Metric(name, label, greater_is_better, lambda z, y: function(*confusion(z, y)))
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("rows", "rows", None, lambda z, y: len(y)),
+        _mean("accuracy", "accuracy", True, hits),
+        _of_counts("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
+        _of_counts("precision", "precision", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fp)),
+        _of_counts("recall", "recall", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fn)),
+        _of_counts("f1", "F1", True, f1),
+        _of_counts("mcc", "MCC", True, mcc),
+        Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True, resampled=resampled_roc_auc),
+        Metric("average_precision", "average precision", True, average_precision),
+        _mean("log_loss", "log loss", False, log_losses),
+        _mean("brier", "Brier score", False, squared_errors),
+        Metric("calibration_error", "calibration error", False, calibration_error),
+        _of_counts("true_positives", "true positives", None, lambda tp, fp, fn, tn: tp),
+        _of_counts("false_positives", "false positives", None, lambda tp, fp, fn, tn: fp),
+        _of_counts("false_negatives", "false negatives", None, lambda tp, fp, fn, tn: fn),
+        _of_counts("true_negatives", "true negatives", None, lambda tp, fp, fn, tn: tn),
+    )
+}
+SUMMARY_METRICS = tuple(name for name, metric in METRICS.items() if metric.in_summary)
+COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if metric.has_interval)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline import console
 from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.intervals import GREATER_IS_BETTER
+from pipeline.evaluation.metrics import COMPARED_METRICS
 from pipeline.redaction import first_line
 from pipeline.tracking.sqlite_store import is_of_store
 
@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
         ("equal bit for bit", "not equal; the first difference is named"),
     ),
     "diff": (
-        f"What run B has otherwise than run A, and how sure the differences of their metrics, B - A, are. {RUN}",
+        f"In what run B differs from run A, and how sure the differences of their metrics, B - A, are. {RUN}",
         ("diff 3f2a91 77b0c4", "diff @champion 77b0c4 --json"),
         ("the metrics were compared", "they cannot be, all else is shown"),
     ),
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("a", "b"):
         made["diff"].add_argument(name, metavar=name.upper())
     made["promote"].add_argument("--name", help="of the registered model; the experiment's name if not given")
-    made["promote"].add_argument("--metric", choices=GREATER_IS_BETTER, default="log_loss", help="what decides (log_loss)")
+    made["promote"].add_argument("--metric", choices=COMPARED_METRICS, default="log_loss", help="what decides (log_loss)")
     made["promote"].add_argument("--force", action="store_true", help="whatever the numbers say; the version records that")
     return whole
 

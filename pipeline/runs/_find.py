@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.config.schema import Tracking, compose
 from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.intervals import GREATER_IS_BETTER
+from pipeline.evaluation.metrics import COMPARED_METRICS
 from pipeline.files import OUT, file_digest, read_json, read_numbers
 from pipeline.manifest import EVALUATION
 from pipeline.model.card import ModelCard, read_card
@@ -160,7 +160,7 @@ def records(store: Store, run: Run, temporary: Path) -> Records:
         download(store, run, artifacts, folder)
     try:
         trained = read_card(folder / "training")
-        metrics = read_numbers(folder / "evaluation" / "metrics.json", "rows", *GREATER_IS_BETTER)
+        metrics = read_numbers(folder / "evaluation" / "metrics.json", "rows", *COMPARED_METRICS)
     except PipelineError as error:
         raise CommandError(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
     weights = folder / "training" / "model.npz"

@@ -1,4 +1,4 @@
-"""What run B has otherwise than run A, and how sure the differences of their metrics, B - A, are."""
+"""In what run B differs from run A, and how sure the differences of their metrics, B - A, are."""
 
 import argparse
 import logging
@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import console
-from pipeline.config.schema import flatten
 from pipeline.errors import PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.files import digest
+from pipeline.flatten import flatten
 from pipeline.runs._compare import compare
 from pipeline.runs._find import Records, Store, download, find, name_of, open_store, records
 from pipeline.tracking.mlflow_run import DESCRIBED
 
 logger = logging.getLogger(__name__)
 
-CODE = ("fingerprint.code", "mlflow.source.git.commit")
+CODE_TAGS = ("fingerprint.code", "mlflow.source.git.commit")
 CHANGES = "changes to the commit, but for overrides.yaml"
-NOT_KEPT = ("too long", "unknown")  # values of git.diff with which a run has no code.diff
-IN_DOUBT = (*NOT_KEPT, "without credentials")  # with which two runs may differ in what was not kept
+WITHOUT_DIFF = ("too long", "unknown")  # values of git.diff with which a run has no code.diff
+INCOMPLETE = (*WITHOUT_DIFF, "without credentials")  # with which two runs may differ in what was not recorded
 KNOWN_BY = {"code": "git.diff", "environment": DESCRIBED}  # tags that a run made by `publish` lacks
 Pairs = dict[str, tuple[Any, Any]]  # what differs, in a and in b; None: not there
 
@@ -32,48 +32,47 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether the metrics could be compared, and all that differs."""
     store = open_store()
     with tempfile.TemporaryDirectory() as temporary:
-        a, b = (records(store, find(store, word), Path(temporary, side)) for side, word in (("a", args.a), ("b", args.b)))
+        a, b = (records(store, find(store, name), Path(temporary, side)) for side, name in (("a", args.a), ("b", args.b)))
         unknown = {
-            part: [side for side, of in (("a", a), ("b", b)) if of.run.data.tags.get(tag, "unknown") in IN_DOUBT]
+            part: [side for side, of in (("a", a), ("b", b)) if of.run.data.tags.get(tag, "unknown") in INCOMPLETE]
             for part, tag in KNOWN_BY.items()
         }
-        code_a, code_b = (_code(store, side, Path(temporary)) for side in (a, b))
+        code = _pairs(*(_code(store, side, Path(temporary)) for side in (a, b)))
         parts = {
             "configuration": _pairs(*(dict(flatten(side.card.config)) for side in (a, b))),
             "data": _pairs(*(_data(side) for side in (a, b))),
-            "code": {key: pair for key, pair in _pairs(code_a, code_b).items() if None not in pair},
+            "code": {key: pair for key, pair in code.items() if None not in pair},
             "environment": None if unknown["environment"] else _pairs(*(_environment(side) for side in (a, b))),
         }
-        logger.info(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
-        for title, pairs in parts.items():
-            logger.info("\n".join(_part(title, pairs, unknown.get(title, []))))
-        try:
-            found, refused = compare(a, b), None
-        except PipelineError as error:
-            found, refused = {}, str(error)
-        metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
-    logger.info(f"\nmetrics: not compared, since {refused}" if refused else _table(found, metrics))
+    logger.info(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
+    for title, pairs in parts.items():
+        logger.info("\n".join(_describe(title, pairs, unknown.get(title, []))))
+    try:
+        found, refusal = compare(a, b), None
+    except PipelineError as error:
+        found, refusal = {}, str(error)
+    metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
+    logger.info(f"\nmetrics: not compared, since {refusal}" if refusal else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
-    return not refused, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refused}
+    return not refusal, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refusal}
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
-    keys = list(dict.fromkeys([*a, *b]))
-    return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
+    return {key: (a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)}
 
 
 def _data(side: Records) -> dict[str, Any]:
-    content = side.card.to_dict()
-    return {**dict(flatten(content["data"])), **{key: content[key] for key in ("features", "target", "classes")}}
+    card = side.card
+    return {**dict(flatten(asdict(card.data))), "features": card.features, "target": card.target, "classes": card.classes}
 
 
 def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
     """Commit, the numerical code's hash, and the hash of what was not committed, as far as they are known."""
     tags = side.run.data.tags
-    code = {key: tags[key] for key in CODE if key in tags}
-    if how := tags.get("git.diff"):
-        reason = f" ({tags['git.diff.reason']})" if how == "unknown" and "git.diff.reason" in tags else ""
-        code[CHANGES] = f"{how}{reason}" if how in ("none", *NOT_KEPT) else _changes(store, side, temporary)
+    code = {key: tags[key] for key in CODE_TAGS if key in tags}
+    if kind := tags.get("git.diff"):
+        reason = f" ({tags['git.diff.reason']})" if kind == "unknown" and "git.diff.reason" in tags else ""
+        code[CHANGES] = f"{kind}{reason}" if kind in ("none", *WITHOUT_DIFF) else _changes(store, side, temporary)
     return code
 
 
@@ -89,17 +88,18 @@ def _environment(side: Records) -> dict[str, str]:
     return {key: value for key, value in sorted(side.run.data.tags.items()) if key.startswith(("version.", "machine."))}
 
 
-def _part(title: str, pairs: Pairs | None, unknown: Sequence[str]) -> Iterator[str]:
-    who = " and ".join(unknown)
+def _describe(title: str, pairs: Pairs | None, unknown: Sequence[str]) -> Iterator[str]:
+    """The lines on one part; unknown: the runs of which it is not known in full."""
+    sides = " and ".join(unknown)
     if pairs is None:
-        yield f"\n{title}: unknown for {who}"
+        yield f"\n{title}: unknown for {sides}"
         return
-    yield f"\n{title}:{'' if pairs else ' the same'}{f' as far as it is known for {who}' if who else ''}"
+    yield f"\n{title}:{'' if pairs else ' the same'}{f' as far as it is known for {sides}' if sides else ''}"
     for key, (a, b) in pairs.items():
-        yield f"  {key}: {_shown(a)} -> {_shown(b)}"
+        yield f"  {key}: {_abbreviated(a)} -> {_abbreviated(b)}"
 
 
-def _shown(value: Any) -> str:
+def _abbreviated(value: Any) -> str:
     """A digest by its beginning."""
     return "absent" if value is None else re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", str(value))
 
@@ -110,7 +110,6 @@ def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, f
         [name, metrics[name]["a"], metrics[name]["b"], *(f"{v:+.6f}" for v in (d.value, d.low, d.high)), verdicts[d.sign]]
         for name, d in found.items()
     ]
-    head = (
-        f"\nmetrics, with the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of the test rows:"
-    )
-    return f"{head}\n" + console.table(["metric", "a", "b", "b - a", "from", "to", "b is surely"], rows)
+    interval = f"the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of the test rows"
+    table = console.table(["metric", "a", "b", "b - a", "from", "to", "b is surely"], rows)
+    return f"\nmetrics, with {interval}:\n{table}"

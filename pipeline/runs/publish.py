@@ -19,7 +19,7 @@ from pipeline.redaction import first_line
 from pipeline.runs import _process
 from pipeline.runs._find import GONE, STAGE_FILES, jobs_in, models_of, sent_files, sweep_record
 from pipeline.runs._late import tell_kept
-from pipeline.runs._whole import whole
+from pipeline.runs._validate import validate_model_dir
 from pipeline.runs._worktree import commit_of, dvc, worktree
 from pipeline.tracking.client import check_writable, stage_tracking, store_of, wait_for_publishers
 from pipeline.tracking.mlflow_run import (
@@ -113,7 +113,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
     tracking = logged_to(folder.parent)
     if tracking.uri is None:
         return {"how": "untracked"}
-    card = whole(folder)
+    card = validate_model_dir(folder)
     check_writable(tracking)
     where = store_of(tracking)
     client, experiment = connect(**where)

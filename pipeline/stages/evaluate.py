@@ -10,7 +10,8 @@ from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import Tracking
 from pipeline.errors import ArtifactError
-from pipeline.evaluation import metrics as m
+from pipeline.evaluation.curves import CURVES
+from pipeline.evaluation.metrics import SUMMARY_METRICS, measure
 from pipeline.files import OUT, write_csv, write_json, write_parquet
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import EVALUATION, write_manifest
@@ -39,27 +40,26 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
         z = model.log_odds(X)
         p = model.predict_proba(X)
         tables.require_steady()
-        values = m.metrics(z, y)
+        values = measure(z, y)
         classes = np.array(card.classes)
-        actual, predicted = classes[y.astype(int)], classes[(z > 0).astype(int)]
+        predictions = {"actual": classes[y.astype(int)], "predicted": classes[(z > 0).astype(int)]}
         with atomic_dir(folder, EVALUATION, DOWNSTREAM_OUTPUTS, trained.require_unchanged) as made:
             write_json(made / "metrics.json", values)
-            write_parquet(made / "predictions.parquet", {"actual": actual, "predicted": predicted, "probability": p})
-            write_csv(made / "curves.roc.csv", m.roc_curve(z, y))
-            write_csv(made / "curves.precision_recall.csv", m.precision_recall_curve(z, y))
-            write_csv(made / "curves.calibration.csv", m.calibration_curve(p, y))
-            write_csv(made / "curves.confusion.csv", {"actual": actual, "predicted": predicted})
+            write_parquet(made / "predictions.parquet", {**predictions, "probability": p})
+            for curve in CURVES.values():
+                write_csv(made / curve.file, curve.of(z, y))
+            write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
             write_manifest(made / EVALUATION, {"model": trained.checksum}, [path.name for path in made.iterdir()])
-        shown = ", ".join(f"{name} {values[name]:.4f}" for name in ("accuracy", "roc_auc", "log_loss", "brier"))
-        logger.info(f"{len(y)} test rows: {shown} -> {folder}")
+        summary = ", ".join(f"{name} {values[name]:.4f}" for name in SUMMARY_METRICS)
+        logger.info(f"{len(y)} test rows: {summary} -> {folder}")
         tracker.publish(folder)
     return values
 
 
-def main(words: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     parser = console.parser("evaluate", __doc__, "python -m pipeline.stages.evaluate numpy")
     parser.add_argument("model", help="the model's folder in out/")
-    evaluate(OUT / "data", OUT / parser.parse_args(words).model, stage_tracking(OUT))
+    evaluate(OUT / "data", OUT / parser.parse_args(argv).model, stage_tracking(OUT))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pipeline.atomic import atomic_dir
 from pipeline.config.hydra import written
 from pipeline.config.overrides import shown
 from pipeline.errors import CommandError, PipelineError
+from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.files import digest_of, read_json, write_csv, write_json
 from pipeline.redaction import scrub
 from pipeline.tracking.client import PARENT, ending_of
@@ -23,7 +24,6 @@ from pipeline.tracking.client import PARENT, ending_of
 logger = logging.getLogger(__name__)
 
 FOLDER = "PIPELINE_SWEEP_FOLDER"  # environment variable: the sweep's folder, which a job's own hydra.sweep.dir may differ from
-SHOWN = ("log_loss", "accuracy", "roc_auc")  # of the test metrics, beside what the jobs differ in
 Note = dict[str, Any]
 
 
@@ -104,10 +104,10 @@ def compare(folder: Path, jobs: Sequence[Note]) -> None:
     overrides = [note["overrides"] for note in jobs]
     keys = dict.fromkeys(key for each in overrides for key in each)
     swept = [key for key in keys if len({each.get(key) for each in overrides}) > 1]
-    header = ["job", *swept, "ending", *SHOWN]
+    header = ["job", *swept, "ending", *SUMMARY_METRICS]
     rows = [
         [note["job"], *(note["overrides"].get(key, "") for key in swept), note["ending"]]
-        + [note["scores"].get(name, "") for name in SHOWN]
+        + [note["scores"].get(name, "") for name in SUMMARY_METRICS]
         for note in jobs
     ]
     with atomic_dir(folder) as made:

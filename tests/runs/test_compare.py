@@ -16,7 +16,7 @@ from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.files import digest
 from pipeline.model.card import FitSummary
 from pipeline.runs._find import log_odds
-from pipeline.runs.promote import _require_a_best_model
+from pipeline.runs.promote import require_finite_optimum
 from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell
 from tests.runs.conftest import SINGLE, Commands, all_runs, client_of
@@ -169,7 +169,7 @@ def test_a_model_that_cannot_be_served_is_not_promoted(made: Path, runs: Command
         weights.write_bytes(b"damage")
     (answer,) = runs(made, f"promote {all_runs(made)['single'].info.run_id}")
     assert answer.code == 1
-    assert "in MLflow must be whole; it is damaged" in answer.stderr
+    assert "in MLflow must hold its weights; they are damaged or missing" in answer.stderr
     assert client_of(made).search_registered_models() == []
 
 
@@ -183,7 +183,7 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     assert "**No finite best model exists** without a penalty: the classes can be separated by" in tags["mlflow.note.content"]
     refused, forced = runs(made, f"promote {run}", f"promote {run} --force")
     assert (refused.code, forced.code) == (1, 0)
-    assert refused.stderr.startswith("error: a fit that has arrived must have a finite best model to arrive at; ")
+    assert refused.stderr.startswith("error: a converged fit must have a finite optimum to be promoted; ")
     assert refused.stderr.endswith(": train it with model.l2 set, or give --force\n")
     document = all_runs_but(made, run)["numpy"]
     assert document.data.tags["separation"] == "complete: x2, x1"
@@ -194,7 +194,7 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
 @pytest.mark.parametrize("stopped_by", ["tol", "epochs", "precision"])
 def test_a_run_without_a_separation_may_be_promoted(stopped_by: str) -> None:
     run = Run(RunInfo("0" * 32, "0", "", "FINISHED", 0, 0, "active"), RunData())
-    _require_a_best_model(run, FitSummary("gd", 1, stopped_by, 0.1, 0.1, None), force=False)
+    require_finite_optimum(run, FitSummary("gd", 1, stopped_by, 0.1, 0.1, None), force=False)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import CommandError
-from pipeline.evaluation import metrics as m
+from pipeline.evaluation.metrics import measure
 from pipeline.files import HISTORY, read_numbers
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import read_evaluation, read_figures
@@ -13,10 +13,10 @@ from pipeline.model.card import ModelCard, read_card, read_schema_of
 from pipeline.runs._find import STAGE_FILES, read_predictions
 from pipeline.tracking.mlflow_run import reported
 
-CLOSE = 1e-6  # relative: other processors and versions give other last bits
+TOLERANCE = 1e-6  # other processors and versions give other last bits
 
 
-def whole(folder: Path) -> ModelCard:
+def validate_model_dir(folder: Path) -> ModelCard:
     """The model's card. Raises CommandError unless the files are there, undamaged, and of one fit."""
     if not folder.is_dir():
         raise CommandError(f"a model's folder must be there to be published; {folder} is not")
@@ -30,13 +30,13 @@ def whole(folder: Path) -> ModelCard:
         raise CommandError(f"the report must be of the model beside it; {folder} needs `python -m pipeline.stages.report`")
     trained.csv("history.csv", *HISTORY)
     X, y = tables.features("test", len(trained.content.features)), tables.array("test/y.npy")
-    kept, metrics = read_predictions(folder / "predictions.parquet", str(folder)), read_numbers(folder / "metrics.json")
-    same = len(kept["probability"]) == len(y) and np.allclose(kept["probability"], model.predict_proba(X), rtol=CLOSE, atol=0)
-    if not same:
+    predicted = read_predictions(folder / "predictions.parquet", str(folder))["probability"]
+    expected = model.predict_proba(X)
+    if len(predicted) != len(y) or not np.allclose(predicted, expected, rtol=TOLERANCE, atol=0):
         raise CommandError(f"predictions.parquet must be of the model beside it; {folder} must be evaluated again")
-    now = m.metrics(model.log_odds(X), y)
-    same = all(np.isclose(now[name], metrics.get(name, np.nan), rtol=CLOSE, atol=CLOSE) for name in now)
-    if not same:
+    metrics = read_numbers(folder / "metrics.json")
+    measured = measure(model.log_odds(X), y)
+    if not all(np.isclose(measured[name], metrics.get(name, np.nan), rtol=TOLERANCE, atol=TOLERANCE) for name in measured):
         raise CommandError(f"metrics.json must be of the model beside it; {folder} must be evaluated again")
     evaluation = read_evaluation(trained)
     evaluation.verify()

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.arrays import Array
 from pipeline.errors import PipelineError
-from pipeline.evaluation.intervals import GREATER_IS_BETTER, paired_bootstrap
-from pipeline.evaluation.metrics import metrics
+from pipeline.evaluation.intervals import paired_bootstrap
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 
 
 def table(n: int = 200, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -22,18 +22,19 @@ def test_every_resample_is_the_metrics_of_its_rows() -> None:
     found = paired_bootstrap(z_a, z_b, y, resamples=300, seed=7)
     rows = np.random.default_rng(7).integers(60, size=(300, 60))
     for name, difference in found.items():
-        slow = [metrics(z_b[i], y[i])[name] - metrics(z_a[i], y[i])[name] for i in rows]
+        function = METRICS[name].function
+        slow = [function(z_b[i], y[i]) - function(z_a[i], y[i]) for i in rows]
         assert [difference.low, difference.high] == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=1e-14)
-        assert difference.value == pytest.approx(metrics(z_b, y)[name] - metrics(z_a, y)[name], abs=1e-14)
-    assert list(found) == list(GREATER_IS_BETTER)
+        assert difference.value == pytest.approx(function(z_b, y) - function(z_a, y), abs=1e-14)
+    assert tuple(found) == COMPARED_METRICS == ("accuracy", "roc_auc", "log_loss", "brier")
 
 
 def test_laws_of_a_difference() -> None:
     good, bad, y = table()
     there, back, same = paired_bootstrap(good, bad, y), paired_bootstrap(bad, good, y), paired_bootstrap(good, good, y)
-    for name, higher in GREATER_IS_BETTER.items():
+    for name in COMPARED_METRICS:
         assert (there[name].low, there[name].high) == pytest.approx((-back[name].high, -back[name].low), abs=1e-15)
-        assert there[name].sign == (-1 if higher else 1)
+        assert there[name].sign == (-1 if METRICS[name].greater_is_better else 1)
         assert (same[name].value, same[name].low, same[name].high, same[name].sign) == (0, 0, 0, 0)
     assert paired_bootstrap(good, bad, y) == there
     assert paired_bootstrap(good, bad, y, seed=1) != there

@@ -1,0 +1,55 @@
+"""The report: candidates side by side on one HTML page with nothing outside it, rendered from report.html.j2."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.metrics import METRICS
+from pipeline.flatten import flatten
+from pipeline.model.card import ModelCard
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One candidate: its card, its metrics, and its figures' PNG files by name."""
+
+    card: ModelCard
+    metrics: Mapping[str, float]
+    images: Mapping[str, bytes]
+
+    def image(self, name: str) -> str:
+        """The figure as base64."""
+        return base64.b64encode(self.images[name]).decode()
+
+
+def render(candidates: Mapping[str, Evaluated], source: str) -> str:
+    """The page; source: what the data are called. Equal inputs give equal text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    configs = {name: dict(flatten(candidate.card.config)) for name, candidate in candidates.items()}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        candidates=candidates,
+        card=next(iter(candidates.values())).card,
+        source=source,
+        scores=[_scores(name, candidates) for name, metric in METRICS.items() if metric.greater_is_better is not None],
+        figures=[f for f in FIGURES.values() if any(f.name in candidate.images for candidate in candidates.values())],
+        configuration={
+            key: [config.get(key, "") for config in configs.values()]
+            for key in dict.fromkeys(key for config in configs.values() for key in config)
+        },
+    )
+
+
+def _scores(name: str, candidates: Mapping[str, Evaluated]) -> tuple[str, list[tuple[float, bool]]]:
+    """A metric's label, and of each candidate the value and whether it is the best of several."""
+    metric = METRICS[name]
+    values = [round(candidate.metrics[name], 4) for candidate in candidates.values()]
+    best = max(values) if metric.greater_is_better else min(values)
+    return metric.label, [(value, value == best and len(set(values)) > 1) for value in values]

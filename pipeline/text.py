@@ -1,0 +1,37 @@
+"""Values in sentences: shortened, on one line, in quotes where they would mislead without, and lists of at most a few names."""
+
+from collections.abc import Sequence
+
+MAX_VALUE = 60  # letters of a value, or of a path's part, that a sentence shows
+MAX_NAMES = 10
+
+
+def shorten(text: str, limit: int) -> str:
+    """A text on one line, and only its first `limit` letters where it is longer."""
+    return _truncate(" ".join(text.splitlines()), limit)
+
+
+def quote(value: object) -> str:
+    """A value in quotes, on one line, its beginning where it is long."""
+    return repr(_truncate(str(value), MAX_VALUE))
+
+
+def quote_if_needed(value: object) -> str:
+    """A value as it is or, where that would mislead, in quotes."""
+    text = str(value)
+    return text if is_one_line(text) and text == text.strip() and 0 < len(text) <= MAX_VALUE else quote(text)
+
+
+def join_limited(names: Sequence[str], limit: int = MAX_NAMES) -> str:
+    """Names with commas between them, and how many more there are than `limit`."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def is_one_line(text: str) -> bool:
+    """Whether text has no control character and no line break in it."""
+    return not any(ord(letter) < 32 or 127 <= ord(letter) < 160 or letter in "\u2028\u2029" for letter in text)
+
+
+def _truncate(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."

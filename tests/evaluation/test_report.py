@@ -1,0 +1,83 @@
+"""The report: self-contained, escaped, the best marked."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.report import Evaluated, render
+from pipeline.model.card import ModelCard
+from tests.evaluation.context import FIT, card, context
+
+IMAGES = {"loss": b"loss", "roc": b"roc"}
+HOSTILE = "<script>alert('1')</script> & \"quotes\""
+
+
+def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float) -> Evaluated:
+    return Evaluated(of, {**context().metrics, **metrics}, images)
+
+
+def rows_of(page: str, label: str) -> list[str]:
+    """The cells of the row with this label, whose best is marked with a star."""
+    (row,) = re.findall(rf"<tr><td>{re.escape(label)}</td>(.*)</tr>", page)
+    return [("*" if best else "") + value for best, value in re.findall(r'<td( class="best")?>(.*?)</td>', row)]
+
+
+def test_candidates_stand_side_by_side_with_the_best_marked() -> None:
+    weak = replace(card(), config={"model": {"name": "numpy", "l2": 0.1}, "extra": {"key": [1, 2]}})
+    page = render(
+        {
+            "strong": candidate(card(), roc_auc=0.9, log_loss=0.30001),
+            "weak": candidate(weak, roc_auc=0.8, log_loss=0.3, brier=0.5),
+            "third": candidate(card(), roc_auc=0.9, log_loss=0.30002),
+        },
+        "document",
+    )
+    assert rows_of(page, "ROC AUC") == ["*0.9000", "0.8000", "*0.9000"]
+    assert rows_of(page, "log loss") == ["0.3000"] * 3  # equal in what is shown
+    assert rows_of(page, "training loss") == ["0.5000"] * 3
+    assert rows_of(page, "model.l2") == ["", "0.1", ""]
+    assert rows_of(page, "extra.key") == ["", "[1, 2]", ""]
+    assert rows_of(page, "optimizer.lr") == ["0.1", "", "0.1"]
+    assert "<h1>Predicting label: strong and weak and third</h1>" in page
+    assert "document, 2 features, 60 training and 60 test rows" in page
+
+
+def test_every_metric_that_ranks_models_is_shown_and_no_count() -> None:
+    page = render({"one": candidate(card())}, "document")
+    labels = re.findall(r"<tr><td>(.*?)</td>", page.partition("<h2>Scores</h2>")[2].partition("<h2>")[0])
+    assert labels == [metric.label for metric in METRICS.values() if metric.greater_is_better is not None]
+    assert "best" not in page.partition("</style>")[2]  # of one
+
+
+def test_the_figures_that_are_there_are_shown_in_their_order() -> None:
+    page = render({"a": candidate(card()), "b": candidate(card(), {**IMAGES, "weights": b"weights"})}, "document")
+    assert re.findall('alt="(.*?)"', page) == [
+        *("Training loss of a", "Training loss of b", "ROC of a", "ROC of b"),
+        "Weights of b",
+    ]
+    assert page.count('src="data:image/png;base64,') == 5
+    assert "Calibration" not in page
+    assert {"loss", "roc", "weights"} < set(FIGURES)
+
+
+def test_whatever_a_name_holds_is_text() -> None:
+    hostile = card(target=HOSTILE, classes=[HOSTILE, 1], features=[HOSTILE, "b"], config={HOSTILE: {HOSTILE: HOSTILE}})
+    hostile = replace(hostile, fit=replace(FIT, optimizer=HOSTILE, stopped_by=HOSTILE), fingerprint=HOSTILE)
+    page = render({HOSTILE: candidate(hostile)}, HOSTILE)
+    assert "<script" not in page
+    assert 'alt="Training loss of &lt;script&gt;' in page
+    assert page.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &#34;quotes&#34;") >= 8
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_one_file_with_nothing_outside_it_and_equal_bytes(names: list[str]) -> None:
+    candidates = {name: candidate(card()) for name in names}
+    page = render(candidates, "document")
+    assert page == render(dict(candidates), "document")
+    assert page.startswith("<!doctype html>\n")
+    assert page.endswith("</html>\n")
+    assert not re.search(r"<(?:link|script|iframe|object)|https?:|@import|url\(", page)
+    assert all(source.startswith("data:image/png;base64,") for source in re.findall('src="(.*?)"', page))
