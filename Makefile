@@ -7,7 +7,7 @@ PORT ?= 5000
 # where Linux can do so, a killed make takes the command along
 TOGETHER := $(shell setpriv --pdeathsig TERM true 2>/dev/null && echo setpriv --pdeathsig TERM)
 
-.PHONY: help repro test check ui clean
+.PHONY: help repro test evidence check ui clean
 
 help:  ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ repro: .venv/installed  ## run what changed of the DAG
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
 	pytest -n 2
+
+evidence: .venv/installed  ## what simulates at length: coverage, kills at every moment
+	pytest -n 2 -m evidence
 
 check: .venv/installed  ## lint, format, types, import law
 	ruff check .

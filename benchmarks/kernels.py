@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks._measure import interleaved
 from benchmarks.problems import tall
 from pipeline.arrays import Array
-from pipeline.data import Textbook
+from pipeline.data.sources.document import Textbook
 from pipeline.determinism import one_thread
 from pipeline.learning.batch import fit_together
 from pipeline.learning.fit import NumpyModel, TorchModel, fit

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks._measure import Seconds
 from pipeline.config.schema import Config, Tracking, compose
-from pipeline.data import Dataset
+from pipeline.data.dataset import Dataset
 from pipeline.learning.fit import Record, fit
 from pipeline.model.card import DataSchema
 from pipeline.stages.train import describe

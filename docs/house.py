@@ -46,7 +46,9 @@ def mermaid() -> str:
     edges = rooms()
     names = {name: name.replace(" ", "_").strip("_") for name in edges}
     nodes = [f'    {names[name]}["{name}"]' for name in edges]
-    return "\n".join(["```mermaid", "flowchart TD", *nodes, *(f"    {names[a]} --> {names[b]}" for a, b in reduced(edges)), "```"])
+    return "\n".join(
+        ["```mermaid", "flowchart TD", *nodes, *(f"    {names[a]} --> {names[b]}" for a, b in reduced(edges)), "```"]
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Sets of files that are replaced together: whoever is killed meanwhile, a reader finds one set or refuses.
+"""Sets of files that are replaced together: whenever a process is killed, a reader finds one complete set or refuses.
 
-A set may have a describing file, which names its other files' digests. It is deleted first and written last, so where it is
-there, the set is. Nothing is flushed to the disk: a process may be killed at any moment, a power cut is DVC's to notice.
+A set may have a manifest, which names its other files' digests. It is deleted first and written last, so where it is there,
+the set is complete. Nothing is flushed to the disk: a process may be killed at any moment, a power cut is DVC's to notice.
 """
 
 import fcntl
@@ -15,29 +15,25 @@ from pathlib import Path
 from pipeline.errors import ArtifactError
 
 PREFIX = ".writing-"  # of the folders in which sets are written; DVC ignores them
-REPLACED = ".replaced"  # in such a folder: the folders that were replaced
-
-
-def _nothing() -> None:
-    pass
+REPLACED = ".replaced"  # in such a folder: the files and folders that were replaced
 
 
 @contextmanager
 def atomic_dir(
-    target: Path, describing: str | None = None, later: Sequence[str] = (), check: Callable[[], None] = _nothing
+    target: Path, manifest: str | None = None, downstream: Sequence[str] = (), check: Callable[[], None] = lambda: None
 ) -> Iterator[Path]:
-    """A temporary folder whose files are moved into `target` when the block ends, and dropped when it fails.
+    """A temporary folder whose files are moved into `target` when the block ends, and deleted when it fails.
 
-    describing: the name of the describing file, deleted first and moved last.
-    later: patterns of what was made from the set before, deleted unless the describing file stays the same.
-    check: called before anything is moved, when no other process moves files into `target`; may raise.
+    manifest: the name of the file that is deleted first and moved last.
+    downstream: patterns of files made from the set before, which are deleted unless the manifest stays the same.
+    check: called before anything is moved, while no other process moves files into `target`; may raise.
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
         with locked(target):
             remove_leftovers(target)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=target))
-            alive = _lock(folder)
+            descriptor = _lock(folder)  # tells other processes that this one is alive
     except OSError as error:
         raise ArtifactError(f"{target} must be a folder that can be written to: {error.strerror}") from None
     try:
@@ -45,24 +41,24 @@ def atomic_dir(
         try:
             with locked(target):
                 check()
-                _move(folder, target, describing, later)
+                _move(folder, target, manifest, downstream)
         except OSError as error:
             raise ArtifactError(f"{target} must stay a folder that can be written to: {error.strerror}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(alive)
+        os.close(descriptor)
 
 
-def _move(folder: Path, target: Path, describing: str | None, later: Sequence[str]) -> None:
-    made = sorted(folder.iterdir(), key=lambda path: (path.name == describing, path.name))
+def _move(folder: Path, target: Path, manifest: str | None, downstream: Sequence[str]) -> None:
+    written = sorted(folder.iterdir(), key=lambda path: (path.name == manifest, path.name))
     replaced = folder / REPLACED
     replaced.mkdir()
-    if describing:
-        same = _content(folder / describing) == _content(target / describing)
-        _remove(target / describing, replaced)
-        for path in [] if same else [path for pattern in later for path in sorted(target.glob(pattern))]:
+    if manifest:
+        unchanged = _content(folder / manifest) == _content(target / manifest)
+        _remove(target / manifest, replaced)
+        for path in [] if unchanged else [path for pattern in downstream for path in sorted(target.glob(pattern))]:
             _remove(path, replaced)
-    for path in made:
+    for path in written:
         final = target / path.name
         if path.is_dir() or (final.is_dir() and not final.is_symlink()):
             _remove(final, replaced)
@@ -74,7 +70,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _remove(path: Path, replaced: Path) -> None:
-    """Delete a file at once; move a folder away at once, to be deleted with `replaced`."""
+    """Delete a file; move a folder, in one step, to where it is deleted with `replaced`."""
     with suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             os.rename(path, Path(tempfile.mkdtemp(dir=replaced)) / path.name)
@@ -83,7 +79,7 @@ def _remove(path: Path, replaced: Path) -> None:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Delete the temporary files and folders in `target` of processes that were killed: those that nobody holds locked."""
+    """Delete the temporary files and folders in `target` of processes that were killed: those that no process has locked."""
     for path in target.glob(f"{PREFIX}*"):
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -96,18 +92,18 @@ def remove_leftovers(target: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time; also where another process deletes the folder and makes it again."""
-    with ExitStack() as held:
+    """One process at a time, also where another process deletes the folder and makes it again."""
+    with ExitStack() as stack:
         while True:
             descriptor = _lock(folder)
-            held.callback(os.close, descriptor)
+            stack.callback(os.close, descriptor)
             if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
                 break
         yield
 
 
 def _lock(folder: Path) -> int:
-    """An open folder, locked until it is closed or its process ends; unlocked on file systems that have no such locks."""
+    """An open folder, locked until it is closed or its process ends; not locked on file systems that have no such locks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""The disk: where files lie, how each kind is written and read, and what the code's hash is."""
+"""Files: where they lie, how each format is written and read, and their digests. The same content has the same bytes."""
 
 import ast
 import csv
@@ -27,13 +27,14 @@ Table = dict[str, NDArray[np.float64]]  # columns by name
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("out")
-LARGE = 2**20  # bytes from which a file's digest is remembered
+CACHED_BYTES = 2**20  # from which on a file's digest is cached
 SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
+REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Indented, keys in the order given, the same bytes for the same content."""
+    """Indented, keys in the order given."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -42,14 +43,13 @@ def open_file(path: Path) -> BufferedReader:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}; an earlier stage makes it: run `dvc repro` or `python -m pipeline`") from None
+        raise ArtifactError(f"there is no {path}; {REMEDY}") from None
     except OSError as error:
         raise ArtifactError(f"{path} must be a file that can be read; it is not: {error.strerror}") from None
-    file = os.fdopen(descriptor, "rb") if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-    if file is None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ArtifactError(f"{path} must be a file; it is a folder or a device")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -68,28 +68,23 @@ def parse_json(content: bytes, path: Path, *keys: str) -> dict[str, Any]:
         parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise ArtifactError(f"{path} must be a JSON file; it is not") from None
-    whole = isinstance(parsed, dict) and set(keys) <= set(parsed)
-    if not whole:
+    if not isinstance(parsed, dict) or not set(keys) <= set(parsed):
         raise ArtifactError(f"{path} must hold a JSON object with {', '.join(keys) or 'any keys'}; it does not")
-    return dict(parsed)
+    return parsed
 
 
 def read_numbers(path: Path, *keys: str) -> dict[str, float]:
-    """The same of a JSON file whose values are all finite numbers."""
+    """The object in a JSON file, all of whose values are finite numbers."""
     return parse_numbers(read_bytes(path), path, *keys)
 
 
 def parse_numbers(content: bytes, path: Path, *keys: str) -> dict[str, float]:
-    """The same in the bytes of the file `path`."""
+    """The same in the bytes of the JSON file `path`."""
     parsed = parse_json(content, path, *keys)
-    other = next((name for name, value in parsed.items() if not _is_number(value)), None)
-    if other is not None:
-        raise ArtifactError(f"every value in {path} must be a finite number; {other} is not")
+    for name, value in parsed.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise ArtifactError(f"every value in {path} must be a finite number; {name} is not")
     return parsed
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _refuse_constant(name: str) -> None:
@@ -97,7 +92,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def parse_array(file: BufferedReader, path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
-    """The array in the open .npy file `path`; `mapped` leaves it on the disk until it is read. Pickles are not read."""
+    """The array in the open .npy file `path`, mapped into memory or read. Pickles are refused."""
     try:
         if not mapped:
             return np.lib.format.read_array(file, allow_pickle=False)
@@ -113,7 +108,7 @@ _ARRAY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.fo
 
 
 def write_features(folder: Path, X: Features) -> None:
-    """X as X.npy or, if it is sparse, as X.data.npy, X.indices.npy and X.indptr.npy: files to be mapped into memory."""
+    """X as X.npy or, if it is sparse, as X.data.npy, X.indices.npy and X.indptr.npy: to be mapped into memory."""
     if isinstance(X, np.ndarray):
         np.save(folder / "X.npy", np.ascontiguousarray(X))
         return
@@ -128,13 +123,13 @@ def file_digest(path: Path, kind: str = "sha256") -> str:
 
 
 def open_file_digest(file: BufferedReader, kind: str = "sha256") -> str:
-    """The same of an open file. A large file that has not changed since is read once a process."""
-    facts = os.fstat(file.fileno())
-    key = (kind, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    """The same of an open file. A large file that has not changed since is read once in a process."""
+    status = os.fstat(file.fileno())
+    key = (kind, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if key not in _digests:
         made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
         file.seek(0)
-        if facts.st_size < LARGE:  # files of this size may change within one tick of their clock
+        if status.st_size < CACHED_BYTES:  # a small file may change within one tick of the file system's clock
             return made
         _digests[key] = made
     return _digests[key]
@@ -148,7 +143,7 @@ def parse_arrays(content: bytes, path: Path) -> Arrays:
     try:
         with np.load(io.BytesIO(content)) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except Exception:  # numpy and zipfile raise many kinds for a damaged file
+    except Exception:  # NumPy and zipfile raise many kinds for a damaged file
         raise ArtifactError(f"{path} must be a model's .npz file; it is damaged") from None
 
 
@@ -181,7 +176,7 @@ def read_csv(path: Path, *columns: str) -> Table:
 
 
 def parse_csv(content: bytes, path: Path, *columns: str) -> Table:
-    """The same in the bytes of the file `path`."""
+    """The same in the bytes of the CSV file `path`."""
     try:
         header, *rows = content.decode().splitlines()
         names, table = header.split(","), np.array([row.split(",") for row in rows], float, ndmin=2)

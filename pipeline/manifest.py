@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.arrays import Arrays, Features
 from pipeline.errors import ArtifactError, PipelineError
 from pipeline.files import (
+    REMEDY,
     SPARSE,
     Table,
     digest_of,
@@ -33,20 +34,13 @@ from pipeline.files import (
 )
 
 EVALUATION, FIGURES, REPORT = "evaluation.json", "figures.json", "report.json"
-REMEDIES = {  # what makes the files again that a manifest describes
-    "schema.json": "run `python -m pipeline.stages.generate` again",
-    "model.json": "train again",
-    EVALUATION: "run `python -m pipeline.stages.evaluate` again",
-    FIGURES: "run `python -m pipeline.stages.plot` again",
-    REPORT: "run `python -m pipeline.stages.report` again",
-}
 T = TypeVar("T")
 Source = TypeVar("Source")
 
 
-def write_manifest(path: Path, content: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Write a manifest of these files beside it. Returns its checksum."""
-    described = {**content, "files": {name: file_digest(path.parent / name) for name in sorted(names)}}
+def write_manifest(path: Path, stage: str, content: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Write a manifest of these files beside it, which this stage made. Returns its checksum."""
+    described = {**content, "stage": stage, "files": {name: file_digest(path.parent / name) for name in sorted(names)}}
     checksum = digest_of(json.loads(json.dumps(described)))
     write_json(path, {**described, "checksum": checksum})
     return checksum
@@ -58,28 +52,32 @@ class Manifest(Generic[T]):
 
     path: Path
     content: T
+    stage: str  # the one that made it
     files: dict[str, str]  # SHA-256 by name
-    checksum: str  # tells this manifest, and so all files that it describes, from every other
-    _mapped: dict[Path, os.stat_result] = field(default_factory=dict)  # as they were when they were held to their digests
+    checksum: str  # identifies this manifest, and so the bytes of all files that it describes
+    _mapped: dict[Path, os.stat_result] = field(default_factory=dict)  # by path: as the file was when its digest was checked
+
+    @property
+    def remedy(self) -> str:
+        return f"run `python -m pipeline.stages.{self.stage}` again"
 
     def read(self, name: str) -> bytes:
-        path = self.path.parent / name
-        with open_file(path) as file:
+        with open_file(self.path.parent / name) as file:
             content = file.read()
-        self._require(hashlib.sha256(content).hexdigest(), name)
+        self._check(name, hashlib.sha256(content).hexdigest())
         return content
 
     def open(self, name: str) -> BufferedReader:
         file = open_file(self.path.parent / name)
         try:
-            self._require(open_file_digest(file), name)
+            self._check(name, open_file_digest(file))
         except BaseException:
             file.close()
             raise
         return file
 
     def verify(self) -> None:
-        """Hold every file to its digest."""
+        """Check every file's digest."""
         for name in self.files:
             self.open(name).close()
 
@@ -105,6 +103,7 @@ class Manifest(Generic[T]):
         return X
 
     def numbers(self, name: str, *keys: str) -> dict[str, float]:
+        """The finite numbers of a JSON file."""
         return parse_numbers(self.read(name), self.path.parent / name, *keys)
 
     def csv(self, name: str, *columns: str) -> Table:
@@ -114,55 +113,47 @@ class Manifest(Generic[T]):
         """Those of a .npz file."""
         return parse_arrays(self.read(name), self.path.parent / name)
 
-    def require_unchanged(self) -> None:
+    def check_not_replaced(self) -> None:
         """Raise ArtifactError where another process has replaced this manifest since it was read."""
         try:
-            same = read_json(self.path, "checksum")["checksum"] == self.checksum
+            unchanged = read_json(self.path, "checksum")["checksum"] == self.checksum
         except PipelineError:
-            same = False
-        if not same:
-            raise ArtifactError(
-                f"{self.path} must stay as it is during a stage; another process has replaced it: run this again"
-            )
+            unchanged = False
+        if not unchanged:
+            rule = f"{self.path} must stay as it is during a stage"
+            raise ArtifactError(f"{rule}; another process has replaced it: run this again")
 
-    def require_steady(self) -> None:
-        """Raise ArtifactError where a mapped file was written over in its place meanwhile. One put in its place is harmless."""
-        for path, was in self._mapped.items():
-            now = path.stat() if path.exists() else was
-            same = not os.path.samestat(was, now) or (was.st_size, was.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
-            if not same:
-                raise ArtifactError(
-                    f"{path} must stay as it is during a stage; another process has written to it: {self._remedy}"
-                )
+    def check_not_modified(self) -> None:
+        """Raise ArtifactError where a mapped file was written to since. Another file in its place does no harm."""
+        for path, before in self._mapped.items():
+            now = path.stat() if path.exists() else before
+            unchanged = (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+            if os.path.samestat(before, now) and not unchanged:
+                rule = f"{path} must stay as it is during a stage"
+                raise ArtifactError(f"{rule}; another process has written to it: {self.remedy}")
 
-    def _require(self, digest: str, name: str) -> None:
-        known = self.files.get(name)
-        if digest != known:
-            raise ArtifactError(f"{self.path.parent / name} must be what {self.path.name} describes; {self._remedy}")
-
-    @property
-    def _remedy(self) -> str:
-        return REMEDIES[self.path.name]
+    def _check(self, name: str, digest: str) -> None:
+        if digest != self.files.get(name):
+            raise ArtifactError(f"{self.path.parent / name} must be what {self.path.name} describes; {self.remedy}")
 
 
 def read_manifest(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> Manifest[T]:
     """Raises ArtifactError unless it is there, as it was written, and `parse` takes its content."""
-    content = read_json(path, "files", "checksum")
-    written = {key: value for key, value in content.items() if key != "checksum"}
-    if content["checksum"] != digest_of(written) or not isinstance(content["files"], dict):
-        raise ArtifactError(f"{path} must be as it was written; it is damaged: {REMEDIES[path.name]}")
+    content = read_json(path, "stage", "files", "checksum")
+    described = {key: value for key, value in content.items() if key != "checksum"}
+    if content["checksum"] != digest_of(described) or not isinstance(content["files"], dict):
+        raise ArtifactError(f"{path} must be as it was written; it is damaged: {REMEDY}")
     try:
-        parsed = parse(content)
+        return Manifest(path, parse(content), content["stage"], content["files"], content["checksum"])
     except ArtifactError as error:
-        raise ArtifactError(f"{path} is of no use: {error}; {REMEDIES[path.name]}") from None
-    return Manifest(path, parsed, content["files"], content["checksum"])
+        raise ArtifactError(f"{path} cannot be used: {error}; {REMEDY}") from None
 
 
 def read_made_of(path: Path, key: str, source: Manifest[Source]) -> Manifest[Mapping[str, Any]]:
     """A manifest of what was made of another. Raises ArtifactError unless its content[key] is the checksum of that."""
     made = read_manifest(path, lambda content: content)
     if made.content.get(key) != source.checksum:
-        raise ArtifactError(f"{path} must be of the {source.path} that is there; {REMEDIES[path.name]}")
+        raise ArtifactError(f"{path} must be of the {source.path} that is there; {made.remedy}")
     return made
 
 

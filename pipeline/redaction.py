@@ -1,23 +1,24 @@
 """Credentials, which are never shown nor written: not in tags, parameters, logs, artifacts or files.
 
-Each pattern passes over a text once, whatever the text is: no repetition without a bound may begin again inside itself.
+Each pattern takes linear time on any text: a repetition without a bound is possessive, or cannot begin again inside itself.
 """
 
 import base64
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
 from pipeline.errors import ConfigError
+from pipeline.flatten import flatten
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
-SHORTEST = 6  # letters of a secret: shorter ones, say "true", are ordinary words
-SHORTEST_REFUSED = 8  # of one that a configuration must not hold
-# A quote may be part of a password, and of a database's a slash, too.
+MIN_LENGTH = 6  # letters of a secret: shorter ones, say "true", are ordinary words
+MIN_REFUSED_LENGTH = 8  # of one that a configuration must not hold
+# A password may have a quote in it, and one for a database a slash, too.
 IN_URI = re.compile(r"(://)(?:([^/\s]*)@)")
 IN_DATABASE_URI = re.compile(r"((?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,24}://)(?:(\S*)@)?(\S*)")
 KEYS = ("password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "access_key", "sig")
@@ -29,7 +30,7 @@ SECRET_NAME = re.compile(
     rf"(PASSWORDS?|PASSWD|PASSPHRASE|PASSCODE|SECRETS?|TOKEN|CREDENTIALS?|{KEY}|CONNECTION_STRING)(_|$)|_(PASS|PWD|PAT|JWT)$",
     re.IGNORECASE,
 )
-LOGINS = ("ssh://", "sftp://", "rsync://", "git://")  # URIs in which a name without a password is an account's
+LOGIN_SCHEMES = ("ssh://", "sftp://", "rsync://", "git://")  # in which a name without a password is no secret
 
 
 def without_credentials(text: str) -> str:
@@ -44,7 +45,7 @@ def with_credentials(uri: str | None) -> str | None:
 
 
 def scrub(text: str) -> str:
-    """A text without what the environment, or a URI in it, holds of credentials."""
+    """A text without the credentials that the environment, or a URI in the text, holds."""
     text = BEARER.sub(r"\1***", without_credentials(text))
     for form in _secrets(tuple(os.environ.items())):
         text = text.replace(form, "***")
@@ -52,55 +53,39 @@ def scrub(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, as it may be shown; of a request that failed, not all that its library has to say."""
+    """The first line of an error's message, without credentials and without the exception inside that MLflow appends."""
     return scrub((str(error).strip().splitlines() or [""])[0]).partition(" with exception ")[0]
 
 
 def refuse_secrets(values: Iterable[tuple[str, Any]], vocabulary: Sequence[str] = ()) -> None:
     """Raise ConfigError where a value of a configuration, given as (dotted key, value), holds a credential.
 
-    That is: the value of an environment variable with a secret name, in any form of SHORTEST_REFUSED letters or more; the
-    credentials of a URI (of tracking.uri they are taken out); any value of a key with a secret name. A variable whose value
-    is part of a word of the vocabulary, such as `SOME_TOKEN=document`, keeps no secret.
+    That is: the value of an environment variable with a secret name, in any form of MIN_REFUSED_LENGTH letters or more; the
+    credentials of a URI (those of tracking.uri are removed instead); any value of a key with a secret name. A variable whose
+    value is part of a word of the vocabulary, such as `SOME_TOKEN=document`, holds no secret.
     """
-    found = _secrets(tuple(os.environ.items()))
     secrets = {
         form: variable
-        for form, variable in found.items()
-        if len(form) >= SHORTEST_REFUSED and not any(form in word for word in vocabulary)
+        for form, variable in _secrets(tuple(os.environ.items())).items()
+        if len(form) >= MIN_REFUSED_LENGTH and not any(form in word for word in vocabulary)
     }
-    for key, value in values:
-        for path, text in _texts(key, value):
-            shown = without_credentials(text)
-            name = scrub(path)
-            rule = f"{name} must hold no credential, since it is written to files and shown in MLflow"
-            if variable := next((v for form, v in secrets.items() if form in shown), None):
-                raise ConfigError(f"{rule}; got the value of the environment variable {variable}")
-            if path != "tracking.uri" and shown != text:
-                raise ConfigError(f"{rule}; got a URI with credentials in it")
-            last = path.rpartition(".")[2]
-            if text and SECRET_NAME.search(last):
-                raise ConfigError(f"{rule}: set the environment variable {last} before the command; got a value for it")
+    leaves = (leaf for key, value in values for leaf in flatten(value, key, into_lists=True))
+    for key, value in leaves:
+        text = "" if value is None else str(value)
+        stripped = without_credentials(text)
+        rule = f"{scrub(key)} must hold no credential, since it is written to files and shown in MLflow"
+        if variable := next((variable for form, variable in secrets.items() if form in stripped), None):
+            raise ConfigError(f"{rule}; got the value of the environment variable {variable}")
+        if key != "tracking.uri" and stripped != text:
+            raise ConfigError(f"{rule}; got a URI with credentials in it")
+        name = key.rpartition(".")[2]
+        if text and SECRET_NAME.search(name):
+            raise ConfigError(f"{rule}: set the environment variable {name} before the command; got a value for it")
 
 
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every single value in nested lists and mappings, as (dotted key, text)."""
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _texts(f"{key}.{name}", part)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for part in value:
-            yield from _texts(key, part)
-    else:
-        yield key, "" if value is None else str(value)
-
-
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # every line that is logged needs them
 def _secrets(environment: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """The forms in which a secret may be shown, the longest first, with the variables that they come from.
-
-    Every line that is shown asks for them: they are sought anew only where the environment changed.
-    """
+    """The forms in which a secret may appear, the longest first, with the variables that they come from."""
     forms = {form: name for name, value in environment for secret in _secrets_in(name, value) for form in _forms(secret)}
     return dict(sorted(forms.items(), key=lambda item: len(item[0]), reverse=True))
 
@@ -110,26 +95,26 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
         yield value
     for match in (*IN_URI.finditer(value), *IN_DATABASE_URI.finditer(value)):
         account, _, password = (match[2] or "").partition(":")
-        if password or not value.endswith(LOGINS, 0, match.end(1)):
+        if password or not value.endswith(LOGIN_SCHEMES, 0, match.end(1)):
             yield password or account
     yield from (match[2] for match in IN_QUERY.finditer(value))
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """As it is, in URIs, in JSON, in base64 (as of Basic authentication), and of a longer text, say a PEM, each line."""
+    """As it is, in URIs, in JSON, in base64 (as for Basic authentication) and, of a text such as a PEM file, each line."""
     plain = unquote(secret)
     lines = [line.strip() for line in re.split(r"\n|\\n", secret) if not line.startswith("-----")]
     for form in (secret, secret.strip(), plain, quote(plain, safe=""), quote(plain), json.dumps(plain)[1:-1], *lines):
-        if len(form) >= SHORTEST:
+        if len(form) >= MIN_LENGTH:
             yield form
-    if len(plain) >= SHORTEST_REFUSED:
+    if len(plain) >= MIN_REFUSED_LENGTH:
         yield from _in_base64(plain.encode(errors="surrogateescape"))
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
-    """The letters that the secret gives, whatever is encoded before and after it: at each of three offsets."""
+    """The letters that depend on the secret alone, whatever is encoded before and after it: at each of three offsets."""
     for offset in range(3):
         letters = base64.b64encode(bytes(offset) + secret).decode().rstrip("=")
-        whole = letters[-(-offset * 8 // 6) : (offset + len(secret)) * 8 // 6]
-        yield whole
-        yield whole.replace("+", "-").replace("/", "_")
+        own = letters[-(-offset * 8 // 6) : (offset + len(secret)) * 8 // 6]
+        yield own
+        yield own.replace("+", "-").replace("/", "_")

@@ -1,5 +1,8 @@
 """What several tests need: a copy of the repository, and a tracking store that is already migrated."""
 
+import pipeline.stages  # noqa: F401  pins the kernels, before NumPy is loaded
+
+# isort: split
 import os
 import shutil
 import subprocess
@@ -9,19 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from pipeline.console import configure_logging
-from pipeline.determinism import KERNELS, pin_kernels
+from pipeline.determinism import KERNELS
 from pipeline.tracking.client import wait_for_publishers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pin_kernels()  # before NumPy is loaded
 configure_logging()
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+Shared = Callable[[str, Callable[[Path], object]], Path]
 TRACKED = (
     *("conf", "pipeline", "data", "mlruns/.gitignore", ".dvc", ".dvcignore", ".gitignore"),
     *("dvc.yaml", "overrides.yaml", "Makefile"),
@@ -29,18 +33,48 @@ TRACKED = (
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shared:
+    """A folder by name, which the first of pytest's processes that asks for it fills for all of them to read."""
+    root = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+
+    def fill_once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, filled = root / name, root / f"{name}.filled"
+        with FileLock(root / f"{name}.lock"):
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return fill_once
+
+
+@pytest.fixture(scope="session")
+def store(shared: Shared) -> Path:
     """An SQLite store of MLflow, migrated once: copying it takes a tenth of a second, making it several."""
-    folder = tmp_path_factory.mktemp("store")
-    code = "import mlflow, sys; mlflow.MlflowClient(sys.argv[1]).search_experiments()"
-    subprocess.run([sys.executable, "-c", code, f"sqlite:///{folder}/mlflow.db"], check=True, capture_output=True)
-    return folder / "mlflow.db"
+    code = "import mlflow, sys; mlflow.MlflowClient(f'sqlite:///{sys.argv[1]}/mlflow.db').search_experiments()"
+    return shared("store", lambda folder: subprocess.run([sys.executable, "-c", code, folder], check=True)) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Shared) -> Path:
+    """A folder with all that the stages make of small data; not to be changed."""
+    from tests.chain import made
+
+    return shared("trained", made)
+
+
+@pytest.fixture(scope="session")
+def clean(shared: Shared, store: Path) -> Path:
+    """The repository, committed to a git of its own, with an empty store and nothing made; not to be changed."""
+    return shared("clean", lambda folder: copy_repo(folder / "repo", store)) / "repo"
 
 
 @pytest.fixture
-def repo(tmp_path: Path, store: Path) -> Path:
-    """A copy of the repository, committed to a git of its own, with an empty store and nothing made."""
-    return copy_repo(tmp_path / "repo", store)
+def repo(tmp_path: Path, clean: Path) -> Path:
+    """A copy of that."""
+    return Path(shutil.copytree(clean, tmp_path / "repo", symlinks=True))
 
 
 def copy_repo(target: Path, store: Path) -> Path:

@@ -1,12 +1,15 @@
 """Run a stage in copies of a folder, killed before its first change of the disk, before its second and so on, until it ends.
 
-python -m tests.kill_after_each STAGE ORIGINAL FOLDER [OVERRIDE ...]     the copies are FOLDER/1, FOLDER/2, ...
+python -m tests.kill_after_each STAGE ORIGINAL FOLDER MOST [OVERRIDE ...]
+
+The copies are FOLDER/1, FOLDER/2, ...; where there would be more than MOST, as many are chosen with a seed, and the last.
 """
 
-import pipeline.stages  # noqa: F401  the door, before NumPy is loaded
+import pipeline.stages  # noqa: F401  pins the kernels, before NumPy is loaded
 
 # isort: split
 import os
+import random
 import shutil
 import signal
 import sys
@@ -19,36 +22,38 @@ CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def die_before(which: int) -> None:
-    """Kill this process where it is about to change the disk for the so-manieth time."""
-    changes = 0
+class Killer:
+    """Counts this process's changes of the disk, and kills it before the one of a number; one in a temporary file is none."""
 
-    def hook(event: str, words: tuple[object, ...]) -> None:
-        nonlocal changes
-        writes = event == "open" and isinstance(words[2], int) and words[2] & WRITES
-        if event in CHANGES or (writes and PREFIX not in str(words[0])):  # what is written in a temporary folder, nobody reads
-            changes += 1
-            if changes == which:
+    def __init__(self) -> None:
+        self.changes, self.fatal = 0, 0
+        sys.addaudithook(self)
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
+        if event in CHANGES or (writes and PREFIX not in str(arguments[0])):
+            self.changes += 1
+            if self.changes == self.fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(hook)
 
-
-def main(stage: str, original: Path, folder: Path, overrides: list[str]) -> None:
+def main(stage: str, original: Path, folder: Path, most: int, overrides: list[str]) -> None:
     composed(*overrides)
-    run(stage, Path(shutil.copytree(original, folder / "warm")), *overrides)  # what is imported and cached at first use
-    shutil.rmtree(folder / "warm")
-    for which in range(1, 1000):
-        root = Path(shutil.copytree(original, folder / str(which)))
+    for name in ("imports", "changes"):  # the first run imports and caches, which a run's changes are not to include
+        copy, killer = Path(shutil.copytree(original, folder / name)), Killer()
+        run(stage, copy, *overrides)
+        last = killer.changes + 1
+        shutil.rmtree(copy)
+    numbers = random.Random(stage).sample(range(1, last), min(most, last - 1))
+    for number in [*sorted(numbers), last]:
+        copy = Path(shutil.copytree(original, folder / str(number)))
         if not (child := os.fork()):
-            die_before(which)
-            run(stage, root, *overrides)
+            killer.changes, killer.fatal = 0, number
+            run(stage, copy, *overrides)
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status == 0:
-            return
-        assert status == -signal.SIGKILL, status
+        assert status == (0 if number == last else -signal.SIGKILL), status
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.hydra import CONF, options, prepare
 from pipeline.config.overrides import quoted
-from pipeline.config.schema import GROUPS, build, check_sweep, compose, flatten
+from pipeline.config.schema import GROUPS, build, check_sweep, compose
 from pipeline.errors import PipelineError
 
 
@@ -49,10 +49,6 @@ def test_plain_builds_the_same_objects() -> None:
     for group, registry in GROUPS.items():
         rebuilt = build(group, registry, config.plain[group])
         assert asdict(rebuilt) == asdict(getattr(config, group))
-
-
-def test_leaves() -> None:
-    assert dict(flatten({"a": {"b": 1, "c": [1, 2]}, "d": None})) == {"a.b": 1, "a.c": [1, 2], "d": None}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ import yaml
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.config.schema import compose, flatten
+from pipeline.config.schema import compose
 from pipeline.files import ROOT, sources
+from pipeline.flatten import flatten
 from tests.conftest import Shell, copy_repo, environment
 
 STAGES = ("compose", "generate", "train", "evaluate", "plot", "report")

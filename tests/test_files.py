@@ -1,50 +1,21 @@
-"""Files are whole or absent, read back exactly, and have the same bytes each time."""
+"""Files read back exactly, have the same bytes each time, and are refused where they are damaged."""
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline import files
-from pipeline.atomic import atomic_dir
 from pipeline.errors import PipelineError
-from pipeline.redaction import without_credentials
 
 
 def read_array(path: Path) -> object:
     with files.open_file(path) as file:
         return files.parse_array(file, path)
-
-
-def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
-    (tmp_path / "kept.txt").write_text("old")
-
-    def fail() -> None:
-        with atomic_dir(tmp_path) as folder:
-            (folder / "kept.txt").write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
-    assert (tmp_path / "kept.txt").read_text() == "old"
-
-
-def test_a_finished_stage_replaces_files_and_folders(tmp_path: Path) -> None:
-    for text in ("old", "new"):
-        with atomic_dir(tmp_path) as folder:
-            (folder / "sub").mkdir()
-            (folder / "sub" / text).write_text(text)
-            (folder / "file").write_text(text)
-    assert (tmp_path / "file").read_text() == "new"
-    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["new"]
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(PipelineError, match="must be a folder that can be written to"), atomic_dir(tmp_path / "file"):
-        pass
 
 
 def test_csv_reads_back_exactly(tmp_path: Path) -> None:
@@ -100,6 +71,21 @@ def test_a_damaged_csv(tmp_path: Path, text: str) -> None:
         files.read_csv(tmp_path / "history.csv", "epoch", "loss")
 
 
-def test_a_uri_is_shown_without_its_credentials() -> None:
-    assert without_credentials("https://ada:secret@host:5000/x@y") == "https://host:5000/x@y"
-    assert without_credentials("sqlite:///mlruns/mlflow.db") == "sqlite:///mlruns/mlflow.db"
+def test_a_large_file_is_read_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = tmp_path / "X.npy", hashlib.file_digest
+    reads: list[object] = []
+
+    def counting(file: Any, kind: Any) -> Any:
+        reads.append(file)
+        return real(file, kind)
+
+    monkeypatch.setattr("pipeline.files.CACHED_BYTES", 1000)
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    np.save(path, np.arange(1000.0))
+    first = files.file_digest(path)
+    os.replace(path, tmp_path / "moved.npy")
+    assert files.file_digest(tmp_path / "moved.npy") == first
+    assert len(reads) == 1
+    os.utime(tmp_path / "moved.npy", ns=(0, 0))
+    assert files.file_digest(tmp_path / "moved.npy") == first
+    assert len(reads) == 2

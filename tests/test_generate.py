@@ -1,7 +1,9 @@
 """What `generate` prints of a user's table: how it was read, and signs of a leak, on a line each."""
 
+import json
 from pathlib import Path
 
+from tests.chain import run
 from tests.conftest import Shell
 
 
@@ -22,3 +24,11 @@ def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, shell: Sh
 def test_the_document_says_nothing_new(repo: Path, shell: Shell) -> None:
     done = shell("python -m pipeline.stages.generate", repo)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_a_table_s_digest_is_of_its_numbers_and_their_meaning(tmp_path: Path) -> None:
+    digests = []
+    for name, overrides in {"a": (), "same": (), "seed": ("data.seed=1",)}.items():
+        run("generate", tmp_path / name, *overrides)
+        digests.append(json.loads((tmp_path / name / "data" / "schema.json").read_text())["digest"]["training"])
+    assert digests[0] == digests[1] != digests[2]

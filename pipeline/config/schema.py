@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -13,8 +13,10 @@ import yaml
 
 from pipeline.config.hydra import CONF, PRIMARY, composed, options, short
 from pipeline.config.overrides import Kind, as_typed
-from pipeline.data import SOURCES, Source
+from pipeline.data.dataset import Source
+from pipeline.data.sources import SOURCES
 from pipeline.errors import ConfigError, PipelineError
+from pipeline.flatten import flatten
 from pipeline.learning.fit import MODELS, Model
 from pipeline.learning.optimizers import OPTIMIZERS, Optimizer
 from pipeline.redaction import URI_VARIABLE, refuse_secrets, with_credentials, without_credentials
@@ -193,15 +195,6 @@ def _real(value: Any) -> float:
     if isinstance(value, bool):
         raise TypeError
     return float(value)
-
-
-def flatten(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every (dotted key, value) of nested dicts; a list is one value."""
-    for key, value in plain.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def to_yaml(content: Mapping[str, Any]) -> str:

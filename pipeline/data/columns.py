@@ -8,58 +8,58 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 
 # Arrow's classes are Any: pyarrow is not typed.
-EXACT = 2**53  # from it on float64 does not hold every integer
-MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+MAX_EXACT = 2**53  # from it on float64 does not hold every integer
+MISSING_VALUES = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_TRUTH = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "false": 0.0}
+_BOOLEANS = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """What a file holds. written: cells are the file's text (CSV), with these words besides the empty cell for a missing value.
+    """What a file holds. is_text: the cells are the file's text (CSV), in which `missing_values` and "" stand for no value.
 
-    place: where a row stands in the file, such as "line 7"; identifiers: columns that say which row it is and no more, and why.
+    locate: where a row stands in the file, such as "line 7"; row_labels: columns that only label the rows, and why.
     """
 
     columns: Mapping[str, Any]
-    written: bool
-    place: Callable[[int], str]
-    identifiers: Mapping[str, str]
-    missing_words: Sequence[str] = ()
+    is_text: bool
+    locate: Callable[[int], str]
+    row_labels: Mapping[str, str]
+    missing_values: Sequence[str] = ()
 
-    def numbers(self, name: str, exact: bool = True) -> "Array | Fault":
-        """A column as float64 (n,), or its first cell that is no finite number or, if `exact`, a rounded integer."""
+    def to_float(self, name: str, exact: bool = True) -> "Array | InvalidCell":
+        """A column as float64 (n,), or its first cell that is no finite number or, if `exact`, an integer that is rounded."""
         column = self.columns[name]
-        found = _from_text(column, self.missing_words) if self.written else _from_arrow(column)
-        if isinstance(found, Fault):
-            return found
-        if missing_numbers := numbers_among(self.missing_words):
-            found = np.where(np.isin(found, missing_numbers), np.nan, found)
-        return _fault(found, column, exact) or found
+        values = _parse(column, self.missing_values) if self.is_text else _cast(column)
+        if isinstance(values, InvalidCell):
+            return values
+        if missing_numbers := numbers_among(self.missing_values):
+            values = np.where(np.isin(values, missing_numbers), np.nan, values)
+        return _first_invalid(values, column, exact) or values
 
     def is_integer(self, name: str) -> bool:
         """Whether a column is written as integers: of that type or, in text, without a point in its first cell."""
         import pyarrow as pa
 
         column = self.columns[name]
-        if not self.written:
-            kind = column.type
-            return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0))
-        return len(column) > 0 and _INTEGER.fullmatch(column[0].as_py().strip()) is not None
+        if self.is_text:
+            return len(column) > 0 and _INTEGER.fullmatch(column[0].as_py().strip()) is not None
+        return bool(pa.types.is_integer(column.type) or (pa.types.is_decimal(column.type) and column.type.scale <= 0))
 
 
 @dataclass(frozen=True)
-class Fault:
-    """The first cell of a column that cannot be used. kind: "text", "missing", "infinite" or "rounded"."""
+class InvalidCell:
+    """The first cell of a column that cannot be used. reason: "text", "missing", "infinite" or "rounded"."""
 
-    kind: str
+    reason: str
     row: int
-    value: str
+    text: str
 
 
 def is_number(text: str) -> bool:
@@ -67,20 +67,20 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None and bool(np.isfinite(float(text)))
 
 
-def numbers_among(words: Sequence[str]) -> list[float]:
-    """The words that are numbers: -999 stands for -999.0, too."""
-    return [float(word) for word in words if is_number(word)]
+def numbers_among(texts: Sequence[str]) -> list[float]:
+    """The texts that are numbers: -999 stands for -999.0, too."""
+    return [float(text) for text in texts if is_number(text)]
 
 
-def missing(text: Any, words: Sequence[str]) -> Any:
+def is_missing(column: Any, missing_values: Sequence[str]) -> Any:
     """Which cells of an Arrow column of trimmed text stand for a missing value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.is_in(text, value_set=pa.array(["", *words], pa.string()))
+    return pc.is_in(column, value_set=pa.array(["", *missing_values], pa.string()))
 
 
-def dictionary(column: Any) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.int64]]]:
+def factorize(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
     """An Arrow column's distinct values, and for each row the position among them, -1 for null."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -92,79 +92,85 @@ def dictionary(column: Any) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.int6
     return encoded.chunk(0).dictionary.to_pylist(), codes.to_numpy().astype(np.int64)
 
 
-def _from_text(column: Any, words: Sequence[str]) -> "Array | Fault":
+def plain_types(column: Any) -> Any:
+    """An Arrow column without the types that Arrow computes little with: dictionaries and float16."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not any(is_number(word) for word in words):
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    return pc.cast(column, pa.float32()) if pa.types.is_float16(column.type) else column
+
+
+def _parse(column: Any, missing_values: Sequence[str]) -> "Array | InvalidCell":
+    """A column of text as numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not numbers_among(missing_values):
         with suppress(pa.ArrowInvalid):
             return pc.cast(column, pa.float64()).to_numpy()
-    text = pc.utf8_trim_whitespace(column)
-    text = pc.if_else(missing(text, words), pa.scalar(None, pa.string()), text)
+    trimmed = pc.utf8_trim_whitespace(column)
+    trimmed = pc.if_else(is_missing(trimmed, missing_values), pa.scalar(None, pa.string()), trimmed)
     with suppress(pa.ArrowInvalid):
-        return pc.cast(text, pa.float64()).to_numpy()
-    return _from_words(*dictionary(text))
+        return pc.cast(trimmed, pa.float64()).to_numpy()
+    return _parse_distinct(*factorize(trimmed))
 
 
-def _from_words(words: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) -> "Array | Fault":
-    """Cells among which are some that Arrow takes for no number: truth values, or text."""
-    if words and all(word in _TRUTH for word in words):
-        values = [_TRUTH[word] for word in words]
-    else:
-        numeric = np.array([NUMBER.fullmatch(word) is not None for word in words] + [True])
-        if not numeric.all():
-            row = int(np.argmin(numeric[codes]))
-            return Fault("text", row, words[codes[row]])
-        values = [float(word) for word in words]
-    return np.array([*values, np.nan])[codes]
+def _parse_distinct(texts: list[str], codes: NDArray[np.int64]) -> "Array | InvalidCell":
+    """The same of the distinct texts, some of which Arrow does not take for numbers: booleans, or text."""
+    if texts and all(text in _BOOLEANS for text in texts):
+        return np.array([*(_BOOLEANS[text] for text in texts), np.nan])[codes]
+    numeric = np.array([NUMBER.fullmatch(text) is not None for text in texts] + [True])
+    if not numeric.all():
+        row = int(np.argmin(numeric[codes]))
+        return InvalidCell("text", row, texts[codes[row]])
+    return np.array([*map(float, texts), np.nan])[codes]
 
 
-def _from_arrow(column: Any) -> "Array | Fault":
+def _cast(column: Any) -> "Array | InvalidCell":
+    """A typed column as numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import types
 
-    if types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
+    column = plain_types(column)
     kind = column.type
-    numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    if not numeric and not types.is_null(kind):
-        row = int(np.argmax(column.is_valid().to_numpy())) if len(column) else 0
-        return Fault("text", row, _cell(column, row))
     if types.is_boolean(kind):
         column = pc.cast(column, pa.uint8())
-    elif types.is_float16(kind):
-        column = pc.cast(column, pa.float32())
+    elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)):
+        row = int(np.argmax(column.is_valid().to_numpy())) if len(column) else 0
+        return InvalidCell("text", row, _cell_text(column, row))
     return pc.cast(column, pa.float64(), safe=False).to_numpy()
 
 
-def _fault(values: Array, column: Any, exact: bool) -> Fault | None:
+def _first_invalid(values: Array, column: Any, exact: bool) -> InvalidCell | None:
     """The first cell that is missing, else the first that is infinite, else the first integer that float64 rounds."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     finite = np.isfinite(values)
     if not finite.all():
-        gaps = np.isnan(values)
-        row = int(np.argmax(gaps if gaps.any() else ~finite))
-        return Fault("missing" if gaps.any() else "infinite", row, _cell(column, row))
-    large = np.flatnonzero(np.abs(values) >= EXACT)
+        missing = np.isnan(values)
+        row = int(np.argmax(missing if missing.any() else ~finite))
+        return InvalidCell("missing" if missing.any() else "infinite", row, _cell_text(column, row))
+    large = np.flatnonzero(np.abs(values) >= MAX_EXACT)
     if exact and len(large) and not pa.types.is_floating(column.type):
         cells = pc.take(column, pa.array(large)).to_pylist()
         for row, cell in zip(large.tolist(), cells, strict=True):
-            if _rounded(cell, values[row]):
-                return Fault("rounded", row, _cell(column, row))
+            if _is_rounded(cell, values[row]):
+                return InvalidCell("rounded", row, _cell_text(column, row))
     return None
 
 
-def _rounded(cell: Any, value: float) -> bool:
+def _is_rounded(cell: Any, value: float) -> bool:
     if isinstance(cell, str):
         return _INTEGER.fullmatch(cell.strip()) is not None and int(cell) != int(value)
     return isinstance(cell, int | Decimal) and cell == int(cell) and int(cell) != int(value)
 
 
-def _cell(column: Any, row: int) -> str:
-    """A cell as text; nothing for null."""
+def _cell_text(column: Any, row: int) -> str:
+    """A cell as text; empty for null."""
     if not len(column) or not column[row].is_valid:
         return ""
     try:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.arrays import Array, Features
 from pipeline.errors import ConfigError, DataError
@@ -24,7 +23,7 @@ class Split:
 class Dataset:
     """A training and a test part, and what their numbers mean: classes[1] is the one with y = 1.
 
-    notes: a line each for what was recognised in the user's file, which the user should see.
+    notes: a line each for how the user's file was read, which the user should see.
     """
 
     features: list[str]
@@ -39,7 +38,7 @@ class Source(Protocol):
     """What `generate` needs of a data source."""
 
     def load(self) -> Dataset:
-        """Read and split. Raises ConfigError where the data cannot be used."""
+        """Read and split. Raises DataError where the data cannot be used."""
 
 
 def check_seed(seed: int) -> None:
@@ -52,21 +51,18 @@ def check_fraction(fraction: float) -> None:
         raise ConfigError(f"test_fraction must be in (0, 1); got {fraction}")
 
 
-def split(whole: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:
-    """A seeded, stratified split into training and test part; within each the rows keep their order. Which class is 1 plays no
-    part in it.
+def split(data: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:
+    """A seeded, stratified split into training and test part; rows keep their order within each.
 
-    Each class sends round(test_fraction * its rows) to the test part, at least one and not all. Raises ConfigError where a
-    class has a single row.
+    Each class sends round(test_fraction * its rows) to the test part, at least one and not all. Which class is 1 makes no
+    difference. Raises DataError where a class has a single row.
     """
     rng = np.random.default_rng(seed)
-    chosen: list[NDArray[np.intp]] = []
-    for label in (whole.y[0], 1 - whole.y[0]):
-        rows = np.flatnonzero(whole.y == label)
-        if not len(rows) >= 2:
+    test = np.zeros(len(data.y), bool)
+    for label in (data.y[0], 1 - data.y[0]):
+        rows = np.flatnonzero(data.y == label)
+        if len(rows) < 2:
             raise DataError(f"each class must have at least 2 rows to be split into training and test; one has {len(rows)}")
         size = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
-        chosen.append(rng.permutation(rows)[:size])
-    test = np.zeros(len(whole.y), bool)
-    test[np.concatenate(chosen)] = True
-    return Split(whole.X[~test], whole.y[~test]), Split(whole.X[test], whole.y[test])
+        test[rng.permutation(rows)[:size]] = True
+    return Split(data.X[~test], data.y[~test]), Split(data.X[test], data.y[test])

@@ -7,125 +7,129 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.columns import NUMBER, RawTable, dictionary, is_number, missing, numbers_among
+from pipeline.data.columns import NUMBER, RawTable, factorize, is_missing, is_number, numbers_among, plain_types
 from pipeline.data.dataset import Label
-from pipeline.data.reading import brief, is_one_line, shown
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import DataError
+from pipeline.text import is_one_line, quote, quote_if_needed
+
+MAX_CLASSES = 5  # that a sentence shows
 
 
 @dataclass(frozen=True)
 class Target:
-    """A column of a table that is to be predicted. positive: the class with y = 1; empty for the second in sorted order."""
+    """The column of the table at `path` to predict. positive: the class with y = 1; empty for the second in sorted order."""
 
     name: str
     positive: str
-    where: str
+    path: str
 
     def read(self, table: RawTable) -> tuple[Array, tuple[Label, Label]]:
-        """y (n,) in {0, 1} and the classes, the positive one last. Raises ConfigError unless there are two."""
-        values, codes = _values(table, self.name)
+        """y (n,) in {0, 1} and the classes, the positive one last. Raises DataError unless there are two."""
+        values, codes = _distinct(table, self.name)
         self._check_missing(table, values, codes)
-        labels = _as_typed(values) if table.written else _native(values)
-        other = next((label for label in labels if not _is_label(label)), None)
-        kinds = "text on one line, true or false, or numbers of 64 bits"
-        if other is not None:
-            raise DataError(f"the target {self.name} {self.where} must be {kinds}; got {brief(other)}")
-        found = sorted(dict.fromkeys(labels), key=_order)
-        self._check_spelling(found)
-        listed = ", ".join(map(brief, found[:5])) + (", ..." if len(found) > 5 else "")
-        if len(found) != 2:
-            raise DataError(f"the target {self.name} {self.where} must have two classes; got {len(found)}: {listed}")
-        positive = found[1] if not self.positive else self._chosen(found, listed)
-        negative = found[0] if positive == found[1] else found[1]
-        ones = np.array([label == positive for label in labels], np.float64)
-        return ones[codes], (negative, positive)
+        labels = _parse_labels(values) if table.is_text else _from_decimals(values)
+        classes = self._classes(labels)
+        positive = classes[1] if not self.positive else self._find_positive(classes)
+        negative = classes[0] if positive == classes[1] else classes[1]
+        return np.array([label == positive for label in labels], np.float64)[codes], (negative, positive)
 
-    def _check_missing(self, table: RawTable, values: list[Any], codes: "np.ndarray[Any, np.dtype[np.int64]]") -> None:
-        gaps = codes < 0
-        if table.written:
+    def __str__(self) -> str:
+        return f"the target {self.name} in {self.path}"
+
+    def _classes(self, labels: Sequence[Any]) -> list[Label]:
+        """The two classes among the labels, sorted."""
+        other = next((label for label in labels if not _is_label(label)), None)
+        if other is not None:
+            kinds = "text on one line, true or false, or numbers of 64 bits"
+            raise DataError(f"{self} must be {kinds}; got {quote_if_needed(other)}")
+        classes = sorted(dict.fromkeys(labels), key=_sort_key)
+        self._check_spelling(classes)
+        if len(classes) != 2:
+            first = ", ".join(map(quote_if_needed, classes[:MAX_CLASSES])) + (", ..." if len(classes) > MAX_CLASSES else "")
+            raise DataError(f"{self} must have two classes; got {len(classes)}: {first}")
+        return classes
+
+    def _check_missing(self, table: RawTable, values: list[Any], codes: NDArray[np.int64]) -> None:
+        """Raises DataError where a row has no label; it names the first."""
+        missing = codes < 0
+        if table.is_text:
             import pyarrow as pa
 
-            texts, numbers = [value.strip() for value in values], numbers_among(table.missing_words)
-            words = missing(pa.array(texts, pa.string()), table.missing_words).to_pylist()
-            words = [word or (is_number(text) and float(text) in numbers) for word, text in zip(words, texts, strict=True)]
-            gaps = np.array([*words, True])[codes]
-        count = int(gaps.sum())
-        if count:
-            row = int(np.argmax(gaps))
-            word = values[codes[row]].strip() if codes[row] >= 0 else ""
-            ways = f": {word} is read as missing; if it is a class, set data.missing_values=[]" if word else ""
-            raise ConfigError(
-                f"the target {self.name} {self.where} must have a value in every row; "
-                f"{count} are missing, the first in {table.place(row)}{ways}"
-            )
+            texts, numbers = [value.strip() for value in values], numbers_among(table.missing_values)
+            equal = is_missing(pa.array(texts, pa.string()), table.missing_values).to_pylist()
+            gaps = [gap or (is_number(text) and float(text) in numbers) for gap, text in zip(equal, texts, strict=True)]
+            missing = np.array([*gaps, True])[codes]
+        if not missing.any():
+            return
+        row = int(np.argmax(missing))
+        text = values[codes[row]].strip() if codes[row] >= 0 else ""
+        remedy = f": {text} is read as missing; if it is a class, set data.missing_values=[]" if text else ""
+        which = f"{missing.sum()} are missing, the first in {table.locate(row)}{remedy}"
+        raise DataError(f"{self} must have a value in every row; {which}")
 
-    def _check_spelling(self, found: Sequence[Label]) -> None:
-        """Labels that a person would take for one: `yes` and `Yes `, `1` and `1.0`, or an accent's two spellings."""
+    def _check_spelling(self, classes: Sequence[Label]) -> None:
+        """Raises DataError for labels that a person would take for one: `yes` and `Yes `, `1` and `1.0`, or an accent's two
+        spellings."""
         known: dict[Any, Label] = {}
-        for label in found:
-            text = _seen(str(label))
-            same = known.setdefault(float(text) if _numeric(text) else text.casefold(), label)
-            show = ascii if _seen(str(same)) == text and not _numeric(text) else shown
-            must = f"the labels of the target {self.name} {self.where} must differ in more than case, spaces"
+        for label in classes:
+            text = _visible(str(label))
+            same = known.setdefault(float(text) if _is_numeric(text) else text.casefold(), label)
             if same is not label:
-                raise ConfigError(f"{must} or the spelling of a number; got {show(same)} and {show(label)}")
+                show = ascii if _visible(str(same)) == text and not _is_numeric(text) else quote
+                rule = f"the labels of {self} must differ in more than case, spaces or the spelling of a number"
+                raise DataError(f"{rule}; got {show(same)} and {show(label)}")
 
-    def _chosen(self, found: Sequence[Label], listed: str) -> Label:
+    def _find_positive(self, classes: Sequence[Label]) -> Label:
         """The class that data.positive names: by its text or, where none has this text, by its number or apart from case."""
         given = self.positive
-        ways: tuple[Callable[[Any], bool], ...] = (
+        matches: tuple[Callable[[Any], bool], ...] = (
             lambda label: str(label) == given,
-            lambda label: _numeric(label) and _numeric(given) and float(label) == float(given),
+            lambda label: _is_numeric(label) and _is_numeric(given) and float(label) == float(given),
             lambda label: str(label).strip().casefold() == given.strip().casefold(),
         )
-        chosen = next((fits for same in ways if len(fits := [label for label in found if same(label)]) == 1), [])
-        if len(chosen) != 1:
-            raise DataError(f"data.positive must be one of {listed}; got {self.positive}")
-        return chosen[0]
+        for match in matches:
+            if len(found := [label for label in classes if match(label)]) == 1:
+                return found[0]
+        raise DataError(f"data.positive must be one of {', '.join(map(quote_if_needed, classes))}; got {given}")
 
 
-def _values(table: RawTable, name: str) -> tuple[list[Any], "np.ndarray[Any, np.dtype[np.int64]]"]:
+def _distinct(table: RawTable, name: str) -> tuple[list[Any], NDArray[np.int64]]:
     """The distinct values of a column and for each row the position among them, -1 where a value is missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import types
 
-    column = table.columns[name]
-    if types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    if types.is_float16(column.type):
-        column = pc.cast(column, pa.float32())
-    if types.is_floating(column.type):
+    column = plain_types(table.columns[name])
+    if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
-        return dictionary(column)
+        return factorize(column)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # lists
         valid = column.drop_null()
         return [valid[0].as_py() if len(valid) else None], np.zeros(len(column), np.int64)
 
 
-def _as_typed(words: Sequence[str]) -> list[Label]:
-    """Truth values and numbers where every label is written as Python writes them, else the text of the file: `01` is text."""
-    texts = [word.strip() for word in words]
+def _parse_labels(cells: Sequence[str]) -> list[Label]:
+    """Booleans and numbers where every label is written as Python writes them, else the text of the file: `01` is text."""
+    texts = [cell.strip() for cell in cells]
     if all(text in ("True", "False") for text in texts):
         return [text == "True" for text in texts]
     if not all(NUMBER.fullmatch(text) for text in texts):
-        return list(words)
+        return list(cells)
     if all(text.lstrip("-").isdecimal() and str(int(text)) == text for text in texts):
         return [int(text) for text in texts]
     numbers = [float(text) for text in texts]
-    if not np.isfinite(numbers).all() or list(map(repr, numbers)) == texts:
-        return list(numbers)
-    return list(texts)
+    return list(numbers) if not np.isfinite(numbers).all() or [*map(repr, numbers)] == texts else list(texts)
 
 
-def _native(values: Sequence[Any]) -> list[Any]:
+def _from_decimals(values: Sequence[Any]) -> list[Any]:
     """Decimals as integers or, if one has a fraction, as floats; other values as they are."""
     if not all(isinstance(value, Decimal) for value in values):
         return list(values)
-    return [int(value) if all(each == int(each) for each in values) else float(value) for value in values]
+    to_number = int if all(value == int(value) for value in values) else float
+    return [to_number(value) for value in values]
 
 
 def _is_label(value: object) -> bool:
@@ -134,16 +138,16 @@ def _is_label(value: object) -> bool:
     return (isinstance(value, str) and is_one_line(value)) or (isinstance(value, float) and bool(np.isfinite(value)))
 
 
-def _seen(text: str) -> str:
+def _visible(text: str) -> str:
     """What a person sees of a text."""
-    visible = (letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
-    return " ".join("".join(visible).split())
+    letters = (letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
+    return " ".join("".join(letters).split())
 
 
-def _numeric(label: object) -> bool:
+def _is_numeric(label: object) -> bool:
     return not isinstance(label, bool) and is_number(str(label).strip())
 
 
-def _order(label: Label) -> tuple[int, Any]:
-    """Numbers by value, also where they are kept as text, before text."""
-    return (0, float(label)) if _numeric(label) or isinstance(label, bool) else (1, label)
+def _sort_key(label: Label) -> tuple[int, Any]:
+    """Numbers by value, also where they are text, before other text."""
+    return (0, float(label)) if _is_numeric(label) or isinstance(label, bool) else (1, label)

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from pipeline.data.column_names import unique_names
 from pipeline.data.columns import RawTable
-from pipeline.data.reading import named, reading
+from pipeline.data.reading import reader_errors
 from pipeline.errors import DataError
 
 
@@ -12,13 +13,13 @@ def read_parquet(path: str) -> RawTable:
     """Raises DataError where the file cannot be read, or a name is given twice."""
     import pyarrow.parquet as pq
 
-    with reading(path, "parquet"), open(path, "rb") as file:
+    with reader_errors(path, "parquet"), open(path, "rb") as file:
         table = pq.ParquetFile(file).read()
-    if not table.num_columns > 0:
+    if table.num_columns == 0:
         raise DataError(f"there are no columns in {path}")
-    names, nameless = named(path, table.column_names)
-    index = dict.fromkeys(_stored_index(table.schema.metadata), "the stored index")
-    reasons = {**dict.fromkeys(nameless, "has no name"), **index}
+    names, unnamed = unique_names(path, table.column_names)
+    index = _stored_index(table.schema.metadata)
+    reasons = {**dict.fromkeys(unnamed, "has no name"), **dict.fromkeys(index, "the stored index")}
     return RawTable(dict(zip(names, table.columns, strict=True)), False, lambda row: f"row {row + 1}", reasons)
 
 

@@ -39,17 +39,17 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
             raise ArtifactError(f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         z = model.log_odds(X)
         p = model.predict_proba(X)
-        tables.require_steady()
+        tables.check_not_modified()
         values = measure(z, y)
         classes = np.array(card.classes)
         predictions = {"actual": classes[y.astype(int)], "predicted": classes[(z > 0).astype(int)]}
-        with atomic_dir(folder, EVALUATION, DOWNSTREAM_OUTPUTS, trained.require_unchanged) as made:
+        with atomic_dir(folder, EVALUATION, DOWNSTREAM_OUTPUTS, trained.check_not_replaced) as made:
             write_json(made / "metrics.json", values)
             write_parquet(made / "predictions.parquet", {**predictions, "probability": p})
             for curve in CURVES.values():
                 write_csv(made / curve.file, curve.of(z, y))
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
-            write_manifest(made / EVALUATION, {"model": trained.checksum}, [path.name for path in made.iterdir()])
+            write_manifest(made / EVALUATION, "evaluate", {"model": trained.checksum}, [path.name for path in made.iterdir()])
         summary = ", ".join(f"{name} {values[name]:.4f}" for name in SUMMARY_METRICS)
         logger.info(f"{len(y)} test rows: {summary} -> {folder}")
         tracker.publish(folder)

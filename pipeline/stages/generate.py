@@ -12,8 +12,9 @@ import numpy as np
 from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, compose, read_config
-from pipeline.data import SOURCES, Dataset, Source, Split
+from pipeline.data.dataset import Dataset, Source, Split
 from pipeline.data.leaks import leaks
+from pipeline.data.sources import SOURCES
 from pipeline.errors import DataError
 from pipeline.files import OUT, digest_of, file_digest, list_column, write_features, write_parquet
 from pipeline.manifest import write_manifest
@@ -55,6 +56,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
             write_part(made, name, dataset, part)
         write_manifest(
             made / "schema.json",
+            "generate",
             {
                 "features": dataset.features,
                 "type": "float64",

@@ -29,14 +29,14 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     with track(tracking, "plot", trained.content.to_dict()) as tracker:
         tables, evaluation = read_schema_of(trained, data), read_evaluation(trained)
         context = _context(trained, tables, evaluation)
-        tables.require_steady()
-        with atomic_dir(folder, check=evaluation.require_unchanged) as made, figures.stable_rendering():
+        tables.check_not_modified()
+        with atomic_dir(folder, check=evaluation.check_not_replaced) as made, figures.stable_rendering():
             (made / "figures").mkdir()
             drawn = [figure for figure in figures.FIGURES.values() if figure.applies(context)]
             for figure in drawn:
                 write_figure(made / "figures" / f"{figure.name}.png", figure.draw(context))
             files = [f"{figure.name}.png" for figure in drawn]
-            write_manifest(made / "figures" / FIGURES, {"evaluation": evaluation.checksum}, files)
+            write_manifest(made / "figures" / FIGURES, "plot", {"evaluation": evaluation.checksum}, files)
         logger.info(f"{', '.join(figure.name for figure in drawn)} -> {folder / 'figures'}")
         tracker.publish(folder)
 

@@ -34,7 +34,7 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
             write_csv(made / "comparison.csv", {"model": list(names), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
-            write_manifest(made / REPORT, {"models": checksums}, ["index.html", "comparison.csv"])
+            write_manifest(made / REPORT, "report", {"models": checksums}, ["index.html", "comparison.csv"])
         logger.info(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.publish(root / name)

@@ -13,7 +13,6 @@ from pipeline import console
 from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import Tracking, build, compose, read_config
-from pipeline.data.reading import listed
 from pipeline.errors import ArtifactError, PipelineError
 from pipeline.files import HISTORY, OUT, code_hash, digest_of, write_csv
 from pipeline.learning import separation
@@ -24,6 +23,7 @@ from pipeline.learning.precision import TooLarge, blurred
 from pipeline.learning.suboptimality import distance
 from pipeline.manifest import EVALUATION, write_manifest
 from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_schema
+from pipeline.text import join_limited
 from pipeline.tracking.client import Tracker, project_root, stage_tracking, track, wait_at_end
 
 logger = logging.getLogger("pipeline.stages.train")
@@ -112,7 +112,7 @@ def train(
         elif not model.l2 and X.shape[1] >= separation.LARGEST:
             _warn_of_what_was_not_sought(X.shape[1])
         try:
-            tables.require_steady()
+            tables.check_not_modified()
         except PipelineError:
             keeper.drop()  # it is of other numbers, too
             raise
@@ -146,7 +146,7 @@ def _summary(fit: FitSummary, folder: Path) -> str:
 def _warn_of_constants(X: Array, model: Model, features: Sequence[str]) -> None:
     constant = [name for name, varies in zip(features, varying(X), strict=True) if not varies]
     if constant and model.standardize:
-        logger.warning(f"constant in the training table, so without any say in the model: {listed(constant)}")
+        logger.warning(f"constant in the training table, so without any say in the model: {join_limited(constant)}")
 
 
 def _warn_of_a_rise(end: float, start: float) -> None:
@@ -198,8 +198,8 @@ def _warn_of_blurred_columns(X: Array, model: Model, result: Fit, features: Sequ
     if found:
         way = "model.dtype=float64 may" if model.dtype == "float32" else "smaller numbers, such as their logarithms, would"
         logger.warning(
-            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in {listed(found)}: "
-            f"{way}"
+            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in "
+            f"{join_limited(found)}: {way}"
         )
 
 
@@ -208,7 +208,7 @@ def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]
     with atomic_dir(folder, "model.json", DOWNSTREAM_OUTPUTS) as made:
         np.savez(made / "model.npz", mean=fitted.mean, scale=fitted.scale, w=fitted.w, b=fitted.b)
         write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in HISTORY})
-        return write_manifest(made / "model.json", card.to_dict(), ["model.npz", "history.csv"])
+        return write_manifest(made / "model.json", "train", card.to_dict(), ["model.npz", "history.csv"])
 
 
 def main(words: Sequence[str]) -> None:

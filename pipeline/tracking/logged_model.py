@@ -12,8 +12,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Logged
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from pipeline.config.schema import flatten
 from pipeline.files import file_digest
+from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 

@@ -24,9 +24,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
-from pipeline.config.schema import flatten, to_yaml
+from pipeline.config.schema import to_yaml
 from pipeline.errors import StoreError
 from pipeline.files import file_digest, read_csv, read_json
+from pipeline.flatten import flatten
 from pipeline.manifest import EVALUATION, REPORT, read_evaluation, read_figures, read_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import scrub

@@ -1,10 +1,9 @@
-"""Where and by what a run was made: git, DVC, libraries, machine, process. As flat tags, and as the artifacts in lineage/."""
+"""Where and by what a run was made: git, DVC, libraries, machine. As flat tags, and as the artifacts in lineage/."""
 
 import getpass
 import os
 import platform
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -13,15 +12,16 @@ import psutil
 
 from pipeline.determinism import KERNELS
 from pipeline.redaction import scrub
+from pipeline.text import join_limited
 from pipeline.tracking import git
 from pipeline.tracking.git import GitError
 
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
-MOST_NAMES = 20  # of files in a tag
+MAX_FILES = 20  # named in a tag
 
 
 def provenance() -> dict[str, str]:
-    """Every tag that says where this process runs."""
+    """The tags of where and by what this process was started."""
     return {**_git_tags(), **_dvc_tags(), **_versions(), **_machine()}
 
 
@@ -41,36 +41,31 @@ def _git_tags() -> dict[str, str]:
 def lineage() -> tuple[dict[str, str], dict[str, bytes]]:
     """Tags, and artifacts: requirements.txt and, if the code differs from the commit, code.diff.
 
-    The tag git.diff says whether that holds all changes of code and configuration: none, whole, without credentials (so it may
-    not apply), too long, or unknown, where git failed; of the latter and of what was taken out, git.diff.reason says why. New
-    files elsewhere, which no stage reads, are not meant; git.dirty knows of them. Outside a repository there is no tag.
+    The tag git.diff says whether that has all changes of code and configuration: none, whole, without credentials (so it may
+    not apply), too long, or unknown, where git failed; git.diff.reason says what was left out, or how git failed. New files
+    elsewhere, which no stage reads, count for git.dirty alone. Outside a repository there is no tag.
     """
-    texts = {"requirements.txt": _requirements().encode()}
+    artifacts = {"requirements.txt": _requirements().encode()}
     if not git.in_repository():
-        return {}, texts
+        return {}, artifacts
     try:
         diff, left_out = git.code_diff()
     except GitError as error:
-        return {"git.diff": "unknown", "git.diff.reason": scrub(str(error))}, texts
+        return {"git.diff": "unknown", "git.diff.reason": scrub(str(error))}, artifacts
     if diff is None:
-        return {"git.diff": "too long"}, texts
+        return {"git.diff": "too long"}, artifacts
     if diff or left_out:
-        texts["code.diff"] = diff
+        artifacts["code.diff"] = diff
     if left_out:
-        return {"git.diff": "without credentials", "git.diff.reason": _shortened(left_out)}, texts
-    return {"git.diff": "whole" if diff else "none"}, texts
-
-
-def _shortened(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return scrub(f"left out: {', '.join(names[:MOST_NAMES])}{more}")
+        reason = scrub(f"left out: {join_limited(left_out, MAX_FILES)}")
+        return {"git.diff": "without credentials", "git.diff.reason": reason}, artifacts
+    return {"git.diff": "whole" if diff else "none"}, artifacts
 
 
 def _requirements() -> str:
     """Every installed distribution as NAME==VERSION, sorted."""
-    return "".join(
-        f"{line}\n" for line in sorted({f"{found.name}=={found.version}" for found in distributions()}, key=str.lower)
-    )
+    lines = {f"{distribution.name}=={distribution.version}\n" for distribution in distributions()}
+    return "".join(sorted(lines, key=str.lower))
 
 
 def host() -> str:
@@ -86,11 +81,11 @@ def process() -> dict[str, str]:
 
 
 def _dvc_tags() -> dict[str, str]:
-    names = {"DVC_STAGE": "dvc.stage", "DVC_EXP_NAME": "dvc.exp", "DVC_EXP_BASELINE_REV": "dvc.exp.baseline"}
-    found = {tag: os.environ[name] for name, tag in names.items() if os.environ.get(name)}
+    variables = {"DVC_STAGE": "dvc.stage", "DVC_EXP_NAME": "dvc.exp", "DVC_EXP_BASELINE_REV": "dvc.exp.baseline"}
+    tags = {tag: os.environ[variable] for variable, tag in variables.items() if os.environ.get(variable)}
     module = getattr(sys.modules["__main__"].__spec__, "name", "").removesuffix(".__main__")
-    command = "dvc repro" if found else f"python -m {module if module.startswith('pipeline') else 'pipeline'}"
-    return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL", **found}
+    command = "dvc repro" if tags else f"python -m {module if module.startswith('pipeline') else 'pipeline'}"
+    return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL", **tags}
 
 
 def _versions() -> dict[str, str]:
@@ -112,7 +107,7 @@ def _machine() -> dict[str, str]:
 
 
 def _user() -> str:
-    """The login name; of an account without one, its number."""
+    """The login name or, for an account without one, its number."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.data import BreastCancer
+from pipeline.data.sources.breast_cancer import BreastCancer
 from pipeline.errors import PipelineError
 from pipeline.learning.batch import Method, fit_together
 from pipeline.learning.fit import Fit, NumpyModel, Record, fit

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.arrays import Array
-from pipeline.data import Textbook
+from pipeline.data.sources.document import Textbook
 from pipeline.determinism import one_thread
 from pipeline.errors import PipelineError
 from pipeline.learning.fit import MODELS, LogisticModel, Model, NumpyModel, Record, TorchModel, fit

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer
 
 from pipeline.arrays import Array
-from pipeline.data import Textbook
+from pipeline.data.sources.document import Textbook
 from pipeline.learning import separation
 from pipeline.learning.fit import LogisticModel, NumpyModel, TorchModel, fit, standardised
 from pipeline.learning.optimizers import LBFGS, Adam, Auto, GradientDescent, Newton, Optimizer, StochasticGradientDescent

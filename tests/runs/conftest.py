@@ -19,7 +19,7 @@ from mlflow.entities import Run
 
 from pipeline.runs._find import models_of
 from pipeline.tracking.sqlite_store import LOCATIONS
-from tests.conftest import copy_repo, environment
+from tests.conftest import Shared, copy_repo, environment
 
 SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
 DRIVER = """
@@ -70,9 +70,12 @@ def runs() -> Commands:
 
 
 @pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Path:
+def original(shared: Shared, store: Path) -> Path:
     """`dvc repro`, one run and a sweep of two, all of them committed; not to be changed."""
-    repo = copy_repo(tmp_path_factory.mktemp("runs") / "original", store)
+    return shared("runs", lambda folder: _make_runs(copy_repo(folder / "original", store))) / "original"
+
+
+def _make_runs(repo: Path) -> None:
     commands = (
         "dvc repro -q",
         "git add dvc.lock",
@@ -82,7 +85,6 @@ def original(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Path:
     )
     for command in commands:
         subprocess.run(command.split(), cwd=repo, env=environment(), check=True, capture_output=True)
-    return repo
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-"""What is told of the code: never "none" where git failed or something was changed, and no new file from elsewhere."""
+"""What tags and code.diff say of the code: never "none" where git failed or a file changed, and no new file from elsewhere."""
 
-import getpass
 import os
 import stat
 import subprocess
@@ -36,11 +35,11 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tree
 
 
-def git(tree: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=tree, env=environment(), check=True, capture_output=True, text=True).stdout
+def git(tree: Path, *argv: str) -> str:
+    return subprocess.run(["git", *argv], cwd=tree, env=environment(), check=True, capture_output=True, text=True).stdout
 
 
-def told() -> tuple[str | None, str | None]:
+def git_tags() -> tuple[str | None, str | None]:
     """The tags git.diff and git.dirty."""
     return lineage()[0].get("git.diff"), provenance().get("git.dirty")
 
@@ -118,11 +117,11 @@ def test_no_git_and_a_git_that_hangs(tree: Path, tmp_path: Path, monkeypatch: py
     slow.write_text("#!/bin/sh\n/bin/sleep 60 & wait\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(slow.parent))
-    monkeypatch.setattr("pipeline.tracking.git.SECONDS", 0.2)
-    assert told() == ("unknown", "unknown")
+    monkeypatch.setattr("pipeline.tracking.git.TIMEOUT", 0.2)
+    assert git_tags() == ("unknown", "unknown")
     assert "took longer than" in lineage()[0]["git.diff.reason"]
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert told() == ("unknown", "unknown")
+    assert git_tags() == ("unknown", "unknown")
     assert lineage()[0]["git.diff.reason"] == "git cannot be run: No such file or directory"
 
 
@@ -135,7 +134,7 @@ def test_outside_a_repository_nothing_is_claimed(tmp_path: Path, monkeypatch: py
 def test_a_repository_without_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(tmp_path, "init", "-q")
     monkeypatch.setattr("pipeline.tracking.git.ROOT", tmp_path)
-    assert told() == ("unknown", "unknown")
+    assert git_tags() == ("unknown", "unknown")
     assert "mlflow.source.git.commit" not in provenance()
 
 
@@ -145,7 +144,7 @@ def test_a_repository_of_another_user(tree: Path, monkeypatch: pytest.MonkeyPatc
         pytest.skip("only root can give files away")
     os.chown(tree, 12345, 12345)
     os.chown(tree / ".git", 12345, 12345)
-    assert told() == ("unknown", "unknown")
+    assert git_tags() == ("unknown", "unknown")
     assert "dubious ownership" in lineage()[0]["git.diff.reason"]
 
 
@@ -189,7 +188,7 @@ def test_a_change_is_seen_in_every_state_of_the_repository(tree: Path, tmp_path:
     STATES[state](tree)
     assert lineage()[0] == {"git.diff": "none"}
     change(tree)
-    assert told() == ("whole", "true")
+    assert git_tags() == ("whole", "true")
     assert (applied(tree, tmp_path / "clean") / "pipeline" / "a.py").read_text() == "a = 2\n"
 
 
@@ -202,9 +201,9 @@ def test_in_a_hook_of_another_repository_and_under_strange_names(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other" / "index"))
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
-    assert told() == ("none", "false")
+    assert git_tags() == ("none", "false")
     change(strange)
-    assert told() == ("whole", "true")
+    assert git_tags() == ("whole", "true")
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
         monkeypatch.delenv(name)
     assert provenance()["mlflow.source.git.commit"] == git(strange, "rev-parse", "HEAD").strip()
@@ -221,10 +220,10 @@ def test_a_shallow_clone_and_a_folder_of_a_repository(tree: Path, tmp_path: Path
     git(outer, "commit", "-qm", "start")
     for place in (tmp_path / "shallow", outer / "project"):
         monkeypatch.setattr("pipeline.tracking.git.ROOT", place)
-        assert told() == ("none", "false")
+        assert git_tags() == ("none", "false")
         change(place)
         (place / "conf" / "new.yaml").write_text("n: 1\n")
-        assert told() == ("whole", "true")
+        assert git_tags() == ("whole", "true")
         diff = lineage()[1]["code.diff"]
         assert b"new.yaml" in diff
         subprocess.run(["git", "stash", "-qu"], cwd=place, env=environment(), check=True)
@@ -235,9 +234,9 @@ def test_a_shallow_clone_and_a_folder_of_a_repository(tree: Path, tmp_path: Path
 def test_a_linked_worktree(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(tree, "worktree", "add", "-q", str(tmp_path / "worktree"))
     monkeypatch.setattr("pipeline.tracking.git.ROOT", tmp_path / "worktree")
-    assert told() == ("none", "false")
+    assert git_tags() == ("none", "false")
     change(tmp_path / "worktree")
-    assert told() == ("whole", "true")
+    assert git_tags() == ("whole", "true")
 
 
 def test_a_submodule_of_the_code_that_has_changed_is_unknown(tree: Path, tmp_path: Path) -> None:
@@ -248,9 +247,9 @@ def test_a_submodule_of_the_code_that_has_changed_is_unknown(tree: Path, tmp_pat
     git(other, "commit", "-qm", "start")
     git(tree, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "pipeline/sub")
     git(tree, "commit", "-qm", "sub")
-    assert told() == ("none", "false")
+    assert git_tags() == ("none", "false")
     (tree / "pipeline" / "sub" / "m.py").write_text("m = 2\n")
-    assert told() == ("unknown", "true")
+    assert git_tags() == ("unknown", "true")
     assert lineage()[0]["git.diff.reason"] == "pipeline/sub is a repository of its own and has changed"
 
 
@@ -272,7 +271,7 @@ def test_new_files_elsewhere_are_not_shown(tree: Path) -> None:
         (tree / name).parent.mkdir(exist_ok=True)
         (tree / name).write_text(f"{SECRET}{i}\n")
     git(tree, "add", "credentials.json", "a.txt")
-    assert told() == ("none", "true")
+    assert git_tags() == ("none", "true")
     assert list(lineage()[1]) == ["requirements.txt"]
     change(tree)
     (tree / "conf" / "new.yaml").write_text("x: 1\n")
@@ -341,13 +340,5 @@ def test_the_repository_is_not_touched(tree: Path) -> None:
     nest_elsewhere(tree)
     (tree / "conf" / "new.yaml").write_text("x: 1\n")
     before = {path: path.read_bytes() for path in (tree / ".git").rglob("*") if path.is_file()}
-    assert told() == ("whole", "true")
+    assert git_tags() == ("whole", "true")
     assert {path: path.read_bytes() for path in (tree / ".git").rglob("*") if path.is_file()} == before
-
-
-def test_the_user_without_a_variable_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    assert provenance()["mlflow.user"] == getpass.getuser() != "unknown"
-    monkeypatch.setattr(os, "getuid", lambda: 54321)  # an account without a name
-    assert provenance()["mlflow.user"] == "54321"

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.dataset import Dataset, Split, check_fraction, check_seed, split
-from pipeline.data.reading import check_file, check_path, reading, recognised, shown
+from pipeline.data.reading import check_file, check_path, reader_errors, summary
 from pipeline.errors import ConfigError, DataError
+from pipeline.text import quote
 
-BYTES_A_COLUMN = 512  # a name, and a fit's vectors of that many entries
-MOST_UNASKED = 1_000_000  # columns that a file may have without data.columns, whatever its size,
-COLUMNS_AN_ENTRY = 100  # and for each of its entries
+BYTES_PER_COLUMN = 512  # a name, and a fit's vectors of that many entries
+MAX_INFERRED_COLUMNS = 1_000_000  # that a file may have without data.columns, whatever its size,
+MAX_COLUMNS_PER_ENTRY = 100  # and for each of its entries
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}  # by a file's first bytes
 
 
@@ -36,7 +38,7 @@ class Svmlight:
 
     def __post_init__(self) -> None:
         check_path(self.path, "a file in the svmlight format")
-        if not self.columns >= 0:
+        if self.columns < 0:
             raise ConfigError(f"columns must be >= 0 (0: as many as the file has); got {self.columns}")
         if self.first_column not in (None, 0, 1):
             raise ConfigError(f"first_column must be 0, 1 or null; got {self.first_column}")
@@ -45,61 +47,58 @@ class Svmlight:
 
     def load(self) -> Dataset:
         check_file(self.path)
-        with reading(self.path, "svmlight"):
+        with reader_errors(self.path, "svmlight"):
             return self._dataset(*_read(self.path))
 
-    def _dataset(self, X: Any, labels: "np.ndarray[Any, np.dtype[np.float64]]") -> Dataset:
+    def _dataset(self, X: Any, labels: NDArray[np.float64]) -> Dataset:
         from scipy.sparse import csr_array
 
-        if not len(labels) > 0:
+        if len(labels) == 0:
             raise DataError(f"there are no rows in {self.path}")
         self._check_finite(X, labels)
-        first, known = self._first(X)
-        d = self._width(X, first)
+        first, explanation = self._find_first(X)
+        d = self._count_columns(X, first)
         classes = np.unique(labels).tolist()
-        listed = ", ".join(f"{label:g}" for label in classes[:5])
+        names = [f"{label:g}" for label in classes]
         if len(classes) != 2:
-            raise DataError(f"the labels in {self.path} must be of two classes; got {len(classes)}: {listed}")
-        whole = csr_array((X.data, X.indices - first, X.indptr), shape=(len(labels), d))
-        train, test = split(Split(whole, (labels == classes[1]).astype(np.float64)), self.test_fraction, self.seed)
-        note = recognised(self.path, len(labels), d, f"{known}; label", (f"{classes[0]:g}", f"{classes[1]:g}"))
+            raise DataError(f"the labels in {self.path} must be of two classes; got {len(classes)}: {', '.join(names[:5])}")
+        X = csr_array((X.data, X.indices - first, X.indptr), shape=(len(labels), d))
+        train, test = split(Split(X, (labels == classes[1]).astype(np.float64)), self.test_fraction, self.seed)
+        note = summary(self.path, len(labels), d, f"{explanation}; label", (names[0], names[1]))
         return Dataset([f"x{i}" for i in range(d)], "label", (classes[0], classes[1]), train, test, (note,))
 
-    def _check_finite(self, X: Any, labels: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
-        rows = np.flatnonzero(~np.isfinite(labels))
-        if not len(rows) and not np.isfinite(X.data).all():
-            rows = np.searchsorted(X.indptr, np.flatnonzero(~np.isfinite(X.data))[:1], side="right") - 1
-        if len(rows):
-            where = _place(self.path, int(rows[0]))
-            raise ConfigError(f"every number in {self.path} must be finite; {where} has one that is not")
+    def _check_finite(self, X: Any, labels: NDArray[np.float64]) -> None:
+        rows = np.flatnonzero(~np.isfinite(labels)).tolist()
+        rows = rows or [_row_of(X, entry) for entry in np.flatnonzero(~np.isfinite(X.data))[:1]]
+        if rows:
+            where = _locate(self.path, rows[0])
+            raise DataError(f"every number in {self.path} must be finite; {where} has one that is not")
 
-    def _first(self, X: Any) -> tuple[int, str]:
+    def _find_first(self, X: Any) -> tuple[int, str]:
         """The number of the first column, and how it is known, in words."""
-        least = int(X.indices.min()) if X.nnz else 1
-        if self.first_column == 1 and least == 0:
-            row = int(np.searchsorted(X.indptr, np.argmin(X.indices), side="right")) - 1
-            where = _place(self.path, row)
+        lowest = int(X.indices.min()) if X.nnz else 1
+        if self.first_column == 1 and lowest == 0:
+            where = _locate(self.path, _row_of(X, np.argmin(X.indices)))
             raise DataError(f"columns must count from data.first_column=1 in {self.path}; {where} has a column 0")
-        if self.first_column is not None:
-            return self.first_column, f"columns count from {self.first_column}"
-        if least == 0:
-            return 0, "columns count from 0"
+        if self.first_column is not None or lowest == 0:
+            first = self.first_column or 0
+            return first, f"columns count from {first}"
         return 1, "columns count from 1 (if from 0, set data.first_column=0)"
 
-    def _width(self, X: Any, first: int) -> int:
-        """The number of columns. Raises ConfigError where it is beyond what was meant or what memory holds."""
-        greatest = int(X.indices.max()) if X.nnz else first - 1
-        found = greatest - first + 1
+    def _count_columns(self, X: Any, first: int) -> int:
+        """The number of columns. Raises DataError where it is beyond what was meant or what memory holds."""
+        highest = int(X.indices.max()) if X.nnz else first - 1
+        found = highest - first + 1
         d = self.columns or found
-        if not d > 0:
+        if d == 0:
             raise DataError(f"there are no columns in {self.path}")
-        if found > (self.columns or max(MOST_UNASKED, COLUMNS_AN_ENTRY * X.nnz)):
-            must = f"columns must be at most data.columns={self.columns}"
-            asked = must if self.columns else f"set data.columns={found} if so many columns are meant"
-            where = _place(self.path, int(np.searchsorted(X.indptr, np.argmax(X.indices), side="right")) - 1)
-            raise DataError(f"{asked} in {self.path}; {where} has column {greatest}")
-        most = _memory() // BYTES_A_COLUMN
-        if not d <= most:
+        if found > (self.columns or max(MAX_INFERRED_COLUMNS, MAX_COLUMNS_PER_ENTRY * X.nnz)):
+            limit = f"columns must be at most data.columns={self.columns}"
+            rule = limit if self.columns else f"set data.columns={found} if so many columns are meant"
+            where = _locate(self.path, _row_of(X, np.argmax(X.indices)))
+            raise DataError(f"{rule} in {self.path}; {where} has column {highest}")
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // BYTES_PER_COLUMN
+        if d > most:
             raise DataError(f"columns must be at most {most} to fit into this machine's memory; got {d} in {self.path}")
         return d
 
@@ -127,7 +126,7 @@ def _open(path: str) -> IO[bytes]:
     return opener(path, "rb")
 
 
-def _read(path: str) -> tuple[Any, "np.ndarray[Any, np.dtype[np.float64]]"]:
+def _read(path: str) -> tuple[Any, NDArray[np.float64]]:
     """X with the file's own column numbers, and the labels."""
     from sklearn.datasets import load_svmlight_file
 
@@ -137,11 +136,16 @@ def _read(path: str) -> tuple[Any, "np.ndarray[Any, np.dtype[np.float64]]"]:
             return load_svmlight_file(lines, zero_based=True)
         except (ValueError, OverflowError, IndexError):
             form = "be LABEL COLUMN:VALUE COLUMN:VALUE ... with ascending columns below 2^31"
-            text = shown(lines.line.decode("utf-8", "replace").strip())
+            text = quote(lines.line.decode("utf-8", "replace").strip())
             raise DataError(f"{path} could not be read as svmlight: line {lines.number} must {form}; got {text}") from None
 
 
-def _place(path: str, row: int) -> str:
+def _row_of(X: Any, entry: Any) -> int:
+    """The row of one of the stored entries."""
+    return int(np.searchsorted(X.indptr, entry, side="right")) - 1
+
+
+def _locate(path: str, row: int) -> str:
     """The line on which a row stands; lines without a label are no rows."""
     with suppress(OSError), _open(path) as file:
         rows = (number for number, line in enumerate(file, 1) if line.partition(b"#")[0].strip())
@@ -149,8 +153,3 @@ def _place(path: str, row: int) -> str:
             if i == row:
                 return f"line {number}"
     return f"row {row + 1}"
-
-
-def _memory() -> int:
-    """Bytes that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

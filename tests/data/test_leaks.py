@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from pipeline.data import BreastCancer, Dataset, Split, Textbook
-from pipeline.data.leaks import leaks, repeated_rows, separating
+from pipeline.data.dataset import Dataset, Split
+from pipeline.data.leaks import leaks, repeated_rows, separating_columns
+from pipeline.data.sources.breast_cancer import BreastCancer
+from pipeline.data.sources.document import Textbook
 
 
 @st.composite
@@ -43,7 +45,7 @@ def test_both_are_what_their_definitions_say(pair: tuple[Split, Split]) -> None:
     ]
     for ours, theirs in ((train, test), (sparse(train), sparse(test))):
         assert repeated_rows(ours, theirs) == expected
-        assert separating(ours) == columns
+        assert separating_columns(ours) == columns
 
 
 @pytest.mark.parametrize("data", [Textbook().load(), BreastCancer().load()], ids=["document", "breast cancer"])
@@ -71,6 +73,6 @@ def test_a_large_table_takes_no_time(form: Any) -> None:
     X[-7:], y[-7:] = X[:7], y[:7]
     train, test = Split(form(X[:150_000]), y[:150_000]), Split(form(X[150_000:]), y[150_000:])
     started = time.monotonic()
-    assert separating(train) == []
+    assert separating_columns(train) == []
     assert repeated_rows(train, test) == 7
     assert time.monotonic() - started < 20

@@ -1,4 +1,4 @@
-"""svmlight files: where the columns count from is known or said, and a file that cannot be used ends in one sentence."""
+"""svmlight files: where the columns count from is known or stated, and a file that cannot be used ends in one sentence."""
 
 import bz2
 import gzip
@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from pipeline.data import Dataset, Svmlight
+from pipeline.data.dataset import Dataset
+from pipeline.data.sources.svmlight import Svmlight
 from pipeline.errors import PipelineError
 
 TEXT = "1 2:0.5 5:2\n# none\n0 3:1.5 # one\n\n1 qid:7 2:1\n0 4:3 5:1\n"
+SMALL = "-1 1:0.5 4:2\n+1 2:1.5\n-1 3:1 # a comment\n+1 1:3 4:1\n"
 PIECES = ["1", "0", "-1", " ", ":", "\n", "\n", "1:2", " 3:.5", "#", "qid:1", "nan", "x", "é", "_"]
 
 
@@ -22,7 +25,7 @@ def load(folder: Path, content: str | bytes, name: str = "t.svm", **options: Any
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "columns", "said"),
+    ("content", "options", "columns", "expected"),
     [
         (TEXT, {}, 5, "columns count from 1 (if from 0, set data.first_column=0)"),
         (TEXT, {"first_column": 1}, 5, "columns count from 1;"),
@@ -32,11 +35,11 @@ def load(folder: Path, content: str | bytes, name: str = "t.svm", **options: Any
         (TEXT, {"columns": 9, "first_column": 0}, 9, "columns count from 0;"),
     ],
 )
-def test_where_columns_count_from(tmp_path: Path, content: str, options: dict[str, Any], columns: int, said: str) -> None:
+def test_where_columns_count_from(tmp_path: Path, content: str, options: dict[str, Any], columns: int, expected: str) -> None:
     data = load(tmp_path, content, **options)
     assert data.train.X.shape[1] == data.test.X.shape[1] == len(data.features) == columns
     assert data.train.X.sum() + data.test.X.sum() == 9
-    assert said in data.notes[0]
+    assert expected in data.notes[0]
     assert "label: 0 or 1, the positive class being 1" in data.notes[0]
 
 
@@ -85,3 +88,31 @@ def test_any_text_is_a_data_set_or_a_sentence(tmp_path: Path, pieces: list[str])
     except PipelineError as error:
         sentence = str(error)
     assert "\n" not in sentence
+
+
+def test_an_svmlight_file_stays_sparse(tmp_path: Path) -> None:
+    (tmp_path / "t.svm").write_text(SMALL)
+    data = Svmlight(path=str(tmp_path / "t.svm"), columns=6, test_fraction=0.5).load()
+    assert data.features == ["x0", "x1", "x2", "x3", "x4", "x5"]
+    assert data.classes == (-1.0, 1.0)
+    for part in (data.train, data.test):
+        assert isinstance(part.X, csr_array)
+        assert part.X.shape == (2, 6)
+        assert set(part.y) == {0, 1}
+    assert data.train.X.sum() + data.test.X.sum() == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "no rows|could not be read as svmlight"),
+        ("1 a:b\n", "could not be read as svmlight"),
+        ("1 1:nan\n0 1:1\n", "every number .* must be finite"),
+        ("1 1:1\n1 1:2\n", "must be of two classes; got 1: 1"),
+        ("1 1:1\n0 1:2\n2 1:2\n", "must be of two classes; got 3: 0, 1, 2"),
+    ],
+)
+def test_an_svmlight_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "t.svm").write_text(text)
+    with pytest.raises(PipelineError, match=sentence):
+        Svmlight(path=str(tmp_path / "t.svm")).load()

@@ -1,0 +1,52 @@
+"""Small tables as files, how they are read, and the sentence with which they are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.sources.table import Table
+from pipeline.errors import PipelineError
+
+ROWS = 12
+LABELS = [i % 3 % 2 for i in range(ROWS)]
+AGES = [41, 38, 57, 29, 66, 38, 71, 45, 52, 33, 60, 27]
+
+
+def csv_text(header: str, *columns: list[Any], end: str = "\n") -> str:
+    return end.join([header, *(",".join(map(str, row)) for row in zip(*columns, strict=True))]) + end
+
+
+def load(folder: Path, content: str | bytes | pa.Table, **options: Any) -> Dataset:
+    path = folder / ("t.parquet" if isinstance(content, pa.Table) else "t.csv")
+    if isinstance(content, pa.Table):
+        pq.write_table(content, path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Table(**{"path": str(path), "target": "y", **options}).load()
+
+
+def refusal(folder: Path, content: str | bytes | pa.Table, **options: Any) -> str:
+    with pytest.raises(PipelineError) as refused:
+        load(folder, content, **options)
+    sentence = str(refused.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def all_rows(data: Dataset) -> Any:
+    assert isinstance(data.train.X, np.ndarray)
+    assert isinstance(data.test.X, np.ndarray)
+    return np.vstack([data.train.X, data.test.X])
+
+
+def write(folder: Path, name: str = "t.csv", columns: dict[str, object] | None = None) -> str:
+    frame = pd.DataFrame(columns or {"a": [1, 2, 3, 4, 5, 6.5], "b": [0, 1, 0, 1, 1, 0], "y": ["no", "yes"] * 3})
+    path = folder / name
+    frame.to_csv(path, index=False) if name.endswith(".csv") else frame.to_parquet(path)
+    return str(path)

@@ -1,0 +1,37 @@
+"""Files that cannot be read are refused in one sentence."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.data.sources.table import Table
+from pipeline.errors import PipelineError
+from tests.data.tables import write
+
+
+def test_paths_that_no_file_has(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to("nowhere.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name, sentence in {
+        "x" * 300 + ".csv": "must name a file that can be read: File name too long; got '.{60}[.]{3}'",
+        "folder.csv": "is a folder",
+        "link.csv": "there is none at .*link.csv, it is a link to nowhere.csv",
+        "pipe.csv": "is a device or a pipe",
+        "a\0b.csv": "path must be one line of text",
+        "a\nb.csv": "path must be one line of text",
+    }.items():
+        with pytest.raises(PipelineError, match=sentence) as refused:
+            Table(path=f"{tmp_path}/{name}" if len(name) < 300 else name, target="y").load()
+        assert "\n" not in str(refused.value)
+
+
+def test_a_missing_or_broken_file(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="there is none at"):
+        Table(path=str(tmp_path / "no.csv"), target="y").load()
+    (tmp_path / "broken.parquet").write_text("not parquet")
+    with pytest.raises(PipelineError, match="could not be read as parquet"):
+        Table(path=str(tmp_path / "broken.parquet"), target="y").load()
+    with pytest.raises(PipelineError, match="data.positive must be one of no, yes; got maybe"):
+        Table(path=write(tmp_path), target="y", positive="maybe").load()

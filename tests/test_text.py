@@ -1,0 +1,29 @@
+"""Values in sentences stay on one line, are shortened, and are in quotes where they would mislead."""
+
+import pytest
+
+from pipeline.text import join_limited, quote, quote_if_needed, shorten
+
+
+def test_a_text_is_shortened_and_on_one_line() -> None:
+    assert shorten("a\nb", 5) == "a b"
+    assert shorten("abcdef", 6) == "abcdef"
+    assert shorten("abcdefg", 6) == "abcdef..."
+
+
+@pytest.mark.parametrize("value", ["", " a", "a\nb", "a\x7fb", "a\u2028b", "x" * 61])
+def test_a_value_that_would_mislead_is_in_quotes(value: str) -> None:
+    assert quote_if_needed(value) == quote(value)
+    assert quote(value).isprintable()
+    assert len(quote(value)) <= 60 + len("'...'")
+
+
+def test_other_values_are_shown_as_they_are() -> None:
+    assert [quote_if_needed(value) for value in ("é b", 0, 1.5, True)] == ["é b", "0", "1.5", "True"]
+
+
+def test_names_beyond_a_limit_are_counted() -> None:
+    assert join_limited(["a", "b"]) == "a, b"
+    assert join_limited([*"abcdefghij"]) == "a, b, c, d, e, f, g, h, i, j"
+    assert join_limited([*"abcdefghijkl"]) == "a, b, c, d, e, f, g, h, i, j and 2 more"
+    assert join_limited([*"abcd"], 2) == "a, b and 2 more"
