@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from benchmarks._measure import Seconds
-from pipeline.config.schema import Config, Tracking, compose
+from pipeline.config.config import Config, compose
+from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Dataset
 from pipeline.learning.fit import Record, fit
 from pipeline.model.card import DataSchema
@@ -23,7 +24,7 @@ PATIENCE_SECONDS = 60.0
 def fits(up: str, down: str, rounds: int, epochs: int) -> dict[str, Seconds]:
     """Seconds of fits tracked at the two URIs, in turns, each a run of its own."""
     config = compose([f"optimizer.epochs={epochs}", "optimizer.record_every=1", "data.rows=20000"])
-    dataset, groups = config.data.load(), {group: config.plain[group] for group in ("data", "model", "optimizer")}
+    dataset, groups = config.data.load(), {group: config.to_dict()[group] for group in ("data", "model", "optimizer")}
     schema = DataSchema(dataset.features, dataset.target, list(dataset.classes), {}, {}, {}, {})
     times: dict[str, list[float]] = {"up": [], "down": []}
     for i in range(rounds):

@@ -1,4 +1,4 @@
-"""The whole chain for one configuration in one process: generate, train, evaluate, plot, report.
+"""All stages for one configuration in one process.
 
 python -m pipeline model=torch optimizer.lr=0.05          one run, in its own folder under out/runs/
 python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, its runs under one parent in MLflow
@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
@@ -24,123 +23,123 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config import hydra
-from pipeline.config.hydra import CONF, in_one_sentence
+from pipeline.config.config import Config, check, check_sweep, compose, text_keys
+from pipeline.config.files import to_yaml
+from pipeline.config.hydra_errors import as_config_error
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
-from pipeline.config.schema import Config, check, check_sweep, compose, text_keys, to_yaml
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.redaction import scrub
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.generate import generate
-from pipeline.stages.plot import plot
-from pipeline.stages.report import report
-from pipeline.stages.train import train
-from pipeline.sweeps.jobs import Note, collect, compare, complain_of, heard, job_of_sweep, noted
-from pipeline.tracking.client import PARENT, check_writable, sweep, wait_at_end
+from pipeline.stages import MODELS, STAGES
+from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, sweep_job
+from pipeline.sweeps.plan import plan
+from pipeline.sweeps.summary import log_failures, summarize
+from pipeline.text import shorten
+from pipeline.tracking.client import check_writable, sweep, wait_at_end
+
+MAX_REASON = 200  # letters of a launcher's error
 
 
-def chain(config: Config, root: Path) -> dict[str, float]:
+def run_stages(config: Config, root: Path) -> dict[str, float]:
     """All stages for one configuration, into root. Returns the test metrics."""
-    plain = config.plain
-    name = plain["model"]["name"]
-    check_writable(config.tracking)
-    generate(config.data, plain["data"], root / "data")
+    content, data = config.to_dict(), root / "data"
+    name, tracking = content["model"]["name"], config.tracking
+    folder = root / MODELS / name
+    check_writable(tracking)
+    STAGES["generate"].run(config.data, content["data"], data)
     with atomic_dir(root) as made:
-        (made / "config.yaml").write_text(to_yaml(plain), encoding="utf-8")
-    checksum = train(
-        {group: plain[group] for group in ("model", "optimizer")}, root / "data", root / name, config.tracking, plain["data"]
-    )
-    metrics = evaluate(root / "data", root / name, config.tracking, checksum)
-    plot(root / "data", root / name, config.tracking)
-    report(root, [name], config.tracking)
+        (made / "config.yaml").write_text(to_yaml(content), encoding="utf-8")
+    groups = {group: content[group] for group in ("model", "optimizer")}
+    checksum = STAGES["train"].run(groups, data, folder, tracking, content["data"])
+    metrics: dict[str, float] = STAGES["evaluate"].run(data, folder, tracking, checksum)
+    STAGES["plot"].run(data, folder, tracking)
+    STAGES["report"].run(root, [name], tracking)
     return metrics
 
 
-def attempt(composed: DictConfig) -> dict[str, float]:
+def run_composed(composed: DictConfig) -> dict[str, float]:
     """One configuration, as Hydra composed it, into the folder that Hydra gives it; its test metrics."""
     root = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
-        with in_one_sentence([]):
-            plain = OmegaConf.to_container(composed, resolve=True)
-        return chain(check(plain), root)
+        with as_config_error([]):
+            content = OmegaConf.to_container(composed, resolve=True)
+        return run_stages(check(content), root)
     except Exception:
         with suppress(OSError):
             root.rmdir()  # unless something was made in it
         raise
 
 
-def job(composed: DictConfig) -> float:
-    """One of a sweep's jobs. Returns its test log loss, which the sweep may minimise; nan where it failed, and said why."""
+def run_job(composed: DictConfig) -> float:
+    """One of a sweep's jobs. Returns its test log loss, which the sweep may minimise; nan where it failed."""
     try:
-        with job_of_sweep(HydraConfig.get()) as note:
-            metrics = attempt(composed)
-            note["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
+        with sweep_job(HydraConfig.get()) as status:
+            metrics = run_composed(composed)
+            status["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
             return metrics["log_loss"]
-    except Exception:
-        return float("nan")  # to Hydra, whose sweep would end with the first error
+    except Exception:  # which sweep_job has logged; Hydra's sweep would end with the first
+        return float("nan")
 
 
-def run_once(words: Sequence[str], primary: str) -> None:
+def run_once(overrides: Sequence[str], primary: str) -> None:
     """One run."""
-    compose(words, primary)  # fails before there is a folder
-    hydra.run(as_typed(words, text_keys()), attempt, primary)
+    compose(overrides, primary)  # fails before there is a folder
+    hydra.run(as_typed(overrides, text_keys()), run_composed, primary)
 
 
-def run_sweep(words: Sequence[str], primary: str) -> None:
+def run_sweep(overrides: Sequence[str], primary: str) -> None:
     """All jobs under one parent run, which fails if any of them does."""
-    prepared = hydra.prepare(as_typed(words, text_keys(), sweep=True), job, primary)
-    tracking = check_sweep(prepared.choices, primary).tracking
-    folder, name = prepared.folder, scrub(" ".join(words))
-    jobs: list[Note] = []
-    note: dict[str, Any] = {"name": name, "run": None, "jobs": jobs}
+    planned = plan(as_typed(overrides, text_keys(), sweep=True), run_job, primary)
+    tracking = check_sweep(planned.choices, primary).tracking
+    folder, name = planned.folder, scrub(" ".join(overrides))
+    jobs: list[Status] = []
     folder.mkdir(parents=True, exist_ok=True)  # fails before there is a run in MLflow
     try:
-        with sweep(tracking, name):
-            note["run"] = os.environ.get(PARENT)
-            with noted(folder / "sweep.json", note):
-                try:
-                    with heard(folder):
-                        prepared.launch()
-                finally:
-                    jobs += collect(folder)
-                    compare(folder, jobs)
-                if complain_of(jobs, prepared.jobs):
-                    sys.exit(console.FAILED)
+        with sweep(tracking, name) as key, status_file(folder / "sweep.json", {"name": name, "run": key, "jobs": jobs}):
+            try:
+                with jobs_folder(folder):
+                    planned.launch()
+            finally:
+                jobs += collect(folder, key)
+                summarize(folder, jobs)
+            if log_failures(jobs, planned.min_jobs):
+                sys.exit(console.FAILED)
     except (PipelineError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise CommandError(f"the sweep broke off: {hydra.short(str(error)) or type(error).__name__}") from error
+        reason = shorten(str(error), MAX_REASON) or type(error).__name__
+        raise CommandError(f"the sweep broke off: {reason}") from error
 
 
 def show(args: argparse.Namespace, parser: argparse.ArgumentParser, primary: str) -> None:
     """What Hydra shows of itself and of the configuration: --cfg, --info, --help and the like."""
     args.overrides = as_typed(args.overrides, text_keys())
-    with in_one_sentence(args.overrides), env_override({"HYDRA_FULL_ERROR": "1"}):  # else Hydra prints its errors itself
-        _run_hydra(args, parser, job, str(CONF), primary)
+    with as_config_error(args.overrides), env_override({"HYDRA_FULL_ERROR": "1"}):  # else Hydra prints its errors itself
+        _run_hydra(args, parser, run_job, str(hydra.CONF), primary)
 
 
-def main(words: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     parser = get_args_parser()
     parser.prog = "python -m pipeline"
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     if args.config_path is not None:
         raise CommandError(f"--config-path must not be set; --config-dir adds a folder; got {args.config_path}")
     again = "`python -m pipeline.runs reproduce RUN` makes a run again"
     if args.experimental_rerun is not None:
         raise CommandError(f"--experimental-rerun must not be set; {again}; got {args.experimental_rerun}")
     primary = args.config_name or hydra.PRIMARY
-    overrides = [*_added(args.config_dir), *args.overrides]
+    overrides = [*_search_path(args.config_dir), *args.overrides]
     refuse_secret_settings(overrides, primary)
     if any((args.cfg, args.info, args.help, args.hydra_help, args.shell_completion, args.resolve)):
         show(args, parser, primary)
-    elif args.multirun or hydra.asks_for_a_sweep(as_typed(overrides, text_keys()), primary):
+    elif args.multirun or hydra.is_multirun(as_typed(overrides, text_keys()), primary):
         run_sweep(overrides, primary)
     else:
         run_once(overrides, primary)
 
 
-def _added(folder: str | None) -> list[str]:
+def _search_path(folder: str | None) -> list[str]:
     """The override that adds a folder beside conf/."""
     if folder is None:
         return []

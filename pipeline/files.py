@@ -1,6 +1,5 @@
 """Files: where they lie, how each format is written and read, and their digests. The same content has the same bytes."""
 
-import ast
 import csv
 import hashlib
 import io
@@ -9,7 +8,6 @@ import math
 import os
 import stat
 from collections.abc import Mapping
-from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -202,37 +200,3 @@ def digest(*parts: bytes | memoryview) -> str:
 def digest_of(content: Any) -> str:
     """SHA-256 of JSON-like content; the order of keys does not matter."""
     return digest(json.dumps(content, sort_keys=True).encode())
-
-
-@cache
-def sources(module: str) -> tuple[Path, ...]:
-    """The project's files that a module is made of: its own and all that it imports, at any depth, anywhere in the code."""
-    found: set[Path] = set()
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        path = _source(name)
-        if path is None or path in found:
-            continue
-        found.add(path)
-        todo.append(name.rpartition(".")[0])
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                todo += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(sorted(found))
-
-
-def _source(module: str) -> Path | None:
-    """The file of one of the project's modules; None for anything else."""
-    if module.partition(".")[0] != "pipeline":
-        return None
-    path = ROOT.joinpath(*module.split("."))
-    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
-
-
-def code_hash(module: str) -> str:
-    """SHA-256 of the project's files that a module is made of, and of where they lie in the repository."""
-    files = sources(module)
-    return digest(*(part for file in files for part in (file.relative_to(ROOT).as_posix().encode(), file.read_bytes())))

@@ -11,11 +11,12 @@ import urllib.request
 from collections.abc import Sequence
 
 from pipeline import console
-from pipeline.config.schema import Tracking, compose
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import CommandError
 from pipeline.files import OUT
 from pipeline.processes import supervising
-from pipeline.tracking.client import absolute_uri, check_writable, database_of, stage_tracking, store_lock
+from pipeline.tracking.client import absolute_uri, check_writable, database_of, store_lock
 from pipeline.tracking.sqlite_store import make, relocate
 
 logger = logging.getLogger("pipeline.ui")

@@ -1,10 +1,12 @@
-"""The stages as functions, on small data in a folder: data/, numpy/ and report/."""
+"""The stages as functions, on small data in a folder: data/, models/numpy/ and report/."""
 
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from pipeline.config.schema import Tracking, compose
+from pipeline import stages
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import generate
 from pipeline.stages.plot import plot
@@ -13,24 +15,17 @@ from pipeline.stages.train import train
 
 NOWHERE = Tracking(None)
 SMALL = ("data.rows=60", "data.test_rows=40", "optimizer.epochs=20")
+STAGES = tuple(name for name in stages.STAGES if name != "compose")
 composed = cache(lambda *overrides: compose(overrides))
-STAGES = ("generate", "train", "evaluate", "plot", "report")
-MADE = {  # what each stage writes
-    "generate": ("data/*.json", "data/*.parquet", "data/*/*"),
-    "train": ("numpy/model.*", "numpy/history.csv"),
-    "evaluate": ("numpy/evaluation.json", "numpy/metrics.json", "numpy/predictions.parquet", "numpy/curves.*"),
-    "plot": ("numpy/figures/*",),
-    "report": ("report/*",),
-}
 
 
 def run(stage: str, root: Path, *overrides: str, base: tuple[str, ...] = SMALL) -> None:
     """One stage in `root`."""
     config = composed(*base, *overrides)
-    plain, data, folder = config.plain, root / "data", root / "numpy"
-    groups = {group: plain[group] for group in ("model", "optimizer")}
+    content, data, folder = config.to_dict(), root / "data", root / "models" / "numpy"
+    groups = {group: content[group] for group in ("model", "optimizer")}
     calls: dict[str, Callable[[], object]] = {
-        "generate": lambda: generate(config.data, plain["data"], data),
+        "generate": lambda: generate(config.data, content["data"], data),
         "train": lambda: train(groups, data, folder, NOWHERE),
         "evaluate": lambda: evaluate(data, folder, NOWHERE),
         "plot": lambda: plot(data, folder, NOWHERE),
@@ -48,7 +43,10 @@ def made(root: Path, *overrides: str, until: str = "report") -> Path:
 
 def files(root: Path, stage: str) -> dict[str, bytes]:
     """The content of what a stage has written."""
-    found = [path for pattern in MADE[stage] for path in sorted(root.glob(pattern))]
+    patterns = (
+        pattern.format(candidate="numpy") for pattern in (*stages.STAGES[stage].outputs, *stages.STAGES[stage].untracked)
+    )
+    found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 

@@ -3,6 +3,7 @@
 import pipeline.stages  # noqa: F401  pins the kernels, before NumPy is loaded
 
 # isort: split
+import json
 import os
 import shutil
 import subprocess
@@ -87,11 +88,17 @@ def copy_repo(target: Path, store: Path) -> Path:
             shutil.copytree(source, target / name, ignore=ignored, dirs_exist_ok=True)
         else:
             shutil.copy(source, target / name)
-    (target / "overrides.yaml").write_text("overrides: []\n")
+    change_overrides(target, [])
     shutil.copy(store, target / "mlruns" / "mlflow.db")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=target, check=True, env=environment())
     return target
+
+
+def change_overrides(repo: Path, overrides: list[str]) -> None:
+    """Overrides that both candidates have in common."""
+    both = "candidates: {numpy: [model=numpy], torch: [model=torch]}"
+    (repo / "overrides.yaml").write_text(f"overrides: {json.dumps(overrides or {})}\n{both}\n")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from pipeline.learning.checkpoints import INTERVAL
 from tests.conftest import Shell, environment
-from tests.test_dag import runs_of
+from tests.observing import runs_of
 
 KILLS, TRACKED = 11, 2
 MADE = ("model.json", "model.npz", "history.csv")
@@ -49,9 +49,9 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: st
     command = f"pipeline.stages.train model={model} {FITS[model]}"
     alone = shell(f"python -m {command} tracking=none", repo)
     assert alone.returncode == 0, alone.stderr
-    expected = [(repo / "out" / model / name).read_bytes() for name in MADE]
+    expected = [(repo / "out" / "models" / model / name).read_bytes() for name in MADE]
     for name in MADE:
-        (repo / "out" / model / name).unlink()
+        (repo / "out" / "models" / model / name).unlink()
 
     chance = random.Random(model)
     for i in range(KILLS):
@@ -59,7 +59,7 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: st
     done = shell(f"python -m {command}", repo)
     assert done.returncode == 0, done.stderr
     assert "going on from epoch" in done.stdout
-    assert [(repo / "out" / model / name).read_bytes() for name in MADE] == expected
+    assert [(repo / "out" / "models" / model / name).read_bytes() for name in MADE] == expected
     assert list((repo / "out" / "checkpoints").glob("*.npz")) == []
 
     (run,) = runs_of(repo)

@@ -3,12 +3,9 @@
 import filecmp
 import json
 import os
-import signal
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +14,77 @@ import yaml
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.config.schema import compose
-from pipeline.files import ROOT, sources
+from pipeline.config.candidates import compose_candidates
+from pipeline.config.code import Code
+from pipeline.config.config import compose
+from pipeline.files import ROOT
 from pipeline.flatten import flatten
-from tests.conftest import Shell, copy_repo, environment
+from pipeline.stages import STAGES, Stage
+from pipeline.stages.compose import stage_files
+from tests.conftest import Shell, change_overrides, copy_repo
+from tests.observing import runs_of
+from tests.serving import check_serving
 
-STAGES = ("compose", "generate", "train", "evaluate", "plot", "report")
-ALL = {"compose", "generate", "report", *(f"{s}@{m}" for s in ("train", "evaluate", "plot") for m in ("numpy", "torch"))}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_deps_are_what_the_stage_imports(stage: str) -> None:
-    described = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
-    deps = {dep for dep in described.get("do", described)["deps"] if dep.endswith(".py")}
-    assert deps == {str(path.relative_to(ROOT)) for path in sources(f"pipeline.{stage}")}
+BOTH = {"train@numpy", "train@torch"}
+ALL = {"compose", "generate", "report", *BOTH, *(f"{s}@{m}" for s in ("evaluate", "plot") for m in ("numpy", "torch"))}
+TRACKED = {"train", "evaluate", "plot", "report"}
 
 
-def runs_of(repo: Path) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("logistic-regression")
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+def described(stage: str) -> dict[str, Any]:
+    """A stage of dvc.yaml, of one candidate where there are several."""
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    return dict(content.get("do", content))
+
+
+def below_out(paths: list[Any]) -> list[str]:
+    """Paths in out/, as the patterns of STAGES have them."""
+    texts = (next(iter(path)) if isinstance(path, dict) else str(path) for path in paths)
+    return [text.removeprefix("out/").replace("${key}", "{candidate}") for text in texts if text.startswith("out/")]
+
+
+def is_in(pattern: str, path: str) -> bool:
+    """Whether a path is one that a pattern means, or the folder of them."""
+    return fnmatchcase(path, pattern) or pattern.startswith(f"{path}/")
+
+
+def test_dvc_yaml_has_the_stages_of_the_list() -> None:
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    assert list(content["stages"]) == list(STAGES)
+    assert {name for name, stage in content["stages"].items() if "foreach" in stage} == {
+        name for name, stage in STAGES.items() if stage.is_per_candidate
+    }
+    assert {name for name, stage in STAGES.items() if stage.artifacts} == TRACKED
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 110
+    assert ".py" not in (ROOT / "dvc.yaml").read_text()
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_dvc_yaml_has_the_files_of_the_list(stage: Stage) -> None:
+    content = described(stage.name)
+    assert f"python -m pipeline.stages.{stage.name}" in content["cmd"]
+    outs = below_out([*content.get("outs", []), *content.get("metrics", []), *content.get("plots", [])])
+    inputs = below_out([*content.get("deps", []), *content["params"]])
+    for paths, patterns in ((outs, (*stage.outputs, *stage.untracked)), (inputs, stage.inputs)):
+        assert [path for path in paths if not any(is_in(pattern, path) for pattern in patterns)] == []
+        assert [pattern for pattern in patterns if not any(is_in(pattern, path) for path in paths)] == []
+
+
+def runs_again(files: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
+    """The stages that DVC runs because a file of out/config/, which they name under params, is not what it was before."""
+    changed = {name for name in files if files[name] != before[name]} - {"tracking.yaml"}
+    stages = {name: described(name)["params"] for name in STAGES if name != "compose"}
+    named = {
+        f"{stage}@{candidate}" if stage == "train" else stage: below_out(params)[0].format(candidate=candidate)
+        for stage, params in stages.items()
+        for candidate in ("numpy", "torch")
+    }
+    return {stage for stage, file in named.items() if file.removeprefix("config/") in changed}
 
 
 def executed(output: str) -> set[str]:
     return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
 
 
-BOTH = {"train@numpy", "train@torch"}
 # For every leaf of the default configuration: overrides that change it, and the stages that must then run again.
 CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "data.name": (["data=breast_cancer"], {"generate", *BOTH}),  # the document's own model settings go with it
@@ -67,18 +108,75 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
 }
 
 
-@pytest.mark.slow
-def test_every_leaf_re_runs_exactly_its_stages(repo: Path, shell: Shell) -> None:
-    assert shell("dvc repro", repo).returncode == 0
-    known = {key for key, _ in flatten(compose().plain)} - {"model.name"}  # both models are in the DAG
+def composed(path: Path, *overrides: str) -> dict[str, Mapping[str, Any]]:
+    """What `compose` writes with these common overrides."""
+    both = {name: [f"model={name}"] for name in ("numpy", "torch")}
+    path.write_text(yaml.safe_dump({"overrides": list(overrides), "candidates": both}))
+    return stage_files(compose_candidates(path), Code())
+
+
+def test_every_leaf_re_runs_exactly_its_stages(tmp_path: Path) -> None:
+    before = composed(tmp_path / "overrides.yaml")
+    assert runs_again(before, before) == set()
+    known = {key for key, _ in flatten(compose().to_dict())} - {"model.name"}  # the candidates differ in it
     assert set(CHANGES) == known, "a new key of the configuration needs a line here that says which stages read it"
     for key, (overrides, stages) in CHANGES.items():
         assert stages or key.startswith("tracking."), f"no stage reads {key}"
-        (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": overrides}))
-        composed = shell("python -m pipeline.stages.compose numpy torch", repo)
-        assert composed.returncode == 0, composed.stderr
-        status = json.loads(shell("dvc status --json", repo).stdout)
-        assert set(status) - {"compose"} == stages, key
+        assert runs_again(composed(tmp_path / "overrides.yaml", *overrides), before) == stages, key
+
+
+@pytest.mark.slow
+def test_an_edit_runs_the_stages_that_import_it(repo: Path, shell: Shell) -> None:
+    assert shell("dvc repro", repo).returncode == 0
+    shell("git add dvc.lock && git commit -qm lock", repo)
+    figures = repo / "pipeline/evaluation/figures.py"
+    for path in repo.glob("pipeline/**/*.py"):
+        path.write_text(f"# reworded\n\n{path.read_text()}\n\n")
+    assert executed(shell("dvc repro", repo).stdout) == {"compose"}
+    figures.write_text(f"{figures.read_text()}\n\ndef _added() -> None:\n    pass\n")
+    assert set(json.loads(shell("dvc status --json", repo).stdout)) == {"compose"}  # until it has run
+    verified = shell("python -m pipeline.runs verify", repo)
+    assert "the code of plot@numpy has changed since it ran; `dvc repro` runs it again\n" in verified.stdout
+    refused = shell("python -m pipeline.stages.plot numpy", repo)
+    assert "error: out/config/plot.yaml must be of the present code of plot, which has changed since: run" in refused.stderr
+    again = shell("dvc repro", repo)
+    assert executed(again.stdout) == {"compose", "plot@numpy", "plot@torch", "report"}
+    changed = json.loads(shell("dvc params diff --json", repo).stdout)
+    assert {(path, *values) for path, values in changed.items()} == {
+        (f"out/config/{stage}.yaml", "code") for stage in ("plot", "report")
+    }
+
+
+@pytest.mark.slow
+def test_the_candidates_are_the_user_s(repo: Path, shell: Shell) -> None:
+    candidates = {"weak": {"model.l2": 0.001}, "strong-2": ["model.l2=0.1", "optimizer=lbfgs"]}
+    (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": {"optimizer.epochs": 20}, "candidates": candidates}))
+    first = shell("dvc repro", repo)
+    assert first.returncode == 0, first.stderr
+    names = ("weak", "strong-2")
+    assert executed(first.stdout) == {"compose", "generate", "report"} | {
+        f"{stage}@{name}" for stage in ("train", "evaluate", "plot") for name in names
+    }
+    assert sorted(path.name for path in (repo / "out" / "models").iterdir()) == sorted(names)
+    assert sorted(run.data.params["model.l2"] for run in runs_of(repo)) == ["0.001", "0.1"]
+    shell("git add -A && git commit -qm lock", repo)
+    shown = json.loads(shell("dvc metrics show --json", repo).stdout)[""]["data"]
+    assert set(shown) == {f"out/models/{name}/metrics.json" for name in names}
+    plots = json.loads(shell("dvc plots show --json", repo).stdout)["data"]
+    assert {path.split("/")[2] for path in plots} == set(names)
+    params = json.loads(shell("dvc params diff --all --json", repo).stdout)
+    assert {f"out/config/train.{name}.yaml" for name in names} < set(params)
+
+    del candidates["weak"]
+    (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": {"optimizer.epochs": 20}, "candidates": candidates}))
+    assert executed(shell("dvc repro", repo).stdout) == {"compose", "report"}
+    assert [path.name for path in (repo / "out" / "models").iterdir()] == ["strong-2"]
+    assert not (repo / "out/config/train.weak.yaml").exists()
+    report = (repo / "out/report/index.html").read_text()
+    assert ("strong-2" in report, "weak" in report) == (True, False)
+    assert shell("dvc status", repo).stdout == "Data and pipelines are up to date.\n"
+    verified = shell("python -m pipeline.runs verify", repo)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.slow
@@ -103,48 +201,48 @@ def test_the_default_dag(repo: Path, shell: Shell) -> None:
     assert executed(shell("dvc repro", repo).stdout) == {"compose"}
 
     # There and back: the cached result leads to its own run.
-    (repo / "overrides.yaml").write_text("overrides: [optimizer.lr=0.2]\n")
+    change_overrides(repo, ["optimizer.lr=0.2"])
     assert "train@numpy" in executed(shell("dvc repro", repo).stdout)
     assert len(runs_of(repo)) == 4
     diff = json.loads(shell("dvc params diff --json", repo).stdout)
     assert diff["out/config/train.numpy.yaml"] == {"optimizer.lr": {"old": 0.1, "new": 0.2, "diff": 0.1}}
     assert "log_loss" in shell("dvc metrics diff", repo).stdout
-    (repo / "overrides.yaml").write_text("overrides: []\n")
+    change_overrides(repo, [])
     assert shell("dvc repro", repo).returncode == 0
     assert len(runs_of(repo)) == 4
-    model = json.loads((repo / "out/numpy/model.json").read_text())
+    model = json.loads((repo / "out/models/numpy/model.json").read_text())
     assert model["fingerprint"] in {run.data.tags["fingerprint"] for run in runs}
 
     for command in ("dvc dag", "dvc metrics show", "dvc plots show"):
         shown = shell(command, repo)
         assert shown.returncode == 0, shown.stderr
         assert shown.stdout
-    check_serving(repo, runs[0])
+    check_serving(repo, f"runs:/{runs[0].info.run_id}/model", repo / "out" / "models" / runs[0].data.tags["model"])
 
 
 def check_run(repo: Path, run: Run) -> None:
     """The run shows what the files hold."""
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
     name = run.data.tags["model"]
-    folder = repo / "out" / name
-    about = json.loads((folder / "model.json").read_text())
+    folder = repo / "out" / "models" / name
+    card = json.loads((folder / "model.json").read_text())
     assert run.info.status == "FINISHED"
-    assert run.data.tags["fingerprint"] == about["fingerprint"]
+    assert run.data.tags["fingerprint"] == card["fingerprint"]
     assert run.data.tags["git.dirty"] == "false"
     assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
-    assert set(run.data.params) == {key for key, _ in flatten(compose([f"model={name}"]).plain)}
+    assert set(run.data.params) == {key for key, _ in flatten(compose([f"model={name}"]).to_dict())}
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
     rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
-    assert [(p.step, p.value) for p in points] == [*rows, (100, about["fit"]["loss"])]
+    assert [(p.step, p.value) for p in points] == [*rows, (100, card["fit"]["loss"])]
     for metric, value in json.loads((folder / "metrics.json").read_text()).items():
         assert run.data.metrics[f"test/{metric}"] == value
-    lock = yaml.safe_load((repo / "dvc.lock").read_text())["stages"][f"train@{name}"]
-    for out in lock["outs"]:
+    locked = yaml.safe_load((repo / "dvc.lock").read_text())["stages"][f"train@{name}"]
+    for out in locked["outs"]:
         assert run.data.tags[f"dvc.md5.{Path(out['path']).name}"] == out["md5"]
     figures = {item.path for item in client.list_artifacts(run.info.run_id, "figures")}
     assert {"figures/loss.png", "figures/decision_boundary.png", "figures/data.png", "figures/roc.png"} <= figures
-    assert [d.dataset.digest for d in run.inputs.dataset_inputs] == [v[:12] for v in about["data"]["digest"].values()]
+    assert [d.dataset.digest for d in run.inputs.dataset_inputs] == [v[:12] for v in card["data"]["digest"].values()]
     check_served_model(repo, run, folder)
 
 
@@ -158,48 +256,6 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
     served = pyfunc.load_model(f"runs:/{run.info.run_id}/model").predict(table[["x1", "x2"]])
     assert served["prediction"].tolist() == expected["predicted"].tolist()
     assert (served["probability"] - expected["probability"]).abs().max() < 1e-15
-
-
-def check_serving(repo: Path, run: Run, uri: str = "") -> None:
-    """`mlflow models serve` of the run's model, or of `uri`, answers raw columns, as JSON and CSV, with what evaluate wrote."""
-    import pandas as pd
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = f"mlflow models serve -m {uri or f'runs:/{run.info.run_id}/model'} --env-manager local --workers 1 --port {port}"
-    env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{repo}/mlruns/mlflow.db")
-    table = pd.read_parquet(repo / "out" / "data" / "test.parquet").head(3)
-    expected = pd.read_parquet(repo / "out" / run.data.tags["model"] / "predictions.parquet").head(3)
-    bodies = {
-        json.dumps({"dataframe_split": table[["x1", "x2"]].to_dict(orient="split")}): "application/json",
-        json.dumps({"dataframe_records": table[["x2", "x1"]].to_dict(orient="records")}): "application/json",
-        table.to_csv(index=False): "text/csv",
-    }
-    requests = [
-        urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": kind})
-        for body, kind in bodies.items()
-    ]
-    with subprocess.Popen(command.split(), cwd=repo, env=env, stderr=subprocess.DEVNULL, start_new_session=True) as server:
-        try:
-            answers = [json.loads(_patiently(request))["predictions"] for request in requests]
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-    for answer in answers:
-        assert [row["prediction"] for row in answer] == expected["predicted"].tolist()
-        assert [row["probability"] for row in answer] == pytest.approx(expected["probability"].tolist(), abs=1e-15)
-
-
-def _patiently(request: urllib.request.Request, seconds: float = 60) -> bytes:
-    """The answer of a server that may still be starting."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return bytes(answer.read())
-        except urllib.error.URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
 
 
 @pytest.mark.slow
@@ -216,9 +272,9 @@ def test_two_clones_threads_and_doors_give_the_same_bytes(tmp_path: Path, store:
         alone = shell(f"python -m pipeline model={name} tracking=none hydra.run.dir=out/alone", two)
         assert alone.returncode == 0, alone.stderr
         for file in ("model.json", "model.npz", "history.csv"):
-            made = one / "out" / name / file
-            assert filecmp.cmp(made, two / "out" / name / file, shallow=False), file
-            assert filecmp.cmp(made, two / "out" / "alone" / name / file, shallow=False), file
+            made = one / "out" / "models" / name / file
+            assert filecmp.cmp(made, two / "out" / "models" / name / file, shallow=False), file
+            assert filecmp.cmp(made, two / "out" / "alone" / "models" / name / file, shallow=False), file
 
 
 @pytest.mark.slow
@@ -229,7 +285,7 @@ def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, optimize
     for threads in "12":
         command = f"python -m pipeline.stages.train data.rows=300000 optimizer={optimizer} optimizer.epochs=10 tracking=none"
         assert shell(command, repo, OMP_NUM_THREADS=threads).returncode == 0
-        made.append((repo / "out" / "numpy" / "model.npz").read_bytes())
+        made.append((repo / "out" / "models" / "numpy" / "model.npz").read_bytes())
     assert made[0] == made[1]
 
 
@@ -237,16 +293,16 @@ def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, optimize
 def test_experiments_land_in_the_one_store(repo: Path, shell: Shell) -> None:
     shell("dvc repro && git add -A && git commit -qm lock", repo)
     before = len(runs_of(repo))
-    ran = shell("""dvc exp run -S 'overrides.yaml:overrides=["data=breast_cancer"]'""", repo)
+    ran = shell("dvc exp run -S overrides.yaml:++overrides.data=breast_cancer", repo)
     assert ran.returncode == 0, ran.stderr
     assert len(runs_of(repo)) == before + 2
-    temp = shell("""dvc exp run --temp -S 'overrides.yaml:overrides=["optimizer.lr=0.3"]'""", repo)
+    temp = shell("dvc exp run --temp -S overrides.yaml:++overrides.optimizer.lr=0.3", repo)
     assert temp.returncode == 0, temp.stderr
     runs: list[Any] = runs_of(repo)
     assert len(runs) == before + 4
     assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(repo) for run in runs)
     assert all("dvc.exp" in run.data.tags for run in runs[:4])
-    queued = shell("""dvc exp run --queue -S 'overrides.yaml:overrides=["optimizer.lr=0.4"],["optimizer.lr=0.5"]'""", repo)
+    queued = shell("dvc exp run --queue -S overrides.yaml:++overrides.optimizer.lr=0.4,0.5", repo)
     assert queued.returncode == 0, queued.stderr
     started = shell("dvc queue start --jobs 2", repo)  # --run-all follows the workers' logs, and now and then goes on for ever
     assert started.returncode == 0, started.stderr

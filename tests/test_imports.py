@@ -1,19 +1,24 @@
-"""The import law, seen in sys.modules."""
+"""The import law: in sys.modules, and in modules that are started or imported by their names in strings."""
 
+import ast
 import json
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 from pipeline.files import ROOT
+from pipeline.stages import STAGES
 
 PACKAGE = ROOT / "pipeline"
 FILES = sorted(path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem[0] != "_")
 MODULES = [".".join(file.parts) for file in FILES]
-STAGES = ("compose", "generate", "train", "evaluate", "plot", "report")
+SCIENCE = [name for name in MODULES if name.split(".")[1] in ("data", "model", "learning", "evaluation")]
 WITH_MLFLOW = ("pipeline.tracking", "pipeline.runs")  # which decides by itself what it imports
 FRAMEWORKS = {"hydra", "omegaconf", "mlflow", "dvc"}
 
@@ -25,8 +30,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_science_knows_no_framework() -> None:
-    rooms = ("data", "model", "learning", "evaluation")
-    found = modules_after("\n".join(f"import {name}" for name in MODULES if name.split(".")[1] in rooms))
+    found = modules_after("\n".join(f"import {name}" for name in SCIENCE))
     assert not found & FRAMEWORKS
 
 
@@ -46,3 +50,56 @@ def test_the_served_model_needs_nothing_of_the_project(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pipeline" / "tracking" / "serving.py", tmp_path / "served.py")
     code = "import sys; sys.modules['pipeline'] = None; import served"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+STATE = """
+import json, os, sys, warnings
+import matplotlib, numpy, pandas, pyarrow.parquet, scipy.linalg, scipy.sparse, sklearn.datasets, threadpoolctl, torch
+def state():
+    blas = [(each["filepath"], each["num_threads"]) for each in threadpoolctl.threadpool_info()]
+    threads = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    return repr((dict(os.environ), warnings.filters, blas, threads, numpy.geterr(), dict(matplotlib.rcParams)))
+before = state()
+"""
+
+
+def test_importing_the_science_changes_nothing_in_the_process() -> None:
+    imports = "\n".join(f"import {name}" for name in ["pipeline", *SCIENCE])
+    program = f"{STATE}\n{imports}\nassert state() == before"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_stage_is_a_module_and_each_module_a_stage() -> None:
+    modules = {path.stem for path in (PACKAGE / "stages").glob("[a-z]*.py")} - {"predict"}  # which is for afterwards
+    assert modules == set(STAGES)
+
+
+def named_modules() -> Iterator[tuple[str, str]]:
+    """(module, a module of the project whose name stands in a string in it), as of a process that it starts."""
+    modules = grimp.build_graph("pipeline", cache_dir=None).modules
+    for name in modules:
+        base = ROOT.joinpath(*name.split("."))
+        path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in modules and node.value != "pipeline":
+                yield name, str(node.value)
+
+
+def test_a_module_names_none_above_itself() -> None:
+    (contract, *_) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rows = [row.replace(":", "|").replace(" ", "").split("|") for row in contract["layers"]]
+
+    def row(module: str) -> int:
+        return next(i for i, names in enumerate(rows) if any(f"{module}.".startswith(f"{name}.") for name in names))
+
+    found = {(name, named) for name, named in named_modules() if not named.startswith("pipeline.stages.")}
+    assert {named for _, named in found} >= {"pipeline.tracking.publisher", "pipeline.reaper"}
+    assert [(name, named) for name, named in found if name != "pipeline" and row(named) < row(name)] == []
+
+
+def test_every_single_file_has_a_layer() -> None:
+    (contract, *_) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    named = {name for row in contract["layers"] for name in row.replace(":", "|").replace(" ", "").split("|")}
+    rooms = {f"pipeline.{path.stem}" for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert rooms - {"pipeline.__init__"} == named

@@ -19,17 +19,17 @@ from pipeline.manifest import read_manifest, write_manifest
 from pipeline.model.card import read_schema
 from tests.chain import STAGES, files, made, run
 
-CURVES = tuple(f"numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration"))
+CURVES = tuple(f"models/numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration"))
 READ = {  # the files that a stage reads
     "train": ("data/schema.json", "data/train/X.npy", "data/train/y.npy"),
-    "evaluate": ("data/schema.json", "data/test/X.npy", "data/test/y.npy", "numpy/model.json", "numpy/model.npz"),
+    "evaluate": ("data/schema.json", "data/test/X.npy", "data/test/y.npy", "models/numpy/model.json", "models/numpy/model.npz"),
     "plot": (
-        *("data/schema.json", "data/train/X.npy", "data/train/y.npy", "numpy/model.json", "numpy/model.npz"),
-        *("numpy/history.csv", "numpy/evaluation.json", "numpy/metrics.json", *CURVES),
+        *("data/schema.json", "data/train/X.npy", "data/train/y.npy", "models/numpy/model.json", "models/numpy/model.npz"),
+        *("models/numpy/history.csv", "models/numpy/evaluation.json", "models/numpy/metrics.json", *CURVES),
     ),
     "report": (
-        *("numpy/model.json", "numpy/evaluation.json", "numpy/metrics.json"),
-        *("numpy/figures/figures.json", "numpy/figures/roc.png"),
+        *("models/numpy/model.json", "models/numpy/evaluation.json", "models/numpy/metrics.json"),
+        *("models/numpy/figures/figures.json", "models/numpy/figures/roc.png"),
     ),
 }
 CASES = [(stage, name) for stage, names in READ.items() for name in names]
@@ -105,7 +105,11 @@ def test_what_is_no_such_file_is_refused(root: Path, stage: str, name: str, kind
 @pytest.mark.parametrize("stage", STAGES[2:])
 def test_the_results_of_other_inputs_are_refused(root: Path, tmp_path: Path, stage: str) -> None:
     other = made(tmp_path / "other", "optimizer.lr=0.7")
-    describing = {"evaluate": "data/schema.json", "plot": "numpy/evaluation.json", "report": "numpy/figures/figures.json"}
+    describing = {
+        "evaluate": "data/schema.json",
+        "plot": "models/numpy/evaluation.json",
+        "report": "models/numpy/figures/figures.json",
+    }
     if stage == "evaluate":
         run("generate", other, "data.seed=1")
     shutil.copy(other / describing[stage], root / describing[stage])
@@ -115,7 +119,7 @@ def test_the_results_of_other_inputs_are_refused(root: Path, tmp_path: Path, sta
 @pytest.mark.parametrize("change", [("roc_auc", "area"), (0.5, "much"), (0.5, None), (0.5, True), (0.5, float("nan"))])
 @pytest.mark.parametrize("stage", ["plot", "report"])
 def test_metrics_must_be_numbers_though_they_are_described(root: Path, stage: str, change: tuple[object, object]) -> None:
-    folder, (old, new) = root / "numpy", change
+    folder, (old, new) = root / "models" / "numpy", change
     metrics = json.loads((folder / "metrics.json").read_text())
     if old in metrics:
         metrics[new] = metrics.pop(old)

@@ -9,12 +9,17 @@ from pipeline.tracking.pending import FORGOTTEN_SECONDS, discard, discard_forgot
 
 def made(root: Path) -> Path:
     """A model's folder in `root`/out, with a report beside it and a dvc.lock above."""
-    for name in ("numpy/model.json", "numpy/figures/loss.png", "numpy/.writing-x/model.json", "report/index.html"):
+    for name in (
+        "models/numpy/model.json",
+        "models/numpy/figures/loss.png",
+        "numpy/.writing-x/model.json",
+        "report/index.html",
+    ):
         path = root / "out" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("first")
     (root / "dvc.lock").write_text("first")
-    return root / "out" / "numpy"
+    return root / "out" / "models" / "numpy"
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -27,7 +32,7 @@ def test_what_is_written_over_is_kept(tmp_path: Path) -> None:
     with atomic_dir(folder) as again:
         (again / "model.json").write_text("second")
     (tmp_path / "dvc.lock").write_text("second")
-    names = ("dvc.lock", "out/numpy/figures/loss.png", "out/numpy/model.json", "out/report/index.html")
+    names = ("dvc.lock", "out/models/numpy/figures/loss.png", "out/models/numpy/model.json", "out/report/index.html")
     assert files(kept.parent.parent) == dict.fromkeys(names, "first")
     discard(kept, tmp_path)
     assert list((tmp_path / "out" / "pending").iterdir()) == []

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.schema import Tracking
+from pipeline.config.tracking import Tracking
 from pipeline.files import read_json
 from pipeline.processes import Process
 from pipeline.tracking import endings, publisher
 from pipeline.tracking.client import Publisher
 from pipeline.tracking.publisher import Listener
-from tests.test_cli import wait_for
+from tests.observing import wait_for
 
 LOCAL = Tracking("sqlite:///mlruns/mlflow.db")
 
@@ -44,7 +44,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def opened(stage: str, fingerprint: str = "f00") -> dict[str, Any]:
     about = {"fingerprint": fingerprint}
-    made = {"parent": None, "provenance": {}, "settings": LOCAL.plain, "process": {}}
+    made = {"parent": None, "provenance": {}, "settings": LOCAL.to_dict(), "process": {}}
     return {"do": "open", "tracking": {"uri": "sqlite:////x.db"}, "stage": stage, "card": about, **made}
 
 
@@ -69,14 +69,14 @@ def test_what_was_said_during_an_attempt_that_hangs_is_kept(tmp_path: Path, hang
     say(
         stage,
         *({"do": "loss", **point} for point in points),
-        {"do": "publish", "folder": "out/numpy"},
+        {"do": "publish", "folder": "out/models/numpy"},
         {"do": "close", **ended},
     )
     wait_for(lambda: listener._said.qsize() == 5)
     listener.keep_note()
     (note,) = endings.kept()
     kept = read_json(note)
-    assert (kept["ended"], kept["folder"], kept["curve"]) == (ended, "out/numpy", points)
+    assert (kept["ended"], kept["folder"], kept["curve"]) == (ended, "out/models/numpy", points)
     stage.close()
 
 

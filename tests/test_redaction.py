@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from pipeline.config import hydra
+from pipeline.config.config import REGISTRIES, VOCABULARY, check_sweep, compose
+from pipeline.config.files import read_config
 from pipeline.config.hydra_settings import refuse_secret_settings
-from pipeline.config.schema import VOCABULARY, check_sweep, compose, read_config
 from pipeline.diff_redaction import scrub_diff
 from pipeline.errors import PipelineError
 from pipeline.flatten import flatten
 from pipeline.redaction import refuse_secrets, scrub, without_credentials
-from tests.conftest import Shell
+from tests.conftest import Shell, change_overrides
 
 VALUE = "vQ7+tR/2xK9wL4"
 QUOTED_VALUE = "vQ7%2BtR%2F2xK9wL4"
@@ -142,7 +143,7 @@ def test_settings_in_another_primary_file_are_looked_at(
     shutil.copytree(hydra.CONF, tmp_path / "conf")
     (tmp_path / "conf" / "other.yaml").write_text(f"defaults: [config, _self_]\n{settings}\n")
     monkeypatch.setattr("pipeline.config.hydra.CONF", tmp_path / "conf")
-    monkeypatch.setattr("pipeline.config.hydra._over_conf", hydra._over_conf.__wrapped__)
+    monkeypatch.setattr("pipeline.config.hydra.hydra_over_conf", hydra.hydra_over_conf.__wrapped__)
     with pytest.raises(PipelineError, match=r"hydra\.job\.env_set\.OTHER must hold no credential"):
         refuse_secret_settings([], "other")
 
@@ -155,11 +156,11 @@ def test_the_key_that_was_typed_is_named(key: str, secret_environment: None) -> 
 
 def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secret_environment: None) -> None:
     """A tracking server's own credentials are taken out; a word of the configuration's own is no secret."""
-    assert compose(["tracking=server"]).plain["tracking"]["uri"] == "https://host:5000"
+    assert compose(["tracking=server"]).to_dict()["tracking"]["uri"] == "https://host:5000"
     refuse_secret_settings(["tracking=server", "+hydra.job.env_set.TOKENIZERS_PARALLELISM=false"])
     for uri in ("${oc.env:MLFLOW_TRACKING_URI}", f"https://ada:{QUOTED_VALUE}@host:5000"):
         refuse_secret_settings(["tracking=server", f"tracking.uri={uri}"])
-        assert compose(["tracking=server", f"tracking.uri='{uri}'"]).plain["tracking"]["uri"] == "https://host:5000"
+        assert compose(["tracking=server", f"tracking.uri='{uri}'"]).to_dict()["tracking"]["uri"] == "https://host:5000"
     for word in ("document", "logistic-regression", "optimize", "breast_cancer"):
         monkeypatch.setenv("SOME_TOKEN", word)
         monkeypatch.setenv("DB_PASSWORD", "short7!")
@@ -170,10 +171,10 @@ def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secre
 
 
 def test_a_file_for_a_stage_with_a_secret_is_refused(tmp_path: Path, secret_environment: None) -> None:
-    content = {"data": {**compose().plain["data"], "name": VALUE}}
+    content = {"data": {**compose().to_dict()["data"], "name": VALUE}}
     (tmp_path / "generate.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(PipelineError, match="data.name must hold no credential"):
-        read_config(tmp_path / "generate.yaml", "data")
+        read_config(tmp_path / "generate.yaml", "generate", {"data": REGISTRIES["data"]})
     assert dict(flatten(content))["data.name"] == VALUE
 
 
@@ -188,7 +189,7 @@ def test_a_refused_secret_is_written_nowhere(repo: Path, shell: Shell) -> None:
     ]
     commands = [f"python -m pipeline{sweep} {overrides}" for overrides in all_overrides for sweep in ("", " -m")]
     results = [shell(command, repo, AWS_SECRET_ACCESS_KEY=secret) for command in commands]
-    (repo / "overrides.yaml").write_text("overrides: ['tracking.experiment=${oc.env:AWS_SECRET_ACCESS_KEY}']\n")
+    change_overrides(repo, ["tracking.experiment=${oc.env:AWS_SECRET_ACCESS_KEY}"])
     results.append(shell("dvc repro", repo, AWS_SECRET_ACCESS_KEY=secret))
     for done in results:
         assert done.returncode != 0

@@ -20,7 +20,8 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix, dok_array
 
-from pipeline.config.schema import Tracking, compose
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
 from pipeline.files import read_json
 from pipeline.model.card import read_card
 from pipeline.stages.generate import generate
@@ -63,14 +64,20 @@ def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]
     path = folder / "table.csv"
     table.to_csv(path, index=False)
     plain = compose(["data=table", f"data.path={path}", "data.target=open", "optimizer=auto", "model.l2=0.01"])
-    generate(plain.data, plain.plain["data"], folder / "data")
-    groups = {group: plain.plain[group] for group in ("model", "optimizer")}
-    train(groups, folder / "data", folder / "numpy", Tracking(None))
+    generate(plain.data, plain.to_dict()["data"], folder / "data")
+    groups = {group: plain.to_dict()[group] for group in ("model", "optimizer")}
+    train(groups, folder / "data", folder / "models" / "numpy", Tracking(None))
     uri = f"sqlite:///{shutil.copy(store, folder)}"
     run = open_run(
-        store_of(Tracking(uri)), "train", read_card(folder / "numpy").content.to_dict(), None, {}, {}, provenance.process()
+        store_of(Tracking(uri)),
+        "train",
+        read_card(folder / "models" / "numpy").content.to_dict(),
+        None,
+        {},
+        {},
+        provenance.process(),
     )
-    run.publish(folder / "numpy")
+    run.publish(folder / "models" / "numpy")
     run.close("finished", "")
     mlflow.set_tracking_uri(uri)
     return mlflow.pyfunc.load_model(f"runs:/{run.id}/model"), path
@@ -95,7 +102,7 @@ def test_columns_are_found_by_name_at_any_width(logged: Callable[[int], tuple[Py
     model, path = logged(columns)
     table = pd.read_csv(path)  # with the target in it
     answer = model.predict(table)
-    weights = read_json(path.parent / "numpy" / "model.json")
+    weights = read_json(path.parent / "models" / "numpy" / "model.json")
     assert list(weights["features"]) == [f"site {i}" for i in range(columns)]
     assert np.mean(answer["prediction"] == table["open"]) > 0.7
     features = table.drop(columns="open")
@@ -125,7 +132,7 @@ def test_mlflow_shows_the_file_and_what_was_overridden(logged: Callable[[int], t
     model, path = logged(NARROW)
     client = MlflowClient(f"sqlite:///{path.with_name('mlflow.db')}")
     run = client.get_run(model.metadata.run_id)
-    fingerprint = read_json(path.parent / "numpy" / "model.json")["fingerprint"]
+    fingerprint = read_json(path.parent / "models" / "numpy" / "model.json")["fingerprint"]
     assert run.info.run_name == f"l2=0.01 numpy auto table.csv open {fingerprint[:6]}"
     assert [given.dataset.name for given in run.inputs.dataset_inputs] == ["table.csv"]
     described = client.get_logged_model(model.model_id).tags["mlflow.note.content"]

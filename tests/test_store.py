@@ -17,9 +17,8 @@ from mlflow import MlflowClient
 
 from pipeline.tracking.client import OUTLIVED_SECONDS, database_of, sqlite_uri
 from tests.conftest import Shell, copy_repo, environment
+from tests.observing import runs_of, wait_for
 from tests.servers import Server
-from tests.test_cli import wait_for
-from tests.test_dag import runs_of
 from tests.test_tracking import publishers
 
 PROMISED_SECONDS = 5.0  # that a command takes longer than without MLflow, at most
@@ -51,7 +50,7 @@ def test_a_repository_in_a_folder_of_any_name(tmp_path: Path, store: Path, shell
         assert "training/model.npz" in [item.path for item in client.list_artifacts(runs[0].info.run_id, "training")]
         healthy = shell("python -m pipeline.runs doctor", repo)
         assert (healthy.returncode, healthy.stdout) == (0, f"{repo}/mlruns/mlflow.db is healthy\n")
-        sent = shell("rm -r mlruns && python -m pipeline.runs publish out/runs/*/numpy", repo)
+        sent = shell("rm -r mlruns && python -m pipeline.runs publish out/runs/*/models/numpy", repo)
         assert "1 sent, 0 there already" in sent.stdout
         assert len(list(tmp_path.iterdir())) == number + 1  # nothing beside it
 
@@ -152,14 +151,14 @@ def test_a_run_that_is_sent_late_has_its_own_files(repo: Path, shell: Shell) -> 
     """Though the next command has written over them in the meantime."""
     with busy(repo):
         assert shell("python -m pipeline.stages.generate && python -m pipeline.stages.train", repo).returncode == 0
-        first = (repo / "out/numpy/model.npz").read_bytes()
+        first = (repo / "out/models/numpy/model.npz").read_bytes()
         assert shell("python -m pipeline.stages.train optimizer.lr=0.2", repo).returncode == 0
     done = shell("python -m pipeline.runs doctor", repo)
     assert done.stdout.count("sent how the stage train ended") == 2
     runs = {run.data.params["optimizer.lr"]: run for run in runs_of(repo)}
     assert {lr: run.info.status for lr, run in runs.items()} == {"0.1": "FINISHED", "0.2": "FINISHED"}
     client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
-    for lr, weights in {"0.1": first, "0.2": (repo / "out/numpy/model.npz").read_bytes()}.items():
+    for lr, weights in {"0.1": first, "0.2": (repo / "out/models/numpy/model.npz").read_bytes()}.items():
         assert Path(client.download_artifacts(runs[lr].info.run_id, "training/model.npz")).read_bytes() == weights
     assert list((repo / "out" / "pending").iterdir()) == []
 

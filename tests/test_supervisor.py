@@ -16,7 +16,7 @@ import pytest
 from pipeline import processes
 from pipeline.files import ROOT
 from pipeline.processes import SUPERVISOR, Process, is_alive, look_up, this_process
-from tests.conftest import Shell, environment
+from tests.conftest import Shell, change_overrides, environment
 from tests.servers import free_port
 
 BOUND_SECONDS = 10.0  # how long a process may outlive its command
@@ -275,7 +275,7 @@ def test_a_killed_ui_leaves_no_server(repo: Path) -> None:
 def test_a_dvc_killed_at_any_moment_leaves_nothing_running(repo: Path, shell: Shell, more: str) -> None:
     stages = (repo / "dvc.yaml").read_text().replace("train.${item}.yaml\n", f"train.${{item}}.yaml{more}\n", 1)
     (repo / "dvc.yaml").write_text(stages)
-    (repo / "overrides.yaml").write_text(f"overrides: {json.dumps(LONG)}\n")
+    change_overrides(repo, LONG)
     assert shell("dvc repro -q generate", repo).returncode == 0
     for milliseconds in (0, 5, 10, 20, 50, 100, 200, 500):
         with started(["dvc", "repro", "-q"], repo, SHELL="/bin/sh") as command:
@@ -284,7 +284,7 @@ def test_a_dvc_killed_at_any_moment_leaves_nothing_running(repo: Path, shell: Sh
             command.kill()
             command.wait()
             assert_all_end(repo, f"{milliseconds} ms after the first sight of train")
-        assert not (repo / "out" / "numpy").exists()
+        assert not (repo / "out" / "models" / "numpy").exists()
 
 
 @pytest.mark.slow
@@ -292,7 +292,7 @@ def test_a_stage_ends_with_the_shell_above_it(repo: Path, shell: Shell) -> None:
     """Though dvc goes on, as with --keep-going: for dvc the stage has failed."""
     stages = (repo / "dvc.yaml").read_text().replace("train.${item}.yaml\n", "train.${item}.yaml; true\n", 1)
     (repo / "dvc.yaml").write_text(stages)
-    (repo / "overrides.yaml").write_text(f"overrides: {json.dumps(LONG)}\n")
+    change_overrides(repo, LONG)
     assert shell("dvc repro -q generate", repo).returncode == 0
     for milliseconds in (0, 20, 1000):
         with started(["dvc", "repro", "-q", "--keep-going"], repo, SHELL="/bin/sh") as command:
@@ -317,12 +317,12 @@ def test_a_sweep_killed_at_any_moment_leaves_nothing_running(repo: Path) -> None
             command.kill()
             command.wait()
             assert_all_end(repo, f"{milliseconds} ms after the first sight of a worker")
-        assert not list(repo.glob("out/sweeps/*/*/numpy/model.json"))
+        assert not list(repo.glob("out/sweeps/*/*/models/numpy/model.json"))
 
 
 @pytest.mark.slow
 def test_a_make_killed_leaves_nothing_running(repo: Path, shell: Shell) -> None:
-    (repo / "overrides.yaml").write_text(f"overrides: {json.dumps(LONG)}\n")
+    change_overrides(repo, LONG)
     with started(["make", "-o", ".venv/installed", "repro"], repo) as command:
         wait_for_command(command, "python -m pipeline.stages.train")
         command.kill()

@@ -24,7 +24,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.outage import fits
-from pipeline.config.schema import Tracking, compose, read_tracking
+from pipeline.config.config import compose
+from pipeline.config.files import read_yaml
+from pipeline.config.tracking import Tracking, tracking_of
 from pipeline.errors import PipelineError
 from pipeline.files import ROOT, read_csv, read_json
 from pipeline.redaction import scrub
@@ -39,10 +41,9 @@ from pipeline.tracking import endings, provenance
 from pipeline.tracking.client import SQLITE, store_of, track, wait_for_mlflow
 from pipeline.tracking.mlflow_run import connect, curve, open_run
 from pipeline.ui import serve
-from tests.conftest import Shell, environment
+from tests.conftest import Shell, change_overrides, environment
+from tests.observing import runs_of, wait_for
 from tests.servers import Proxy, Server, free_port
-from tests.test_cli import wait_for
-from tests.test_dag import runs_of
 
 EXPERIMENT = "logistic-regression"
 SECRET, QUOTED = "s3cret-Pa55word", "qu'oted-Pa55word"
@@ -77,9 +78,9 @@ def proxy(server: Server) -> Iterator[Proxy]:
 def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with data/ and a fitted model in numpy/, whose fingerprint is this test's own."""
     lr = 0.1 + random.Random(request.node.name).random()
-    plain = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).plain
+    plain = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).to_dict()
     generate(compose().data, plain["data"], tmp_path / "data")
-    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "numpy", NOWHERE)
+    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "models" / "numpy", NOWHERE)
     return tmp_path
 
 
@@ -164,14 +165,14 @@ def test_an_outage_loses_and_doubles_nothing(
         assert proxy.failed.wait(60), "nothing was sent during the outage"
         proxy.mode = "pass"
 
-    retrain(fitted / "numpy", tracking, {start: lambda: setattr(proxy, "mode", mode), end: recover})
+    retrain(fitted / "models" / "numpy", tracking, {start: lambda: setattr(proxy, "mode", mode), end: recover})
     proxy.mode = "pass"
     shown = capsys.readouterr()
     assert shown.err.count("warning: MLflow is behind, the work goes on") == 1
     assert ("in MLflow: runs:/" in shown.out) == (end < 100), "what came back in time was caught up with in time"
-    evaluate(fitted / "data", fitted / "numpy", tracking)
+    evaluate(fitted / "data", fitted / "models" / "numpy", tracking)
     assert "warning" not in capsys.readouterr().err
-    check_each_value_once(server.uri, fitted / "numpy")
+    check_each_value_once(server.uri, fitted / "models" / "numpy")
 
 
 TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipeline.stages.train tracking=server"}
@@ -218,18 +219,18 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     assert shell("python -m pipeline.stages.generate", repo).returncode == 0
     proxy.mode = "drop"
     (repo / "out" / "config").mkdir()
-    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(env["MLFLOW_TRACKING_URI"]).plain))
-    (repo / "out" / "numpy").write_text("in the way\n")
+    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(env["MLFLOW_TRACKING_URI"]).to_dict()))
+    (repo / "out" / "models" / "numpy").write_text("in the way\n")
     assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 1
     assert len(list((repo / "out" / "endings").glob("*.json"))) == 1
-    (repo / "out" / "numpy").unlink()
+    (repo / "out" / "models" / "numpy").unlink()
     assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 0
     (note,) = (repo / "out" / "endings").glob("*.json")
     assert read_json(note)["ended"]["ending"] == "finished"
     proxy.mode = "pass"
     assert shell("python -m pipeline.stages.evaluate numpy", repo, **env).returncode == 0
     assert not note.exists()
-    about = read_json(repo / "out" / "numpy" / "model.json")
+    about = read_json(repo / "out" / "models" / "numpy" / "model.json")
     (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{about['fingerprint']}'")
     assert (run.info.status, "reason" in run.data.tags) == ("FINISHED", False)
 
@@ -237,7 +238,7 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
 def keep_failures(about: Mapping[str, Any], tracking: Tracking, *stages: str) -> None:
     """Note that stages failed, long ago."""
     before = {**provenance.process(), "process.started": "1.0"}
-    opened = {"card": about, "parent": None, "provenance": {}, "settings": tracking.plain, "process": before}
+    opened = {"card": about, "parent": None, "provenance": {}, "settings": tracking.to_dict(), "process": before}
     point = {"epoch": 0, "loss": 0.5, "gradient_norm": 0.1}
     for stage in stages:
         ended = {"ending": "failed", "reason": "ValueError", "traceback": "Traceback"}
@@ -252,24 +253,24 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_failure_told_late_does_not_contradict_a_success(fitted: Path, local: Tracking, elsewhere: Path) -> None:
-    keep_failures(read_json(fitted / "numpy" / "model.json"), local, "evaluate", "plot")
-    retrain(fitted / "numpy", local, {})
-    evaluate(fitted / "data", fitted / "numpy", local)
+    keep_failures(read_json(fitted / "models" / "numpy" / "model.json"), local, "evaluate", "plot")
+    retrain(fitted / "models" / "numpy", local, {})
+    evaluate(fitted / "data", fitted / "models" / "numpy", local)
     wait_for_mlflow(60)
     evaluated, plotted = endings.kept()
     with pytest.raises(PipelineError, match="of the store at hand"):
         endings.tell(evaluated, "sqlite:///elsewhere.db")
     assert endings.tell(evaluated) is None
-    assert run_of(str(local.uri), fitted / "numpy").info.status == "FINISHED"
-    assert endings.tell(plotted) == run_of(str(local.uri), fitted / "numpy").info.run_id
-    assert run_of(str(local.uri), fitted / "numpy").info.status == "FAILED"
+    assert run_of(str(local.uri), fitted / "models" / "numpy").info.status == "FINISHED"
+    assert endings.tell(plotted) == run_of(str(local.uri), fitted / "models" / "numpy").info.run_id
+    assert run_of(str(local.uri), fitted / "models" / "numpy").info.status == "FAILED"
     assert not list(elsewhere.glob("*.json"))
 
 
 def test_a_failure_is_not_told_while_its_run_is_worked_at(fitted: Path, local: Tracking, elsewhere: Path) -> None:
-    about = read_json(fitted / "numpy" / "model.json")
+    about = read_json(fitted / "models" / "numpy" / "model.json")
     keep_failures(about, local, "plot")
-    run = open_run(store_of(local), "train", about, None, {}, local.plain, provenance.process())
+    run = open_run(store_of(local), "train", about, None, {}, local.to_dict(), provenance.process())
     (note,) = elsewhere.glob("*.json")
     with pytest.raises(PipelineError, match="its run is still being worked at"):
         endings.tell(note)
@@ -278,7 +279,7 @@ def test_a_failure_is_not_told_while_its_run_is_worked_at(fitted: Path, local: T
 
 
 def test_a_note_of_a_failure_is_whole_or_refused(fitted: Path, local: Tracking, elsewhere: Path) -> None:
-    about = read_json(fitted / "numpy" / "model.json")
+    about = read_json(fitted / "models" / "numpy" / "model.json")
     keep_failures(about, local, "plot")
     keep_failures(about, Tracking("sqlite:///elsewhere.db"), "plot")
     first, second = elsewhere.glob("*.json")
@@ -296,7 +297,7 @@ def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
     uri = f"http://127.0.0.1:{proxy.port}"
     assert shell("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "out" / "config").mkdir()
-    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).plain))
+    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).to_dict()))
     commit = shell("git rev-parse HEAD", repo).stdout.strip()
     proxy.mode = "drop"
     assert shell(f"python -m pipeline.stages.train tracking.uri={uri} optimizer.lr=0.456", repo).returncode == 0
@@ -304,26 +305,26 @@ def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
     proxy.mode = "pass"
     done = shell("python -m pipeline.runs doctor", repo)
     assert (done.returncode, done.stdout.count("sent how the stage train ended")) == (0, 1)
-    fingerprint = read_json(repo / "out" / "numpy" / "model.json")["fingerprint"]
+    fingerprint = read_json(repo / "out" / "models" / "numpy" / "model.json")["fingerprint"]
     (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{fingerprint}'")
     assert (run.info.status, run.data.tags["mlflow.source.git.commit"]) == ("FINISHED", commit)
-    check_each_value_once(server.uri, repo / "out" / "numpy", evaluated=False)
+    check_each_value_once(server.uri, repo / "out" / "models" / "numpy", evaluated=False)
 
 
 @pytest.mark.slow
 def test_a_success_told_late_without_its_files_is_not_finished(fitted: Path, local: Tracking, elsewhere: Path) -> None:
-    about = read_json(fitted / "numpy" / "model.json")
+    about = read_json(fitted / "models" / "numpy" / "model.json")
     before = {**provenance.process(), "process.started": "1.0"}
-    opened = {"stage": "train", "card": about, "parent": None, "provenance": {}, "settings": local.plain, "process": before}
+    opened = {"stage": "train", "card": about, "parent": None, "provenance": {}, "settings": local.to_dict(), "process": before}
     endings.keep(opened, ({}, {}), [], str(fitted / "gone"), {"ending": "finished", "reason": "", "traceback": ""})
     (note,) = elsewhere.glob("*.json")
     endings.tell(note)
-    run = run_of(str(local.uri), fitted / "numpy")
+    run = run_of(str(local.uri), fitted / "models" / "numpy")
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", endings.OVERWRITTEN)
 
 
 def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> None:
-    folder, uri = fitted / "numpy", str(local.uri)
+    folder, uri = fitted / "models" / "numpy", str(local.uri)
     retrain(folder, local, {})
     run = run_of(uri, folder)
     for key in ("loss", "gradient_norm"):
@@ -342,20 +343,23 @@ def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> No
 
 
 def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:
-    plain = compose(["optimizer=newton", "model.l2=0.1"]).plain
+    plain = compose(["optimizer=newton", "model.l2=0.1"]).to_dict()
     generate(compose().data, plain["data"], tmp_path / "data")
-    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "numpy", NOWHERE)
-    end, epochs = read_json(tmp_path / "numpy" / "model.json")["fit"], read_csv(tmp_path / "numpy" / "history.csv", "epoch")
+    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "models" / "numpy", NOWHERE)
+    end, epochs = (
+        read_json(tmp_path / "models" / "numpy" / "model.json")["fit"],
+        read_csv(tmp_path / "models" / "numpy" / "history.csv", "epoch"),
+    )
     assert end["epochs"] == epochs["epoch"][-1]
-    points = curve(tmp_path / "numpy")
+    points = curve(tmp_path / "models" / "numpy")
     assert list(points) == epochs["epoch"].tolist()
     assert points[end["epochs"]] == (end["loss"], end["gradient_norm"])
 
 
 def test_two_that_send_the_same_points_send_each_once(fitted: Path, local: Tracking) -> None:
     """A fit that was killed and started again at once, while the first one's points are still under way."""
-    about = read_json(fitted / "numpy" / "model.json")
-    senders = [open_run(store_of(local), "train", about, None, {}, local.plain, provenance.process()) for _ in range(2)]
+    about = read_json(fitted / "models" / "numpy" / "model.json")
+    senders = [open_run(store_of(local), "train", about, None, {}, local.to_dict(), provenance.process()) for _ in range(2)]
     for sender in senders:
         for epoch in range(1500):
             sender.loss(epoch, 0.5, 0.1)
@@ -366,25 +370,25 @@ def test_two_that_send_the_same_points_send_each_once(fitted: Path, local: Track
 
 
 def test_what_a_stage_refuses_is_told(fitted: Path, local: Tracking) -> None:
-    retrain(fitted / "numpy", local, {})
-    (fitted / "numpy" / "model.npz").write_bytes(b"PKdamage")
+    retrain(fitted / "models" / "numpy", local, {})
+    (fitted / "models" / "numpy" / "model.npz").write_bytes(b"PKdamage")
     with pytest.raises(PipelineError):
-        evaluate(fitted / "data", fitted / "numpy", local)
-    run = run_of(str(local.uri), fitted / "numpy")
+        evaluate(fitted / "data", fitted / "models" / "numpy", local)
+    run = run_of(str(local.uri), fitted / "models" / "numpy")
     assert (run.info.status, run.data.tags["stage.evaluate"]) == ("FAILED", "failed")
 
 
 def test_another_model_has_no_metrics_yet(fitted: Path) -> None:
-    evaluate(fitted / "data", fitted / "numpy", NOWHERE)
-    plot(fitted / "data", fitted / "numpy", NOWHERE)
-    plain = compose(["optimizer.lr=0.001"]).plain
-    train({group: plain[group] for group in ("model", "optimizer")}, fitted / "data", fitted / "numpy", NOWHERE)
-    assert sorted(path.name for path in (fitted / "numpy").iterdir()) == ["history.csv", "model.json", "model.npz"]
+    evaluate(fitted / "data", fitted / "models" / "numpy", NOWHERE)
+    plot(fitted / "data", fitted / "models" / "numpy", NOWHERE)
+    plain = compose(["optimizer.lr=0.001"]).to_dict()
+    train({group: plain[group] for group in ("model", "optimizer")}, fitted / "data", fitted / "models" / "numpy", NOWHERE)
+    assert sorted(path.name for path in (fitted / "models" / "numpy").iterdir()) == ["history.csv", "model.json", "model.npz"]
 
 
 @pytest.mark.slow
 def test_a_failure_is_told_once(fitted: Path, server: Server, elsewhere: Path) -> None:
-    about = {**read_json(fitted / "numpy" / "model.json"), "fingerprint": "f00"}
+    about = {**read_json(fitted / "models" / "numpy" / "model.json"), "fingerprint": "f00"}
     keep_failures(about, Tracking(server.uri), "train")
     (note,) = endings.kept()
     with ThreadPoolExecutor(8) as pool:
@@ -398,7 +402,7 @@ SWEEPER = """
 import os, sys
 from pathlib import Path
 from pipeline.__main__ import noted
-from pipeline.config.schema import Tracking
+from pipeline.config.tracking import Tracking, tracking_of
 from pipeline.tracking.client import PARENT, sweep, wait_for_mlflow
 note = Path("out/sweeps/s/sweep.json")
 with sweep(Tracking(sys.argv[1]), "away at the end"), noted(note, {"name": "x", "run": os.environ.get(PARENT)}):
@@ -423,7 +427,7 @@ def test_a_sweep_whose_server_is_away_at_its_end(repo: Path, shell: Shell, serve
     proxy.mode = "pass"
     assert sweep_runs(client, repo) == ["RUNNING"]
     (repo / "out" / "config").mkdir()
-    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).plain))
+    (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).to_dict()))
     if command == "publish":
         job = f"python -m pipeline hydra.run.dir=out/sweeps/s/0 tracking.uri={uri} optimizer.lr=0.321"
         assert shell(job, repo).returncode == 0
@@ -448,12 +452,14 @@ def test_a_server_that_hangs_then_is_killed_then_is_back(
 
     tracking = Tracking(server.uri)
     retrain(
-        fitted / "numpy", tracking, {20: lambda: server.signal(signal.SIGSTOP), 50: lambda: time.sleep(6), 60: kill_and_start}
+        fitted / "models" / "numpy",
+        tracking,
+        {20: lambda: server.signal(signal.SIGSTOP), 50: lambda: time.sleep(6), 60: kill_and_start},
     )
     assert capsys.readouterr().err.count("warning: MLflow is behind, the work goes on") == 1
     server.wait()
-    evaluate(fitted / "data", fitted / "numpy", tracking)
-    check_each_value_once(server.uri, fitted / "numpy")
+    evaluate(fitted / "data", fitted / "models" / "numpy", tracking)
+    check_each_value_once(server.uri, fitted / "models" / "numpy")
 
 
 @pytest.mark.slow
@@ -463,7 +469,7 @@ def test_a_dead_or_hanging_server_costs_a_stage_little(fitted: Path, server: Ser
         if name == "hanging":
             server.signal(signal.SIGSTOP)
         started = time.monotonic()
-        evaluate(fitted / "data", fitted / "numpy", tracking)
+        evaluate(fitted / "data", fitted / "models" / "numpy", tracking)
         spent[name] = time.monotonic() - started
     server.signal(signal.SIGCONT)
     print({name: f"{seconds:.1f} s" for name, seconds in spent.items()})
@@ -514,12 +520,12 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) 
     (run,) = runs_of(repo)
     assert run.info.status == "FINISHED"
     assert "reason" not in run.data.tags
-    history = (repo / "out/numpy/history.csv").read_text().splitlines()[1:]
+    history = (repo / "out/models/numpy/history.csv").read_text().splitlines()[1:]
     shown = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").get_metric_history(run.info.run_id, "loss")
     assert sorted(point.step for point in shown) == [*(int(line.split(",")[0]) for line in history), 25000]
-    made = (repo / "out/numpy/model.npz").read_bytes()
+    made = (repo / "out/models/numpy/model.npz").read_bytes()
     assert shell(f"{' '.join(command)} tracking=none", repo).returncode == 0
-    assert (repo / "out/numpy/model.npz").read_bytes() == made
+    assert (repo / "out/models/numpy/model.npz").read_bytes() == made
 
 
 @pytest.mark.slow
@@ -578,7 +584,7 @@ def test_a_terminated_sweep_leaves_nothing_running(repo: Path, launcher: str) ->
 
 def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> None:
     """sys.exit, an exception, want of memory: status, reason and traceback; only the failed stage's own success mends it."""
-    data, folder = fitted / "data", fitted / "numpy"
+    data, folder = fitted / "data", fitted / "models" / "numpy"
     retrain(folder, local, {})
     ways: dict[Callable[[], object], tuple[str, str]] = {
         lambda: sys.exit(0): ("KILLED", "SystemExit: 0"),
@@ -625,7 +631,7 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 def open_at_once(uri: str, fitted: Path) -> None:
     """Sixteen processes of four models: each model has one run."""
-    words = [sys.executable, "-c", FORKS, uri, str(fitted / "numpy" / "model.json")]
+    words = [sys.executable, "-c", FORKS, uri, str(fitted / "models" / "numpy" / "model.json")]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shown = [run for run in MlflowClient(uri).search_runs(["1"]) if run.data.tags.get("fingerprint", "").startswith("fork")]
@@ -767,9 +773,9 @@ def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     config = compose(["tracking=server"])
     assert config.tracking.uri == uri
-    assert config.plain["tracking"]["uri"] == "http://127.0.0.1:5000"
-    (tmp_path / "tracking.yaml").write_text(yaml.safe_dump(config.plain["tracking"]))
-    assert read_tracking(tmp_path / "tracking.yaml") == config.tracking
+    assert config.to_dict()["tracking"]["uri"] == "http://127.0.0.1:5000"
+    (tmp_path / "tracking.yaml").write_text(yaml.safe_dump(config.to_dict()["tracking"]))
+    assert tracking_of(read_yaml(tmp_path / "tracking.yaml")) == config.tracking
 
 
 UNPUBLISH = """
@@ -783,7 +789,7 @@ client.set_tag(run.info.run_id, "stage.report", "unpublished")
 @pytest.mark.slow
 def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{server.port}"}
-    (repo / "overrides.yaml").write_text("overrides: [tracking=server]\n")
+    change_overrides(repo, ["tracking=server"])
     (repo / "pipeline" / "notes").write_text(f"{SECRET}\n")
     nowhere = {"MLFLOW_TRACKING_URI": f"http://ada:{QUOTED}@127.0.0.1:{free_port()}", "SOME_TOKEN": SECRET}
     said = [
@@ -792,7 +798,7 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
         shell("python -m pipeline.stages.train tracking=server", repo, **nowhere),
         shell("python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
         shell("python -m pipeline tracking=server optimizer.lr=0.77", repo, **env),
-        shell(f"python -c '{UNPUBLISH}' && python -m pipeline.runs publish out/runs/*/numpy", repo, **env),
+        shell(f"python -c '{UNPUBLISH}' && python -m pipeline.runs publish out/runs/*/models/numpy", repo, **env),
         shell("python -m pipeline.runs doctor", repo, **env),
         shell(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
         shell(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
@@ -815,7 +821,7 @@ def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pyt
     whole = database.read_bytes()
     database.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else b"damage" * 1000)
     damaged = database.read_bytes()
-    retrain(fitted / "numpy", local, {})
+    retrain(fitted / "models" / "numpy", local, {})
     said = capsys.readouterr().err
     assert said.startswith("warning: MLflow is behind, the work goes on")
     assert said.count("\n") == 1
@@ -823,8 +829,8 @@ def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pyt
     with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
         serve(local, free_port())
     database.write_bytes(whole)
-    evaluate(fitted / "data", fitted / "numpy", local)
-    check_each_value_once(str(local.uri), fitted / "numpy")
+    evaluate(fitted / "data", fitted / "models" / "numpy", local)
+    check_each_value_once(str(local.uri), fitted / "models" / "numpy")
 
 
 def test_a_full_disk(repo: Path, shell: Shell) -> None:
@@ -838,7 +844,7 @@ def test_a_full_disk(repo: Path, shell: Shell) -> None:
     ]
     assert full.stderr.startswith("warning: the classes can be separated")
     assert "Traceback" not in full.stderr
-    assert list((repo / "out" / "numpy").iterdir()) == []
+    assert list((repo / "out" / "models" / "numpy").iterdir()) == []
     behind = shell("ulimit -f 100; python -m pipeline.stages.train", repo)  # too little for MLflow's database alone
     assert behind.returncode == 0
     assert "MLflow is behind" in behind.stderr

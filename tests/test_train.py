@@ -19,7 +19,7 @@ def trained(repo: Path, shell: Shell, words: str) -> tuple[str, dict[str, Any]]:
     done = shell(f"python -m pipeline.stages.generate {words} && python -m pipeline.stages.train {words} tracking=none", repo)
     assert done.returncode == 0, done.stderr
     name = "torch" if "model=torch" in words else "numpy"
-    return done.stderr, json.loads((repo / "out" / name / "model.json").read_text())["fit"]
+    return done.stderr, json.loads((repo / "out" / "models" / name / "model.json").read_text())["fit"]
 
 
 def test_classes_that_can_be_separated_are_told_in_one_line_unless_there_is_a_penalty(repo: Path, shell: Shell) -> None:

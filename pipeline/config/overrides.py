@@ -9,35 +9,26 @@ quotes and brackets separate values, and functions such as choice(...) are Hydra
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Any
 
+from pipeline.config.schema import Kind
 from pipeline.errors import ConfigError
 
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
 BEFORE_QUOTES = ("", *OPENING, ",", ":", "=")  # elsewhere a quote is a letter, as in don't
 
 
-class Kind(Enum):
-    """What a key takes: text, text or null, a list of texts, or the name of a file of a group in conf/."""
-
-    TEXT = 1
-    OPTIONAL_TEXT = 2
-    TEXTS = 3
-    OPTION = 4
-
-
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")  # text that Hydra itself takes, and never sweeps over
 
 
-def as_typed(words: Sequence[str], kinds: Mapping[str, Kind], sweep: bool = False) -> list[str]:
+def as_typed(overrides: Sequence[str], kinds: Mapping[str, Kind], sweep: bool = False) -> list[str]:
     """Overrides in Hydra's syntax, the values of text fields as they were typed. kinds: of the keys that take text."""
-    return [_override(word, kinds, sweep) for word in words]
+    return [_typed(override, kinds, sweep) for override in overrides]
 
 
-def shown(word: str) -> tuple[str, str]:
+def shown(override: str) -> tuple[str, str]:
     """An override's key and value as people read them: without Hydra's quotes and escapes."""
-    key, _, value = word.partition("=")
+    key, _, value = override.partition("=")
     content = _read(value) if _means_more(value) else None
     return key, content if isinstance(content, str) else value
 
@@ -50,20 +41,20 @@ def quoted(text: str) -> str:
 
 
 def typed_on_a_command_line(key: str, text: str) -> str:
-    """The word that sets a key to exactly this text, quoted for Hydra and for the shell."""
+    """The argument that sets a key to exactly this text, quoted for Hydra and for the shell."""
     return shlex.quote(f"{key}={quoted(text)}")
 
 
-def _override(word: str, kinds: Mapping[str, Kind], sweep: bool) -> str:
-    key, equals, value = word.partition("=")
+def _typed(override: str, kinds: Mapping[str, Kind], sweep: bool) -> str:
+    key, equals, value = override.partition("=")
     name = key.lstrip("+")
     if not equals:
-        return word
+        return override
     if name in FOLDERS:
         return f"{key}={_value(key, value, Kind.TEXT)}"
     kind = Kind.OPTION if name.startswith("hydra/") else kinds.get(name)
     if kind is None:
-        return word
+        return override
     return f"{key}={_values(key, value, kind) if sweep else _value(key, value, kind)}"
 
 

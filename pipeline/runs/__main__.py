@@ -18,16 +18,17 @@ from pipeline.tracking.sqlite_store import is_of_store
 
 RUN = (
     "A RUN is a run id, a fingerprint (6 letters at least), a unique prefix of either, @champion or NAME@champion. "
-    "A fingerprint that a sweep's jobs share with one run outside sweeps means the latter."
+    "Of a fingerprint that jobs of sweeps share with one run outside sweeps, it is the latter."
 )
-CODES = "exit code: 0 %s; 1 %s, or an error in one sentence on stderr; 2 wrong usage"
+EXIT_CODES = "exit code: 0 %s; 1 %s, or an error in one sentence on stderr; 2 wrong usage"
 
+# By name: the description, examples, and what the exit codes 0 and 1 mean.
 COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
     "publish": (
-        "Send to MLflow what it lacks of out/MODEL/, out/runs/*/MODEL/ and out/sweeps/*/*/MODEL/, or of the folders given. "
+        "Send to MLflow what it lacks of the models' folders in out/models/, out/runs/ and out/sweeps/, or of those given. "
         "Files alone do not bring back the model registry, runs whose files were overwritten, old run ids, code.diff "
         "and the environment.",
-        ("publish", "publish out/numpy out/runs/*/torch", "publish --rev HEAD~3"),
+        ("publish", "publish out/models/numpy out/runs/*/models/torch", "publish --rev HEAD~3"),
         ("MLflow shows every folder", "a folder was skipped"),
     ),
     "doctor": (
@@ -46,9 +47,9 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
         ("the metrics were compared", "they cannot be, all else is shown"),
     ),
     "verify": (
-        "Hold out/, DVC's metrics and MLflow's runs to the current dvc.lock.",
+        "Compare out/, DVC's metrics, MLflow's runs and the code with the current dvc.lock.",
         ("verify", "verify --json"),
-        ("all of them say the same", "something has drifted; it is named"),
+        ("all agree", "something has drifted; it is named"),
     ),
     "promote": (
         f"Register a run's model; move the alias champion to it only if it is surely better than the present one. {RUN}",
@@ -60,52 +61,53 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    whole = console.parser("runs", __doc__, "python -m pipeline.runs diff @champion 3f2a91; each COMMAND has its own --help")
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    made = {name: _command(commands, name) for name in COMMANDS}
-    made["publish"].add_argument(
+    parser = console.parser("runs", __doc__, "python -m pipeline.runs diff @champion 3f2a91; each COMMAND has its own --help")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = {name: _command(subparsers, name) for name in COMMANDS}
+    commands["publish"].add_argument(
         "folders", nargs="*", type=Path, metavar="FOLDER", help="with a model.json; all of out/ if none"
     )
-    made["publish"].add_argument("--rev", help="publish this commit's results instead, from DVC's cache or remote")
-    made["doctor"].add_argument("--dry-run", action="store_true", help="only say what would be closed")
+    commands["publish"].add_argument("--rev", help="publish this commit's results instead, from DVC's cache or remote")
+    commands["doctor"].add_argument("--dry-run", action="store_true", help="only list what would be closed")
     for name in ("reproduce", "promote"):
-        made[name].add_argument("run", metavar="RUN")
+        commands[name].add_argument("run", metavar="RUN")
     for name in ("a", "b"):
-        made["diff"].add_argument(name, metavar=name.upper())
-    made["promote"].add_argument("--name", help="of the registered model; the experiment's name if not given")
-    made["promote"].add_argument("--metric", choices=COMPARED_METRICS, default="log_loss", help="what decides (log_loss)")
-    made["promote"].add_argument("--force", action="store_true", help="whatever the numbers say; the version records that")
-    return whole
+        commands["diff"].add_argument(name, metavar=name.upper())
+    promote = commands["promote"]
+    promote.add_argument("--name", help="of the registered model; the experiment's name if not given")
+    promote.add_argument("--metric", choices=COMPARED_METRICS, default="log_loss", help="what decides (log_loss)")
+    promote.add_argument("--force", action="store_true", help="whatever the numbers are; the version records that")
+    return parser
 
 
-def _command(commands: Any, name: str) -> argparse.ArgumentParser:
-    does, examples, (zero, one) = COMMANDS[name]
-    shown = "\n".join(f"  python -m pipeline.runs {example}" for example in examples)
-    made: argparse.ArgumentParser = commands.add_parser(
+def _command(subparsers: Any, name: str) -> argparse.ArgumentParser:
+    description, examples, meanings = COMMANDS[name]
+    listed = "\n".join(f"  python -m pipeline.runs {example}" for example in examples)
+    command: argparse.ArgumentParser = subparsers.add_parser(
         name,
-        help=does.partition(". ")[0],
-        description=does,
-        epilog=f"examples:\n{shown}\n\n{CODES % (zero, one)}",
+        help=description.partition(". ")[0],
+        description=description,
+        epilog=f"examples:\n{listed}\n\n{EXIT_CODES % meanings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
-    return made
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
+    return command
 
 
-def main(words: Sequence[str]) -> None:
-    args = parser().parse_args(words)
+def main(argv: Sequence[str]) -> None:
+    args = parser().parse_args(argv)
     run = import_module(f"pipeline.runs.{args.command}").run
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # after its import, which sets another; what fails is told below
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # after its import, which sets another; errors are raised anyway
     try:
         with redirect_stdout(sys.stderr) if args.json else nullcontext():
-            yes, content = run(args)
+            success, content = run(args)
     except Exception as error:
         if isinstance(error, PipelineError) or not is_of_store(error):
             raise
         raise CommandError(f"the tracking store must answer and be whole; it says: {first_line(error)}") from error
     if args.json:
         print(json.dumps(content, indent=2))
-    if not yes:
+    if not success:
         sys.exit(console.FAILED)
 
 

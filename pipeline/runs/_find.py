@@ -1,8 +1,7 @@
-"""Which run a word names, and what the run's own records hold."""
+"""Which run a reference names, and what the run's own records hold."""
 
 import os
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +14,19 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.config.schema import Tracking, compose
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.metrics import COMPARED_METRICS
 from pipeline.files import OUT, file_digest, read_json, read_numbers
-from pipeline.manifest import EVALUATION
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line, without_credentials
-from pipeline.tracking.client import absolute_uri, check_writable, database_of, stage_tracking, wait_for_publishers
+from pipeline.tracking.client import absolute_uri, check_writable, database_of, wait_for_publishers
 from pipeline.tracking.mlflow_run import PARENT_RUN, SWEEP_KEY, connect
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
 MOST_LISTED = 10
 GONE = "its process ended without a word; closed by `runs doctor`"  # the reason of a run that doctor closed
-# What a stage shows of a model's folder: the artifacts' folder, and patterns of the files.
-STAGE_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "train": ("training", ("model.json", "model.npz", "history.csv")),
-    "evaluate": ("evaluation", (EVALUATION, "metrics.json", "predictions.parquet", "curves.*.csv")),
-    "plot": ("figures", ("figures/*.png",)),
-    "report": ("report", ("../report/index.html",)),
-}
-
 Columns = dict[str, NDArray[Any]]
 
 
@@ -82,27 +73,27 @@ def open_store() -> Store:
     return Store(client, uri, tracking.experiment, experiment_id)
 
 
-def find(store: Store, word: str) -> Run:
-    """The run that a word names; of several with one fingerprint, the one outside sweeps. Raises CommandError else."""
-    if "@" in word:
-        found = [store.client.get_run(_aliased(store, *word.rpartition("@")[::2]))]
+def find(store: Store, reference: str) -> Run:
+    """The run that a reference names; of several with one fingerprint, the one outside sweeps. Raises CommandError."""
+    if "@" in reference:
+        found = [store.client.get_run(_aliased(store, *reference.rpartition("@")[::2]))]
     else:
         ways = "a run must be given as run id, fingerprint (6 letters at least), prefix of either or @champion"
-        if not re.fullmatch("[0-9a-f]{1,64}", word):
-            raise CommandError(f"{ways}; got {word}")
-        found = _starting(store, f"attributes.run_id LIKE '{word}%'")
-        if len(word) >= SHORTEST_FINGERPRINT:
-            found += _starting(store, f"tags.fingerprint LIKE '{word}%'")
-    alone = [run for run in found if PARENT_RUN not in run.data.tags]
-    if len(alone) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
-        found = alone
+        if not re.fullmatch("[0-9a-f]{1,64}", reference):
+            raise CommandError(f"{ways}; got {reference}")
+        found = _starting(store, f"attributes.run_id LIKE '{reference}%'")
+        if len(reference) >= SHORTEST_FINGERPRINT:
+            found += _starting(store, f"tags.fingerprint LIKE '{reference}%'")
+    outside = [run for run in found if PARENT_RUN not in run.data.tags]
+    if len(outside) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
+        found = outside
     listed = ", ".join(map(_place_of, found[:MOST_LISTED])) + (", ..." if len(found) > MOST_LISTED else "")
-    if not len(found) > 0:
+    if not found:
         raise CommandError(
-            f"a run must be in MLflow, and not deleted there; {word} is not in {store.place}, where the DAG logs"
+            f"a run must be in MLflow, and not deleted there; {reference} is not in {store.place}, where the DAG logs"
         )
     if len(found) != 1:
-        raise CommandError(f"a run must be named without doubt, as by its id; {word} may be any of {listed}")
+        raise CommandError(f"a run must be named unambiguously, as by its id; {reference} may be any of {listed}")
     ours = "a run must be of one model of this project, with its fingerprint"
     if "fingerprint" not in found[0].data.tags:
         raise CommandError(f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
@@ -139,7 +130,7 @@ def _place_of(run: Run) -> str:
 
 @dataclass(frozen=True)
 class Records:
-    """What a run has kept of itself, as files: training/ and evaluation/ in `folder`."""
+    """A run's own records, as files: training/ and evaluation/ in `folder`."""
 
     run: Run
     folder: Path
@@ -164,8 +155,7 @@ def records(store: Store, run: Run, temporary: Path) -> Records:
     except PipelineError as error:
         raise CommandError(f"run {name_of(run)} must have its artifacts whole: {_inside(error, folder)}") from None
     weights = folder / "training" / "model.npz"
-    whole = weights.is_file() and file_digest(weights) == trained.files["model.npz"]
-    if not whole:
+    if not weights.is_file() or file_digest(weights) != trained.files["model.npz"]:
         raise CommandError(
             f"run {name_of(run)} must have its artifacts whole: training/model.npz is not what model.json describes"
         )
@@ -183,12 +173,12 @@ def download(store: Store, run: Run, path: str, folder: Path) -> Path:
     try:
         return Path(store.client.download_artifacts(run.info.run_id, path, str(folder)))
     except (MlflowException, OSError) as error:
-        told = first_line(error)
-        raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {told}") from None
+        reason = first_line(error)
+        raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {reason}") from None
 
 
-def read_predictions(path: Path, owner: str) -> Columns:
-    """The columns of predictions.parquet; owner: whose they are, for the error."""
+def read_predictions(path: Path, source: str) -> Columns:
+    """The columns of predictions.parquet; source: whose they are, for the error."""
     import pyarrow.parquet as pq
 
     columns = ("actual", "predicted", "probability")
@@ -196,7 +186,7 @@ def read_predictions(path: Path, owner: str) -> Columns:
         table = pq.read_table(path)
         return {name: table[name].to_numpy() for name in columns}
     except Exception:  # a damaged Parquet file may raise anything
-        raise CommandError(f"{owner} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
+        raise CommandError(f"{source} must have {', '.join(columns)} in its {path.name}; it is damaged or gone") from None
 
 
 def log_odds(p: Array) -> Array:
@@ -225,8 +215,3 @@ def jobs_in(record: Path) -> list[Path]:
     with suppress(PipelineError):
         return [Path(job["folder"]) for job in read_json(record, "jobs")["jobs"]]
     return []
-
-
-def sent_files(stage: str, folder: Path) -> Sequence[Path]:
-    """The files of a model's folder that a stage shows."""
-    return [path for pattern in STAGE_FILES[stage][1] for path in sorted(folder.glob(pattern))]

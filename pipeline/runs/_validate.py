@@ -10,7 +10,8 @@ from pipeline.files import HISTORY, read_numbers
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import read_evaluation, read_figures
 from pipeline.model.card import ModelCard, read_card, read_schema_of
-from pipeline.runs._find import STAGE_FILES, read_predictions
+from pipeline.runs._find import read_predictions
+from pipeline.stages import STAGES
 from pipeline.tracking.mlflow_run import reported
 
 TOLERANCE = 1e-6  # other processors and versions give other last bits
@@ -20,12 +21,14 @@ def validate_model_dir(folder: Path) -> ModelCard:
     """The model's card. Raises CommandError unless the files are there, undamaged, and of one fit."""
     if not folder.is_dir():
         raise CommandError(f"a model's folder must be there to be published; {folder} is not")
-    patterns = [pattern for _, patterns in STAGE_FILES.values() for pattern in patterns]
-    missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
+    missing = [pattern for stage in STAGES.values() if stage.artifacts for pattern in stage.missing(folder)]
     if missing:
         raise CommandError(f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
     trained = read_card(folder)
-    model, tables = LogisticModel.from_arrays(trained.arrays("model.npz")), read_schema_of(trained, folder.parent / "data")
+    model, tables = (
+        LogisticModel.from_arrays(trained.arrays("model.npz")),
+        read_schema_of(trained, folder.parent.parent / "data"),
+    )
     if not reported(folder):
         raise CommandError(f"the report must be of the model beside it; {folder} needs `python -m pipeline.stages.report`")
     trained.csv("history.csv", *HISTORY)

@@ -19,29 +19,29 @@ FAILURES = ("ERROR: ", "error: ", "fatal: ")  # how the line of dvc or git begin
 
 def environment() -> dict[str, str]:
     """For commands in a worktree."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
-    return {**kept, "DVC_NO_ANALYTICS": "1"}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
+    return {**inherited, "DVC_NO_ANALYTICS": "1"}
 
 
-def git(*words: str, cwd: Path = ROOT) -> str:
-    """What git prints. Raises CommandError with git's own words where it fails."""
-    return _called(["git", *words], cwd)
+def git(*args: str, cwd: Path = ROOT) -> str:
+    """What git prints. Raises CommandError with git's own message where it fails."""
+    return _output(["git", *args], cwd)
 
 
-def dvc(*words: str, cwd: Path = ROOT) -> str:
-    """What this interpreter's dvc prints. Raises CommandError with dvc's own words where it fails."""
-    return _called([sys.executable, "-m", "dvc", *words], cwd)
+def dvc(*args: str, cwd: Path = ROOT) -> str:
+    """What this interpreter's dvc prints. Raises CommandError with dvc's own message where it fails."""
+    return _output([sys.executable, "-m", "dvc", *args], cwd)
 
 
-def _called(command: list[str], cwd: Path) -> str:
+def _output(command: list[str], cwd: Path) -> str:
     try:
         done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=True)
     except FileNotFoundError:
         raise CommandError(f"{command[0]} must be installed; it is not on the path") from None
     except subprocess.CalledProcessError as error:
-        said = next((line for line in error.stderr.splitlines() if line.startswith(FAILURES)), "no words")
-        asked = " ".join(command).removeprefix(f"{sys.executable} -m ")
-        raise CommandError(f"`{asked}` must succeed; it ended with: {said}") from None
+        message = next((line for line in error.stderr.splitlines() if line.startswith(FAILURES)), "no message")
+        shown = " ".join(command).removeprefix(f"{sys.executable} -m ")
+        raise CommandError(f"`{shown}` must succeed; it ended with: {message}") from None
     return done.stdout.strip()
 
 

@@ -11,17 +11,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipeline.config.schema import Tracking, read_yaml, tracking_of
+from pipeline.config.code import numerical_code
+from pipeline.config.files import read_yaml
+from pipeline.config.tracking import Tracking, stage_tracking, tracking_of
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import OUT, ROOT, code_hash, read_json
+from pipeline.files import OUT, ROOT, read_json
 from pipeline.model.card import ModelCard
 from pipeline.redaction import first_line
 from pipeline.runs import _process
-from pipeline.runs._find import GONE, STAGE_FILES, jobs_in, models_of, sent_files, sweep_record
+from pipeline.runs._find import GONE, jobs_in, models_of, sweep_record
 from pipeline.runs._late import tell_kept
 from pipeline.runs._validate import validate_model_dir
 from pipeline.runs._worktree import commit_of, dvc, worktree
-from pipeline.tracking.client import check_writable, stage_tracking, store_of, wait_for_publishers
+from pipeline.stages import STAGES
+from pipeline.tracking.client import check_writable, store_of, wait_for_publishers
 from pipeline.tracking.mlflow_run import (
     PARENT_RUN,
     PUBLISHERS,
@@ -39,7 +42,7 @@ from pipeline.tracking.sqlite_store import is_of_store
 
 logger = logging.getLogger(__name__)
 
-PLACES = ("*", "runs/*/*", "sweeps/*/*/*")  # of models' folders in out/
+PLACES = ("models/*", "runs/*/models/*", "sweeps/*/*/models/*")  # of models' folders in out/
 BY = "python -m pipeline.runs publish"
 Result = dict[str, Any]
 
@@ -66,7 +69,7 @@ def models_in(out: Path) -> list[Path]:
     """The folders in out/ that have a model.json, and those of the jobs of its sweeps, wherever these lie."""
     jobs = [job for record in sorted(out.rglob("sweep.json")) for job in jobs_in(record)]
     found = [path for place in PLACES for path in sorted(out.glob(f"{place}/model.json"))]
-    found += [path for job in jobs for path in sorted(job.glob("*/model.json"))]
+    found += [path for job in jobs for path in sorted(job.glob("models/*/model.json"))]
     once = dict(zip(map(Path.resolve, reversed(found)), reversed(found), strict=True))
     return [path.parent for path in found if once[path.resolve()] is path]
 
@@ -110,14 +113,14 @@ def _send(folder: Path, shown: Path, commit: str | None) -> Result:
 
 
 def _sent(folder: Path, commit: str | None) -> Result:
-    tracking = logged_to(folder.parent)
+    tracking = logged_to(folder.parent.parent)
     if tracking.uri is None:
         return {"how": "untracked"}
     card = validate_model_dir(folder)
     check_writable(tracking)
     where = store_of(tracking)
     client, experiment = connect(**where)
-    key = _sweep_of(sweep_record(folder.parent), client, experiment, where)
+    key = _sweep_of(sweep_record(folder.parent.parent), client, experiment, where)
     above = sweep_run(client, experiment, key) if key else None
     found = run_with(client, experiment, card.fingerprint, key, above)
     if found and above:
@@ -130,7 +133,7 @@ def _sent(folder: Path, commit: str | None) -> Result:
     lacking = [stage for stage in PUBLISHERS if not found or lacks(client, found, stage, folder)]
     for stage in lacking:
         tags = {**_origin(folder), **({} if found else _source(card, commit))}
-        opened = open_run(where, stage, card.to_dict(), key, tags, tracking.plain, process())
+        opened = open_run(where, stage, card.to_dict(), key, tags, tracking.to_dict(), process())
         try:
             opened.publish(folder.resolve())
         except BaseException as error:
@@ -156,7 +159,7 @@ def logged_to(root: Path) -> Tracking:
 
 def _origin(folder: Path) -> dict[str, str]:
     """What a DAG's model says of its stage, by which its files carry their MD5."""
-    own = folder.parent / "config.yaml"
+    own = folder.parent.parent / "config.yaml"
     return {} if own.is_file() else {"dvc.stage": f"train@{folder.name}"}
 
 
@@ -166,7 +169,7 @@ def _source(card: ModelCard, commit: str | None) -> dict[str, str]:
     known = ("mlflow.user", "mlflow.source.type")
     if commit:
         git = {"mlflow.source.git.commit": commit, "git.dirty": "false"}
-    elif card.fingerprint_of["code"] == code_hash("pipeline.learning.fit"):
+    elif card.fingerprint_of["code"] == numerical_code():
         git = {key: here[key] for key in ("mlflow.source.git.commit", "git.dirty") if key in here}
     else:
         git = {}
@@ -195,14 +198,14 @@ def _sweep_of(note: Path, client: MlflowClient, experiment: str, where: Mapping[
 
 def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
     """Whether MLflow does not show a stage whole: its ending, each file by its size, its numbers, its model."""
-    artifacts = client.list_artifacts(found.info.run_id, STAGE_FILES[stage][0])
+    artifacts = client.list_artifacts(found.info.run_id, STAGES[stage].artifacts)
     sizes = {Path(item.path).name: item.file_size for item in artifacts}
     known = found.data.tags.get(f"stage.{stage}")
     if known in ("failed", "killed") and found.data.tags.get("reason") != GONE:
         return False  # a later attempt than what made the files, and its success alone mends it
     if known != "finished":
         return True
-    if any(sizes.get(path.name) != path.stat().st_size for path in sent_files(stage, folder)):
+    if any(sizes.get(path.name) != path.stat().st_size for path in STAGES[stage].files(folder)):
         return True
     if stage == "train":
         return _lacks_training(client, found, folder)

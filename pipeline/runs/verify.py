@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.schema import read_yaml
+from pipeline.config.code import Code
+from pipeline.config.files import CODE, read_yaml
+from pipeline.config.tracking import stage_tracking
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT, file_digest, read_json
 from pipeline.model.card import read_card
-from pipeline.runs._find import STAGE_FILES, Store, download, name_of, open_store, sent_files
+from pipeline.runs._find import Store, download, name_of, open_store
 from pipeline.runs._worktree import dvc
+from pipeline.stages import STAGES, Stage
 from pipeline.stages.compose import OVERRIDES
-from pipeline.tracking.client import stage_tracking
 from pipeline.tracking.mlflow_run import CURVE, curve, run_with
 
 logger = logging.getLogger(__name__)
@@ -31,28 +33,28 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     outs = outs_of(stages)
     if stage_tracking(OUT).uri is None:
         raise CommandError("tracking.uri must not be null, so that there are runs to verify; it is null")
-    store, models = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
-    changed = list(_overrides(stages))
-    drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout"), *_metrics(models)]
-    for folder in models:
-        drifts += _in_words(store, folder, outs)
+    store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
+    changed = [*_overrides(stages), *_code(stages)]
+    drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout"), *_metrics(folders)]
+    for folder in folders:
+        drifts += _run_drifts(store, folder, outs)
     for drift in drifts:
         logger.info(drift)
-    agree = f"{len(outs)} outs, DVC's metrics and {len(models)} runs in MLflow agree"
+    agree = f"{len(outs)} outs, DVC's metrics and {len(folders)} runs in MLflow agree"
     logger.info(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
-    return not drifts, {"outs": len(outs), "models": [folder.name for folder in models], "drifts": drifts}
+    return not drifts, {"outs": len(outs), "models": [folder.name for folder in folders], "drifts": drifts}
 
 
 def read_lock() -> dict[str, Any]:
-    """The stages. Raises CommandError unless dvc.lock is whole and has every stage of dvc.yaml."""
-    stages = read_yaml(LOCK).get("stages")
-    if not isinstance(stages, dict):
+    """The stages of dvc.yaml, as dvc.lock has them. Raises CommandError unless it is whole and has every one."""
+    locked = read_yaml(LOCK).get("stages")
+    if not isinstance(locked, dict):
         raise CommandError(f"{LOCK} must hold stages; it is damaged: run `dvc repro`")
-    assert isinstance(stages, dict)
-    missing = sorted(set(dvc("stage", "list", "--name-only").split()) - set(stages))
+    stages = dvc("stage", "list", "--name-only").split()
+    missing = sorted(set(stages) - set(locked))
     if missing:
         raise CommandError(f"{LOCK} must have every stage of dvc.yaml; it lacks {', '.join(missing)}: run `dvc repro`")
-    return stages
+    return {name: locked[name] for name in stages}  # DVC leaves those of candidates that are gone in dvc.lock
 
 
 def outs_of(stages: Mapping[str, Any]) -> Outs:
@@ -76,13 +78,30 @@ def md5_of(path: Path) -> str:
 
 def _overrides(stages: Mapping[str, Any]) -> Iterator[str]:
     """Where overrides.yaml is not what the outs were made from."""
+    made, now = _params(stages, "compose", OVERRIDES), read_yaml(OVERRIDES)
+    for key in sorted(made.keys() | now.keys()):
+        if made.get(key) != now.get(key):
+            values = (json.dumps(content.get(key)) for content in (now, made))
+            yield "{} has {}: {} and {} in {}; `dvc repro` brings all in line".format(OVERRIDES, key, *values, LOCK)
+
+
+def _code(stages: Mapping[str, Any]) -> Iterator[str]:
+    """The stages whose code is not what it was when they ran: `dvc repro -s STAGE` skips such a stage."""
+    code = Code()
+    for name in stages:
+        stage, _, candidate = name.partition("@")
+        if stage == "compose":
+            continue
+        path = OUT / "config" / (f"{stage}.{candidate}.yaml" if stage == "train" else f"{stage}.yaml")
+        if _params(stages, name, path).get(CODE) != code.stage(stage):
+            yield f"the code of {name} has changed since it ran; `dvc repro` runs it again"
+
+
+def _params(stages: Mapping[str, Any], stage: str, path: Path) -> dict[str, Any]:
     try:
-        made, now = stages["compose"]["params"][str(OVERRIDES)], read_yaml(OVERRIDES)
+        return dict(stages[stage]["params"][str(path)])
     except (KeyError, TypeError):
-        raise CommandError(f"{LOCK} must hold the params of compose; it is damaged: run `dvc repro`") from None
-    if made != now:
-        words = (", ".join(map(str, content.get("overrides") or [])) or "none" for content in (now, made))
-        yield "{} has {} and {} in {}; `dvc repro` brings all in line".format(OVERRIDES, *words, LOCK)
+        raise CommandError(f"{LOCK} must hold the params of {stage}; it is damaged: run `dvc repro`") from None
 
 
 def _files(outs: Outs, remedy: str) -> Iterator[str]:
@@ -91,24 +110,24 @@ def _files(outs: Outs, remedy: str) -> Iterator[str]:
             yield f"{path} has md5 {found} and {md5} in {LOCK}" if found else f"{path} is gone; `{remedy}` brings it back"
 
 
-def _metrics(models: list[Path]) -> Iterator[str]:
+def _metrics(folders: list[Path]) -> Iterator[str]:
     """Where `dvc metrics show` and the files differ."""
     shown = json.loads(dvc("metrics", "show", "--json"))[""]["data"]
-    for path in (folder / "metrics.json" for folder in models):
+    for path in (folder / "metrics.json" for folder in folders):
         of_dvc = shown.get(str(path), {}).get("data")
         if path.is_file() and of_dvc != read_json(path):
-            yield f"{path} is not what `dvc metrics show` tells: {of_dvc}"
+            yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
 
 
-def _in_words(store: Store, folder: Path, outs: Outs) -> list[str]:
+def _run_drifts(store: Store, folder: Path, outs: Outs) -> list[str]:
     """A model's drifts from its run in MLflow; what cannot be read is one, too."""
     try:
-        return list(_run(store, folder, outs))
+        return list(_compared(store, folder, outs))
     except PipelineError as error:
         return [str(error)]
 
 
-def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
+def _compared(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
     found = run_with(store.client, store.experiment_id, read_card(folder).content.fingerprint, None)
     if found is None:
         yield f"{folder} has no run in MLflow; `runs publish` sends it"
@@ -117,18 +136,20 @@ def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
     if found.info.status != "FINISHED":
         yield f"the run of {folder}, {name}, must be FINISHED; it is {found.info.status}"
     with tempfile.TemporaryDirectory() as temporary:
-        for stage, (artifacts, _) in STAGE_FILES.items():
-            place = download(store, found, artifacts, Path(temporary))
-            yield from (f"{artifacts}/{path.name} of {name} is not {path}" for path in _others(place, stage, folder, outs))
+        for stage in STAGES.values():
+            if stage.artifacts:
+                place = download(store, found, stage.artifacts, Path(temporary))
+                different = _different(place, stage, folder, outs)
+                yield from (f"{stage.artifacts}/{path.name} of {name} is not {path}" for path in different)
     for metric, value in read_json(folder / "metrics.json").items():
         if (seen := found.data.metrics.get(f"test/{metric}")) != value:
             yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder}/metrics.json"
     yield from _curve(store, found.info.run_id, folder, name)
 
 
-def _others(place: Path, stage: str, folder: Path, outs: Outs) -> Iterator[Path]:
+def _different(place: Path, stage: Stage, folder: Path, outs: Outs) -> Iterator[Path]:
     """The stage's files whose artifact, in `place`, is not dvc.lock's or, where the out is their folder, not the file."""
-    for path in sent_files(stage, folder):
+    for path in stage.files(folder):
         if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
             yield path
 

@@ -1,10 +1,98 @@
-"""The stages of the DAG, a module each: `python -m pipeline.stages.NAME`.
+"""The stages of the DAG, a module each: `python -m pipeline.stages.NAME`. `STAGES` lists them and their files.
 
 Importing this package is a program's door: it sets up the process before NumPy is loaded.
 """
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from pipeline.determinism import pin_kernels
 from pipeline.processes import exit_with_command
 
 pin_kernels()
 exit_with_command()
+
+MODELS = "models"  # the folder below out/ with a folder for each candidate
+CANDIDATE = f"{MODELS}/{{candidate}}/"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from files to files. All paths are patterns below out/; {candidate} is the name of a model's folder."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    artifacts: str = ""  # the folder in MLflow of what it shows of a run; none where it shows nothing
+    untracked: tuple[str, ...] = ()  # further outputs, which MLflow does not show
+
+    @property
+    def is_per_candidate(self) -> bool:
+        return any(pattern.startswith(CANDIDATE) for pattern in self.outputs)
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files that MLflow shows of the candidate in `folder`, as far as they exist."""
+        patterns = [pattern.format(candidate=folder.name) for pattern in self.outputs]
+        return [path for pattern in patterns for path in sorted(folder.parent.parent.glob(pattern))]
+
+    def missing(self, folder: Path) -> list[str]:
+        """The patterns of which no file exists, below the candidate's folder where they are there."""
+        root, own = folder.parent.parent, CANDIDATE.format(candidate=folder.name)
+        patterns = [pattern.format(candidate=folder.name) for pattern in self.outputs]
+        return [pattern.removeprefix(own) for pattern in patterns if not any(root.glob(pattern))]
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that is the stage. Its module is imported now, so that a list of stages costs nothing."""
+        return getattr(import_module(f"{__name__}.{self.name}"), self.name)(*args, **kwargs)
+
+
+def _of_candidate(*patterns: str) -> tuple[str, ...]:
+    return tuple(CANDIDATE + pattern for pattern in patterns)
+
+
+_MODEL = _of_candidate("model.json", "model.npz")
+_EVALUATION = _of_candidate("evaluation.json", "metrics.json")
+_CURVES = _of_candidate("curves.*.csv")
+_STAGES = (
+    Stage("compose", (), ("config/*.yaml",)),
+    Stage("generate", ("config/generate.yaml",), ("data/schema.json", "data/*.parquet", "data/*/*.npy")),
+    Stage(
+        "train",
+        ("config/train.{candidate}.yaml", "data/schema.json", "data/train/*"),
+        (*_MODEL, *_of_candidate("history.csv")),
+        "training",
+    ),
+    Stage(
+        "evaluate",
+        ("config/evaluate.yaml", "data/schema.json", "data/test/*", *_MODEL),
+        (*_EVALUATION, *_of_candidate("predictions.parquet"), *_CURVES),
+        "evaluation",
+    ),
+    Stage(
+        "plot",
+        (
+            *("config/plot.yaml", "data/schema.json", "data/train/*", *_MODEL),
+            *(*_of_candidate("history.csv"), *_EVALUATION, *_CURVES),
+        ),
+        _of_candidate("figures/*.png"),
+        "figures",
+        _of_candidate("figures/figures.json"),
+    ),
+    Stage(
+        "report",
+        ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate("figures/*")),
+        ("report/index.html",),
+        "report",
+        ("report/report.json", "report/comparison.csv"),
+    ),
+)
+STAGES = {stage.name: stage for stage in _STAGES}
+
+
+def downstream(name: str) -> tuple[str, ...]:
+    """What later stages write beside a candidate's model, by its first folder: patterns below the candidate's folder."""
+    later = _STAGES[_STAGES.index(STAGES[name]) + 1 :]
+    patterns = [pattern for stage in later for pattern in stage.outputs if pattern.startswith(CANDIDATE)]
+    return tuple(dict.fromkeys(pattern.removeprefix(CANDIDATE).partition("/")[0] for pattern in patterns))

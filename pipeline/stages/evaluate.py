@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.config.schema import Tracking
+from pipeline.config.files import check_stage_file
+from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import SUMMARY_METRICS, measure
@@ -16,11 +17,12 @@ from pipeline.files import OUT, write_csv, write_json, write_parquet
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import EVALUATION, write_manifest
 from pipeline.model.card import read_card, read_schema_of
-from pipeline.tracking.client import stage_tracking, track, wait_at_end
+from pipeline.stages import MODELS, downstream
+from pipeline.tracking.client import track, wait_at_end
 
 logger = logging.getLogger("pipeline.stages.evaluate")
 
-DOWNSTREAM_OUTPUTS = ("figures",)  # what is drawn of an evaluation
+DOWNSTREAM_OUTPUTS = downstream("evaluate")
 
 
 def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None = None) -> dict[str, float]:
@@ -58,8 +60,10 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
 
 def main(argv: Sequence[str]) -> None:
     parser = console.parser("evaluate", __doc__, "python -m pipeline.stages.evaluate numpy")
-    parser.add_argument("model", help="the model's folder in out/")
-    evaluate(OUT / "data", OUT / parser.parse_args(argv).model, stage_tracking(OUT))
+    parser.add_argument("candidate", help="its folder in out/models/")
+    folder = OUT / MODELS / parser.parse_args(argv).candidate
+    check_stage_file(OUT, "evaluate")
+    evaluate(OUT / "data", folder, stage_tracking(OUT))
 
 
 if __name__ == "__main__":

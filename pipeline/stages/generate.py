@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.config.schema import build, compose, read_config
+from pipeline.config.files import compose_overrides, read_config
+from pipeline.config.schema import build
 from pipeline.data.dataset import Dataset, Source, Split
 from pipeline.data.leaks import leaks
 from pipeline.data.sources import SOURCES
@@ -82,11 +83,14 @@ def check_in_copy(path: str) -> None:
         raise DataError(f"{rule}: `git add {file}`, or `dvc add {file} && git add {pointer}`; got {path}")
 
 
-def main(words: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     parser = console.parser("generate", __doc__, "python -m pipeline.stages.generate data=breast_cancer data.seed=1")
     console.add_configuration(parser)
-    args = console.parse_configuration(parser, words)
-    config = read_config(args.config, "data")["data"] if args.config else compose(args.overrides).plain["data"]
+    args = console.parse_configuration(parser, argv)
+    read = (
+        read_config(args.config, "generate", {"data": SOURCES}) if args.config else compose_overrides(args.overrides).to_dict()
+    )
+    config = read["data"]
     source = build("data", SOURCES, config)
     path = getattr(source, "path", None)
     if path:

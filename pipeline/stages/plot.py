@@ -10,7 +10,8 @@ import numpy as np
 from pipeline import console
 from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
-from pipeline.config.schema import Tracking
+from pipeline.config.files import check_stage_file
+from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation import figures
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS
@@ -18,7 +19,8 @@ from pipeline.files import OUT, write_figure
 from pipeline.learning.fit import LogisticModel
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
-from pipeline.tracking.client import stage_tracking, track, wait_at_end
+from pipeline.stages import MODELS
+from pipeline.tracking.client import track, wait_at_end
 
 logger = logging.getLogger("pipeline.stages.plot")
 
@@ -65,8 +67,10 @@ def _points(tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
 
 def main(argv: Sequence[str]) -> None:
     parser = console.parser("plot", __doc__, "python -m pipeline.stages.plot numpy")
-    parser.add_argument("model", help="the model's folder in out/")
-    plot(OUT / "data", OUT / parser.parse_args(argv).model, stage_tracking(OUT))
+    parser.add_argument("candidate", help="its folder in out/models/")
+    folder = OUT / MODELS / parser.parse_args(argv).candidate
+    check_stage_file(OUT, "plot")
+    plot(OUT / "data", folder, stage_tracking(OUT))
 
 
 if __name__ == "__main__":

@@ -12,29 +12,28 @@ import numpy as np
 from pipeline import console
 from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
-from pipeline.config.schema import Tracking, build, compose, read_config
+from pipeline.config.code import numerical_code
+from pipeline.config.files import compose_overrides, read_config
+from pipeline.config.schema import build
+from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError, PipelineError
-from pipeline.files import HISTORY, OUT, code_hash, digest_of, write_csv
+from pipeline.files import HISTORY, OUT, digest_of, write_csv
 from pipeline.learning import separation
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.fit import MODELS, Fit, Model, Record, fit, picked, varying
 from pipeline.learning.optimizers import OPTIMIZERS, Auto, GradientDescent, Optimizer, State
 from pipeline.learning.precision import TooLarge, blurred
 from pipeline.learning.suboptimality import distance
-from pipeline.manifest import EVALUATION, write_manifest
+from pipeline.manifest import write_manifest
 from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_schema
+from pipeline.stages import MODELS as MODELS_DIR
+from pipeline.stages import downstream
 from pipeline.text import join_limited
-from pipeline.tracking.client import Tracker, project_root, stage_tracking, track, wait_at_end
+from pipeline.tracking.client import Tracker, project_root, track, wait_at_end
 
 logger = logging.getLogger("pipeline.stages.train")
 
-DOWNSTREAM_OUTPUTS = (
-    EVALUATION,
-    "metrics.json",
-    "predictions.parquet",
-    "curves.*.csv",
-    "figures",
-)  # what later stages put beside a model
+DOWNSTREAM_OUTPUTS = downstream("train")
 STOPPED_BY = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding: no step lowers the loss further"}
 
 
@@ -43,7 +42,7 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     parts = {
         "config": digest_of(config),
         "data": digest_of(schema.digest),
-        "code": code_hash("pipeline.learning.fit"),
+        "code": numerical_code(),
     }
     facts = DataFacts(schema.rows, schema.digest)
     return ModelCard(digest_of(parts), parts, schema.features, schema.target, schema.classes, facts, config, None)
@@ -211,23 +210,26 @@ def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]
         return write_manifest(made / "model.json", "train", card.to_dict(), ["model.npz", "history.csv"])
 
 
-def main(words: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     parser = console.parser("train", __doc__, "python -m pipeline.stages.train model=torch optimizer=adam optimizer.lr=0.05")
     console.add_configuration(parser)
-    args = console.parse_configuration(parser, words)
+    parser.add_argument("--candidate", metavar="NAME", help="the folder in out/models/; the model's name if not given")
+    args = console.parse_configuration(parser, argv)
     data = OUT / "data"
     made = None
     if args.config:
-        config, tracking = read_config(args.config, "model", "optimizer"), stage_tracking(OUT)
+        config = read_config(args.config, "train", {"model": MODELS, "optimizer": OPTIMIZERS})
+        tracking = stage_tracking(OUT)
     else:
-        composed = compose(args.overrides)
-        config = {group: composed.plain[group] for group in ("model", "optimizer")}
+        composed = compose_overrides(args.overrides)
+        content = composed.to_dict()
+        config = {group: content[group] for group in ("model", "optimizer")}
         tracking = composed.tracking
         made = read_schema(data).content.source
         first = f"run `python -m pipeline.stages.generate {shlex.join(args.overrides)}` first"
-        if composed.plain["data"] != made:
+        if content["data"] != made:
             raise ArtifactError(f"the configuration's data must be what {data} holds; {first}")
-    train(config, data, OUT / config["model"]["name"], tracking, made)
+    train(config, data, OUT / MODELS_DIR / (args.candidate or config["model"]["name"]), tracking, made)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from pipeline import console
 from pipeline.atomic import locked
-from pipeline.config.schema import Tracking, compose, read_tracking
+from pipeline.config.tracking import Tracking
 from pipeline.errors import StoreError
 from pipeline.files import ROOT, digest
 from pipeline.processes import NOBODY, POLL_SECONDS, Process, is_alive, supervising, supervisor, this_process
@@ -102,12 +102,6 @@ def check_writable(tracking: Tracking) -> None:
                     pass
     except OSError as error:
         raise StoreError(f"tracking.uri must be writable; {database} is not: {error.strerror}") from None
-
-
-def stage_tracking(out: Path) -> Tracking:
-    """Where the stages that have no configuration of their own log: as `compose` wrote it, else conf/'s default."""
-    written = out / "config" / "tracking.yaml"
-    return read_tracking(written) if written.is_file() else compose().tracking
 
 
 class TrackingError(Exception):
@@ -322,7 +316,7 @@ def track(tracking: Tracking, stage: str, card: dict[str, Any]) -> Iterator[Trac
     if publisher is None:
         yield Untracked()
         return
-    made = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": tracking.plain, "process": process()}
+    made = {"parent": os.environ.get(PARENT), "provenance": provenance(), "settings": tracking.to_dict(), "process": process()}
     publisher.send("open", tracking=store_of(tracking), stage=stage, card=card, **made)
     ended = {"ending": "finished", "reason": ""}
     try:
@@ -371,22 +365,22 @@ def wait_at_end() -> None:
 
 
 @contextmanager
-def sweep(tracking: Tracking, name: str) -> Iterator[None]:
-    """A parent run for the jobs that start inside the block, and that end with it; FINISHED if none failed."""
-    with supervising(), _parent_run(tracking, name):  # its publisher is the jobs', too: joblib kills what its workers started
-        yield
+def sweep(tracking: Tracking, name: str) -> Iterator[str]:
+    """A parent run for the jobs that start inside the block, and that end with it; FINISHED if none failed. Yields its key."""
+    with supervising(), _parent_run(tracking, name) as key:  # its publisher is the jobs': joblib kills what its workers started
+        yield key
 
 
 @contextmanager
-def _parent_run(tracking: Tracking, name: str) -> Iterator[None]:
+def _parent_run(tracking: Tracking, name: str) -> Iterator[str]:
     publisher = _connect(tracking)
-    os.environ[PARENT] = uuid4().hex
+    key = os.environ[PARENT] = uuid4().hex  # for the jobs' processes
     if publisher:
         tags = {**provenance(), **process(), "mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
-        publisher.send("open_sweep", tracking=store_of(tracking), key=os.environ[PARENT], name=scrub(name), tags=tags)
+        publisher.send("open_sweep", tracking=store_of(tracking), key=key, name=scrub(name), tags=tags)
     ending = "finished"
     try:
-        yield
+        yield key
     except BaseException as error:
         ending = ending_of(error)
         raise

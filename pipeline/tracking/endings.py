@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pipeline.atomic import atomic_dir
-from pipeline.config.schema import tracking_of
+from pipeline.config.tracking import tracking_of
 from pipeline.errors import PipelineError, StoreError
 from pipeline.files import OUT, digest_of, read_json, write_json
 from pipeline.tracking.client import project_root, store_of

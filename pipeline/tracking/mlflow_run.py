@@ -24,7 +24,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
-from pipeline.config.schema import to_yaml
+from pipeline.config.files import to_yaml
 from pipeline.errors import StoreError
 from pipeline.files import file_digest, read_csv, read_json
 from pipeline.flatten import flatten
@@ -312,18 +312,18 @@ def _publish_report(run: Run, folder: Path) -> None:
     """The page and, since this stage is the last, what dvc.lock has on all that led to it."""
     if not reported(folder):
         raise StoreError("the report must be of this model; it is of another")
-    run.files([folder.parent / "report" / "index.html"], "report")
+    run.files([folder.parent.parent / "report" / "index.html"], "report")
     if run.dvc:
-        locked = yaml.safe_load((folder.parent.parent / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        locked = yaml.safe_load((folder.parents[2] / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         stages = {name: entry for name, entry in locked.items() if name.partition("@")[2] == folder.name or name in SHARED}
         run.texts({"lineage/dvc.lock.yaml": scrub(to_yaml(stages)).encode()})
         outs = [out for entry in stages.values() for out in entry.get("outs", [])]
-        run.tags({f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs if _is_here(folder.parent.parent, out)})
+        run.tags({f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs if _is_here(folder.parents[2], out)})
 
 
 def reported(folder: Path) -> bool:
     """Whether the report beside a model's folder is of that model."""
-    report = read_manifest(folder.parent / "report" / REPORT, lambda content: content)
+    report = read_manifest(folder.parent.parent / "report" / REPORT, lambda content: content)
     report.verify()
     return bool(report.content["models"].get(folder.name) == read_card(folder).checksum)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.files import read_yaml
 from pipeline.config.hydra import CONF
-from pipeline.config.schema import read_yaml
 from pipeline.learning.separation import sentence
 from pipeline.model.card import ModelCard
 from pipeline.redaction import scrub

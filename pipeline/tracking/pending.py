@@ -24,17 +24,17 @@ def link_files(folder: Path, home: Path) -> Path:
     try:
         (pending := home / OUT / "pending").mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(dir=pending)) / OUT
-        for part in (folder, folder.parent / "report", folder.parent / "config"):
+        for part in (folder, folder.parent.parent / "report", folder.parent.parent / "config"):
             for path in part.rglob("*"):
                 if path.is_file() and not any(name.startswith(PREFIX) for name in path.parts):
-                    _link(path, root / part.name / path.relative_to(part))
+                    _link(path, root / path.relative_to(folder.parent.parent))
         (root / "data").mkdir()  # an out of dvc.lock, of which no more is told than that it is there
-        lock = folder.parent.parent / "dvc.lock"  # which DVC does write into
+        lock = folder.parent.parent.parent / "dvc.lock"  # which DVC does write into
         if lock.is_file():
             shutil.copyfile(lock, root.parent / lock.name)
     except OSError:
         return folder
-    return root / folder.name
+    return root / folder.parent.name / folder.name
 
 
 def _link(path: Path, to: Path) -> None:
@@ -47,14 +47,14 @@ def _link(path: Path, to: Path) -> None:
 
 def discard(folder: Path, home: Path) -> None:
     """Delete what `link_files` made; nothing else."""
-    root = folder.parent.parent
+    root = folder.parent.parent.parent
     if root.parent == home / OUT / "pending":
         shutil.rmtree(root, ignore_errors=True)
 
 
 def discard_forgotten(needed: Iterable[Path], home: Path) -> None:
     """Delete what is old and none of these folders."""
-    kept = {folder.parent.parent for folder in needed}
+    kept = {folder.parent.parent.parent for folder in needed}
     for root in (home / OUT / "pending").glob("*"):
         with suppress(OSError):
             if root not in kept and time.time() - root.stat().st_mtime > FORGOTTEN_SECONDS:

@@ -76,7 +76,7 @@ def test_how_a_run_is_named(made: Path, runs: Commands) -> None:
     sentences = {
         "f" * 32: "a run must be in MLflow, and not deleted there; ffff",
         ids["1"]: "a run must be in MLflow, and not deleted there",
-        both: f"a run must be named without doubt, as by its id; {both} may be any of ",
+        both: f"a run must be named unambiguously, as by its id; {both} may be any of ",
         fingerprints["torch"][:5]: "a run must be in MLflow",
         foreign: "a run must be of one model of this project, with its fingerprint; ",
         ids["parent"]: "has none: a sweep, or another project's",

@@ -20,7 +20,7 @@ from pipeline.runs.promote import require_finite_optimum
 from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell
 from tests.runs.conftest import SINGLE, Commands, all_runs, client_of
-from tests.test_dag import check_serving
+from tests.serving import check_serving
 
 NAME = "logistic-regression"
 
@@ -50,13 +50,15 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> 
     assert answer["data"] == {}
     assert answer["code"]["changes to the commit, but for overrides.yaml"] == ["none", digest(b"a change")]
     assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
-    kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/numpy", f"{SINGLE}/numpy")]
+    kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/models/numpy", f"{SINGLE}/models/numpy")]
     y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
     z_a, z_b = (log_odds(table["probability"].to_numpy()) for table in kept)
     expected = paired_bootstrap(z_a, z_b, y)
     for name, found in answer["metrics"].items():
         assert (found["value"], found["low"], found["high"]) == (expected[name].value, expected[name].low, expected[name].high)
-        files = [json.loads((made / f / "metrics.json").read_text())[name] for f in ("out/numpy", f"{SINGLE}/numpy")]
+        files = [
+            json.loads((made / f / "metrics.json").read_text())[name] for f in ("out/models/numpy", f"{SINGLE}/models/numpy")
+        ]
         assert [found["a"], found["b"]] == files
         assert found["value"] == pytest.approx(files[1] - files[0], abs=1e-12)
     assert same.code == 0
@@ -139,10 +141,10 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     assert client.get_model_version_by_alias("other", "champion").run_id == ids["0"]
     mlflow.set_tracking_uri(f"sqlite:///{made}/mlruns/mlflow.db")
     served = pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.read_parquet(made / "out/data/test.parquet"))
-    kept = pd.read_parquet(made / "out/torch/predictions.parquet")
+    kept = pd.read_parquet(made / "out/models/torch/predictions.parquet")
     assert served["prediction"].tolist() == kept["predicted"].tolist()
     assert np.abs(served["probability"] - kept["probability"]).max() < 1e-15
-    check_serving(made, found["torch"], f"models:/{NAME}@champion")
+    check_serving(made, f"models:/{NAME}@champion", made / "out" / "models" / "torch")
 
 
 @pytest.mark.slow

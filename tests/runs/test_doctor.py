@@ -18,9 +18,8 @@ from mlflow.entities import Run
 from pipeline.runs import _process
 from pipeline.tracking.provenance import host, process
 from tests.conftest import environment
+from tests.observing import points, runs_of, wait_for
 from tests.runs.conftest import Commands, client_of
-from tests.test_cli import points, wait_for
-from tests.test_dag import runs_of
 
 
 def process_tags(pid: int) -> dict[str, str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runs._find import STAGE_FILES, models_of
-from tests.conftest import Shell, environment
+from pipeline.runs._find import models_of
+from pipeline.stages import STAGES
+from tests.conftest import Shell, change_overrides, environment
 from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
 
 pytestmark = pytest.mark.slow
@@ -23,7 +24,7 @@ def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, run
     forget(made, store)
     first, second = runs(made, "publish", "publish --json")
     assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
-    assert f"{SWEEP}/1/numpy -> runs:/" in first.stdout
+    assert f"{SWEEP}/1/models/numpy -> runs:/" in first.stdout
     assert "5 sent, 0 there already, 0 skipped" in first.stdout
     assert '"there": 5' in second.stdout
     after = shown(made)
@@ -62,7 +63,7 @@ def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands
     note = json.loads((sweep / "sweep.json").read_text())
     note["jobs"][0]["folder"] = f"{SWEEP}/deeper/0"
     (sweep / "sweep.json").write_text(json.dumps(note))
-    named, every = runs(made, f"publish {SWEEP}/deeper/0/numpy", "publish")
+    named, every = runs(made, f"publish {SWEEP}/deeper/0/models/numpy", "publish")
     assert "0 sent, 1 there already, 0 skipped" in named.stdout
     assert "0 sent, 5 there already, 0 skipped" in every.stdout
     assert shown(made) == before
@@ -70,10 +71,10 @@ def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands
 
 def test_a_run_without_tracking_is_no_failure(made: Path, shell: Shell, runs: Commands) -> None:
     assert shell("python -m pipeline tracking=none hydra.run.dir=out/runs/untracked", made).returncode == 0
-    answer, named = runs(made, "publish", "publish out/runs/untracked/numpy")
+    answer, named = runs(made, "publish", "publish out/runs/untracked/models/numpy")
     assert (answer.code, named.code) == (0, 0)
     assert "0 sent, 5 there already, 1 made with tracking=none, 0 skipped" in answer.stdout
-    assert "out/runs/untracked/numpy: made with tracking=none, so not to be shown" in named.stdout
+    assert "out/runs/untracked/models/numpy: made with tracking=none, so not to be shown" in named.stdout
 
 
 def test_a_later_failure_is_not_lifted_by_older_files(made: Path, runs: Commands) -> None:
@@ -97,9 +98,9 @@ def test_what_is_there_is_not_touched(made: Path, runs: Commands) -> None:
 
 def test_the_artifacts_are_the_files_of_the_stages(made: Path) -> None:
     run = all_runs(made)["numpy"]
-    for stage, (artifacts, patterns) in STAGE_FILES.items():
-        there = {Path(item.path).name for item in client_of(made).list_artifacts(run.info.run_id, artifacts)}
-        assert there == {path.name for pattern in patterns for path in (made / "out/numpy").glob(pattern)}, stage
+    for stage in (stage for stage in STAGES.values() if stage.artifacts):
+        there = {Path(item.path).name for item in client_of(made).list_artifacts(run.info.run_id, stage.artifacts)}
+        assert there == {path.name for path in stage.files(made / "out/models/numpy")} != set(), stage.name
 
 
 def test_what_was_deleted_or_cut_short_comes_back(made: Path, runs: Commands) -> None:
@@ -120,14 +121,14 @@ def test_what_was_deleted_or_cut_short_comes_back(made: Path, runs: Commands) ->
 
 def test_from_a_commit(made: Path, store: Path, runs: Commands, shell: Shell) -> None:
     before, commit = shown(made), shell("git rev-parse HEAD", made).stdout.strip()
-    (made / "overrides.yaml").write_text("overrides: [optimizer.lr=0.3]\n")
-    shutil.rmtree(made / "out" / "torch")
+    change_overrides(made, ["optimizer.lr=0.3"])
+    shutil.rmtree(made / "out" / "models" / "torch")
     shell("git commit -qam other", made)
     forget(made, store)
     files, status = files_of(made), shell("git status --porcelain", made).stdout
     sent, again = runs(made, "publish --rev HEAD~1", "publish --rev HEAD~1")
     assert sent.code == 0, sent.stderr
-    assert "out/torch -> runs:/" in sent.stdout
+    assert "out/models/torch -> runs:/" in sent.stdout
     assert "0 sent, 2 there already, 0 skipped" in again.stdout
     assert shown(made) == {name: before[name] for name in ("numpy", "torch")}
     assert {run.data.tags["mlflow.source.git.commit"] for run in all_runs(made).values()} == {commit}
@@ -168,17 +169,23 @@ def test_killed_at_any_moment_it_goes_on(made: Path, store: Path, runs: Commands
 
 def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Path, runs: Commands) -> None:
     forget(made, store)
-    (made / "out" / "numpy" / "history.csv").unlink()
-    (made / "out" / "torch" / "model.npz").write_bytes(b"PK damage")
-    shutil.copy(made / SWEEP / "1" / "numpy" / "predictions.parquet", made / SWEEP / "0" / "numpy" / "predictions.parquet")
-    (made / SWEEP / "1" / "numpy" / "model.json").write_text("{")
-    (answer, missing, both) = runs(made, "publish", "publish out/nothing", "publish --rev HEAD out/numpy")
+    (made / "out" / "models" / "numpy" / "history.csv").unlink()
+    (made / "out" / "models" / "torch" / "model.npz").write_bytes(b"PK damage")
+    shutil.copy(
+        made / SWEEP / "1" / "models" / "numpy" / "predictions.parquet",
+        made / SWEEP / "0" / "models" / "numpy" / "predictions.parquet",
+    )
+    (made / SWEEP / "1" / "models" / "numpy" / "model.json").write_text("{")
+    (answer, missing, both) = runs(made, "publish", "publish out/nothing", "publish --rev HEAD out/models/numpy")
     assert answer.code == 1
-    assert "out/numpy: skipped, a model's folder must be complete to be published; out/numpy lacks history.csv" in answer.stdout
-    assert "out/torch: skipped, out/torch/model.npz must be a model's .npz file; it is damaged" in answer.stdout
-    assert f"{SWEEP}/0/numpy: skipped, predictions.parquet must be of the model beside it" in answer.stdout
-    assert f"{SWEEP}/1/numpy: skipped, {SWEEP}/1/numpy/model.json must be a JSON file; it is not" in answer.stdout
-    assert f"{SINGLE}/numpy -> runs:/" in answer.stdout
+    assert (
+        "out/models/numpy: skipped, a model's folder must be complete to be published; out/models/numpy lacks history.csv"
+        in answer.stdout
+    )
+    assert "out/models/torch: skipped, out/models/torch/model.npz must be a model's .npz file; it is damaged" in answer.stdout
+    assert f"{SWEEP}/0/models/numpy: skipped, predictions.parquet must be of the model beside it" in answer.stdout
+    assert f"{SWEEP}/1/models/numpy: skipped, {SWEEP}/1/models/numpy/model.json must be a JSON file; it is not" in answer.stdout
+    assert f"{SINGLE}/models/numpy -> runs:/" in answer.stdout
     assert set(all_runs(made)) == {"single"}
     assert (missing.code, both.code) == (1, 1)
     assert "out/nothing: skipped, a model's folder must be there to be published; out/nothing is not" in missing.stdout

@@ -15,16 +15,15 @@ from pipeline.errors import PipelineError
 from pipeline.runs._find import Records, Store, records
 from pipeline.runs.reproduce import Difference, differences
 from tests.conftest import Shell, environment
+from tests.observing import runs_of, wait_for
 from tests.runs.conftest import Commands, all_runs, client_of, files_of, forget
-from tests.test_cli import wait_for
-from tests.test_dag import runs_of
 
 pytestmark = pytest.mark.slow
 TREES = "git worktree list"
 
 
 def test_from_its_commit_in_spite_of_the_working_tree(made: Path, runs: Commands, shell: Shell) -> None:
-    (made / "pipeline" / "train.py").write_text("raise SystemExit('another code')")
+    (made / "pipeline" / "stages" / "train.py").write_text("raise SystemExit('another code')")
     shutil.rmtree(made / "out")
     files, status = files_of(made), shell("git status --porcelain", made).stdout
     ids = {name: run.info.run_id for name, run in all_runs(made).items()}
@@ -50,8 +49,8 @@ def test_a_dirty_run_of_a_table_that_git_does_not_track(repo: Path, runs: Comman
     table = repo / "data" / "t.csv"
     table.write_text("\n".join(["a,b,y", *rows]) + "\n")
     (repo / ".git" / "info" / "exclude").write_text("t.csv\n")
-    numerics = repo / "pipeline" / "numerics" / "objective.py"
-    numerics.write_text(numerics.read_text() + "\n# not committed\n")
+    objective = repo / "pipeline" / "learning" / "objective.py"
+    objective.write_text(objective.read_text() + "\n\nNOT_COMMITTED = 1\n")
     ran = shell("python -m pipeline data=table data.path=data/t.csv data.target=y", repo)
     assert ran.returncode == 0, ran.stderr
     (run,) = runs_of(repo)
@@ -93,7 +92,7 @@ def test_what_is_unknown_of_the_code_is_told(made: Path, runs: Commands) -> None
 
 
 @pytest.fixture
-def kept(made: Path, tmp_path: Path) -> Records:
+def original_records(made: Path, tmp_path: Path) -> Records:
     client = client_of(made)
     run = all_runs(made)["numpy"]
     return records(Store(client, "", "", run.info.experiment_id), run, tmp_path / "records")
@@ -103,34 +102,34 @@ def first(found: Iterator[Difference]) -> str:
     return next(found, ("none", ""))[0]
 
 
-def test_the_first_difference_is_the_cause(made: Path, kept: Records) -> None:
-    folder = made / "out" / "numpy"
-    assert list(differences(kept, folder)) == []
-    path, parts = folder / "predictions.parquet", kept.card.fingerprint_of
-    path.write_bytes((made / "out" / "torch" / "predictions.parquet").read_bytes())
-    assert list(differences(kept, folder)) == [("bits", "predictions.parquet differs")]
-    kept.run.data.tags["version.numpy"] = "1.0"
-    assert first(differences(kept, folder)) == "library versions"
+def test_the_first_difference_is_the_cause(made: Path, original_records: Records) -> None:
+    folder = made / "out" / "models" / "numpy"
+    assert list(differences(original_records, folder)) == []
+    path, parts = folder / "predictions.parquet", original_records.card.fingerprint_of
+    path.write_bytes((made / "out" / "models" / "torch" / "predictions.parquet").read_bytes())
+    assert list(differences(original_records, folder)) == [("bits", "predictions.parquet differs")]
+    original_records.run.data.tags["version.numpy"] = "1.0"
+    assert first(differences(original_records, folder)) == "library versions"
     for part, kind in (("config", "configuration"), ("code", "code")):
         parts[part] = "0" * 64
-        assert first(differences(kept, folder)) == kind
+        assert first(differences(original_records, folder)) == kind
 
 
 @pytest.mark.parametrize("file", ["model.npz", "history.csv", "metrics.json"])
-def test_every_bit_counts(made: Path, kept: Records, file: str) -> None:
-    folder = made / "out" / "numpy"
+def test_every_bit_counts(made: Path, original_records: Records, file: str) -> None:
+    folder = made / "out" / "models" / "numpy"
     content = (folder / file).read_bytes()
     edits = {"model.npz": content[:-1] + b"\x01", "history.csv": content.replace(b"1", b"2", 3)}
-    metrics = {**kept.metrics, "brier": kept.metrics["brier"] * (1 + 2**-52)}
+    metrics = {**original_records.metrics, "brier": original_records.metrics["brier"] * (1 + 2**-52)}
     (folder / file).write_bytes(edits.get(file, json.dumps(metrics).encode()))
-    found = list(differences(kept, folder))
+    found = list(differences(original_records, folder))
     assert found
     assert {kind for kind, _ in found} == {"bits"}
 
 
-def test_what_mlflow_shows_counts_too(kept: Records, made: Path) -> None:
-    kept.run.data.metrics["test/recall"] += 2**-52
-    assert [what.split()[0] for _, what in differences(kept, made / "out" / "numpy")] == ["recall"]
+def test_what_mlflow_shows_counts_too(original_records: Records, made: Path) -> None:
+    original_records.run.data.metrics["test/recall"] += 2**-52
+    assert [what.split()[0] for _, what in differences(original_records, made / "out" / "models" / "numpy")] == ["recall"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

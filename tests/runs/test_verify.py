@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import change_overrides
 from tests.runs.conftest import Commands, all_runs, client_of
 
 pytestmark = pytest.mark.slow
@@ -18,10 +19,10 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
     assert (answer.code, answer.stdout) == (0, f"{outs} outs, DVC's metrics and 2 runs in MLflow agree\n"), answer.stderr
     client, found = client_of(made), all_runs(made)
     numpy, torch = (found[name].info.run_id for name in ("numpy", "torch"))
-    metrics = json.loads((made / "out/numpy/metrics.json").read_text())
-    (made / "out/numpy/metrics.json").write_text(json.dumps({**metrics, "brier": 0.5}))
+    metrics = json.loads((made / "out/models/numpy/metrics.json").read_text())
+    (made / "out/models/numpy/metrics.json").write_text(json.dumps({**metrics, "brier": 0.5}))
     (made / "out/report/comparison.csv").unlink()
-    (made / "out/numpy/model.npz").unlink()
+    (made / "out/models/numpy/model.npz").unlink()
     client.log_metric(torch, "test/log_loss", 0.25, step=1)
     client.log_metric(torch, "loss", 0.7, step=15)
     client.log_metric(torch, "gradient_norm", client.get_metric_history(torch, "gradient_norm")[0].value, timestamp=1, step=0)
@@ -31,10 +32,10 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
     assert answer.code == 1
     drifts = json.loads(answer.stdout)["drifts"]
     for sentence in (
-        "out/numpy/metrics.json has md5 ",
+        "out/models/numpy/metrics.json has md5 ",
         "out/report has md5 ",
-        "out/numpy/model.npz is gone; `dvc checkout` brings it back",
-        f"the run of out/numpy, {numpy[:8]} (numpy gd document ",
+        "out/models/numpy/model.npz is gone; `dvc checkout` brings it back",
+        f"the run of out/models/numpy, {numpy[:8]} (numpy gd document ",
         f"test/brier of {numpy[:8]}",
         f"test/log_loss of {torch[:8]}",
         f"the curve loss of {torch[:8]}",
@@ -45,17 +46,17 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
     assert not any(f"test/brier of {torch[:8]}" in drift for drift in drifts)
     client.delete_run(torch)
     (answer,) = runs(made, "verify")
-    assert "out/torch has no run in MLflow; `runs publish` sends it" in answer.stdout
+    assert "out/models/torch has no run in MLflow; `runs publish` sends it" in answer.stdout
 
 
 def test_of_overrides_that_have_changed_dvc_repro_is_the_way(made: Path, runs: Commands) -> None:
-    (made / "overrides.yaml").write_text("overrides: [optimizer.lr=0.3, model.l2=1]\n")
-    (made / "out/numpy/model.npz").unlink()
+    change_overrides(made, ["optimizer.lr=0.3", "model.l2=1"])
+    (made / "out/models/numpy/model.npz").unlink()
     (answer,) = runs(made, "verify")
     assert answer.code == 1
     assert answer.stdout.splitlines()[:2] == [
-        "overrides.yaml has optimizer.lr=0.3, model.l2=1 and none in dvc.lock; `dvc repro` brings all in line",
-        "out/numpy/model.npz is gone; `dvc repro` brings it back",
+        'overrides.yaml has overrides: ["optimizer.lr=0.3", "model.l2=1"] and {} in dvc.lock; `dvc repro` brings all in line',
+        "out/models/numpy/model.npz is gone; `dvc repro` brings it back",
     ]
 
 

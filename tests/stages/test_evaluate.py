@@ -27,7 +27,7 @@ def root(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = root / "numpy"
+    folder = root / "models" / "numpy"
     values = evaluate(root / "data", folder, NOWHERE)
     table = pd.read_parquet(folder / "predictions.parquet")
     p, y = table["probability"].to_numpy(), table["actual"].to_numpy(np.float64)
@@ -46,5 +46,5 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
 
 def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> None:
     with pytest.raises(PipelineError, match="numpy must stay what was trained; another process has replaced it"):
-        evaluate(root / "data", root / "numpy", NOWHERE, checksum="0" * 64)
-    assert not (root / "numpy" / "evaluation.json").exists()
+        evaluate(root / "data", root / "models" / "numpy", NOWHERE, checksum="0" * 64)
+    assert not (root / "models" / "numpy" / "evaluation.json").exists()

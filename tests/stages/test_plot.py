@@ -23,7 +23,7 @@ def root(evaluated: Path, tmp_path: Path) -> Path:
 
 
 def drawn(root: Path) -> set[str]:
-    return {path.stem for path in (root / "numpy" / "figures").glob("*.png")}
+    return {path.stem for path in (root / "models" / "numpy" / "figures").glob("*.png")}
 
 
 def test_two_features_have_every_figure(root: Path) -> None:
@@ -49,4 +49,4 @@ def test_a_table_that_is_written_over_meanwhile_is_refused(root: Path, monkeypat
     monkeypatch.setattr(plot, "_points", modifying)
     with pytest.raises(PipelineError, match="another process has written to it"):
         run("plot", root)
-    assert not (root / "numpy" / "figures").exists()
+    assert not (root / "models" / "numpy" / "figures").exists()

@@ -19,7 +19,7 @@ from tests.chain import NOWHERE, made
 def root(tmp_path: Path) -> Path:
     """Two models, with a name that means something in HTML."""
     root = made(tmp_path, until="plot")
-    shutil.copytree(root / "numpy", root / "<b>&")
+    shutil.copytree(root / "models" / "numpy", root / "models" / "<b>&")
     return root
 
 
@@ -33,7 +33,7 @@ def test_models_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     table = pd.read_csv(root / "report/comparison.csv")
     assert list(table) == ["model", *METRICS]
     assert table["model"].tolist() == names
-    assert table["log_loss"].tolist() == [read_json(root / "numpy/metrics.json")["log_loss"]] * 2
+    assert table["log_loss"].tolist() == [read_json(root / "models/numpy/metrics.json")["log_loss"]] * 2
     manifest = read_manifest(root / "report/report.json", dict)
     assert list(manifest.content["models"]) == names
     assert set(manifest.files) == {"index.html", "comparison.csv"}

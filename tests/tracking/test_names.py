@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.config.schema import compose
+from pipeline.config.config import compose
 from pipeline.model.card import DataFacts, FitSummary, ModelCard
 from pipeline.tracking.names import data_name, note, run_name
 
@@ -11,7 +11,7 @@ TABLE = ("data=table", "data.path='data/new/patients.csv'", "data.target=relapse
 
 def card(*overrides: str, target: str = "label", features: int = 2) -> ModelCard:
     """Of such a configuration, as far as names are made of it."""
-    config = {group: section for group, section in compose(overrides).plain.items() if group != "tracking"}
+    config = {group: section for group, section in compose(overrides).to_dict().items() if group != "tracking"}
     columns, data = [f"x{i}" for i in range(features)], DataFacts({"training": 7, "test": 3}, {})
     return ModelCard(
         "5370f3aa" * 8, {}, columns, target, [0, 1], data, config, FitSummary("newton", 4, "tol", 0.25, 1e-9, None)

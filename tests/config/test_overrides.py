@@ -9,10 +9,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import hydra
-from pipeline.config.overrides import Kind, as_typed, quoted, shown
-from pipeline.config.schema import check_sweep, compose, text_keys, to_yaml
+from pipeline.config.config import check_sweep, compose, text_keys
+from pipeline.config.files import to_yaml
+from pipeline.config.overrides import as_typed, quoted, shown
+from pipeline.config.schema import Kind
 from pipeline.errors import PipelineError
+from pipeline.sweeps.plan import plan
 
 TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
 KINDS = {"one": Kind.TEXT, "maybe": Kind.OPTIONAL_TEXT, "several": Kind.TEXTS, "group": Kind.OPTION}
@@ -55,7 +57,7 @@ def test_a_text_is_what_was_typed(key: str, text: str) -> None:
     if key != "data.positive" and not text:
         return  # these must not be empty
     group, name = key.split(".")
-    plain = compose([*TABLE, f"{key}={text}"]).plain
+    plain = compose([*TABLE, f"{key}={text}"]).to_dict()
     assert plain[group][name] == text
     assert yaml.safe_load(to_yaml(plain)) == plain
 
@@ -79,7 +81,7 @@ def test_a_quoted_text_is_its_content(text: str) -> None:
 )
 def test_what_keeps_its_meaning_in_hydra(typed: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARD", "7_8")
-    assert compose([*TABLE, f"data.target={typed}"]).plain["data"]["target"] == text
+    assert compose([*TABLE, f"data.target={typed}"]).to_dict()["data"]["target"] == text
 
 
 def test_null_is_text_unless_the_field_may_be_null() -> None:
@@ -115,17 +117,17 @@ def test_the_name_of_an_option_is_as_typed() -> None:
 )
 def test_a_sweep_over_text(words: str, values: list[str]) -> None:
     typed = as_typed([*TABLE, f"data.target={words}"], text_keys(), sweep=True)
-    sweep = hydra.prepare(typed, lambda config: None)
+    sweep = plan(typed, lambda config: None)
     assert [shown(word)[1] for word in sweep.choices[-1]] == values
-    assert [compose([*TABLE, word]).plain["data"]["target"] for word in sweep.choices[-1]] == values
+    assert [compose([*TABLE, word]).to_dict()["data"]["target"] for word in sweep.choices[-1]] == values
 
 
 def test_an_interpolation_in_a_sweep_is_left_to_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARD", "7_8")
     words = [*TABLE, "data.target=${oc.env:WARD},${data.path}", "hydra.sweep.subdir=j/${hydra.job.num}"]
-    sweep = hydra.prepare(as_typed(words, text_keys(), sweep=True), lambda config: None)
+    sweep = plan(as_typed(words, text_keys(), sweep=True), lambda config: None)
     assert [shown(word)[1] for word in sweep.choices[-1]] == ["${oc.env:WARD}", "${data.path}"]
-    assert check_sweep(sweep.choices).plain["data"]["target"] == "7_8"
+    assert check_sweep(sweep.choices).to_dict()["data"]["target"] == "7_8"
 
 
 def test_an_open_bracket_in_a_sweep_is_told_with_what_to_type() -> None:
@@ -144,7 +146,7 @@ def test_what_yaml_took_for_something_else_is_refused(tmp_path: Path, yaml_value
     with pytest.raises(PipelineError, match=f"data.target must be text, in quotes where YAML would .*; got {shown}$"):
         compose([added, "experiment=mine"])
     (tmp_path / "experiment" / "mine.yaml").write_text(preset.replace(yaml_value, f"'{yaml_value}'"))
-    assert compose([added, "experiment=mine"]).plain["data"]["target"] == yaml_value
+    assert compose([added, "experiment=mine"]).to_dict()["data"]["target"] == yaml_value
 
 
 def test_folders_of_hydra_are_as_typed() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.chain import run
 from tests.conftest import Shell
+from tests.survey import survey
 
 
 def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, shell: Shell) -> None:
@@ -24,6 +25,19 @@ def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, shell: Sh
 def test_the_document_says_nothing_new(repo: Path, shell: Shell) -> None:
     done = shell("python -m pipeline.stages.generate", repo)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_an_untracked_table_in_an_experiment_s_copy(repo: Path, shell: Shell, tmp_path: Path) -> None:
+    words = f"{survey(repo, 'data/my survey.csv')} data.target=3_4"
+    copy = tmp_path / "copy"
+    shell(f"git clone -q . {copy} && cd {copy} && rm -rf data && mkdir data", repo)
+    done = shell(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo))
+    assert (
+        "`git add 'data/my survey.csv'`, or `dvc add 'data/my survey.csv' && git add 'data/my survey.csv.dvc'`;" in done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+    shell("rm data/*.csv", repo)
+    assert "there is none at" in shell(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo)).stderr
 
 
 def test_a_table_s_digest_is_of_its_numbers_and_their_meaning(tmp_path: Path) -> None:

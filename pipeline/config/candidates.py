@@ -1,0 +1,98 @@
+"""overrides.yaml: what the DAG changes of conf/, and the candidates that it compares."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.config import Config, compose, text_keys
+from pipeline.config.files import read_yaml
+from pipeline.config.hydra_errors import UnreadableOverride
+from pipeline.config.hydra_settings import refuse_secret_settings
+from pipeline.config.overrides import quoted
+from pipeline.config.schema import Kind
+from pipeline.errors import ConfigError
+from pipeline.flatten import flatten
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")  # of a folder and a key in dvc.yaml
+KEYS = ("overrides", "candidates")
+SHARED = ("data", "tracking")
+
+
+def compose_candidates(path: Path) -> dict[str, Config]:
+    """The configuration of each candidate in overrides.yaml. Raises ConfigError in one sentence."""
+    content = read_yaml(path)
+    if set(content) != set(KEYS):
+        raise ConfigError(f"{path} must hold {' and '.join(KEYS)}; it has {', '.join(map(str, content)) or 'nothing'}")
+    common = _override_list(path, "overrides", content["overrides"])
+    candidates = content["candidates"]
+    if not (isinstance(candidates, dict) and candidates):
+        raise ConfigError(f"candidates in {path} must map at least one name to overrides; got {candidates}")
+    made = {}
+    for name, own in candidates.items():
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise ConfigError(f"a candidate's name must be letters, digits, _ and -, and text in YAML; got {name!r} in {path}")
+        made[name] = _composed(path, common, name, _override_list(path, f"candidates.{name}", own))
+    _check_distinct(path, made)
+    return made
+
+
+def _composed(path: Path, common: Sequence[str], name: str, own: Sequence[str]) -> Config:
+    for override in own:
+        if re.match(rf"[+~]*({'|'.join(SHARED)})\b", override):
+            rule = f"a candidate may change all but {' and '.join(SHARED)}, which it shares with the others"
+            raise ConfigError(f"{rule}; got {override} for {name} in {path}")
+    overrides = [*common, *own]
+    refuse_secret_settings(overrides)
+    try:
+        return compose(overrides)
+    except UnreadableOverride as error:
+        form = (error.form or "KEY=VALUE").replace("'", "''")
+        rule = f"overrides must be KEY=VALUE each, in Hydra's syntax, such as - '{form}', with commas between them in {path}"
+        raise ConfigError(f"{rule}; got {error.override}") from error
+
+
+def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
+    """Raise ConfigError unless all candidates share data and tracking and differ in something else."""
+    for (a, one), (b, other) in combinations(candidates.items(), 2):
+        for group in SHARED:
+            if getattr(one, group) != getattr(other, group):
+                raise ConfigError(f"candidates in {path} must share {' and '.join(SHARED)}; {a} and {b} differ in {group}")
+        if one.to_dict() == other.to_dict():
+            raise ConfigError(f"candidates in {path} must differ in their configuration; {a} and {b} are equal")
+
+
+def _override_list(path: Path, key: str, written: Any) -> list[str]:
+    """KEY=VALUE each, of such a list, or of a mapping in which the `name` of a group chooses its file in conf/."""
+    if isinstance(written, Mapping):
+        return list(_from_mapping(written))
+    if not (isinstance(written or [], list) and all(isinstance(override, str) for override in written or [])):
+        example = "a list with commas, such as [data=breast_cancer, model.l2=0.01], or a mapping"
+        raise ConfigError(f"{key} in {path} must be {example}; got {written}")
+    return list(written or [])
+
+
+def _from_mapping(written: Mapping[Any, Any]) -> Iterator[str]:
+    kinds = text_keys()
+    for key, value in flatten(written):
+        group = key.removesuffix(".name")
+        if kinds.get(group) is Kind.OPTION:
+            yield f"{group}={value}"
+        else:
+            yield f"{key}={_quoted_text(key, value) if key in kinds else _in_hydra_syntax(value)}"
+
+
+def _quoted_text(key: str, value: Any) -> str:
+    """The value of a key that takes text."""
+    if isinstance(value, list):
+        return f"[{','.join(_quoted_text(key, part) for part in value)}]"
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{key} must be text, in quotes where YAML would read something else; got {value!r}")
+    return "null" if value is None else quoted(value)
+
+
+def _in_hydra_syntax(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_in_hydra_syntax, value))}]"
+    return "null" if value is None else str(value)

@@ -1,0 +1,80 @@
+"""The configuration that conf/ and overrides make, checked: the one place that knows all registries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pipeline.config.hydra import CONF, PRIMARY, composed, options
+from pipeline.config.overrides import as_typed
+from pipeline.config.schema import MAX_VALUE, Kind, Registry, build, build_typed, text_fields, to_section, vocabulary
+from pipeline.config.tracking import Tracking
+from pipeline.data.dataset import Source
+from pipeline.data.sources import SOURCES
+from pipeline.errors import ConfigError
+from pipeline.flatten import flatten
+from pipeline.learning.fit import MODELS, Model
+from pipeline.learning.optimizers import OPTIMIZERS, Optimizer
+from pipeline.redaction import refuse_secrets
+from pipeline.text import shorten
+
+REGISTRIES: dict[str, Registry] = {"data": SOURCES, "model": MODELS, "optimizer": OPTIMIZERS}
+VOCABULARY = vocabulary(REGISTRIES, Tracking)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One configuration, checked."""
+
+    data: Source
+    model: Model
+    optimizer: Optimizer
+    tracking: Tracking
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """As it is written, hashed and shown."""
+        groups = {group: to_section(getattr(self, group), registry) for group, registry in REGISTRIES.items()}
+        return {**groups, "tracking": self.tracking.to_dict()}
+
+
+def compose(overrides: Sequence[str] = (), primary: str = PRIMARY) -> Config:
+    """The configuration that conf/ and the overrides make. Raises ConfigError in one sentence."""
+    return check(composed(as_typed(overrides, text_keys()), primary))
+
+
+def check(content: Any) -> Config:
+    """A composed configuration, as nested dicts, made into checked objects."""
+    refuse_secrets(flatten(content), VOCABULARY)
+    known = [*REGISTRIES, "tracking"]
+    if set(content) != set(known):
+        given = shorten(", ".join(map(str, content)), MAX_VALUE)
+        raise ConfigError(f"the keys must be {', '.join(known)}; got {given}")
+    for group in known:
+        if not isinstance(section := content[group], dict):
+            given = shorten(str(section), MAX_VALUE)
+            raise ConfigError(f"{group} must be one of {', '.join(options(group))}; got {given}")
+    parts = {group: build(group, registry, content[group]) for group, registry in REGISTRIES.items()}
+    return Config(**parts, tracking=build_typed("tracking", Tracking, content["tracking"]))
+
+
+def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Config:
+    """A sweep's first configuration. Raises ConfigError unless every value, each with the others' first, makes one.
+
+    choices: what each override of the sweep stands for, in Hydra's syntax.
+    """
+    first = [overrides[0] for overrides in choices]
+    config = check(composed(first, primary))
+    for i, overrides in enumerate(choices):
+        for override in overrides[1:]:
+            check(composed([*first[:i], override, *first[i + 1 :]], primary))
+    return config
+
+
+@cache
+def text_keys() -> Mapping[str, Kind]:
+    """The keys whose values are taken as they are typed: text fields of the registered dataclasses, and conf/'s groups."""
+    kinds = text_fields("tracking", Tracking)
+    for group, registry in REGISTRIES.items():
+        for schema in registry.values():
+            kinds |= text_fields(group, schema)
+    return kinds | dict.fromkeys((path.name for path in CONF.iterdir() if path.is_dir()), Kind.OPTION)

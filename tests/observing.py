@@ -1,0 +1,31 @@
+"""What tests see of a repository's runs and processes from outside."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run
+
+
+def client_of(repo: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+
+
+def runs_of(repo: Path) -> list[Run]:
+    client = client_of(repo)
+    experiment = client.get_experiment_by_name("logistic-regression")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def points(repo: Path) -> list[Metric]:
+    """The loss curve of the only run, so far."""
+    runs = runs_of(repo)
+    return list(client_of(repo).get_metric_history(runs[0].info.run_id, "loss")) if runs else []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -1,0 +1,20 @@
+"""What a sweep stands for before it begins."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.config import check_sweep
+from pipeline.config.overrides import quoted
+from pipeline.errors import PipelineError
+from pipeline.sweeps.plan import plan
+
+
+def test_a_preset_in_a_folder_of_one_s_own_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "slow.yaml").write_text("# @package _global_\noptimizer: {lr: -3}\n")
+    search_path = f"hydra.searchpath=[{quoted(f'file://{tmp_path}')}]"
+    planned = plan([search_path, "experiment=breast_cancer,slow"], lambda config: None)
+    assert planned.min_jobs == 2
+    with pytest.raises(PipelineError, match="optimizer.lr must be > 0 and finite; got -3.0"):
+        check_sweep(planned.choices)
