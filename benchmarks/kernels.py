@@ -17,10 +17,13 @@ from pipeline.arrays import Array
 from pipeline.data.sources.document import Textbook
 from pipeline.determinism import one_thread
 from pipeline.learning.batch import fit_together
-from pipeline.learning.fit import NumpyModel, TorchModel, fit
+from pipeline.learning.log_loss import log_loss
+from pipeline.learning.logistic import fit
 from pipeline.learning.matrix import with_ones
-from pipeline.learning.objective import log_loss, threads
-from pipeline.learning.optimizers import GradientDescent
+from pipeline.learning.models.numpy import NumpyModel
+from pipeline.learning.models.torch import TorchModel
+from pipeline.learning.optimizers.gd import GradientDescent
+from pipeline.learning.parallel import threads
 
 GRID = [(lr, l2) for lr in np.geomspace(0.01, 1, 8) for l2 in np.geomspace(1e-6, 1e-1, 8)]
 

@@ -12,7 +12,7 @@ from benchmarks._measure import Seconds
 from pipeline.config.config import Config, compose
 from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Dataset
-from pipeline.learning.fit import Record, fit
+from pipeline.learning.model import Record
 from pipeline.model.card import DataSchema
 from pipeline.stages.train import describe
 from pipeline.tracking.client import Tracker, track, wait_for_mlflow
@@ -42,7 +42,7 @@ def _fit(config: Config, dataset: Dataset, tracker: Tracker) -> float:
     def record(row: Record) -> None:
         tracker.loss(row.epoch, row.loss, row.gradient_norm)
 
-    fit(dataset.train.X, dataset.train.y, config.model, config.optimizer, record)
+    config.model.fit(dataset.train.X, dataset.train.y, config.optimizer, record=record)
     return time.perf_counter() - started
 
 

@@ -24,9 +24,12 @@ import pandas as pd
 from benchmarks._measure import interleaved
 from benchmarks.problems import PROBLEMS, SCALING, Problem
 from pipeline.arrays import Array
-from pipeline.learning.fit import NumpyModel, fit
-from pipeline.learning.objective import LogLoss, log_loss
-from pipeline.learning.optimizers import LBFGS, Auto, Newton
+from pipeline.learning.log_loss import LogLoss, log_loss
+from pipeline.learning.logistic import fit
+from pipeline.learning.models.numpy import NumpyModel
+from pipeline.learning.optimizers.auto import Auto
+from pipeline.learning.optimizers.lbfgs import LBFGS
+from pipeline.learning.optimizers.newton import Newton
 
 GOALS = (1e-3, 1e-6, 1e-10)
 LADDER = tuple(10.0**-k for k in range(1, 15))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Array, Features
-from pipeline.learning.objective import sigmoid
+from pipeline.model.predictor import probability
 
 SCALING = 100.0  # of the column that stands for an intercept where a solver would penalise it
 
@@ -44,7 +44,7 @@ class Problem:
 
 
 def _labels(z: Array, rng: np.random.Generator, dtype: Any) -> Array:
-    return (rng.random(len(z)) < sigmoid(z.astype(np.float64))).astype(dtype)
+    return (rng.random(len(z)) < probability(z.astype(np.float64))).astype(dtype)
 
 
 def tall() -> Problem:

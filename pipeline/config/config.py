@@ -13,8 +13,10 @@ from pipeline.data.dataset import Source
 from pipeline.data.sources import SOURCES
 from pipeline.errors import ConfigError
 from pipeline.flatten import flatten
-from pipeline.learning.fit import MODELS, Model
-from pipeline.learning.optimizers import OPTIMIZERS, Optimizer
+from pipeline.learning.model import Model
+from pipeline.learning.models import MODELS
+from pipeline.learning.optimizer import Optimizer
+from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.redaction import refuse_secrets
 from pipeline.text import shorten
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.files import Table
-from pipeline.learning.objective import sigmoid
+from pipeline.model.predictor import probability
 
 BINS = 10  # of equal width, of a calibration curve
 
@@ -43,18 +43,18 @@ def cumulative(z: Array, y: Array) -> tuple[Array, Array, Array]:
 def roc(z: Array, y: Array) -> tuple[Array, ...]:
     """Both rates at each probability threshold, from (0, 0) to (1, 1)."""
     thresholds, tp, fp = cumulative(z, y)
-    return np.append(1.0, sigmoid(thresholds)), np.append(0.0, fp / (len(y) - y.sum())), np.append(0.0, tp / y.sum())
+    return np.append(1.0, probability(thresholds)), np.append(0.0, fp / (len(y) - y.sum())), np.append(0.0, tp / y.sum())
 
 
 def precision_recall(z: Array, y: Array) -> tuple[Array, ...]:
     """Recall and precision at each probability threshold, from the highest."""
     thresholds, tp, fp = cumulative(z, y)
-    return sigmoid(thresholds), tp / y.sum(), tp / (tp + fp)
+    return probability(thresholds), tp / y.sum(), tp / (tp + fp)
 
 
 def calibration(z: Array, y: Array) -> tuple[Array, ...]:
     """The mean prediction, the share of positives and the number of rows in each bin that is not empty."""
-    p = sigmoid(z)
+    p = probability(z)
     index = np.minimum((p * BINS).astype(int), BINS - 1)
     rows = np.bincount(index, minlength=BINS)
     full = rows > 0

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation.curves import calibration, cumulative
-from pipeline.learning.objective import log_losses, sigmoid
+from pipeline.learning.losses import log_losses
+from pipeline.model.predictor import probability
 
 Counts = NDArray[np.int64]  # (B, n): how often each of n rows is drawn in each of B resamples
 
@@ -108,7 +109,7 @@ def hits(z: Array, y: Array) -> Array:
 
 
 def squared_errors(z: Array, y: Array) -> Array:
-    return np.asarray((sigmoid(z) - y) ** 2)
+    return np.asarray((probability(z) - y) ** 2)
 
 
 def _mean(name: str, label: str, greater_is_better: bool, row_scores: Callable[[Array, Array], Array]) -> Metric:

@@ -5,7 +5,7 @@ matrix product adds in another order than a matrix-vector product.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,17 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError, PipelineError
-from pipeline.learning.fit import (
-    Fit,
-    LogisticModel,
-    NumpyModel,
-    Record,
-    Watch,
-    check_data,
-    standardised,
-    starting_point,
-)
+from pipeline.learning.divergence import DivergenceMonitor
+from pipeline.learning.features import check_data
+from pipeline.learning.log_loss import LogLoss
+from pipeline.learning.logistic import LogisticFit, starting_point, training_features
+from pipeline.learning.losses import signs_of
 from pipeline.learning.matrix import Augmented, matrix, with_ones
-from pipeline.learning.objective import LogLoss, signs_of
-from pipeline.learning.optimizers import Adam, GradientDescent
+from pipeline.learning.model import Record
+from pipeline.learning.models import LinearModel
+from pipeline.learning.models.numpy import NumpyModel
+from pipeline.learning.optimizers.adam import Adam
+from pipeline.learning.optimizers.gd import GradientDescent
 
 Method = GradientDescent | Adam
 FREE = ("lr", "momentum", "beta1", "beta2", "eps")  # an optimizer's fields that may differ from column to column
@@ -37,8 +35,8 @@ def fit_together(
     models: Sequence[NumpyModel],
     optimizers: Sequence[Method],
     record: Callable[[int, Record], None] = lambda column, row: None,
-) -> list[Fit | PipelineError]:
-    """What `models.fit` gives for each pair of a model and an optimizer; an DataError where a column diverged.
+) -> list[LogisticFit | PipelineError]:
+    """What `logistic.fit` gives for each pair of a model and an optimizer; a DataError where a column diverged.
 
     The models may differ in l2; the optimizers, all gd or all adam with tol 0, in FREE. `record` gets a column and its row.
     """
@@ -50,7 +48,7 @@ def fit_together(
     optimizer, failed = optimizers[0], dict[int, PipelineError]()
     if optimizer.tol != 0:
         raise DataError(f"columns stop together, so tol must be 0; got {optimizer.tol}")
-    watches = [Watch(X, each) for each in optimizers]
+    monitors = [DivergenceMonitor(X, each.lr) for each in optimizers]
 
     def measure(epoch: int, is_last: bool = False) -> list[Record]:
         losses = state["loss"] if "loss" in state else f.loss(state["theta"])
@@ -59,13 +57,13 @@ def fit_together(
         for column, row in enumerate(rows):
             if column not in failed:
                 try:
-                    watches[column].check(row, state["theta"][:, column], is_last)
+                    monitors[column].check(row, state["theta"][:, column], is_last)
                 except PipelineError as error:
                     failed[column] = error
         return rows
 
     with one_thread, np.errstate(all="ignore"):
-        Z, mean, scale = standardised(X, models[0])
+        Z, mean, scale = training_features(X, models[0])
         signs, l2 = signs_of(y, Z.dtype), np.array([model.l2 for model in models])
         is_dense = isinstance(Z, np.ndarray)
         f = LogLoss(Augmented(with_ones(Z, signs)), None, l2) if is_dense else LogLoss(matrix(Z), signs, l2)
@@ -80,10 +78,10 @@ def fit_together(
             state = method.step(f, state, epoch)
         ends = measure(optimizer.epochs, is_last=True)
 
-    def result(column: int, end: Record) -> Fit:
+    def result(column: int, end: Record) -> LogisticFit:
         theta = state["theta"][:, column].copy()
-        fitted = LogisticModel(mean, scale, theta[:-1], float(theta[-1]))
-        return Fit(fitted, end.epoch, end.loss, end.gradient_norm, "epochs", optimizers[column])
+        arrays = LinearModel(mean, scale, theta[:-1], float(theta[-1])).arrays
+        return LogisticFit(arrays, end.epoch, end.loss, end.gradient_norm, "epochs", optimizers[column])
 
     return [failed.get(column) or result(column, end) for column, end in enumerate(ends)]
 
@@ -101,9 +99,7 @@ def _require_alike(objects: Sequence[NumpyModel] | Sequence[Method], free: Seque
 
 
 def _stacked(optimizers: Sequence[Method], dtype: "np.dtype[Any]") -> Method:
-    """One optimizer whose free hyperparameters are rows (k,), a value a column; each was checked when it was made."""
-    stacked = object.__new__(type(optimizers[0]))
-    for field in fields(optimizers[0]):
-        values = [getattr(optimizer, field.name) for optimizer in optimizers]
-        object.__setattr__(stacked, field.name, np.array(values, dtype) if field.name in FREE else values[0])
-    return stacked
+    """One optimizer whose free hyperparameters are arrays (k,), a value a column."""
+    names = [field.name for field in fields(optimizers[0]) if field.name in FREE]
+    columns: dict[str, Any] = {name: np.array([getattr(each, name) for each in optimizers], dtype) for name in names}
+    return replace(optimizers[0], **columns)

@@ -1,21 +1,18 @@
 """Checkpoints: a fit that was killed goes on where it was, to the same bytes. They are named by the fit's fingerprint."""
 
-import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import Arrays
 from pipeline.atomic import atomic_dir, remove_leftovers
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.learning.fit import Checkpoint, Record
-from pipeline.learning.optimizers import State
-
-logger = logging.getLogger(__name__)
+from pipeline.learning.model import Checkpoint, Record
+from pipeline.learning.optimizer import State
 
 INTERVAL = "PIPELINE_CHECKPOINT_SECONDS"  # the environment variable with the time between two checkpoints
 SECONDS = 30.0
@@ -23,14 +20,17 @@ STATE = "state."  # begins the names of the optimizer's arrays
 
 
 class CheckpointFile:
-    """The checkpoint of one fit, FOLDER/FINGERPRINT.npz: replaced now and then, dropped when the fit is written."""
+    """The checkpoint of one fit, FOLDER/FINGERPRINT.npz: replaced now and then, deleted when the fit is written.
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self._path, self._seconds, self._failed = folder / f"{fingerprint}.npz", _interval(), False
-        self._next = time.monotonic() + self._seconds
+    warn: gets a sentence where a checkpoint cannot be read, or for the first time not be written; the fit goes on without.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, warn: Callable[[str], None]) -> None:
+        self._path, self._seconds, self._warn = folder / f"{fingerprint}.npz", _interval(), warn
+        self._next, self._has_failed = time.monotonic() + self._seconds, False
 
     def read(self) -> Checkpoint | None:
-        """What an earlier run of the same fit left; None where there is nothing, or nothing whole."""
+        """What an earlier run of the same fit left; None where there is nothing that can be used."""
         try:
             with np.load(self._path) as arrays:
                 state = {name.removeprefix(STATE): arrays[name] for name in arrays.files if name.startswith(STATE)}
@@ -39,11 +39,10 @@ class CheckpointFile:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception:  # a damaged zip file may raise anything
-            logger.warning(f"{self._path} is damaged, so the fit starts from the beginning")
+            self._warn(f"{self._path} is damaged, so the fit starts from the beginning")
             return None
 
-    def keep(self, epoch: int, state: State, history: Sequence[Record]) -> None:
-        """Write a checkpoint if it is time. The fit goes on where that fails."""
+    def write_if_due(self, epoch: int, state: State, history: Sequence[Record]) -> None:
         if time.monotonic() < self._next:
             return
         rows = [(row.epoch, row.loss, row.gradient_norm) for row in history if row.epoch < epoch]
@@ -51,19 +50,19 @@ class CheckpointFile:
         try:
             self._write({"epoch": np.array(epoch), "history": np.array(rows).reshape(-1, 3), **arrays})
         except (OSError, PipelineError) as error:
-            if not self._failed:
-                logger.warning(f"no checkpoint could be written to {self._path}: {error}")
-            self._failed = True
+            if not self._has_failed:
+                self._warn(f"no checkpoint could be written to {self._path}: {error}")
+            self._has_failed = True
         self._next = time.monotonic() + self._seconds
 
-    def _write(self, arrays: Mapping[str, Any]) -> None:
-        with atomic_dir(self._path.parent) as made:
-            np.savez(made / self._path.name, **arrays)
-
-    def drop(self) -> None:
+    def delete(self) -> None:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             remove_leftovers(self._path.parent)
+
+    def _write(self, arrays: Arrays) -> None:
+        with atomic_dir(self._path.parent) as folder:
+            np.savez(folder / self._path.name, **arrays)  # type: ignore[arg-type]
 
 
 def _interval() -> float:

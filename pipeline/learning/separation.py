@@ -12,19 +12,18 @@ with the second certificate leave only directions of C_R's null space, in which 
 quasi-complete separation, where R lies on the boundary. All is done in float64, and no unit of a column matters.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import CACHED_BYTES, Array, Features, column_ranges
+from pipeline.arrays import Array, Features, column_ranges, row_blocks
 from pipeline.determinism import one_thread
-from pipeline.learning.objective import sigmoid, signs_of
-
-if TYPE_CHECKING:
-    from pipeline.learning.fit import LogisticModel
+from pipeline.learning.losses import signs_of
+from pipeline.learning.models import LinearModel
+from pipeline.model.predictor import probability
 
 LARGEST = 1000  # columns up to which a Hessian is made; beyond, only the fit's own direction and single columns are tried
 LEAST_ROWS, ROWS_A_COLUMN = 1000, 50  # of a sample
@@ -43,15 +42,6 @@ class Separation:
     kind: str  # "complete", or "quasi-complete" where some rows lie on the boundary
     alone: bool  # each of the columns separates them alone; else all together, the one with the most weight first
     columns: tuple[int, ...]
-
-
-def sentence(entry: Mapping[str, Any]) -> str:
-    """What a model.json's `separation`, whose columns are names, says."""
-    first, *rest = entry["columns"] or ["the intercept"]
-    by = f"{first}{f' (and each of {len(rest)} more columns)' if rest else ''}"
-    by = by if entry["alone"] else f"a combination in which {first} weighs most" if rest else first
-    how = "" if entry["kind"] == "complete" else ", all but rows on the boundary,"
-    return f"the classes can be separated{how} by {by}"
 
 
 class _Rows(Protocol):
@@ -106,12 +96,11 @@ class SignedRows:
         """X - mean: what is left of a product with X where the mean is taken off afterwards may be rounding alone."""
         if not isinstance(self._X, np.ndarray):  # whose mean is 0
             return iter([self._X.astype(np.float64, copy=False)])
-        step = max(1, CACHED_BYTES // (8 * self.shape[1]))
-        return (self._X[i : i + step] - self._mean for i in range(0, self.shape[0], step))
+        return (self._X[rows] - self._mean for rows in row_blocks(*self.shape))
 
 
 class _Array:
-    """C that is there."""
+    """C as an array."""
 
     def __init__(self, C: Array) -> None:
         self._C, self.shape = C, C.shape
@@ -126,7 +115,7 @@ class _Array:
         return abs(self._C) @ abs(V)
 
 
-def find(X: Features, y: Array, model: "LogisticModel") -> Separation | None:
+def find(X: Features, y: Array, model: LinearModel) -> Separation | None:
     """What separates the classes of y (n,) in {0, 1} by the columns of X (n, d), starting from where a fit to them has ended.
 
     None where nothing does or, beyond LARGEST columns, where nothing was found.
@@ -206,7 +195,7 @@ def _decide(B: Array, theta: Array) -> tuple[Array, Array | None, float]:
     for _ in range(MOST_STEPS):
         if margins.min() > ROUNDING * abs(theta).sum():
             break
-        p = sigmoid(-margins)
+        p = probability(-margins)
         step, is_regular = _newton_step(B, p)
         change = B @ step
         is_still = ((1 - p) * change < 0.5) & (p > LEAST_PROBABILITY)

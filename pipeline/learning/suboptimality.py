@@ -7,9 +7,9 @@ import numpy as np
 
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
-from pipeline.learning.fit import LogisticModel
-from pipeline.learning.objective import sigmoid
+from pipeline.learning.models import LinearModel
 from pipeline.learning.separation import LARGEST, LEAST_ROWS, ROWS_A_COLUMN, SignedRows, sample_of
+from pipeline.model.predictor import probability
 
 FAR = 0.01  # of the loss, by which it must still be able to fall for a fit to have ended far from the optimum
 
@@ -27,7 +27,7 @@ class Distance:
         return self.decrease > FAR * self.loss
 
 
-def distance(X: Features, y: Array, model: LogisticModel, l2: float) -> Distance:
+def distance(X: Features, y: Array, model: LinearModel, l2: float) -> Distance:
     """Half the squared Newton decrement (Boyd and Vandenberghe, 9.5.1), by the gradient of all rows and a sample's Hessian.
 
     Beyond LARGEST columns it is what the best step along the gradient would gain, which is less.
@@ -37,24 +37,25 @@ def distance(X: Features, y: Array, model: LogisticModel, l2: float) -> Distance
         penalty = np.append(np.full(len(model.w), l2), 0.0)
         margins = C.times(theta)
         loss = float(np.logaddexp(0, -margins).mean() + 0.5 * (penalty * theta) @ theta)
-        gradient = penalty * theta - C.transposed_times(sigmoid(-margins)) / len(y)
+        gradient = penalty * theta - C.transposed_times(probability(-margins)) / len(y)
         chosen = sample_of(y, max(LEAST_ROWS, ROWS_A_COLUMN * len(theta)) if len(theta) <= LARGEST else LEAST_ROWS)
-        B, p = C.take(chosen), sigmoid(-margins[chosen])
+        B, p = C.take(chosen), probability(-margins[chosen])
         shares = _shares(y, chosen)
         if len(theta) > LARGEST:
             along = B @ gradient
-            bend = shares * p * (1 - p) @ along**2 + penalty @ gradient**2
+            curvature = shares * p * (1 - p) @ along**2 + penalty @ gradient**2
             steepest = float(shares @ np.square(B).sum(axis=1)) / 4 + l2
-            return Distance(loss, float(min(loss, 0.5 * (gradient @ gradient) ** 2 / bend)) if bend else 0.0, steepest)
-        bend, most = _gram(B, shares * p * (1 - p)) + np.diag(penalty), _gram(B, shares / 4) + np.diag(penalty)
-        return Distance(loss, min(loss, _decrement(bend, gradient)), float(np.linalg.eigvalsh(most)[-1]))
+            gain = 0.5 * (gradient @ gradient) ** 2 / curvature if curvature else 0.0
+            return Distance(loss, float(min(loss, gain)), steepest)
+        hessian, largest = _gram(B, shares * p * (1 - p)) + np.diag(penalty), _gram(B, shares / 4) + np.diag(penalty)
+        return Distance(loss, min(loss, _decrement(hessian, gradient)), float(np.linalg.eigvalsh(largest)[-1]))
 
 
 def _shares(y: Array, chosen: Any) -> Array:
     """What part of all rows each chosen one stands for, by its class."""
     ones = y[chosen] == 1
-    whole = np.count_nonzero(y == 1) / len(y)
-    return np.where(ones, whole / max(1, ones.sum()), (1 - whole) / max(1, (~ones).sum()))
+    share = np.count_nonzero(y == 1) / len(y)
+    return np.where(ones, share / max(1, ones.sum()), (1 - share) / max(1, (~ones).sum()))
 
 
 def _gram(B: Array, weights: Array) -> Array:
@@ -67,5 +68,5 @@ def _decrement(H: Array, g: Array) -> float:
     unit = np.sqrt(np.diag(H))
     unit[unit == 0] = 1
     values, vectors = np.linalg.eigh(H / (unit[:, None] * unit))
-    held = values > 1e-12 * values[-1]
-    return float(np.square((vectors.T @ (g / unit))[held]) @ (1 / values[held])) / 2
+    positive = values > 1e-12 * values[-1]
+    return float(np.square((vectors.T @ (g / unit))[positive]) @ (1 / values[positive])) / 2

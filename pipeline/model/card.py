@@ -1,7 +1,7 @@
 """What the JSON files beside a table and a model say, typed: the schema of the data, and the card of a model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -106,25 +106,48 @@ def read_schema_of(model: Manifest[ModelCard], data: Path) -> Manifest[DataSchem
     return tables
 
 
+def separation_sentence(entry: Mapping[str, Any]) -> str:
+    """What a model.json's `separation`, whose columns are names, says."""
+    first, *rest = entry["columns"] or ["the intercept"]
+    by = f"{first}{f' (and each of {len(rest)} more columns)' if rest else ''}"
+    by = by if entry["alone"] else f"a combination in which {first} weighs most" if rest else first
+    how = "" if entry["kind"] == "complete" else ", all but rows on the boundary,"
+    return f"the classes can be separated{how} by {by}"
+
+
 def _typed(kind: type[T], content: Section) -> T:
     """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out."""
     hints = get_type_hints(kind)
     values = {}
-    for field in fields(kind):  # type: ignore[arg-type]
-        if field.name not in content:
-            raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {field.name}")
-        values[field.name] = _value(field.name, hints[field.name], content[field.name])
+    for name, hint in hints.items():
+        if name not in content:
+            raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {name}")
+        values[name] = _value(name, hint, content[name])
     return kind(**values)
 
 
 def _value(name: str, hint: Any, value: Any) -> Any:
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    nested = next((kind for kind in kinds if hasattr(kind, "__dataclass_fields__")), None)
-    if nested and isinstance(value, Mapping):
+    nested = next((kind for kind in kinds if is_dataclass(kind)), None)
+    if isinstance(nested, type) and isinstance(value, Mapping):
         return _typed(nested, value)
-    allowed = tuple(get_origin(kind) or kind for kind in kinds)
-    is_whole_float = float in allowed and isinstance(value, int) and not isinstance(value, bool)
-    if not isinstance(value, allowed) and not is_whole_float:
-        names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in allowed)
+    if not _is_of(hint, value):
+        names = " or ".join("null" if kind is NoneType else (get_origin(kind) or kind).__name__ for kind in kinds)
         raise ArtifactError(f"{name} must be of type {names}; got {type(value).__name__}")
     return value
+
+
+def _is_of(hint: Any, value: Any) -> bool:
+    """Whether a value from JSON, and all in it, is of this type. A float may be a whole number; a boolean is no number."""
+    if hint is Any or hint is NoneType:
+        return hint is Any or value is None
+    parts = get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_is_of(part, value) for part in parts)
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_is_of(parts[0], each) for each in value)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_is_of(parts[1], each) for each in value.values())
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)

@@ -7,9 +7,10 @@ import numpy as np
 from pipeline.errors import CommandError
 from pipeline.evaluation.metrics import measure
 from pipeline.files import HISTORY, read_numbers
-from pipeline.learning.fit import LogisticModel
+from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import read_evaluation, read_figures
 from pipeline.model.card import ModelCard, read_card, read_schema_of
+from pipeline.model.predictor import probability
 from pipeline.runs._find import read_predictions
 from pipeline.stages import STAGES
 from pipeline.tracking.mlflow_run import reported
@@ -25,20 +26,18 @@ def validate_model_dir(folder: Path) -> ModelCard:
     if missing:
         raise CommandError(f"a model's folder must be complete to be published; {folder} lacks {', '.join(missing)}")
     trained = read_card(folder)
-    model, tables = (
-        LogisticModel.from_arrays(trained.arrays("model.npz")),
-        read_schema_of(trained, folder.parent.parent / "data"),
-    )
+    predictor, tables = load_predictor(trained), read_schema_of(trained, folder.parent.parent / "data")
     if not reported(folder):
         raise CommandError(f"the report must be of the model beside it; {folder} needs `python -m pipeline.stages.report`")
     trained.csv("history.csv", *HISTORY)
     X, y = tables.features("test", len(trained.content.features)), tables.array("test/y.npy")
     predicted = read_predictions(folder / "predictions.parquet", str(folder))["probability"]
-    expected = model.predict_proba(X)
-    if len(predicted) != len(y) or not np.allclose(predicted, expected, rtol=TOLERANCE, atol=0):
+    with predicting():
+        z = predictor.log_odds(X)
+    if len(predicted) != len(y) or not np.allclose(predicted, probability(z), rtol=TOLERANCE, atol=0):
         raise CommandError(f"predictions.parquet must be of the model beside it; {folder} must be evaluated again")
     metrics = read_numbers(folder / "metrics.json")
-    measured = measure(model.log_odds(X), y)
+    measured = measure(z, y)
     if not all(np.isclose(measured[name], metrics.get(name, np.nan), rtol=TOLERANCE, atol=TOLERANCE) for name in measured):
         raise CommandError(f"metrics.json must be of the model beside it; {folder} must be evaluated again")
     evaluation = read_evaluation(trained)

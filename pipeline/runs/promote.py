@@ -18,8 +18,7 @@ from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.evaluation.metrics import METRICS
 from pipeline.files import file_digest
-from pipeline.learning.separation import sentence
-from pipeline.model.card import FitSummary
+from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._compare import SEED, compare
 from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
@@ -109,7 +108,7 @@ def require_finite_optimum(run: Run, fit: FitSummary, force: bool) -> None:
     if found and fit.stopped_by != "epochs" and not force:
         raise CommandError(
             f"a converged fit must have a finite optimum to be promoted; {name_of(run)} has none, since "
-            f"{sentence(found)}: train it with model.l2 set, or give --force"
+            f"{separation_sentence(found)}: train it with model.l2 set, or give --force"
         )
 
 

@@ -14,9 +14,10 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import SUMMARY_METRICS, measure
 from pipeline.files import OUT, write_csv, write_json, write_parquet
-from pipeline.learning.fit import LogisticModel
+from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import EVALUATION, write_manifest
 from pipeline.model.card import read_card, read_schema_of
+from pipeline.model.predictor import probability
 from pipeline.stages import MODELS, downstream
 from pipeline.tracking.client import track, wait_at_end
 
@@ -35,19 +36,19 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
         raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     card = trained.content
     with track(tracking, "evaluate", card.to_dict()) as tracker:
-        model, tables = LogisticModel.from_arrays(trained.arrays("model.npz")), read_schema_of(trained, data)
+        predictor, tables = load_predictor(trained), read_schema_of(trained, data)
         X, y = tables.features("test", len(card.features)), tables.array("test/y.npy")
         if X.shape[0] != len(y):
             raise ArtifactError(f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
-        z = model.log_odds(X)
-        p = model.predict_proba(X)
+        with predicting():
+            z = predictor.log_odds(X)
         tables.check_not_modified()
         values = measure(z, y)
         classes = np.array(card.classes)
-        predictions = {"actual": classes[y.astype(int)], "predicted": classes[(z > 0).astype(int)]}
+        predictions = {"actual": classes[y.astype(int)], "predicted": predictor.decide(z)}
         with atomic_dir(folder, EVALUATION, DOWNSTREAM_OUTPUTS, trained.check_not_replaced) as made:
             write_json(made / "metrics.json", values)
-            write_parquet(made / "predictions.parquet", {**predictions, "probability": p})
+            write_parquet(made / "predictions.parquet", {**predictions, "probability": probability(z)})
             for curve in CURVES.values():
                 write_csv(made / curve.file, curve.of(z, y))
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`

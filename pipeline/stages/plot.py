@@ -16,7 +16,8 @@ from pipeline.evaluation import figures
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.files import OUT, write_figure
-from pipeline.learning.fit import LogisticModel
+from pipeline.learning.models import linear_model
+from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
 from pipeline.stages import MODELS
@@ -44,15 +45,16 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
 
 
 def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluation: Manifest[Any]) -> figures.FigureContext:
-    model = LogisticModel.from_arrays(trained.arrays("model.npz"))
+    predictor = load_predictor(trained)
+    model = linear_model(predictor.arrays)
     return figures.FigureContext(
         card=trained.content,
         history=trained.csv("history.csv", "epoch", "loss"),
         curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers("metrics.json", *METRICS),
-        log_odds=model.log_odds,
-        weights=model.w,
-        raw_weights=model.raw_weights(),
+        log_odds=predictor.log_odds,
+        weights=model.w if model else None,
+        raw_weights=model.raw_weights() if model else None,
         points=_points(tables),
     )
 

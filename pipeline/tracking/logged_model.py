@@ -1,6 +1,7 @@
 """What MLflow shows of a model besides its run: the model to load, the tables that it saw, a description."""
 
 import json
+import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +13,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Logged
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from pipeline.files import file_digest
+from pipeline.files import ROOT, digest, file_digest
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
-FILES = {"about": "model.json", "weights": "model.npz"}  # by the names that `_serving` knows them by
+FILES = {"card": "model.json", "weights": "model.npz"}  # by the names that `serving` knows them by
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 
 
@@ -50,10 +51,13 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
         return
     described = Model(made.artifact_location, run_id, model_uuid=made.model_id, model_id=made.model_id)
     with tempfile.TemporaryDirectory() as temporary:
+        package = _copy_package(Path(temporary), card.model)
         pyfunc.save_model(
             f"{temporary}/model",
             mlflow_model=described,
             python_model=str(Path(__file__).with_name("serving.py")),
+            code_paths=[str(package)],
+            model_config={"package": package.name},
             artifacts={name: (folder / file).resolve().as_uri() for name, file in FILES.items()},  # URIs: a path may have a ?
             signature=signature,
             input_example=example,
@@ -63,6 +67,20 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
     if made.model_id not in [output.model_id for output in client.get_run(run_id).outputs.model_outputs]:
         client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
     client.finalize_logged_model(made.model_id, "READY")
+
+
+def _copy_package(folder: Path, model: str) -> Path:
+    """All that predicts, as a package in `folder` named by its content: no other code, at any commit, has the name."""
+    models = ROOT / "pipeline" / "learning" / "models"
+    shared = sorted(path for path in models.glob("_*.py") if path.name != "__init__.py")
+    files = [ROOT / "pipeline" / "model" / "predictor.py", models / f"{model}.py", *shared]
+    made = folder / f"served_{digest(*(file.read_bytes() for file in files))[:DIGEST_LETTERS]}"
+    (made / "models").mkdir(parents=True)
+    for file, target in zip(files, (made, *[made / "models"] * (len(files) - 1)), strict=True):
+        shutil.copy(file, target)
+    for package in (made, made / "models"):
+        (package / "__init__.py").touch()
+    return made
 
 
 def _logged_model(client: MlflowClient, run_id: str, card: ModelCard, weights: str) -> LoggedModel:

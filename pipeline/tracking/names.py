@@ -7,8 +7,7 @@ from typing import Any
 
 from pipeline.config.files import read_yaml
 from pipeline.config.hydra import CONF
-from pipeline.learning.separation import sentence
-from pipeline.model.card import ModelCard
+from pipeline.model.card import ModelCard, separation_sentence
 from pipeline.redaction import scrub
 from pipeline.text import join_limited, shorten
 
@@ -73,7 +72,11 @@ def _conf_file(group: str, name: str) -> dict[str, Any]:
 def note(card: ModelCard) -> str:
     """The run's description, in Markdown."""
     fit, data, config = card.ended, card.data, card.config
-    separated = f"\n\n**No finite best model exists** without a penalty: {sentence(fit.separation)}." if fit.separation else ""
+    separated = (
+        f"\n\n**No finite best model exists** without a penalty: {separation_sentence(fit.separation)}."
+        if fit.separation
+        else ""
+    )
     return (
         f"A model of **{card.target}** on {len(card.features)} features, "
         f"{data.rows['training']} training rows of `{data_name(config['data'])}`. "

@@ -68,7 +68,7 @@ def test_to_dict_builds_the_same_objects() -> None:
         ("optimizer.lr=null", "optimizer.lr must be of type float; got None"),
         ("optimizer.lr=[0.1]", r"optimizer.lr must be of type float; got \[0.1\]"),
         ("optimizer.lr={a:1}", "optimizer.lr must be of type float; got {'a': 1}"),
-        ("optimizer.name=[gd]", r"optimizer.name must be one of gd, .*; got \['gd'\]"),
+        ("optimizer.name=[gd]", r"optimizer.name must be one of adam, .*; got \['gd'\]"),
         ("model={}", "model must be the name of one of its options; got {}"),
         ("data=[document]", r"data must be the name of one of its options; got \[document\]"),
         ("model=a/b", "model=a/b: there is no such model; choose numpy, torch"),

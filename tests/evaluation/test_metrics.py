@@ -5,14 +5,14 @@ import pytest
 from sklearn import metrics as peer
 
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, SUMMARY_METRICS, Metric, calibration_error, measure
-from pipeline.learning.objective import sigmoid
+from pipeline.model.predictor import probability
 from tests.evaluation.context import scores
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_every_metric(ties: bool) -> None:
     z, y = scores(ties)
-    p, predicted = sigmoid(z), z > 0
+    p, predicted = probability(z), z > 0
     ours = measure(z, y)
     (tn, fp), (fn, tp) = peer.confusion_matrix(y, predicted)
     assert ours == pytest.approx(

@@ -1,0 +1,120 @@
+"""What a user should know of a logistic regression's end: a sentence for each thing that makes it less than the best model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import Array, Features
+from pipeline.learning import separation
+from pipeline.learning.features import varying
+from pipeline.learning.logistic import Logistic, fit
+from pipeline.learning.model import Checkpoint, Fit, Record
+from pipeline.learning.models import LinearModel
+from pipeline.learning.optimizer import Optimizer, State
+from pipeline.learning.precision import indistinct_columns
+from pipeline.learning.suboptimality import distance
+from pipeline.model.card import separation_sentence
+from pipeline.text import join_limited
+
+ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # what may stop a fit
+SAMPLED_ROWS, LEAST_SIZE, MOST_SIZE = 1000, 1e-6, 1e6  # rows that are looked at, and the sizes that gradients cope with
+SET_L2 = "set model.l2, such as model.l2=0.01"
+
+
+def fit_and_diagnose(
+    model: Logistic,
+    X: Features,
+    y: Array,
+    optimizer: Optimizer,
+    features: Sequence[str],
+    record: Callable[[Record], None],
+    callback: Callable[[int, State], None],
+    resume: Checkpoint | None,
+) -> Fit:
+    """What `Model.fit` says."""
+    losses: list[float] = []
+
+    def record_and_note(row: Record) -> None:
+        losses.append(row.loss)
+        record(row)
+
+    result = fit(X, y, model, optimizer, record_and_note, callback, resume, features)
+    fitted = result.model
+    names = features or [f"column {j + 1}" for j in range(X.shape[1])]
+    found = None if model.l2 else separation.find(X, y, fitted)
+    entry = {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
+    warnings = [
+        *_of_features(X, model, names),
+        *_of_rise(losses[0], result.loss),
+        *_of_precision(X, model, fitted, names),
+        *_of_end(X, y, model, fitted, result, entry),
+    ]
+    return replace(result, separation=entry, warnings=tuple(warnings))
+
+
+def _of_features(X: Features, model: Logistic, names: Sequence[str]) -> Iterator[str]:
+    if not model.standardize:
+        yield from _of_sizes(X)
+    elif constant := [name for name, varies in zip(names, varying(X), strict=True) if not varies]:
+        yield f"constant in the training table, so without any say in the model: {join_limited(constant)}"
+
+
+def _of_sizes(X: Features) -> Iterator[str]:
+    """Whether X (n, d), by its first rows, is of a size at which a fit may end anywhere."""
+    largest = abs(X[:SAMPLED_ROWS].astype(np.float64)).max(axis=0)
+    sizes = largest if isinstance(X, np.ndarray) else largest.data
+    extreme = sizes[(sizes != 0) & ((sizes < LEAST_SIZE) | (sizes > MOST_SIZE))]
+    if extreme.size:
+        yield (
+            f"features of a size of {extreme.min():.0e} to {extreme.max():.0e} that are not standardised: gradients, and so "
+            "tol and the length of steps, go by it, and the fit may have ended far from the best one"
+        )
+
+
+def _of_rise(start: float, end: float) -> Iterator[str]:
+    if end > start:
+        yield f"the loss ended at {end:.4g}, above its start of {start:.4g}: try a smaller optimizer.lr, or standardise"
+
+
+def _of_precision(X: Features, model: Logistic, fitted: LinearModel, names: Sequence[str]) -> Iterator[str]:
+    if found := [names[j] for j in indistinct_columns(X, fitted.mean, fitted.scale, model.dtype)]:
+        remedy = "model.dtype=float64 may" if model.dtype == "float32" else "smaller numbers, such as their logarithms, would"
+        yield (
+            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in "
+            f"{join_limited(found)}: {remedy}"
+        )
+
+
+def _of_end(
+    X: Features, y: Array, model: Logistic, fitted: LinearModel, result: Fit, found: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Whether there is a best model, and how far from it the fit has ended."""
+    if found:
+        yield (
+            f"{separation_sentence(found)}, so without a penalty no finite best model exists and where this fit "
+            f"stopped is arbitrary: {SET_L2}"
+        )
+    elif result.stopped_by != "tol":
+        yield from _of_distance(X, y, model, fitted, result)
+    elif not model.l2 and X.shape[1] >= separation.LARGEST:
+        yield (
+            f"with {X.shape[1]} columns it was not looked for whether several together separate all but rows on the boundary "
+            f"between the classes; if so, no finite best model exists without a penalty: {SET_L2}"
+        )
+
+
+def _of_distance(X: Features, y: Array, model: Logistic, fitted: LinearModel, result: Fit) -> Iterator[str]:
+    left = distance(X, y, fitted, model.l2)
+    if not left.is_far:
+        return
+    if result.stopped_by == "precision":
+        ways = ["model.dtype=float64" if model.dtype == "float32" else "smaller numbers in the table, such as logarithms"]
+    else:
+        ways = ["optimizer=auto", "more optimizer.epochs", *result.optimizer.remedies(left.steepest)]
+    ways += [] if model.standardize else ["model.standardize=true"]
+    yield (
+        f"stopped by {ENDS[result.stopped_by]} far from the optimum: the loss of {left.loss:.4g} could still fall by about "
+        f"{left.decrease:.1g}; what helps is {', '.join(ways)}"
+    )

@@ -1,0 +1,103 @@
+"""The features that a fit is given: whether they can be used, and standardised."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pipeline.arrays import Array, Features, row_blocks
+from pipeline.errors import DataError
+
+
+def check_data(X: Features, y: Array) -> None:
+    """Raise DataError unless X (n, d) and y (n,) are numbers that a model can be fitted to. (NaN shows in the fit.)"""
+    if not isinstance(X, np.ndarray):
+        kind = getattr(X, "format", type(X).__name__)
+        if kind != "csr":
+            raise DataError(f"X must be a NumPy array or in SciPy's CSR format; got {kind}")
+        if not X.has_canonical_format:
+            raise DataError("the entries of X must be sorted and none given twice; call X.sum_duplicates() first")
+    if X.ndim != 2:
+        raise DataError(f"X must be of shape (n, d); got {X.shape}")
+    if not (X.dtype.kind in "fiub" and X.dtype.itemsize <= 8):
+        raise DataError(f"X must be real numbers of at most 64 bits; got {X.dtype}")
+    if not X.shape[0] > 0:
+        raise DataError("X must have rows; it has none")
+    if not isinstance(y, np.ndarray):
+        raise DataError(f"y must be a NumPy array; got {type(y).__name__}")
+    if y.shape != (X.shape[0],):
+        raise DataError(f"y must be of shape ({X.shape[0]},), as X has rows; got {y.shape}")
+    ones = np.count_nonzero(y == 1)
+    if ones + np.count_nonzero(y == 0) != len(y):
+        raise DataError("y must be 0 or 1 in every row")
+    if not 0 < ones < len(y):
+        raise DataError(f"y must be of both classes, for there is no best model of one; all {len(y)} rows are {y[0]:g}")
+
+
+def require_finite(X: Features) -> None:
+    """Raise DataError where X holds NaN or infinite values."""
+    values = X if isinstance(X, np.ndarray) else X.data
+    if not np.isfinite(values).all():
+        raise DataError("X must be finite; it has NaN or infinite values")
+
+
+def varying(X: Features) -> NDArray[np.bool_]:
+    """Which columns (d,) of X hold more than one value. A sparse X's are those that hold anything."""
+    if not isinstance(X, np.ndarray):
+        return np.bincount(X.indices, X.data != 0, X.shape[1]) > 0
+    found = np.zeros(X.shape[1], bool)
+    for rows in row_blocks(*X.shape):
+        found |= (X[rows] != X[0]).any(axis=0)
+        if found.all():
+            break
+    return found
+
+
+def unscaled(X: Features, dtype: DTypeLike) -> tuple[Features, Array, Array]:
+    """X in this dtype, not copied where its dtype and layout allow, with the mean 0 and the scale 1 (d,) of each column."""
+    mean, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+    return X.astype(dtype) if not isinstance(X, np.ndarray) else np.ascontiguousarray(X, dtype), mean, scale
+
+
+def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:
+    """(X - mean) / scale in this dtype, with mean and scale (d,) in float64. A constant column has scale 1.
+
+    A sparse X is scaled by its columns' root mean squares and not shifted, so it stays sparse. Raises DataError where a
+    column's values are too large, by its name if `names` has the columns'.
+    """
+    if not isinstance(X, np.ndarray):
+        return _scaled(X, dtype, names)
+    mean = np.where(varying(X), sum(X[rows].sum(axis=0, dtype=np.float64) for rows in row_blocks(*X.shape)) / len(X), X[0])
+    # Squares of what is divided by the largest deviation neither overflow nor vanish.
+    largest = np.max([np.abs(X[rows] - mean).max(axis=0) for rows in row_blocks(*X.shape)], axis=0)
+    largest[largest == 0] = 1.0
+    squares = sum(np.square((X[rows] - mean) / largest).sum(axis=0) for rows in row_blocks(*X.shape))
+    scale = np.where(squares > 0, largest * np.sqrt(squares / len(X)), 1.0)
+    _require_representable(X, mean, scale, names)
+    Z = np.empty(X.shape, dtype)
+    for rows in row_blocks(*X.shape):
+        np.divide(X[rows] - mean, scale, out=Z[rows], casting="same_kind")
+    return Z, mean, scale
+
+
+def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str]) -> tuple[Features, Array, Array]:
+    mean = np.zeros(X.shape[1])
+    norms = np.sqrt(np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1]) / max(X.shape[0], 1))
+    scale = np.where(norms > 0, norms, 1.0)
+    _require_representable(X, mean, scale, names)
+    scaled = X.astype(dtype)
+    scaled.data /= scale.astype(dtype)[X.indices]
+    return scaled, mean, scale
+
+
+def _require_representable(X: Features, mean: Array, scale: Array, names: Sequence[str]) -> None:
+    """Raise DataError where the mean or the scale of a column of finite values is not finite."""
+    if (is_finite := np.isfinite(mean) & np.isfinite(scale)).all():
+        return
+    require_finite(X)
+    column = int(np.flatnonzero(~is_finite)[0])
+    name = names[column] if names else f"column {column + 1} of X"
+    raise DataError(
+        f"a column's mean and scale must be finite in 64 bits for it to be standardised; {name} has too large values"
+    )

@@ -1,0 +1,66 @@
+"""What a model is, and what a fit ends with.
+
+A model is a frozen dataclass in the module models/NAME.py, whose fields are its settings and the schema of
+conf/model/NAME.yaml. Beside it that module has `log_odds(arrays, X) -> z (n,)`, in NumPy, of a fit's arrays and raw features
+X (n, d): no prediction needs what trained.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.arrays import Array, Arrays, Features
+from pipeline.learning.optimizer import Optimizer, State
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the history: the state before an epoch's update."""
+
+    epoch: int
+    loss: float
+    gradient_norm: float  # max |gradient|
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A fit at an epoch, before that epoch's update: with it, a fit goes on to the same bytes."""
+
+    epoch: int
+    state: State
+    history: Sequence[Record]  # of the epochs before
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit ended with. separation: by what the classes can be separated, if that was looked for and found."""
+
+    arrays: Arrays  # all that `log_odds` needs, by name
+    epochs: int
+    loss: float
+    gradient_norm: float
+    stopped_by: str  # "tol", "epochs", or "precision": no step decreases the loss in this dtype
+    optimizer: Optimizer  # the one that ran
+    separation: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()  # a sentence each
+
+
+class Model(Protocol):
+    """What fits. Its fields are what a user may set."""
+
+    def fit(
+        self,
+        X: Features,
+        y: Array,
+        optimizer: Optimizer,
+        features: Sequence[str] = (),
+        record: Callable[[Record], None] = lambda row: None,
+        callback: Callable[[int, State], None] = lambda epoch, state: None,
+        resume: Checkpoint | None = None,
+    ) -> Fit:
+        """Fit to X (n, d) raw features, an array or SciPy's CSR, and labels y (n,) in {0, 1}; deterministic.
+
+        features: the columns' names, for warnings and errors. record: gets a row every `optimizer.record_every` epochs, before
+        that epoch's update. callback: gets the state of every epoch, or of some where they are short, from which a Checkpoint
+        for `resume` can be made there and then. Raises PipelineError where the data cannot be used or the fit diverges.
+        """

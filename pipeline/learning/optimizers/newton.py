@@ -1,0 +1,147 @@
+"""Newton's method."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.arrays import Array
+from pipeline.errors import ConfigError
+from pipeline.learning.objective import Objective
+from pipeline.learning.optimizer import Optimizer, State, check_limits, check_seed
+from pipeline.learning.optimizers._line_search import evaluated, require_finite, search
+from pipeline.learning.optimizers._two_loop import bfgs_step, without_memory
+
+SAMPLED_FROM = 4  # samples' worth of rows, from which on a sample is worth its own optimum
+NEAR = 0.03  # of the loss, that a step is to win: from there on, a Newton step's length is 1
+FIRST, LONGEST, FLAT, MOST_TRIALS = 1.5, 4.0, 0.15, 2  # the trials of a length: see `_step_along`
+MEMORY = 20  # steps that the sample's metric is corrected by
+LOG_2 = math.log(2)
+
+
+@dataclass(frozen=True)
+class Newton(Optimizer):
+    """Newton's method. Far from the optimum a step's length is sought along its direction; every step backtracks where it must.
+
+    With many more rows than `sample`, the Hessian is that of a random sample at the sample's own optimum, from which the steps
+    start: it is factored once, and is then the metric of L-BFGS, whose gradients are of all rows (a fixed sub-sampled Newton:
+    Byrd et al. 2011, Erdogdu and Montanari 2015). With more than `dense` columns the step is found by conjugate gradients,
+    without the Hessian (Dembo, Eisenstat and Steihaug 1982). A singular Hessian is damped until its Cholesky factor exists.
+    """
+
+    epochs: int = 50
+    record_every: int = 1
+    tol: float = 1e-10
+    sample: int = 20_000
+    dense: int = 2_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if not self.sample >= 1:
+            raise ConfigError(f"sample must be >= 1; got {self.sample}")
+        if not self.dense >= 0:
+            raise ConfigError(f"dense must be >= 0; got {self.dense}")
+        check_seed(self.seed)
+
+    def start(self, f: Objective, theta: Array) -> State:
+        rows = max(self.sample, 20 * len(theta))
+        if f.n < SAMPLED_FROM * rows or len(theta) > self.dense:
+            return evaluated(f, theta)
+        chosen = np.sort(np.random.default_rng(self.seed).choice(f.n, rows, replace=False))
+        sample = f.rows(chosen)
+        there = self._minimise(sample, theta, len(theta) / rows)
+        factor = _factor(sample.hessian(there)).astype(theta.dtype)
+        state = evaluated(f, there)
+        if not state["loss"] < (LOG_2 if not theta.any() else f.loss(theta)):  # the sample misled: few or no rows of a class
+            state = evaluated(f, theta)
+        return {**state, **without_memory(theta), "factor": factor}
+
+    def _minimise(self, sample: Objective, theta: Array, precision: float) -> Array:
+        """The sample's optimum, as exactly as it says something of all rows: to a hundredth of its own error, d/rows."""
+        state = evaluated(sample, theta)
+        for _ in range(self.epochs):
+            step = _solve(_factor(sample.hessian(state["theta"])), state["gradient"])
+            new = _step_along(sample, state, -step)
+            if new is None:
+                break
+            decrement, state = float(state["gradient"] @ step), new
+            if decrement < precision / 100:
+                break
+        return state["theta"]
+
+    def step(self, f: Objective, state: State, epoch: int) -> State | None:
+        if "factor" in state:
+            return bfgs_step(f, state, MEMORY, lambda q: _solve(state["factor"], q))
+        gradient = state["gradient"]
+        if len(gradient) > self.dense:
+            direction = -_conjugate_gradients(f.hessian_times(state["theta"]), gradient)
+        else:
+            direction = -_solve(_factor(f.hessian(state["theta"])), gradient)
+        return _step_along(f, state, direction)
+
+
+def _step_along(f: Objective, state: State, direction: Array) -> State | None:
+    """A point along a Newton direction: where the slope has all but gone, for far from the optimum a step of 1 is too short."""
+    first = float(state["gradient"] @ direction)
+    if first > -NEAR * float(state["loss"]):
+        return search(f, state, direction)
+    slope_at = f.slope_along(state["theta"], direction)
+    low, high, length = (0.0, first), None, FIRST
+    for _ in range(MOST_TRIALS):
+        slope = slope_at(length)
+        if not math.isfinite(slope):
+            length = 1.0
+            break
+        if abs(slope) <= FLAT * abs(first):
+            break
+        other = low if slope > 0 else high or low
+        low, high = (low, (length, slope)) if slope > 0 else ((length, slope), high)
+        rise = (slope - other[1]) / (length - other[0])
+        length = min(length - slope / rise if rise > 0 else math.inf, LONGEST * length)
+    return search(f, state, direction, length)
+
+
+def _factor(H: Array) -> Array:
+    """The upper Cholesky factor of H + damping diag, for the smallest damping that makes H numerically positive definite."""
+    from scipy.linalg.lapack import dpotrf
+
+    H = H.astype(np.float64, copy=False)
+    factor, failure = dpotrf(H)
+    if not failure and math.isfinite(factor.trace()):  # NaN is no failure to LAPACK
+        return np.asarray(factor)
+    require_finite(H, "a Hessian")
+    largest = np.diag(H).max() or 1.0
+    for exponent in range(-12, 3):
+        factor, failure = dpotrf(H + 10.0**exponent * largest * np.eye(len(H)))
+        if not failure:
+            return np.asarray(factor)
+    raise AssertionError("a finite symmetric matrix plus 100 times its greatest diagonal entry is positive definite")
+
+
+def _solve(factor: Array, g: Array) -> Array:
+    """(factor^T factor)^-1 g, in the factor's dtype."""
+    from scipy.linalg.lapack import dpotrs, spotrs
+
+    solve = dpotrs if factor.dtype == np.float64 else spotrs
+    return np.asarray(solve(factor, g)[0], g.dtype)
+
+
+def _conjugate_gradients(product: Callable[[Array], Array], g: Array) -> Array:
+    """x with H x = g, as exactly as a Newton step deserves: to min(1/2, sqrt |g|) |g|."""
+    x, r = np.zeros_like(g), g.copy()
+    p, square = r.copy(), float(r @ r)
+    enough = square * min(0.25, math.sqrt(square))
+    for _ in range(2 * len(g)):
+        if square <= enough:
+            break
+        Hp = product(p)
+        curvature = float(p @ Hp)
+        if curvature <= 0:  # by rounding: H has no direction of negative curvature
+            break
+        x += square / curvature * p
+        r -= square / curvature * Hp
+        square, before = float(r @ r), square
+        p = r + square / before * p
+    return x if x.any() else g

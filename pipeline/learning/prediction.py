@@ -1,0 +1,31 @@
+"""The predictor of a model that a stage has written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+from pipeline.determinism import one_thread
+from pipeline.errors import ArtifactError, DataError
+from pipeline.learning.models import MODELS
+from pipeline.manifest import Manifest
+from pipeline.model.card import ModelCard
+from pipeline.model.predictor import PredictionError, Predictor
+
+
+def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
+    """Raises ArtifactError where the files are not as described, or the kind of model is not there any more."""
+    card = trained.content
+    if card.model not in MODELS:
+        raise ArtifactError(f"{trained.path} must be of a model that is there, {', '.join(MODELS)}; it is of {card.model}")
+    module = import_module(MODELS[card.model].__module__)
+    return Predictor(card.features, card.classes, trained.arrays("model.npz"), module.log_odds)
+
+
+@contextmanager
+def predicting() -> Iterator[None]:
+    """Around predictions: the same bits with any number of threads, and what is refused is raised as DataError."""
+    try:
+        with one_thread:
+            yield
+    except PredictionError as error:
+        raise DataError(str(error)) from None

@@ -1,0 +1,152 @@
+"""The objective in torch: an nn.Module and autograd. Imported only where a torch model is trained."""
+
+import warnings
+from collections.abc import Callable
+from copy import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.arrays import Array, Features
+from pipeline.errors import DataError
+from pipeline.learning.matrix import matrix
+from pipeline.learning.objective import FusedDescent
+
+
+class LogisticRegression(nn.Module):
+    """z = X w + b (n, 1)."""
+
+    def __init__(self, d: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d, 1, dtype=dtype)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.linear(X)
+
+    @property
+    def theta(self) -> Array:
+        """[w, b] (d+1,), a copy."""
+        return _joined(self.linear.weight, self.linear.bias)
+
+    @theta.setter
+    def theta(self, value: Array) -> None:
+        point = torch.from_numpy(np.ascontiguousarray(value))
+        with torch.no_grad():
+            self.linear.weight.copy_(point[None, :-1])
+            self.linear.bias.copy_(point[-1:])
+
+    @property
+    def gradient(self) -> Array:
+        """What autograd left at theta (d+1,), a copy."""
+        weight, bias = self.linear.weight.grad, self.linear.bias.grad
+        assert weight is not None
+        assert bias is not None
+        return _joined(weight, bias)
+
+
+def _joined(weight: Tensor, bias: Tensor) -> Array:
+    return np.concatenate([weight.detach().cpu().numpy()[0], bias.detach().cpu().numpy()])
+
+
+def choose_device(name: str, dtype: str) -> torch.device:
+    """The device of this name; `auto` is CUDA, else MPS, else the CPU. Raises DataError where it is not there."""
+    has_mps = torch.backends.mps.is_available() and dtype == "float32"
+    available = [*["cuda"] * torch.cuda.is_available(), *["mps"] * has_mps, "cpu"]
+    if name == "auto":
+        name = available[0]
+    if name not in available:
+        raise DataError(f"model.device {name} is not there for {dtype}; there is {' and '.join(available)}")
+    return torch.device(name)
+
+
+class TorchLogLoss:
+    """mean log loss + l2/2 ||w||^2 by autograd, for X (n, d), an array or SciPy's CSR, and y (n,) in {0, 1}."""
+
+    def __init__(self, X: Features, y: Array, l2: float = 0.0, device: str = "cpu", compile: bool = False) -> None:
+        # One thread: torch's sums in another order would give other bits.
+        torch.set_num_threads(1)
+        self._device, self._dtype = choose_device(device, str(X.dtype)), torch.from_numpy(y).dtype
+        self.module = LogisticRegression(X.shape[1], self._dtype).to(self._device)
+        self._call = torch.compile(self.module) if compile else self.module
+        self._set(X, y, l2)
+
+    def _set(self, X: Features, y: Array, l2: float) -> None:
+        self.n, self._features, self._labels, self._l2 = len(y), X, y, l2
+        self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y)[:, None].to(self._device)
+
+    @property
+    def fused(self) -> FusedDescent | None:
+        return None
+
+    def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
+        part = copy(self)  # with the same module
+        part._set(self._features[index], self._labels[index], self._l2)
+        return part
+
+    def forward(self) -> Tensor:
+        """The objective at the module's parameters, a scalar tensor that autograd can differentiate."""
+        loss = functional.binary_cross_entropy_with_logits(self._call(self._X), self._y)
+        if self._l2:
+            loss = loss + self._l2 / 2 * self.module.linear.weight.square().sum()
+        return loss
+
+    def backward(self) -> float:
+        """The loss; leaves the gradient at the module's parameters in their `grad`."""
+        self.module.linear.weight.grad = self.module.linear.bias.grad = None  # faster than zero_grad, which looks for them
+        loss = self.forward()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    def loss(self, theta: Array) -> float:
+        self.module.theta = theta
+        with torch.no_grad():
+            return float(self.forward())
+
+    def gradient(self, theta: Array) -> Array:
+        return self.loss_and_gradient(theta)[1]
+
+    def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
+        self.module.theta = theta
+        return self.backward(), self.module.gradient
+
+    def _at(self, point: Tensor) -> Tensor:
+        """The objective as a function of theta, for second derivatives."""
+        z = self._X @ point[:-1, None] + point[-1]
+        penalty = self._l2 / 2 * point[:-1].square().sum()
+        return functional.binary_cross_entropy_with_logits(z, self._y) + penalty
+
+    def hessian(self, theta: Array) -> Array:
+        point = torch.from_numpy(theta).to(self._device)
+        hessian: Tensor = torch.autograd.functional.hessian(self._at, point)  # type: ignore[no-untyped-call]
+        return hessian.cpu().numpy()
+
+    def hessian_times(self, theta: Array) -> Callable[[Array], Array]:
+        point = torch.from_numpy(theta).to(self._device).requires_grad_()
+        (slope,) = torch.autograd.grad(self._at(point), point, create_graph=True)
+
+        def product(v: Array) -> Array:
+            direction = torch.from_numpy(v).to(self._device)
+            return torch.autograd.grad(slope, point, direction, retain_graph=True)[0].cpu().numpy()
+
+        return product
+
+    def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
+        return lambda t: float(self.gradient(theta + np.asarray(t, theta.dtype) * direction) @ direction)
+
+    def curvatures(self) -> Array:
+        curvatures = matrix(self._features).squares() / (4 * self.n)
+        curvatures[:-1] += self._l2
+        return curvatures.astype(self._features.dtype)
+
+
+def _tensor(X: Features) -> Tensor:
+    """X as a tensor that shares its memory where it may be written to."""
+    if isinstance(X, np.ndarray):
+        return torch.from_numpy(X if X.flags.writeable else X.copy())
+    indptr, indices, data = (torch.from_numpy(part) for part in (X.indptr, X.indices, X.data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse", UserWarning)  # CSR is in beta, and tested here
+        return torch.sparse_csr_tensor(indptr, indices, data, size=X.shape)

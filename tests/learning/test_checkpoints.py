@@ -1,0 +1,80 @@
+"""Fits that are killed, again and again, and end with the bytes of one that was left alone."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.learning.checkpoints import INTERVAL
+from tests.conftest import Shell
+from tests.killed_fits import kill_while_it_trains, take_made
+
+KILLS, TRACKED = 11, 2
+FITS = {
+    "numpy": "optimizer=sgd optimizer.epochs=1500 optimizer.record_every=7 optimizer.momentum=0.5",
+    "torch": "optimizer=adam optimizer.epochs=6000 optimizer.record_every=3",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", FITS)
+def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: str) -> None:
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    command = f"pipeline.stages.train model={model} {FITS[model]}"
+    alone = shell(f"python -m {command} tracking=none", repo)
+    assert alone.returncode == 0, alone.stderr
+    expected = take_made(repo / "out" / "models" / model)
+    chance = random.Random(model)
+    for i in range(KILLS):
+        kill_while_it_trains(command if i < TRACKED else f"{command} tracking=none", repo, chance)
+    done = shell(f"python -m {command}", repo)
+    assert done.returncode == 0, done.stderr
+    assert "going on from epoch" in done.stdout
+    assert take_made(repo / "out" / "models" / model) == expected
+    assert list((repo / "out" / "checkpoints").glob("*.npz")) == []
+
+    client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")]
+    rows = [line.split(",") for line in expected[2].decode().splitlines()[1:]]
+    end = json.loads(expected[0])["fit"]
+    assert sorted(points) == [*((int(epoch), float(loss)) for epoch, loss, _ in rows), (end["epochs"], end["loss"])]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "another file"])
+def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, damage: str) -> None:
+    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    command = f"pipeline.stages.train {FITS['numpy']} tracking=none"
+    kill_while_it_trains(command, repo, random.Random(damage))
+    (path,) = (repo / "out" / "checkpoints").glob("*.npz")
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        {
+            "truncated": whole[:middle],
+            "changed": whole[:300] + bytes(byte ^ 255 for byte in whole[300:700]) + whole[700:],
+            "empty": b"",
+            "another file": b"PK" + 500 * b"x",
+        }[damage]
+    )
+    done = shell(f"python -m {command}", repo)
+    assert done.returncode == 0
+    assert done.stderr.count("is damaged, so the fit starts from the beginning") == 1
+    assert "Epoch 0, Loss: 0.6931" in done.stdout
+
+
+def test_the_interval_must_be_a_time(repo: Path, shell: Shell) -> None:
+    shell("python -m pipeline.stages.generate", repo)
+    done = shell("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "soon"})
+    assert (done.returncode, done.stderr) == (1, f"error: {INTERVAL} must be a number of seconds >= 0; got soon\n")
+
+
+def test_a_fit_outlives_checkpoints_that_cannot_be_written(repo: Path, shell: Shell) -> None:
+    shell("python -m pipeline.stages.generate", repo)
+    (repo / "out" / "checkpoints").write_text("a file where the folder should be")
+    done = shell("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "0"})
+    assert done.returncode == 0
+    assert done.stderr.count("warning: no checkpoint could be written") == 1

@@ -1,0 +1,190 @@
+"""The model that MLflow loads: the project's own predictor, by a package of its own, and MLflow's errors."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.scoring_server import invocations
+from scipy.sparse import csc_array, csr_array
+
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
+from pipeline.files import read_json
+from pipeline.model.card import read_card
+from pipeline.stages.generate import generate
+from pipeline.stages.train import train
+from pipeline.tracking import provenance
+from pipeline.tracking.client import store_of
+from pipeline.tracking.mlflow_run import open_run
+from tests.conftest import ROOT, environment
+
+NARROW, WIDE = 3, 1200
+
+
+@pytest.fixture(scope="module")
+def logged(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[PyFuncModel, Path]]:
+    """A function of a number of columns: a model that was trained on so many, as MLflow loads it, and its table."""
+    made: dict[int, tuple[PyFuncModel, Path]] = {}
+
+    def log(columns: int) -> tuple[PyFuncModel, Path]:
+        if columns not in made:
+            made[columns] = _logged(columns, tmp_path_factory.mktemp(f"wide{columns}"), store)
+        return made[columns]
+
+    return log
+
+
+def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]:
+    rng = np.random.default_rng(columns)
+    counts = rng.integers(0, 9, (60, columns))
+    table = pd.DataFrame(counts, columns=[f"site {i}" for i in range(columns)])
+    table["site 1"] = table["site 1"] > 4
+    table["open"] = np.where(counts[:, 0] + rng.normal(0, 2, 60) > 4, "late", "early")
+    path = folder / "table.csv"
+    table.to_csv(path, index=False)
+    plain = compose(["data=table", f"data.path={path}", "data.target=open", "optimizer=auto", "model.l2=0.01"])
+    generate(plain.data, plain.to_dict()["data"], folder / "data")
+    groups = {group: plain.to_dict()[group] for group in ("model", "optimizer")}
+    train(groups, folder / "data", folder / "models" / "numpy", Tracking(None))
+    uri = f"sqlite:///{shutil.copy(store, folder)}"
+    run = open_run(
+        store_of(Tracking(uri)),
+        "train",
+        read_card(folder / "models" / "numpy").content.to_dict(),
+        None,
+        {},
+        {},
+        provenance.process(),
+    )
+    run.publish(folder / "models" / "numpy")
+    run.close("finished", "")
+    mlflow.set_tracking_uri(uri)
+    return mlflow.pyfunc.load_model(f"runs:/{run.id}/model"), path
+
+
+def _model_folder(model: PyFuncModel, path: Path) -> Path:
+    location = MlflowClient(f"sqlite:///{path.with_name('mlflow.db')}").get_logged_model(model.model_id).artifact_location
+    return Path(location.removeprefix("file://"))
+
+
+@pytest.mark.parametrize("columns", [NARROW, WIDE])
+def test_columns_are_found_by_name_at_any_width(logged: Callable[[int], tuple[PyFuncModel, Path]], columns: int) -> None:
+    model, path = logged(columns)
+    table = pd.read_csv(path)  # with the target in it
+    answer = model.predict(table)
+    weights = read_json(path.parent / "models" / "numpy" / "model.json")
+    assert list(weights["features"]) == [f"site {i}" for i in range(columns)]
+    assert np.mean(answer["prediction"] == table["open"]) > 0.7
+    features = table.drop(columns="open")
+    shuffled = features[np.random.default_rng(0).permutation(features.columns)].set_index(features.index[::-1] * 10)
+    for form in (shuffled, shuffled.astype("float32"), shuffled.convert_dtypes(), shuffled.astype("int8").astype(object)):
+        got = model.predict(form)
+        assert np.array_equal(got["probability"], answer["probability"])
+        assert got.index.equals(shuffled.index)
+    for by_position in (features.to_numpy(), csr_array(features.to_numpy(float)), csc_array(features.to_numpy(float))):
+        assert np.allclose(model.predict(by_position)["probability"], answer["probability"], rtol=1e-12)
+    sparse = shuffled.astype(float).astype(pd.SparseDtype(float, 0))
+    assert np.allclose(model.predict(sparse)["probability"], answer["probability"], rtol=1e-12)
+    width = f"must have 2 dimensions and {columns} columns; got the shape \\(60, {columns + 1}\\)"
+    refused = {
+        "the table must have every column that the model was trained on; it lacks site 2$": features.drop(columns="site 2"),
+        "it lacks site 0, site 1, site 2": pd.DataFrame(features.to_numpy()),
+        "column names must be unique; the table repeats site 1$": pd.concat([features, features[["site 1"]]], axis=1),
+        width: np.ones((60, columns + 1)),
+        f"{width}$": csr_array((60, columns + 1)),
+    }
+    for sentence, form in refused.items():
+        with pytest.raises(MlflowException, match=sentence):
+            model.predict(form)
+
+
+@pytest.mark.parametrize("importable", [False, True])
+def test_a_logged_model_needs_nothing_of_the_project(
+    logged: Callable[[int], tuple[PyFuncModel, Path]], tmp_path: Path, importable: bool
+) -> None:
+    """Neither where there is none nor where another version of it can be imported; nor torch."""
+    model, path = logged(NARROW)
+    for name in ("pipeline", "torch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("" if importable else "raise ImportError('it is not here')\n")
+    code = (
+        "import sys, mlflow, pandas as pd\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "print('ANSWER', model.predict(pd.read_csv(sys.argv[2])).to_json())\n"
+        "assert 'pipeline' not in sys.modules or not hasattr(sys.modules['pipeline'], 'registry')\n"
+    )
+    command = [sys.executable, "-c", code, str(_model_folder(model, path)), str(path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = pd.DataFrame(json.loads(done.stdout.partition("ANSWER")[2])).reset_index(drop=True)
+    pd.testing.assert_frame_equal(answer, model.predict(pd.read_csv(path)), check_exact=False, rtol=1e-12)
+
+
+def test_what_predicts_is_logged_unchanged(logged: Callable[[int], tuple[PyFuncModel, Path]]) -> None:
+    (package,) = (_model_folder(*logged(NARROW)) / "code").glob("served_*")
+    sources = {
+        package / "predictor.py": "model/predictor.py",
+        package / "models" / "numpy.py": "learning/models/numpy.py",
+        package / "models" / "_linear.py": "learning/models/_linear.py",
+    }
+    assert {path for path in package.rglob("*.py") if path.name != "__init__.py"} == set(sources)
+    for path, source in sources.items():
+        assert path.read_bytes() == (ROOT / "pipeline" / source).read_bytes()
+
+
+def test_mlflow_shows_the_file_and_what_was_overridden(logged: Callable[[int], tuple[PyFuncModel, Path]]) -> None:
+    model, path = logged(NARROW)
+    client = MlflowClient(f"sqlite:///{path.with_name('mlflow.db')}")
+    run = client.get_run(model.metadata.run_id)
+    fingerprint = read_json(path.parent / "models" / "numpy" / "model.json")["fingerprint"]
+    assert run.info.run_name == f"l2=0.01 numpy auto table.csv open {fingerprint[:6]}"
+    assert [given.dataset.name for given in run.inputs.dataset_inputs] == ["table.csv"]
+    described = client.get_logged_model(model.model_id).tags["mlflow.note.content"]
+    assert "training rows of `table.csv`" in described
+    assert "It takes the columns `site 0`, `site 1`, `site 2` and gives the prediction, `early` or `late`" in described
+
+
+ROWS = [{"site 2": 3, "site 0": 8.5, "site 1": True, "note": "x"}, {"site 2": 0, "site 0": 1, "site 1": False, "note": "y"}]
+BODIES: dict[str, tuple[str, str]] = {
+    "csv": ("text/csv", "site 2,site 0,site 1,note\n3,8.5,True,x\n0,1,False,y\n"),
+    "split": ("application/json", json.dumps({"dataframe_split": pd.DataFrame(ROWS).to_dict(orient="split")})),
+    "records": ("application/json", json.dumps({"dataframe_records": ROWS})),
+    "instances": ("application/json; charset=utf-8", json.dumps({"instances": ROWS})),
+    "inputs": ("application/json", json.dumps({"inputs": pd.DataFrame(ROWS).to_dict(orient="list")})),
+    "by position": ("application/json", json.dumps({"inputs": [[8.5, 1, 3], [1, 0, 0]]})),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_the_scoring_server_takes_every_format(logged: Callable[[int], tuple[PyFuncModel, Path]], body: str) -> None:
+    model, _ = logged(NARROW)
+    kind, data = BODIES[body]
+    answer = invocations(data.encode() if kind == "text/csv" else data, kind, model, model.metadata.get_input_schema())
+    assert answer.status == 200
+    assert json.loads(answer.response)["predictions"] == model.predict(pd.DataFrame(ROWS)).to_dict(orient="records")
+
+
+def test_the_scoring_server_says_what_is_wrong(logged: Callable[[int], tuple[PyFuncModel, Path]]) -> None:
+    model, _ = logged(NARROW)
+    bodies = {
+        "column site 1 in row 1 is 'often'": ("text/csv", b"site 0,site 1,site 2\n1,1,1\n2,often,2\n"),
+        "column site 1 in row 0 is None": (
+            "application/json",
+            '{"dataframe_records": [{"site 0": 1, "site 1": null, "site 2": 1}]}',
+        ),
+        "it lacks site 1, site 2": ("text/csv", b"site 0\n1\n"),
+    }
+    for sentence, (kind, data) in bodies.items():
+        with pytest.raises(MlflowException, match=sentence) as raised:
+            invocations(data, kind, model, model.metadata.get_input_schema())
+        assert raised.value.get_http_status_code() == 400
