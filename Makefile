@@ -23,7 +23,10 @@ repro: .venv/installed  ## run what changed of the DAG
 	$(TOGETHER) dvc repro
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
-	pytest -n 2
+	pytest -n 2 -m 'not evidence'
+
+evidence: .venv/installed  ## the tests that simulate at length: hundreds of kills
+	pytest -m evidence
 
 evidence: .venv/installed  ## what simulates at length: coverage, kills at every moment
 	pytest -n 2 -m evidence
@@ -37,5 +40,5 @@ check: .venv/installed  ## lint, format, types, import law
 ui: .venv/installed  ## MLflow's UI on 127.0.0.1:5000; PORT=5001 changes that
 	@$(TOGETHER) python -m pipeline.ui --port $(PORT)
 
-clean:  ## remove out/: all that was made, checkpoints and failures not told yet; the runs in MLflow, DVC's cache and the environment stay
+clean:  ## remove out/: all that was made, checkpoints and the runs' journals; the runs in MLflow, DVC's cache and the environment stay
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 from benchmarks._measure import Seconds
+from benchmarks._server import Server, free_port
 from pipeline.config.config import Config, compose
 from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Dataset
 from pipeline.learning.model import Record
 from pipeline.model.card import DataSchema
 from pipeline.stages.train import describe
-from pipeline.tracking.client import Tracker, track, wait_for_mlflow
-from tests.servers import Server, free_port
+from pipeline.tracking.client import Tracker, track, wait_for_delivery
 
 PATIENCE_SECONDS = 60.0
 
@@ -30,9 +30,9 @@ def fits(up: str, down: str, rounds: int, epochs: int) -> dict[str, Seconds]:
     for i in range(rounds):
         for name, uri in (("up", up), ("down", down)):
             card = describe({**groups, "round": {"of": name, "number": i}}, schema)
-            with track(Tracking(uri, "outage"), "train", card.to_dict()) as tracker:
+            with track(Tracking(uri, "outage"), "train", card) as tracker:
                 times[name].append(_fit(config, dataset, tracker))
-            wait_for_mlflow(PATIENCE_SECONDS)  # so that what is sent of one fit does not slow the next one
+            wait_for_delivery(PATIENCE_SECONDS)  # so that what is sent of one fit does not slow the next one
     return {name: Seconds(tuple(every)) for name, every in times.items()}
 
 
@@ -40,7 +40,7 @@ def _fit(config: Config, dataset: Dataset, tracker: Tracker) -> float:
     started = time.perf_counter()
 
     def record(row: Record) -> None:
-        tracker.loss(row.epoch, row.loss, row.gradient_norm)
+        tracker.epoch(row.epoch, row.loss, row.gradient_norm)
 
     config.model.fit(dataset.train.X, dataset.train.y, config.optimizer, record=record)
     return time.perf_counter() - started

@@ -36,7 +36,8 @@ from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, swee
 from pipeline.sweeps.plan import plan
 from pipeline.sweeps.summary import log_failures, summarize
 from pipeline.text import shorten
-from pipeline.tracking.client import check_writable, sweep, wait_at_end
+from pipeline.tracking.client import track_sweep, wait_at_end
+from pipeline.tracking.store import check_writable
 
 MAX_REASON = 200  # letters of a launcher's error
 
@@ -96,7 +97,7 @@ def run_sweep(overrides: Sequence[str], primary: str) -> None:
     jobs: list[Status] = []
     folder.mkdir(parents=True, exist_ok=True)  # fails before there is a run in MLflow
     try:
-        with sweep(tracking, name) as key, status_file(folder / "sweep.json", {"name": name, "run": key, "jobs": jobs}):
+        with track_sweep(tracking, name) as key, status_file(folder / "sweep.json", {"name": name, "run": key, "jobs": jobs}):
             try:
                 with jobs_folder(folder):
                     planned.launch()

@@ -11,19 +11,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-SUPERVISOR = "PIPELINE_SUPERVISOR"  # environment variable: "PID STARTED HOST" of the process to end with; empty: none
+SUPERVISOR = "PIPELINE_SUPERVISOR"  # environment variable: "PID STARTED NODE BOOT" of the process to end with; empty: none
 NOBODY = {SUPERVISOR: ""}  # in the environment of a process that outlives the command for a moment
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 LOCK_SECONDS = 1.0  # in which another dvc has finished writing its lock file
 ENDED = 128 + signal.SIGTERM
 PROC = Path("/proc")
+BOOT = PROC / "sys/kernel/random/boot_id"
+HOST = f"{os.uname().nodename} {BOOT.read_text().strip() if BOOT.exists() else ''}"  # this machine since it was last started
 
 
 class Process(NamedTuple):
@@ -31,11 +33,29 @@ class Process(NamedTuple):
 
     pid: int
     started: str  # in clock ticks since the machine's start, which setting the clock does not change
+    host: str = HOST
 
     @property
     def address(self) -> str:
-        """What PIPELINE_SUPERVISOR says of a process of this machine."""
-        return f"{self.pid} {self.started} {os.uname().nodename}"
+        """The value of PIPELINE_SUPERVISOR for what is to end with it."""
+        return f"{self.pid} {self.started} {self.host}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """As a run in MLflow names it."""
+        return {"process.pid": str(self.pid), "process.started": self.started, "process.host": self.host}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> "Process | None":
+        """The one that a run in MLflow names, if it does."""
+        pid, started, host = (tags.get(f"process.{part}", "") for part in ("pid", "started", "host"))
+        return cls(int(pid), started, host) if pid.isdecimal() else None
+
+    def state(self) -> str:
+        """alive; gone; elsewhere, so that nobody here can tell."""
+        if self.host != HOST:  # started again since, or another
+            return "gone" if self.host.split(" ")[0] == HOST.split(" ")[0] else "elsewhere"
+        return "alive" if is_alive(self) else "gone"
 
 
 class SupervisorEnded(Exception):
@@ -149,7 +169,7 @@ def _up_to_no_stage(above: tuple[Process, ...]) -> tuple[Process, ...]:
 def named_above() -> tuple[Process, ...]:
     """The process that PIPELINE_SUPERVISOR names; none where that is on another machine, out of sight."""
     pid, started, host = (*os.environ.get(SUPERVISOR, "").split(" ", 2), "", "")[:3]
-    if not pid or host not in ("", os.uname().nodename):
+    if not pid or host not in ("", HOST):
         return ()
     return (Process(int(pid) if pid.isdecimal() else 0, started),)
 

@@ -1,6 +1,6 @@
 """Ends what a process has started and left behind: all that has it as PIPELINE_SUPERVISOR in its environment.
 
-    python -m pipeline.reaper PID STARTED HOST      wait for the end of that process, then end those, then exit
+    python -m pipeline.reaper PID STARTED NODE BOOT    wait for the end of that process, then end those, then exit
 
 A worker that waits for its first job has not imported `pipeline` yet, and programs that are not Python's never do.
 """

@@ -16,8 +16,8 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import CommandError
 from pipeline.files import OUT
 from pipeline.processes import supervising
-from pipeline.tracking.client import absolute_uri, check_writable, database_of, store_lock
 from pipeline.tracking.sqlite_store import make, relocate
+from pipeline.tracking.store import absolute_uri, check_writable, database_of, store_lock
 
 logger = logging.getLogger("pipeline.ui")
 
@@ -30,7 +30,6 @@ def serve(tracking: Tracking, port: int) -> int:
     """Run the server until it ends; its exit code."""
     if tracking.uri is None:
         raise CommandError("tracking.uri is null, so there are no runs to show")
-    assert tracking.uri is not None
     check_writable(tracking)
     uri = absolute_uri(tracking.uri)
     if database := database_of(uri):

@@ -5,6 +5,7 @@ import pipeline.stages  # noqa: F401  pins the kernels, before NumPy is loaded
 # isort: split
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
 from pipeline.console import configure_logging
 from pipeline.determinism import KERNELS
-from pipeline.tracking.client import wait_for_publishers
+from pipeline.stages.generate import generate
+from pipeline.stages.train import train
+from pipeline.tracking.publisher import wait_for_publishers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,6 +36,15 @@ TRACKED = (
     *("conf", "pipeline", "data", "mlruns/.gitignore", ".dvc", ".dvcignore", ".gitignore"),
     *("dvc.yaml", "overrides.yaml", "Makefile"),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def project_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the journals of what this process itself logs lie."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(root))
+        yield root
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +122,28 @@ def environment(**more: str) -> dict[str, str]:
     ours = ("DVC_", "MLFLOW_", "HYDRA_", *KERNELS)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {**kept, **who, "PATH": path, "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **more}
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with data/ and a fitted model in numpy/, whose fingerprint is this test's own."""
+    lr = 0.1 + random.Random(request.node.name).random()
+    plain = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).to_dict()
+    generate(compose().data, plain["data"], tmp_path / "data")
+    train(
+        {group: plain[group] for group in ("model", "optimizer")},
+        tmp_path / "data",
+        tmp_path / "models" / "numpy",
+        Tracking(None),
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def local(tmp_path: Path, store: Path) -> Tracking:
+    """An SQLite store."""
+    (tmp_path / "mlruns").mkdir()
+    return Tracking(f"sqlite:///{shutil.copy(store, tmp_path / 'mlruns')}")
 
 
 @pytest.fixture

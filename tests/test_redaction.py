@@ -12,14 +12,17 @@ import yaml
 
 from pipeline.config import hydra
 from pipeline.config.config import REGISTRIES, VOCABULARY, check_sweep, compose
-from pipeline.config.files import read_config
+from pipeline.config.files import read_config, read_yaml
 from pipeline.config.hydra_settings import refuse_secret_settings
+from pipeline.config.tracking import tracking_of
 from pipeline.diff_redaction import scrub_diff
 from pipeline.errors import PipelineError
+from pipeline.files import ROOT
 from pipeline.flatten import flatten
 from pipeline.redaction import refuse_secrets, scrub, without_credentials
 from tests.conftest import Shell, change_overrides
 
+LEAKED = "s3cret-Pa55word"
 VALUE = "vQ7+tR/2xK9wL4"
 QUOTED_VALUE = "vQ7%2BtR%2F2xK9wL4"
 UNITS = (
@@ -204,3 +207,45 @@ def test_a_refused_secret_is_written_nowhere(repo: Path, shell: Shell) -> None:
 def test_a_uri_is_shown_without_its_credentials() -> None:
     assert without_credentials("https://ada:secret@host:5000/x@y") == "https://host:5000/x@y"
     assert without_credentials("sqlite:///mlruns/mlflow.db") == "sqlite:///mlruns/mlflow.db"
+
+
+def test_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:pass%40word@host:5000")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "nothing")
+    said = "nothing at https://ada:pass%40word@host:5000/x or for pass@word, http://token@h"
+    assert scrub(said) == "nothing at https://host:5000/x or for ***, http://h"
+    assert scrub("'http://ada:pa'ss@h'") == "'http://h'"
+    assert scrub("postgresql://ada:p/a@ss@h:1/db or http://h/x@y") == "postgresql://h:1/db or http://h/x@y"
+    assert scrub("Authorization: Bearer abc.def-ghi") == "Authorization: Bearer ***"
+    assert scrub("postgresql://h/db?user=a&password=p'q&x=1") == "postgresql://h/db?user=a&password=***&x=1"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://h/db?password=s3cret!")
+    assert scrub("connection with s3cret! refused") == "connection with *** refused"
+
+
+@pytest.mark.parametrize("error", ["ValueError", "PipelineError"])
+def test_no_error_shows_a_secret(tmp_path: Path, shell: Shell, error: str) -> None:
+    raiser = (
+        "from pipeline import console; from pipeline.errors import PipelineError\n"
+        f"def main(words): raise {error}('at http://ada:{LEAKED}@h with {LEAKED}')\nconsole.run(main)\n"
+    )
+    (tmp_path / "raiser.py").write_text(raiser)
+    done = shell("python raiser.py", tmp_path, PYTHONPATH=str(ROOT), MLFLOW_TRACKING_PASSWORD=LEAKED)
+    assert done.returncode == 1
+    assert "at http://h with ***\n" in done.stderr
+    assert ("Traceback" in done.stderr) == (error == "ValueError")
+    assert LEAKED not in done.stderr
+
+
+def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"http://ada:{LEAKED}@127.0.0.1:5000"
+    with pytest.raises(
+        PipelineError, match="no credentials in it: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    ) as raised:
+        compose([f"tracking.uri='{uri}'"])
+    assert LEAKED not in str(raised.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    config = compose(["tracking=server"])
+    assert config.tracking.uri == uri
+    assert config.to_dict()["tracking"]["uri"] == "http://127.0.0.1:5000"
+    (tmp_path / "tracking.yaml").write_text(yaml.safe_dump(config.to_dict()["tracking"]))
+    assert tracking_of(read_yaml(tmp_path / "tracking.yaml")) == config.tracking

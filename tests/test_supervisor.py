@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks._server import free_port
 from pipeline import processes
 from pipeline.files import ROOT
 from pipeline.processes import SUPERVISOR, Process, is_alive, look_up, this_process
 from tests.conftest import Shell, change_overrides, environment
-from tests.servers import free_port
 
 BOUND_SECONDS = 10.0  # how long a process may outlive its command
 SUPERVISED = [sys.executable, "-c", "import pipeline.stages, time; print('going on', flush=True); time.sleep(60)"]

@@ -18,11 +18,12 @@ from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.metrics import COMPARED_METRICS
-from pipeline.files import OUT, file_digest, read_json, read_numbers
+from pipeline.files import OUT, file_digest, read_csv, read_json, read_numbers
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line, without_credentials
-from pipeline.tracking.client import absolute_uri, check_writable, database_of, wait_for_publishers
-from pipeline.tracking.mlflow_run import PARENT_RUN, SWEEP_KEY, connect
+from pipeline.tracking.mlflow_run import CURVE, PARENT_RUN, connect
+from pipeline.tracking.publisher import wait_for_publishers
+from pipeline.tracking.store import absolute_uri, check_writable, database_of
 
 SHORTEST_FINGERPRINT, SHORT = 6, 8  # letters: taken, shown
 MOST_LISTED = 10
@@ -195,13 +196,13 @@ def log_odds(p: Array) -> Array:
     return np.asarray(np.log(np.maximum(p, np.nextafter(0, 1))) - np.log(np.maximum(1 - p, 2.0**-54)))
 
 
-def sweep_ending(run: Run) -> str | None:
-    """How the sweep with this parent run has ended, as its own process wrote it; None of another run."""
-    for note in sorted(OUT.rglob("sweep.json")):  # hydra.sweep.dir may be any folder
-        with suppress(PipelineError):
-            if (sweep := read_json(note, "run", "ending"))["run"] == run.data.tags.get(SWEEP_KEY, note):
-                return str(sweep["ending"])
-    return None
+def curve(folder: Path) -> dict[int, tuple[float, float]]:
+    """The points of a fit, by epoch: history.csv, measured before an epoch's update, and the fit's end."""
+    history, fit = read_csv(folder / "history.csv", "epoch", *CURVE), read_json(folder / "model.json", "fit")["fit"]
+    rows = zip(*(history[name].tolist() for name in ("epoch", *CURVE)), strict=True)
+    points = {int(epoch): (loss, norm) for epoch, loss, norm in rows}
+    points.setdefault(fit["epochs"], (fit["loss"], fit["gradient_norm"]))
+    return points
 
 
 def sweep_record(root: Path) -> Path:

@@ -8,12 +8,11 @@ from pipeline.errors import CommandError
 from pipeline.evaluation.metrics import measure
 from pipeline.files import HISTORY, read_numbers
 from pipeline.learning.prediction import load_predictor, predicting
-from pipeline.manifest import read_evaluation, read_figures
+from pipeline.manifest import REPORT, read_evaluation, read_figures, read_manifest
 from pipeline.model.card import ModelCard, read_card, read_schema_of
 from pipeline.model.predictor import probability
 from pipeline.runs._find import read_predictions
 from pipeline.stages import STAGES
-from pipeline.tracking.mlflow_run import reported
 
 TOLERANCE = 1e-6  # other processors and versions give other last bits
 
@@ -44,3 +43,10 @@ def validate_model_dir(folder: Path) -> ModelCard:
     evaluation.verify()
     read_figures(evaluation).verify()
     return trained.content
+
+
+def reported(folder: Path) -> bool:
+    """Whether the report beside a model's folder is of that model."""
+    report = read_manifest(folder.parent.parent / "report" / REPORT, lambda content: content)
+    report.verify()
+    return bool(report.content["models"].get(folder.name) == read_card(folder).checksum)

@@ -1,18 +1,24 @@
-"""Close what is RUNNING in MLflow though its process is gone, as killed or as a sweep's own record says; check the store."""
+"""Close what is RUNNING in MLflow though its process is gone, as its journal says or as killed; check the store."""
 
 import argparse
 import logging
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 
-from pipeline.runs import _process
-from pipeline.runs._find import GONE, Store, name_of, open_store, sweep_ending, tracked_to
-from pipeline.runs._late import tell_kept
-from pipeline.tracking.client import database_of
+from pipeline.config.tracking import Tracking
+from pipeline.processes import Process
+from pipeline.runs._find import GONE, Store, name_of, open_store, tracked_to
+from pipeline.runs._sync import sync_all
+from pipeline.tracking.events import KILLED, Closed
+from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sqlite_store import damage_of
+from pipeline.tracking.store import database_of
+from pipeline.tracking.sync import sync
 
 logger = logging.getLogger(__name__)
 
@@ -25,21 +31,21 @@ LEFT = {
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all is well in the end, and what was found."""
-    _, uri = tracked_to()
+    tracking, uri = tracked_to()
     if damage := damage_of(database_of(uri)):
         logger.info(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
         return False, {"dry_run": args.dry_run, "damage": damage, "closed": [], "missing_artifacts": [], "left_running": {}}
     store = open_store()
-    if not args.dry_run:
-        tell_kept()  # what is known to have ended needs no guess
     running = _search(store, "attributes.status = 'RUNNING'")
-    states = {found.info.run_id: _process.state(found.data.tags) for found in running}
+    states = {found.info.run_id: _state(found) for found in running}
+    if not args.dry_run:
+        sync_all()  # what is known to have ended needs no guess
+        for found in running:
+            if states[found.info.run_id] == "gone" and store.client.get_run(found.info.run_id).info.status == "RUNNING":
+                close(tracking, found)
     closed = [found for found in running if states[found.info.run_id] == "gone"]
     for found in running:
-        _tell(found, states[found.info.run_id], args.dry_run)
-    if not args.dry_run:
-        for found in closed:
-            close(store, found)
+        _tell(store, found, states[found.info.run_id], args.dry_run)
     missing = [found for found in _search(store, "tags.`stage.train` = 'finished'") if _is_missing(found)]
     for found in missing:
         logger.info(f"{name_of(found)}: its artifacts are gone; `runs publish` sends what out/ has of it")
@@ -64,23 +70,31 @@ def _search(store: Store, condition: str) -> list[Run]:
     return found
 
 
-def _tell(found: Run, state: str, dry: bool) -> None:
+def _state(found: Run) -> str:
+    """Of the process that the run names: alive, gone, elsewhere or unknown."""
+    process = Process.from_tags(found.data.tags)
+    return process.state() if process else "unknown"
+
+
+def _tell(store: Store, found: Run, state: str, dry: bool) -> None:
     if state == "gone":
-        ending = sweep_ending(found) or "killed"
-        logger.info(f"{name_of(found)}: {'would be closed' if dry else 'closed'} as {ending.upper()}, its process is gone")
+        ended = "would be closed" if dry else f"closed as {store.client.get_run(found.info.run_id).info.status}"
+        logger.info(f"{name_of(found)}: {ended}, its process is gone")
     else:
         why = LEFT[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
         logger.info(f"{name_of(found)}: left RUNNING, {why}")
 
 
-def close(store: Store, found: Run) -> None:
-    """End the run as KILLED, with the reason, and its stages that were running; a sweep as it has ended."""
-    ending = sweep_ending(found) or "killed"
-    if ending == "killed":
-        stages = {key: ending for key, value in found.data.tags.items() if key.startswith("stage.") and value == "running"}
-        tags = [RunTag(key, value) for key, value in {**stages, "reason": GONE}.items()]
-        store.client.log_batch(found.info.run_id, tags=tags)
-    store.client.set_terminated(found.info.run_id, ending.upper())
+def close(tracking: Tracking, found: Run) -> None:
+    """End a run that has no journal here: as KILLED, with its stages that were running."""
+    process = Process.from_tags(found.data.tags)
+    assert process
+    journal = Journal.of(tracking.to_dict(), run_id=found.info.run_id)
+    stages = [key.removeprefix("stage.") for key, value in found.data.tags.items() if value == "running"]
+    for stage in stages or ["sweep"]:
+        opened = replace(new_attempt(stage, tracking.to_dict(), run_id=found.info.run_id), process=list(process))
+        journal.append(opened, Closed(opened.attempt, KILLED, time.time(), GONE))
+    sync(journal)
 
 
 def _is_missing(found: Run) -> bool:

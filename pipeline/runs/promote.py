@@ -22,8 +22,8 @@ from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._compare import SEED, compare
 from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
-from pipeline.tracking.client import store_lock
 from pipeline.tracking.names import NOTE
+from pipeline.tracking.store import store_lock
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,14 @@
 
 import argparse
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from pipeline.config.code import numerical_code
 from pipeline.config.files import read_yaml
@@ -17,28 +17,21 @@ from pipeline.config.tracking import Tracking, stage_tracking, tracking_of
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT, ROOT, read_json
 from pipeline.model.card import ModelCard
+from pipeline.processes import Process
 from pipeline.redaction import first_line
-from pipeline.runs import _process
-from pipeline.runs._find import GONE, jobs_in, models_of, sweep_record
-from pipeline.runs._late import tell_kept
+from pipeline.runs._find import GONE, curve, jobs_in, models_of, sweep_record
+from pipeline.runs._sync import sync_all
 from pipeline.runs._validate import validate_model_dir
 from pipeline.runs._worktree import commit_of, dvc, worktree
-from pipeline.stages import STAGES
-from pipeline.tracking.client import check_writable, store_of, wait_for_publishers
-from pipeline.tracking.mlflow_run import (
-    PARENT_RUN,
-    PUBLISHERS,
-    UNPUBLISHED,
-    close_sweep,
-    connect,
-    curve,
-    open_run,
-    open_sweep,
-    run_with,
-    sweep_run,
-)
-from pipeline.tracking.provenance import process, provenance
+from pipeline.stages import STAGES, evaluate, plot, report, train
+from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
+from pipeline.tracking.journal import Journal, new_attempt
+from pipeline.tracking.mlflow_run import connect, find, sweep_run
+from pipeline.tracking.provenance import provenance
+from pipeline.tracking.publisher import wait_for_publishers
 from pipeline.tracking.sqlite_store import is_of_store
+from pipeline.tracking.store import absolute_uri, check_writable
+from pipeline.tracking.sync import has_files, sync
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +50,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         with results_of(commit) as out:
             results = [_send(folder, folder.relative_to(out.parent), commit) for folder in models_in(out)]
     else:
-        late = [] if args.folders else tell_kept()
+        late = [] if args.folders else sync_all()
         results = [*late, *(_send(folder, folder, None) for folder in args.folders or models_in(OUT))]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "untracked", "skipped")}
     untracked = f", {counts['untracked']} made with tracking=none" if counts["untracked"] else ""
@@ -118,32 +111,40 @@ def _sent(folder: Path, commit: str | None) -> Result:
         return {"how": "untracked"}
     card = validate_model_dir(folder)
     check_writable(tracking)
-    where = store_of(tracking)
-    client, experiment = connect(**where)
-    key = _sweep_of(sweep_record(folder.parent.parent), client, experiment, where)
-    above = sweep_run(client, experiment, key) if key else None
-    found = run_with(client, experiment, card.fingerprint, key, above)
-    if found and above:
-        client.set_tag(found.info.run_id, PARENT_RUN, above)
-    alive = found is not None and found.info.status == "RUNNING" and _process.state(found.data.tags) == "alive"
-    if alive:
+    client, experiment = connect(absolute_uri(tracking.uri), tracking.experiment)
+    key = _sweep_of(sweep_record(folder.parent.parent), tracking, client, experiment)
+    _, found = find(client, experiment, card.fingerprint, key)
+    worker = Process.from_tags(found.data.tags) if found and found.info.status == "RUNNING" else None
+    if worker and worker.state() == "alive":
         raise CommandError("its run is still being worked at")
-    if found:
-        _drop_lost_models(client, found)
-    lacking = [stage for stage in PUBLISHERS if not found or lacks(client, found, stage, folder)]
+    lacking = [stage for stage in STAGES if STAGES[stage].artifacts and (not found or lacks(client, found, stage, folder))]
+    if not lacking:
+        assert found
+        return {"how": "there", "run": found.info.run_id}
+    journal, in_dvc = (
+        Journal.of(tracking.to_dict(), card.fingerprint, key),
+        not (folder.parent.parent / "config.yaml").is_file(),
+    )
+    tags = {**({"dvc.stage": f"train@{folder.name}"} if in_dvc else {}), **({} if found else _source(card, commit))}
+    about = {"sweep": key, "candidate": folder.name, "card": card.to_dict(), "tags": tags}
+    events = list[Event]()
     for stage in lacking:
-        tags = {**_origin(folder), **({} if found else _source(card, commit))}
-        opened = open_run(where, stage, card.to_dict(), key, tags, tracking.to_dict(), process())
-        try:
-            opened.publish(folder.resolve())
-        except BaseException as error:
-            with suppress(MlflowException):
-                opened.close(UNPUBLISHED, f"{BY}: {type(error).__name__}: {first_line(error)}")
-            raise
-        opened.close("finished", "")
-    made = found or run_with(client, experiment, card.fingerprint, key, above)
-    assert made is not None
-    return {"how": "sent" if lacking else "there", "run": made.info.run_id, "stages": lacking}
+        opened = new_attempt(stage, tracking.to_dict(), **about)
+        points = curve(folder).items() if stage == "train" else ()
+        events += [opened, *(Epoch(opened.attempt, epoch, *pair) for epoch, pair in points)]
+        events += [journal.keep(opened.attempt, _artifacts(stage, folder, in_dvc), in_dvc), Closed.finished(opened.attempt)]
+    journal.append(*events)
+    delivery = sync(journal)
+    if reason := next(iter(delivery.lacking.values()), ""):
+        raise CommandError(reason)
+    return {"how": "sent", "run": delivery.run_id, "stages": lacking}
+
+
+def _artifacts(stage: str, folder: Path, in_dvc: bool) -> Artifacts:
+    if stage == "report":
+        return report.artifacts(folder, in_dvc)
+    made: Artifacts = {"train": train, "evaluate": evaluate, "plot": plot}[stage].artifacts(folder)
+    return made
 
 
 def logged_to(root: Path) -> Tracking:
@@ -155,12 +156,6 @@ def logged_to(root: Path) -> Tracking:
     if not isinstance(section, dict):
         raise CommandError(f"{own} must have tracking; it has none")
     return tracking_of(dict(section or {}))
-
-
-def _origin(folder: Path) -> dict[str, str]:
-    """What a DAG's model says of its stage, by which its files carry their MD5."""
-    own = folder.parent.parent / "config.yaml"
-    return {} if own.is_file() else {"dvc.stage": f"train@{folder.name}"}
 
 
 def _source(card: ModelCard, commit: str | None) -> dict[str, str]:
@@ -176,23 +171,22 @@ def _source(card: ModelCard, commit: str | None) -> dict[str, str]:
     return {**git, **{key: here[key] for key in known}, "mlflow.source.name": BY}
 
 
-def _sweep_of(note: Path, client: MlflowClient, experiment: str, where: Mapping[str, str]) -> str | None:
-    """The key of the sweep that a job belongs to, by its sweep.json. Its run is made where there is none, and ended like it."""
-    if not note.is_file():
-        lost = (note.parent / "multirun.yaml").is_file()
-        if lost:
-            raise CommandError(f"a sweep's folder must have its sweep.json; {note.parent} has none")
-        return None
-    sweep = read_json(note, "name", "run", "ending")
+def _sweep_of(record: Path, tracking: Tracking, client: MlflowClient, experiment: str) -> str:
+    """The key of the sweep that a job belongs to, by its sweep.json; empty of none. Its run is made where there is none."""
+    if not record.is_file():
+        if (record.parent / "multirun.yaml").is_file():
+            raise CommandError(f"a sweep's folder must have its sweep.json; {record.parent} has none")
+        return ""
+    sweep = read_json(record, "name", "run", "ending")
     key = str(sweep["run"])
-    run_id = sweep_run(client, experiment, key)
-    if run_id is None:
-        made = {"mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
-        close_sweep(where, open_sweep(where, key, sweep["name"], made), sweep["ending"])
-    else:
-        found = client.get_run(run_id)
-        if found.info.status == "RUNNING" and _process.state(found.data.tags) == "gone":
-            close_sweep(where, run_id, sweep["ending"])
+    found = sweep_run(client, experiment, key)
+    worker = Process.from_tags(found.data.tags) if found else None
+    if found is None or (found.info.status == "RUNNING" and worker and worker.state() == "gone"):
+        journal = Journal.of(tracking.to_dict(), sweep=key)
+        source = {"mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
+        opened = new_attempt("sweep", tracking.to_dict(), sweep=key, name=sweep["name"], tags=source)
+        journal.append(opened, Closed(opened.attempt, sweep["ending"], time.time()))
+        sync(journal)
     return key
 
 
@@ -216,12 +210,5 @@ def lacks(client: MlflowClient, found: Run, stage: str, folder: Path) -> bool:
 def _lacks_training(client: MlflowClient, found: Run, folder: Path) -> bool:
     steps = {point.step for point in client.get_metric_history(found.info.run_id, "loss")}
     configured = "config.yaml" in [item.path for item in client.list_artifacts(found.info.run_id)]
-    return not configured or not models_of(client, found) or steps != set(curve(folder))
-
-
-def _drop_lost_models(client: MlflowClient, found: Run) -> None:
-    """Delete the run's models whose files are gone: such an entry would pass for a model, and is none."""
-    for model in models_of(client, found):
-        if "MLmodel" not in [item.path for item in client.list_logged_model_artifacts(model.model_id)]:
-            client.delete_logged_model(model.model_id)
-            client.set_tag(found.info.run_id, "model.sha256", "")
+    is_served = any(has_files(client, model) for model in models_of(client, found))
+    return not configured or not is_served or steps != set(curve(folder))

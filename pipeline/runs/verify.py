@@ -15,11 +15,11 @@ from pipeline.config.tracking import stage_tracking
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT, file_digest, read_json
 from pipeline.model.card import read_card
-from pipeline.runs._find import Store, download, name_of, open_store
+from pipeline.runs._find import Store, curve, download, name_of, open_store
 from pipeline.runs._worktree import dvc
 from pipeline.stages import STAGES, Stage
 from pipeline.stages.compose import OVERRIDES
-from pipeline.tracking.mlflow_run import CURVE, curve, run_with
+from pipeline.tracking.mlflow_run import CURVE, run_with
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,14 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import SUMMARY_METRICS, measure
-from pipeline.files import OUT, write_csv, write_json, write_parquet
+from pipeline.files import OUT, read_json, write_csv, write_json, write_parquet
 from pipeline.learning.prediction import load_predictor, predicting
-from pipeline.manifest import EVALUATION, write_manifest
+from pipeline.manifest import EVALUATION, read_evaluation, write_manifest
 from pipeline.model.card import read_card, read_schema_of
 from pipeline.model.predictor import probability
 from pipeline.stages import MODELS, downstream
 from pipeline.tracking.client import track, wait_at_end
+from pipeline.tracking.events import Artifacts
 
 logger = logging.getLogger("pipeline.stages.evaluate")
 
@@ -35,7 +36,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
     if checksum not in (None, trained.checksum):
         raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     card = trained.content
-    with track(tracking, "evaluate", card.to_dict()) as tracker:
+    with track(tracking, "evaluate", card, folder.name) as tracker:
         predictor, tables = load_predictor(trained), read_schema_of(trained, data)
         X, y = tables.features("test", len(card.features)), tables.array("test/y.npy")
         if X.shape[0] != len(y):
@@ -55,8 +56,17 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
             write_manifest(made / EVALUATION, "evaluate", {"model": trained.checksum}, [path.name for path in made.iterdir()])
         summary = ", ".join(f"{name} {values[name]:.4f}" for name in SUMMARY_METRICS)
         logger.info(f"{len(y)} test rows: {summary} -> {folder}")
-        tracker.publish(folder)
+        tracker.files(artifacts(folder))
     return values
+
+
+def artifacts(folder: Path) -> Artifacts:
+    """What MLflow shows of the evaluation in `folder`."""
+    read_evaluation(read_card(folder)).verify()
+    metrics = folder / "metrics.json"
+    paths = [folder / EVALUATION, metrics, folder / "predictions.parquet", *sorted(folder.glob("curves.*"))]
+    values = {f"test/{name}": value for name, value in read_json(metrics).items()}
+    return Artifacts("evaluation", paths, values, table="test", are_outs=True)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -18,10 +18,11 @@ from pipeline.evaluation.metrics import METRICS
 from pipeline.files import OUT, write_figure
 from pipeline.learning.models import linear_model
 from pipeline.learning.prediction import load_predictor
-from pipeline.manifest import FIGURES, Manifest, read_evaluation, write_manifest
+from pipeline.manifest import FIGURES, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
 from pipeline.stages import MODELS
 from pipeline.tracking.client import track, wait_at_end
+from pipeline.tracking.events import Artifacts
 
 logger = logging.getLogger("pipeline.stages.plot")
 
@@ -29,7 +30,7 @@ logger = logging.getLogger("pipeline.stages.plot")
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
     trained = read_card(folder)
-    with track(tracking, "plot", trained.content.to_dict()) as tracker:
+    with track(tracking, "plot", trained.content, folder.name) as tracker:
         tables, evaluation = read_schema_of(trained, data), read_evaluation(trained)
         context = _context(trained, tables, evaluation)
         tables.check_not_modified()
@@ -41,7 +42,7 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             files = [f"{figure.name}.png" for figure in drawn]
             write_manifest(made / "figures" / FIGURES, "plot", {"evaluation": evaluation.checksum}, files)
         logger.info(f"{', '.join(figure.name for figure in drawn)} -> {folder / 'figures'}")
-        tracker.publish(folder)
+        tracker.files(artifacts(folder))
 
 
 def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluation: Manifest[Any]) -> figures.FigureContext:
@@ -65,6 +66,12 @@ def _points(tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
     if columns != 2 or not isinstance(X := tables.features("train", columns), np.ndarray):
         return None
     return np.array(X[: figures.MAX_POINTS]), tables.array("train/y.npy")[: figures.MAX_POINTS]
+
+
+def artifacts(folder: Path) -> Artifacts:
+    """What MLflow shows of the figures in `folder`."""
+    read_figures(read_evaluation(read_card(folder))).verify()
+    return Artifacts("figures", sorted((folder / "figures").glob("*.png")))
 
 
 def main(argv: Sequence[str]) -> None:

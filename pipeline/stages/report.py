@@ -1,22 +1,28 @@
 """Put the models side by side: one page with nothing outside it, and one table."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.config.files import read_stage_file
+from pipeline.config.files import read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, render
-from pipeline.files import OUT, write_csv
+from pipeline.files import OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
+from pipeline.redaction import scrub
 from pipeline.stages import MODELS
-from pipeline.tracking.client import track, wait_at_end, wait_for_mlflow
+from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
+from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import data_name
 
 logger = logging.getLogger("pipeline.stages.report")
@@ -27,7 +33,7 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
     models = {name: read_card(root / MODELS / name) for name in names}
     with ExitStack() as stack:
         trackers = {
-            name: stack.enter_context(track(tracking, "report", trained.content.to_dict())) for name, trained in models.items()
+            name: stack.enter_context(track(tracking, "report", trained.content, name)) for name, trained in models.items()
         }
         candidates = {name: _read(trained) for name, trained in models.items()}
         with atomic_dir(root / "report", REPORT) as made:
@@ -39,7 +45,26 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             write_manifest(made / REPORT, "report", {"models": checksums}, ["index.html", "comparison.csv"])
         logger.info(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
-            tracker.publish(root / MODELS / name)
+            tracker.files(artifacts(root / MODELS / name, "DVC_STAGE" in os.environ))
+
+
+def artifacts(folder: Path, in_dvc: bool) -> Artifacts:
+    """What MLflow shows of the report beside the model in `folder`; in a DAG, also what dvc.lock has on all that led to it."""
+    pages, root = [folder.parent.parent / "report" / "index.html"], folder.resolve().parents[2]
+    if not in_dvc or not (root / "dvc.lock").is_file():
+        return Artifacts("report", pages)
+    locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    names = [name for name in locked if name.partition("@")[2] in ("", folder.name) and name != "report"]
+    stages = {name: locked[name] for name in names}
+    outs = [out for entry in stages.values() for out in entry.get("outs", []) if _is_here(root, out)]
+    tags = {f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs}
+    return Artifacts("report", pages, tags=tags, texts={"lineage/dvc.lock.yaml": scrub(to_yaml(stages))})
+
+
+def _is_here(root: Path, out: Mapping[str, Any]) -> bool:
+    """Whether an out of dvc.lock is what lies there; of a folder, whether it is there."""
+    path = root / out["path"]
+    return path.is_dir() or bool(path.is_file() and file_digest(path, "md5") == out["md5"])
 
 
 def _read(trained: Manifest[ModelCard]) -> Evaluated:
@@ -56,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
     names = parser.parse_args(argv).candidates
     names = names or read_stage_file(OUT / "config" / "report.yaml", "report", "candidates")["candidates"]
     report(OUT, names, stage_tracking(OUT))
-    wait_for_mlflow()  # the DAG's last stage
+    wait_for_delivery()  # the DAG's last stage
 
 
 if __name__ == "__main__":

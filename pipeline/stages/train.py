@@ -12,7 +12,7 @@ import numpy as np
 from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.code import numerical_code
-from pipeline.config.files import compose_overrides, read_config
+from pipeline.config.files import compose_overrides, read_config, to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError, PipelineError
@@ -24,11 +24,14 @@ from pipeline.learning.models import MODELS
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import write_manifest
-from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_schema
+from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
 from pipeline.registry import name_of
 from pipeline.stages import MODELS as MODELS_DIR
 from pipeline.stages import downstream
-from pipeline.tracking.client import Tracker, project_root, track, wait_at_end
+from pipeline.tracking.client import Tracker, track, wait_at_end
+from pipeline.tracking.events import Artifacts
+from pipeline.tracking.names import NOTE, note
+from pipeline.tracking.store import project_root
 
 logger = logging.getLogger("pipeline.stages.train")
 
@@ -62,7 +65,7 @@ class FitObserver:
         if row.epoch >= self._first:
             self.progress.clear()
             logger.info(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
-        self._tracker.loss(row.epoch, row.loss, row.gradient_norm)
+        self._tracker.epoch(row.epoch, row.loss, row.gradient_norm)
 
     def callback(self, epoch: int, state: State) -> None:
         self._checkpoints.write_if_due(epoch, state, self.history)
@@ -86,7 +89,7 @@ def train(
         raise ArtifactError(f"{data} must stay what was asked for; another process has replaced it")
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
-    with track(tracking, "train", card.to_dict()) as tracker:
+    with track(tracking, "train", card, folder.name, trains=True) as tracker:
         X, y = tables.features("train", len(schema.features)), tables.array("train/y.npy")
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
@@ -106,8 +109,29 @@ def train(
         checkpoints.delete()
         end = f"{result.epochs} epochs, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
-        tracker.publish(folder)
+        tracker.epoch(result.epochs, result.loss, result.gradient_norm)
+        tracker.files(artifacts(folder))
     return checksum
+
+
+def artifacts(folder: Path) -> Artifacts:
+    """What MLflow shows of the fit in `folder`."""
+    trained = read_card(folder)
+    trained.verify()
+    card, fit = trained.content, trained.content.ended
+    tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, "model.sha256": trained.files["model.npz"]}
+    if found := fit.separation:
+        tags["separation"] = f"{found['kind']}: {', '.join(found['columns'])}"[:500]
+    return Artifacts(
+        "training",
+        [folder / name for name in ("model.json", "model.npz", "history.csv")],
+        metrics={f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")},
+        tags={**tags, NOTE: note(card)},
+        texts={"config.yaml": to_yaml(card.config)},
+        table="training",
+        is_model=True,
+        are_outs=True,
+    )
 
 
 def _summary(result: Fit) -> FitSummary:

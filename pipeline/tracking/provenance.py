@@ -8,8 +8,6 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
-import psutil
-
 from pipeline.determinism import KERNELS
 from pipeline.redaction import scrub
 from pipeline.text import join_limited
@@ -66,18 +64,6 @@ def _requirements() -> str:
     """Every installed distribution as NAME==VERSION, sorted."""
     lines = {f"{distribution.name}=={distribution.version}\n" for distribution in distributions()}
     return "".join(sorted(lines, key=str.lower))
-
-
-def host() -> str:
-    """This machine since it was last started."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}"
-
-
-def process() -> dict[str, str]:
-    """The tags by which it can be told whether this process still lives."""
-    here = psutil.Process()
-    return {"process.pid": str(here.pid), "process.started": repr(here.create_time()), "process.host": host()}
 
 
 def _dvc_tags() -> dict[str, str]:

@@ -1,300 +1,218 @@
-"""MLflow in a process of its own, which does what the JSON lines of `_tracking` say. What MLflow does not take is tried again,
-ever more rarely, until the stage ends. Where a connection breaks without `close`, its run or its sweep is marked as killed.
+"""The process beside the work: it syncs the journals that its command's stages write, and those that earlier commands left.
 
-Nobody waits for it, so it outlives its command: by AFTERWARDS_SECONDS at most. What MLflow lacks then is kept as notes.
+What MLflow does not take is tried again, ever more rarely. Nobody waits for this process, so it outlives its command: by
+AFTERWARDS_SECONDS at most. What MLflow lacks then stays in the journals.
 
-    python -m pipeline.tracking.publisher FD PID STARTED      listen on socket FD until that process has ended and all is done
+    python -m pipeline.tracking.publisher FD PID STARTED      FD: the locked file that says that it runs
 """
 
-import json
-import math
 import os
-import queue
 import signal
-import socket
+import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.errors import PipelineError
-from pipeline.processes import POLL_SECONDS, Process, is_alive
-from pipeline.redaction import first_line
-from pipeline.tracking import endings
-from pipeline.tracking.client import project_root
-from pipeline.tracking.pending import discard
-from pipeline.tracking.provenance import lineage
+from pipeline.files import ROOT, digest
+from pipeline.processes import NOBODY, Process, is_alive
+from pipeline.tracking.delivery import Delivery
+from pipeline.tracking.journal import Journal, journals
+from pipeline.tracking.lineage import capture_lineage
+from pipeline.tracking.store import private_folder, project_root
 
 if TYPE_CHECKING:
-    from pipeline.tracking.mlflow_run import Lineage, Run
+    from pipeline.tracking.sync import RunSync
 
-FLUSH_SECONDS = 1.0
+POLL_SECONDS = 0.1
+FLUSH_SECONDS = 1.0  # between points of the curve
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
-LAST_SECONDS = 2.0  # for further attempts where MLflow fails at a stage's end for the first time
-AFTERWARDS_SECONDS = 8.0  # after the command's end
-SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
-LOST = "the process ended without a word, as after SIGKILL or for want of memory"
-KILLED = {"ending": "killed", "reason": LOST, "traceback": ""}
+LAST_SECONDS = 2.0  # after the command's end, for a store that fails
+AFTERWARDS_SECONDS = 8.0  # after the command's end, at most
+OUTLIVED_SECONDS = 10.0  # the same, with what it takes to end
+RUNNING = ".publisher"  # ends the name of the file that a publisher locks, after its command's PID and start
 
 
-class Listener:
-    """Does what one connection says: in order, and again after a failure. Nothing is dropped before the stage's end."""
+def ensure_publisher(supervisor: Process) -> None:
+    """Start a publisher for this command where none runs. Raises OSError where it cannot be."""
+    descriptor = os.open(_lock_file(supervisor), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)  # handed on: of several that find none, one starts it
+        started = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.tracking.publisher", str(descriptor), str(supervisor.pid), supervisor.started],
+            cwd=ROOT,
+            env={**os.environ, **NOBODY},
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None if os.environ.get("HYDRA_FULL_ERROR") == "1" else subprocess.DEVNULL,  # libraries' own lines
+            start_new_session=True,  # Ctrl-C stops the work; the publisher then says so in MLflow
+        )
+        started.returncode = 0  # it outlives this process, which does not wait for it
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
 
-    def __init__(self, connection: socket.socket, earlier: Sequence["Listener"], wake: Callable[[], None]) -> None:
-        """earlier: the listeners to connections that were made before; wake: let all others look whether it is their turn."""
-        self._connection, self._earlier, self._wake_others = connection, earlier, wake
-        self._said: queue.Queue[str | None] = queue.Queue()
-        self._todo: deque[Callable[[], Any]] = deque()
-        self._points: list[Mapping[str, Any]] = []  # that no run has yet
-        self._run: Run | None = None
-        self._opened: Mapping[str, Any] = {}  # what the stage said of itself
-        self._ended: dict[str, str] = {}  # how, once that is known
-        self._lineage: Lineage | None = None
-        self._folder = ""
-        self._sweep, self._sweep_run = "", ""  # its key, and its run's id
-        self._tracking: Mapping[str, str] = {}  # where that run is
-        self._run_id = ""
-        self._failure, self._pause, self._next = "", FIRST_PAUSE, 0.0
-        self.is_done = False
 
-    def listen(self) -> None:
-        """Until all is done that was said. What goes wrong here is told to the stage."""
-        threading.Thread(target=self._read, daemon=True).start()
-        try:
-            self._listen()
-        except Exception as error:
-            self._send({"error": f"{type(error).__name__}: {first_line(error)}"})
-            self.keep_note()
-        finally:
-            self.is_done, self._earlier = True, ()
-            self._wake_others()
-            self._connection.close()
+def _lock_file(supervisor: Process) -> Path:
+    """Which the publisher of this command and repository has locked for as long as it runs."""
+    return private_folder() / f"{supervisor.pid}-{supervisor.started}-{digest(os.fsencode(project_root()))[:8]}{RUNNING}"
 
-    def _listen(self) -> None:
-        is_open = True
-        while is_open or not self._is_my_turn():
-            with suppress(queue.Empty):
-                text = self._said.get(timeout=FLUSH_SECONDS)
-                if text:
-                    self._obey(**json.loads(text))
-                is_open &= text is not None and not self._ended
-            if time.monotonic() >= self._next and self._is_my_turn():
-                self._attempt()
-        if self._sweep:
-            self._close_sweep(self._ended.get("ending", "killed"))
-        elif self._opened:
-            self._end(**(self._ended or KILLED))
 
-    def _is_my_turn(self) -> bool:
-        """Whether all is done that was said before of the same run, or of the sweep above it."""
-        return not any(other.is_before(self._key(), self._opened.get("parent")) for other in self._earlier)
-
-    def _key(self) -> tuple[Any, ...]:
-        """Which run it is about; nothing as long as that was not said."""
-        run = self._opened
-        return (run["card"]["fingerprint"], run["parent"], *run["tracking"].values()) if run else (self._sweep,)
-
-    def is_before(self, key: tuple[Any, ...], parent: str | None) -> bool:
-        """Whether a later connection about this run, in the sweep `parent`, must wait for this one."""
-        if self.is_done:
-            return False
-        if not (self._opened or self._sweep):
-            return True
-        return self._key() == key or (self._sweep == parent is not None and not self._sweep_run and not self._failure)
-
-    def wake(self) -> None:
-        """Look whether it is this one's turn."""
-        self._said.put("")
-
-    def _read(self) -> None:
-        """Keep the connection empty, so that the stage never waits to speak."""
-        with suppress(OSError), self._connection.makefile(encoding="utf-8") as lines:
-            for text in lines:
-                if text.endswith("\n"):  # else its process was killed while it spoke
-                    self._said.put(text)
-        self._said.put(None)
-
-    def _obey(self, do: str, **content: Any) -> None:
-        match do:
-            case "open":
-                self._opened = content
-                if content["stage"] == "train":
-                    with suppress(OSError):  # a full disk is met again, and told, when MLflow is to have it
-                        self._look_at_code()  # as it is now, whenever MLflow answers
-                self._todo.append(lambda: self._open(content))
-            case "loss":
-                self._points.append(content)
-            case "publish":
-                self._folder = content["folder"]
-                self._todo.append(lambda: self._publish(Path(self._folder)))
-            case "open_sweep":
-                self._sweep, self._tracking = content["key"], content["tracking"]
-                self._todo.append(lambda: self._open_sweep(**content))
-            case "close" | "close_sweep":
-                self._ended = content
-
-    def _look_at_code(self) -> "Lineage":
-        self._lineage = self._lineage or lineage()
-        return self._lineage
-
-    def _attempt(self) -> None:
-        """All that is to do, as far as MLflow takes it."""
-        try:
-            while self._todo:
-                self._todo[0]()
-                self._todo.popleft()
-            if self._run:
-                self._hand_over(self._run)
-                self._run.flush(FLUSH_SECONDS)
-        except Exception as error:
-            self._fall_behind(error)
-            return
-        if self._failure:
-            self._send({"behind": ""})
-        self._failure, self._pause = "", FIRST_PAUSE
-
-    def _try_to_the_end(self) -> None:
-        """All that is left to do: once more, and for a short while where MLflow fails only now."""
-        deadline = time.monotonic() + (0 if self._failure else LAST_SECONDS)
-        self._attempt()
-        while self._todo and time.monotonic() < deadline:
+def wait_for_publishers() -> None:
+    """Wait until what ended commands said has been sent, as far as it will be: see AFTERWARDS_SECONDS."""
+    deadline = time.monotonic() + OUTLIVED_SECONDS
+    for path in private_folder().glob(f"*{RUNNING}"):
+        pid, started, _ = path.name.split("-")
+        while not is_alive(Process(int(pid), started)) and time.monotonic() < deadline and _is_locked(path):
             time.sleep(POLL_SECONDS)
-            self._attempt()
-
-    def _fall_behind(self, error: Exception) -> None:
-        new = not self._failure
-        self._failure = f"{type(error).__name__}: {first_line(error)}"
-        self._next = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        if new:
-            self._send({"behind": self._failure})
-
-    def _open(self, content: Mapping[str, Any]) -> None:
-        from pipeline.tracking.mlflow_run import connect, open_run
-
-        notes = endings.kept()
-        if self._failure or notes:
-            connect(**content["tracking"])
-        if self._failure:
-            time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
-        with suppress(Exception):  # of the store; what is not told is kept
-            for note in notes:
-                with suppress(PipelineError):
-                    endings.tell(note, content["tracking"]["uri"])
-        self._run = open_run(**content, lineage=self._look_at_code)
-
-    def _publish(self, folder: Path) -> None:
-        assert self._run
-        self._hand_over(self._run)
-        self._run.publish(folder)
-
-    def _hand_over(self, run: "Run") -> None:
-        for point in self._points:
-            run.loss(**point)
-        self._points.clear()
-
-    def _end(self, ending: str, reason: str, traceback: str = "") -> None:
-        """Close the run. What MLflow did not take is tried for a short while; then the run says that it lacks it, and a note is
-        kept of how it ended, unless the run could say it."""
-        self._ended = {"ending": ending, "reason": reason, "traceback": traceback}
-        self._todo.append(lambda: self._close(ending, reason, traceback))
-        self._try_to_the_end()
-        if not self._todo or (self._ended_without(ending, reason, traceback) and ending != "finished"):
-            endings.drop(self._opened)  # an earlier attempt's
-            discard(Path(self._folder), project_root())
-        else:
-            with suppress(OSError):
-                self._look_at_code()
-            self.keep_note()
-        self._send({"error": self._failure} if self._failure else {"value": self._run_id})
-
-    def keep_note(self) -> None:
-        """Keep what the stage said and MLflow lacks, for later; a sweep's own folder has how it ended. Also while an attempt
-        does not return."""
-        self._hear_out()
-        if self._opened:
-            points, run = list(self._points), self._run  # an attempt may hand them over now: better twice than not at all
-            curve = [*points, *(run.unsent() if run else [])]
-            endings.keep(self._opened, self._lineage or ({}, {}), curve, self._folder, self._ended or KILLED)
-
-    def _hear_out(self) -> None:
-        """Take in what was said meanwhile: an attempt that does not return has kept this from it."""
-        with suppress(queue.Empty):
-            while True:
-                if text := self._said.get_nowait():
-                    self._obey(**json.loads(text))
-
-    def _ended_without(self, ending: str, reason: str, traceback: str) -> bool:
-        """Whether MLflow takes the run's end though it did not take something before."""
-        if len(self._todo) > 1 and self._run:
-            from pipeline.tracking.mlflow_run import UNPUBLISHED
-
-            lacking = (UNPUBLISHED, self._failure, "") if ending == "finished" else (ending, reason, traceback)
-            with suppress(Exception):
-                self._close(*lacking)
-                return True
-        return False
-
-    def _close(self, ending: str, reason: str, traceback: str) -> None:
-        if self._run:
-            self._hand_over(self._run)
-            self._run_id = self._run.close(ending, reason, traceback)
-            self._run = None
-
-    def _open_sweep(self, **content: Any) -> None:
-        from pipeline.tracking.mlflow_run import open_sweep
-
-        self._sweep_run = open_sweep(**content)
-        self._wake_others()
-
-    def _close_sweep(self, ending: str) -> None:
-        """Try for a short while; then `runs doctor` and `runs publish` know the ending by sweep.json."""
-        from pipeline.tracking.mlflow_run import close_sweep
-
-        self._todo.append(lambda: close_sweep(self._tracking, self._sweep_run, ending))
-        self._try_to_the_end()
-        self._send({"error": self._failure} if self._failure else {"value": ""})
-
-    def _send(self, content: Mapping[str, Any]) -> None:
-        with suppress(OSError):
-            self._connection.sendall((json.dumps(content) + "\n").encode())
 
 
-def serve(server: socket.socket, owner: Process) -> None:
-    """A thread for each connection, until the owner has ended and all is done, or its time is over."""
-    server.settimeout(POLL_SECONDS)
-    listeners: list[Listener] = []
+def _is_locked(path: Path) -> bool:
+    """Whether a publisher runs. The file of one that was killed is deleted."""
+    try:
+        with path.open("rb") as file:
+            flock(file, LOCK_EX | LOCK_NB)
+            path.unlink()
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
-    def wake() -> None:
-        for listener in list(listeners):
-            listener.wake()
 
-    deadline = math.inf
-    while time.monotonic() < deadline:
+@dataclass
+class _Served:
+    """What the publisher knows of a run's journal."""
+
+    journal: Journal
+    idle_size: int = -1  # of the file when MLflow lacked nothing of it
+    sync: "RunSync | None" = None  # which holds the run's lock
+    lock: ExitStack = field(default_factory=ExitStack)
+    events: int = 0  # but for points, at the last attempt
+    due: float = 0.0  # when more points are sent
+
+    def release(self) -> None:
+        self.lock.close()
+        self.sync = None
+
+
+class Publisher:
+    """Syncs journals, one after another."""
+
+    def __init__(self, supervisor: Process) -> None:
+        self._supervisor = supervisor
+        self._served: dict[Path, _Served] = {}
+        self._pauses: dict[str, tuple[float, float]] = {}  # of stores that fail: how long, and until when
+        self._answering: set[str] = set()  # stores that took something
+
+    @property
+    def is_failing(self) -> bool:
+        return bool(self._pauses)
+
+    def poll(self) -> bool:
+        """One round over the journals. Whether there is more to do."""
+        changed = [served for path in journals() if (served := self._changed(path))]
+        own = [served for served in changed if self._is_own(served.journal)]
+        for served in own:
+            capture_lineage(served.journal)  # as the code is now, whenever MLflow answers
+        sweeps_first = sorted(own, key=lambda each: bool(each.journal.opened and each.journal.opened.card))
+        left = [self._sync(served) for served in sweeps_first]
+        return any(left + [self._sync(served) for served in changed if served not in own and self._is_left(served.journal)])
+
+    def _changed(self, path: Path) -> _Served | None:
+        """The journal, unless MLflow has all of it."""
+        served = self._served.setdefault(path, _Served(Journal(path)))
         try:
-            connection, _ = server.accept()
-        except TimeoutError:
-            listeners[:] = [listener for listener in listeners if not listener.is_done]
-            if deadline == math.inf and not is_alive(owner):
-                deadline = time.monotonic() + AFTERWARDS_SECONDS
-            if deadline < math.inf and not listeners:
-                break
-            continue
-        connection.setblocking(True)
-        listeners.append(Listener(connection, tuple(listeners), wake))
-        threading.Thread(target=listeners[-1].listen, daemon=True).start()
-    for listener in listeners:
-        if not listener.is_done:
-            with suppress(Exception):  # one must not cost the others their notes
-                listener.keep_note()
-    Path(server.getsockname()).unlink(missing_ok=True)  # not before: `wait_for_publishers` waits for the notes, too
-    os._exit(0)  # also where MLflow never answers
+            size = path.stat().st_size
+        except OSError:
+            return None
+        if served.idle_size == -1 and not served.journal.offset and Delivery.read(path).is_complete(size):
+            served.idle_size = size
+        if served.idle_size == size:
+            return None
+        served.journal.read()
+        return served
+
+    def _is_own(self, journal: Journal) -> bool:
+        return any(Process(*attempt.opened.supervisor) == self._supervisor for attempt in journal.attempts.values())
+
+    def _is_left(self, journal: Journal) -> bool:
+        """Whether an earlier command left it, for a store that answers."""
+        open_attempts = (attempt for attempt in journal.attempts.values() if not attempt.closed)
+        return (
+            journal.opened is not None
+            and _store_of(journal) in self._answering
+            and all(attempt.process.state() == "gone" for attempt in open_attempts)
+        )
+
+    def _sync(self, served: _Served) -> bool:
+        """Whether there is more to do."""
+        journal, store, now = served.journal, _store_of(served.journal), time.monotonic()
+        if served.events == journal.events and now < max(served.due, self._pauses.get(store, (0.0, 0.0))[1]):
+            return True
+        from pipeline.tracking.sync import open_sync  # imports MLflow, which takes seconds
+
+        served.sync = served.sync or served.lock.enter_context(open_sync(journal, wait=False))
+        if served.sync is None:  # another publisher sends it
+            return True
+        served.events = journal.events
+        try:
+            served.sync.deliver()
+        except Exception:  # it is in the journal's Delivery
+            served.release()
+            pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], LONGEST_PAUSE)
+            self._pauses[store] = (pause, time.monotonic() + pause)
+            return True
+        self._pauses.pop(store, None)
+        self._answering.add(store)
+        delivery = served.sync.delivery
+        served.due = time.monotonic() + (LONGEST_PAUSE if delivery.lacking else FLUSH_SECONDS)
+        if delivery.is_complete(journal.offset):
+            served.idle_size = journal.offset
+        if not delivery.is_open:
+            served.release()
+        return delivery.is_open
+
+
+def _store_of(journal: Journal) -> str:
+    return str(journal.opened.settings["uri"]) if journal.opened else ""
+
+
+def serve(supervisor: Process) -> None:
+    """Until the supervisor has ended and all is sent that can be, or the time for that is over."""
+    publisher, ended, is_left = Publisher(supervisor), 0.0, True
+    threading.Thread(target=_exit_after, args=[supervisor], daemon=True).start()
+    while True:
+        with suppress(OSError):  # of a full disk
+            is_left = publisher.poll()
+        if not ended and not is_alive(supervisor):
+            ended = time.monotonic()
+        elif ended and (not is_left or (publisher.is_failing and time.monotonic() > ended + LAST_SECONDS)):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _exit_after(supervisor: Process) -> None:
+    """Also where MLflow never answers."""
+    while is_alive(supervisor):
+        time.sleep(POLL_SECONDS)
+    time.sleep(AFTERWARDS_SECONDS)
+    _exit(supervisor)
+
+
+def _exit(supervisor: Process) -> None:
+    """At once, without what libraries do at the end."""
+    _lock_file(supervisor).unlink(missing_ok=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[1])), Process(int(sys.argv[2]), sys.argv[3]))
+    serve(Process(int(sys.argv[2]), sys.argv[3]))
+    _exit(Process(int(sys.argv[2]), sys.argv[3]))

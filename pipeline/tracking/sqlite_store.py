@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import walk_tb
 
 from pipeline.errors import StoreError
-from pipeline.tracking.client import database_of, sqlite_uri
+from pipeline.tracking.store import database_of, sqlite_uri
 
 # Where MLflow keeps absolute locations of artifacts.
 LOCATIONS = (

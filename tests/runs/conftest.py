@@ -154,8 +154,8 @@ def _tree(client: MlflowClient, run_id: str) -> dict[str, str]:
 
 
 def files_of(repo: Path) -> dict[str, str]:
-    """Every file of the working tree but the store, git's and DVC's own, by its bytes."""
-    own = {".git", ".dvc", "mlruns", "__pycache__"}
+    """Every file of the working tree but the store, the journals, git's and DVC's own, by its bytes."""
+    own = {".git", ".dvc", "mlruns", "__pycache__", "journal"}
     found = [path for path in sorted(repo.rglob("*")) if path.is_file() and own.isdisjoint(path.relative_to(repo).parts)]
     return {str(path.relative_to(repo)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 

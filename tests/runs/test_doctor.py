@@ -13,19 +13,19 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
-from pipeline.runs import _process
-from pipeline.tracking.provenance import host, process
+from pipeline.processes import HOST, Process, look_up, this_process
+from pipeline.tracking.journal import LETTERS, LOST, Journal
 from tests.conftest import environment
-from tests.observing import points, runs_of, wait_for
+from tests.observing import runs_of, wait_for
 from tests.runs.conftest import Commands, client_of
 
 
 def process_tags(pid: int) -> dict[str, str]:
     """What a run says of the process that works at it."""
-    started = repr(psutil.Process(pid).create_time())
-    return {"process.pid": str(pid), "process.started": started, "process.host": host()}
+    found = look_up(pid)
+    assert found
+    return found[0].tags
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
         gone = process_tags(dead.pid)
         dead.kill()
     alive = process_tags(sleeper.pid)
-    name, boot = host().split(" ")
+    name, boot = HOST.split(" ")
     cases = {
         "gone": gone,
-        "another process of that id": {**alive, "process.started": repr(float(alive["process.started"]) - 60)},
+        "another process of that id": {**alive, "process.started": str(int(alive["process.started"]) - 60)},
         "before the machine was started": {**alive, "process.host": f"{name} {boot[::-1]}"},
         "alive": alive,
         "elsewhere": {**gone, "process.host": f"other-host {boot}"},
@@ -64,7 +64,7 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
     closed = set(list(cases)[:3])
     (dry,) = runs(repo, "doctor --dry-run")
     assert dry.code == 1
-    assert dry.stdout.count("would be closed as KILLED") == 3
+    assert dry.stdout.count("would be closed, its process is gone") == 3
     assert set(states(repo).values()) == {"RUNNING"}
     (answer, again) = runs(repo, "doctor", "doctor")
     assert (answer.code, again.code) == (1, 1)  # two are left that nobody here can judge
@@ -77,8 +77,10 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
 
 
 def test_this_process_is_alive() -> None:
-    assert process() == process_tags(os.getpid())
-    assert _process.state(process()) == "alive"
+    assert this_process().tags == process_tags(os.getpid())
+    assert Process.from_tags(this_process().tags) == this_process()
+    assert this_process().state() == "alive"
+    assert Process.from_tags({}) is None
 
 
 def test_a_damaged_store(repo: Path, runs: Commands) -> None:
@@ -127,40 +129,39 @@ def test_runs_whose_artifacts_are_gone(made: Path, runs: Commands) -> None:
 @pytest.mark.slow
 def test_killed_with_its_publisher_it_is_closed_and_keeps_its_curve(repo: Path, runs: Commands) -> None:
     rng = random.Random(11)
-    kept = []
     for lr in ("0.1", "0.2"):
-        kept.append(_kill_both(repo, lr, rng.uniform(0.5, 2)))
+        _kill_both(repo, lr, rng.uniform(0.5, 2))
     client = client_of(repo)
-    assert [run.info.status for run in runs_of(repo)] == ["RUNNING"] * 2
+    statuses = {run.data.params["optimizer.lr"]: run.info.status for run in runs_of(repo)}
+    assert statuses == {"0.1": "KILLED", "0.2": "RUNNING"}, "the next command's publisher closes what the first one's left"
     (answer,) = runs(repo, "doctor")
-    assert answer.stdout.count("closed as KILLED") == 2
-    for run, before in kept:
-        assert _curve(client, run.info.run_id) == before
-        assert client.get_run(run.info.run_id).info.status == "KILLED"
+    assert answer.stdout.count("closed as KILLED") == 1
+    for run in runs_of(repo):
+        assert (run.info.status, run.data.tags["reason"]) == ("KILLED", LOST)
+        (path,) = (repo / "out" / "journal").glob(f"{run.data.tags['fingerprint'][:LETTERS]}-*.jsonl")
+        journal = Journal(path)
+        journal.read()
+        assert _curve(client, run.info.run_id) == [(point.epoch, point.loss) for point in journal.points.values()]
 
 
-def _kill_both(repo: Path, lr: str, seconds: float) -> tuple[Run, list[tuple[int, float]]]:
-    """Start a long fit, and kill it and its publisher when it has trained for a while; its run, and the curve in MLflow."""
-    before = {run.info.run_id for run in runs_of(repo)}
-    command = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000", f"optimizer.lr={lr}"]
-    with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
+def _kill_both(repo: Path, lr: str, seconds: float) -> None:
+    """Start a long fit, and kill it and its publisher when it has trained for a while."""
+    before = len(runs_of(repo))
+    argv = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000", f"optimizer.lr={lr}"]
+    with subprocess.Popen(argv, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
         try:
-            wait_for(lambda: len(runs_of(repo)) > len(before) and bool(points(repo)))
+            wait_for(lambda: any(run.data.metrics.get("loss") for run in runs_of(repo)[: len(runs_of(repo)) - before]))
             time.sleep(seconds)
-            run = next(run for run in runs_of(repo) if run.info.run_id not in before)
-            for key, value in process_tags(process.pid).items():
-                client_of(repo).set_tag(run.info.run_id, key, value)
             publisher = next(p for p in psutil.process_iter(["cmdline"]) if _serves(p, process.pid))
             publisher.send_signal(signal.SIGKILL)
         finally:
             process.kill()
     wait_for(lambda: not publisher.is_running())
-    return run, _curve(client_of(repo), run.info.run_id)
 
 
-def _serves(process: psutil.Process, owner: int) -> bool:
-    words = process.info["cmdline"] or []
-    return "pipeline.tracking.publisher" in words and words[-2] == str(owner)
+def _serves(process: psutil.Process, supervisor: int) -> bool:
+    argv = process.info["cmdline"] or []
+    return "pipeline.tracking.publisher" in argv and argv[-2] == str(supervisor)
 
 
 def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:

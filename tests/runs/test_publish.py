@@ -125,6 +125,7 @@ def test_from_a_commit(made: Path, store: Path, runs: Commands, shell: Shell) ->
     shutil.rmtree(made / "out" / "models" / "torch")
     shell("git commit -qam other", made)
     forget(made, store)
+    shutil.rmtree(made / "out" / "journal")  # which would name the commit that the model was trained at
     files, status = files_of(made), shell("git status --porcelain", made).stdout
     sent, again = runs(made, "publish --rev HEAD~1", "publish --rev HEAD~1")
     assert sent.code == 0, sent.stderr
@@ -182,7 +183,7 @@ def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Pat
         "out/models/numpy: skipped, a model's folder must be complete to be published; out/models/numpy lacks history.csv"
         in answer.stdout
     )
-    assert "out/models/torch: skipped, out/models/torch/model.npz must be a model's .npz file; it is damaged" in answer.stdout
+    assert "out/models/torch: skipped, out/models/torch/model.npz must be what model.json describes" in answer.stdout
     assert f"{SWEEP}/0/models/numpy: skipped, predictions.parquet must be of the model beside it" in answer.stdout
     assert f"{SWEEP}/1/models/numpy: skipped, {SWEEP}/1/models/numpy/model.json must be a JSON file; it is not" in answer.stdout
     assert f"{SINGLE}/models/numpy -> runs:/" in answer.stdout

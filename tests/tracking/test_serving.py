@@ -22,10 +22,9 @@ from pipeline.config.tracking import Tracking
 from pipeline.files import read_json
 from pipeline.model.card import read_card
 from pipeline.stages.generate import generate
-from pipeline.stages.train import train
-from pipeline.tracking import provenance
-from pipeline.tracking.client import store_of
-from pipeline.tracking.mlflow_run import open_run
+from pipeline.stages.train import artifacts, train
+from pipeline.tracking.journal import Journal, new_attempt
+from pipeline.tracking.sync import sync
 from tests.conftest import ROOT, environment
 
 NARROW, WIDE = 3, 1200
@@ -57,19 +56,13 @@ def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]
     groups = {group: plain.to_dict()[group] for group in ("model", "optimizer")}
     train(groups, folder / "data", folder / "models" / "numpy", Tracking(None))
     uri = f"sqlite:///{shutil.copy(store, folder)}"
-    run = open_run(
-        store_of(Tracking(uri)),
-        "train",
-        read_card(folder / "models" / "numpy").content.to_dict(),
-        None,
-        {},
-        {},
-        provenance.process(),
-    )
-    run.publish(folder / "models" / "numpy")
-    run.close("finished", "")
+    card = read_card(folder / "models" / "numpy").content
+    settings = Tracking(uri).to_dict()
+    journal, opened = Journal.of(settings, card.fingerprint), new_attempt("train", settings, card=card.to_dict())
+    journal.append(opened, journal.keep(opened.attempt, artifacts(folder / "models" / "numpy"), in_dvc=False))
+    run_id = sync(journal).run_id
     mlflow.set_tracking_uri(uri)
-    return mlflow.pyfunc.load_model(f"runs:/{run.id}/model"), path
+    return mlflow.pyfunc.load_model(f"runs:/{run_id}/model"), path
 
 
 def _model_folder(model: PyFuncModel, path: Path) -> Path:

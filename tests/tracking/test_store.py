@@ -1,10 +1,8 @@
 """The tracking store in any state and any folder: it neither holds a command up nor is broken by one that ends early."""
 
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -15,11 +13,14 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from pipeline.tracking.client import OUTLIVED_SECONDS, database_of, sqlite_uri
+from benchmarks._server import Server
+from pipeline.tracking.delivery import Delivery
+from pipeline.tracking.journal import Journal
+from pipeline.tracking.publisher import OUTLIVED_SECONDS
+from pipeline.tracking.store import database_of, sqlite_uri
 from tests.conftest import Shell, copy_repo, environment
 from tests.observing import runs_of, wait_for
-from tests.servers import Server
-from tests.test_tracking import publishers
+from tests.tracked import publishers
 
 PROMISED_SECONDS = 5.0  # that a command takes longer than without MLflow, at most
 BUSY_MACHINE = 5.0  # seconds by which two runs of the same command may differ
@@ -139,11 +140,11 @@ def publishers_of(repo: Path) -> list[psutil.Process]:
 def test_what_a_store_lacked_comes_later(repo: Path, shell: Shell) -> None:
     with busy(repo):
         assert shell("python -m pipeline", repo).returncode == 0
-        assert runs_of_notes(repo) == {"train", "evaluate", "plot", "report"}
+        assert undelivered(repo) == {"train", "evaluate", "plot", "report"}
     done = shell("python -m pipeline.runs publish", repo)
     assert done.returncode == 0, done.stdout
     assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
-    assert runs_of_notes(repo) == set()
+    assert undelivered(repo) == set()
 
 
 @pytest.mark.slow
@@ -154,37 +155,20 @@ def test_a_run_that_is_sent_late_has_its_own_files(repo: Path, shell: Shell) -> 
         first = (repo / "out/models/numpy/model.npz").read_bytes()
         assert shell("python -m pipeline.stages.train optimizer.lr=0.2", repo).returncode == 0
     done = shell("python -m pipeline.runs doctor", repo)
-    assert done.stdout.count("sent how the stage train ended") == 2
+    assert done.stdout.count("sent what MLflow lacked") == 2
     runs = {run.data.params["optimizer.lr"]: run for run in runs_of(repo)}
     assert {lr: run.info.status for lr, run in runs.items()} == {"0.1": "FINISHED", "0.2": "FINISHED"}
     client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
     for lr, weights in {"0.1": first, "0.2": (repo / "out/models/numpy/model.npz").read_bytes()}.items():
         assert Path(client.download_artifacts(runs[lr].info.run_id, "training/model.npz")).read_bytes() == weights
-    assert list((repo / "out" / "pending").iterdir()) == []
+    assert list((repo / "out" / "journal" / "files").iterdir()) == []
 
 
-def runs_of_notes(repo: Path) -> set[str]:
-    """The stages whose ending is kept for MLflow."""
-    return {note.name.split(".")[1] for note in (repo / "out" / "endings").glob("*.json")}
-
-
-MAKER = """
-import sys
-from pathlib import Path
-from pipeline.tracking.sqlite_store import make
-make(Path(sys.argv[1]))
-"""
-
-
-@pytest.mark.slow
-def test_a_store_whose_making_is_cut_short_is_made_anew(tmp_path: Path) -> None:
-    database = tmp_path / "mlflow.db"
-    command = [sys.executable, "-c", MAKER, str(database)]
-    with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as first:
-        wait_for(lambda: bool(list(tmp_path.glob(".making-*/mlflow.db"))))
-        time.sleep(0.3)
-        os.kill(first.pid, signal.SIGKILL)
-    assert not database.exists()
-    subprocess.run(command, env=environment(), check=True, capture_output=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-    assert MlflowClient(sqlite_uri(database)).search_experiments()
+def undelivered(repo: Path) -> set[str]:
+    """The stages whose end MLflow lacks."""
+    found = set()
+    for path in (repo / "out" / "journal").glob("*.jsonl"):
+        journal, delivered = Journal(path), Delivery.read(path).delivered
+        journal.read()
+        found |= {each.opened.stage for each in journal.attempts.values() if each.closed and each.closed[0] > delivered}
+    return found

@@ -1,0 +1,217 @@
+"""Brings MLflow to what a run's journal and the files say. It may be done at any time, by any process, however often: beside
+the work, at the next stage, in `runs publish` and `runs doctor`. Nothing else writes to a run."""
+
+import pipeline.tracking.mlflow_run  # noqa: F401  whose settings MLflow reads when it is imported
+
+# isort: split
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
+from mlflow.entities import Run as MlflowRun
+
+from pipeline.config.tracking import tracking_of
+from pipeline.model.card import ModelCard, read_card
+from pipeline.redaction import first_line
+from pipeline.tracking import mlflow_run
+from pipeline.tracking.delivery import Delivery, run_lock
+from pipeline.tracking.events import FAILED, FINISHED, KILLED, Files, Opened
+from pipeline.tracking.journal import Attempt, Journal, damage_of
+from pipeline.tracking.lineage import capture_lineage
+from pipeline.tracking.logged_model import log_dataset, log_model
+from pipeline.tracking.store import absolute_uri, store_lock
+
+logger = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
+UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
+LONGEST_REASON = 500
+# The run's status, by the worst that its stages' latest attempts are.
+STATUSES = {"running": "RUNNING", FAILED: "FAILED", KILLED: "KILLED", UNPUBLISHED: "FAILED", FINISHED: "FINISHED"}
+
+
+def sync(journal: Journal) -> Delivery:
+    """Send what MLflow lacks of a run. Raises what the store raises; see `Delivery.lacking` for what it alone did not take."""
+    with open_sync(journal) as opened:
+        assert opened
+        opened.deliver()
+        return opened.delivery
+
+
+@contextmanager
+def open_sync(journal: Journal, wait: bool = True) -> Iterator["RunSync | None"]:
+    """The one that may send this run's events now; None if another process does so and is not to be waited for."""
+    with run_lock(journal.path, wait) as descriptor:
+        yield None if descriptor is None else RunSync(journal, descriptor)
+
+
+class RunSync:
+    """Sends a run's events for as long as it holds the run's lock, and so knows what MLflow has."""
+
+    def __init__(self, journal: Journal, descriptor: int) -> None:
+        self.journal, self.delivery = journal, Delivery.read(journal.path)
+        self._descriptor = descriptor
+        self._steps: set[int] | None = None  # of the curve, that MLflow has
+
+    def deliver(self) -> None:
+        """Send what is new, and what MLflow did not take before."""
+        try:
+            self.journal.read()
+            if self.delivery.delivered > self.journal.offset:  # it was removed and made again
+                self.delivery = Delivery()
+            self.journal.close_dead()
+            capture_lineage(self.journal)
+            if self.delivery.is_complete(self.journal.offset):
+                return
+            if self.journal.opened:
+                self._send(self.journal.opened)
+            self.delivery.delivered, self.delivery.error = self.journal.offset, ""
+            self.delivery.is_open = any(not attempt.closed for attempt in self.journal.attempts.values())
+            if self.journal.damaged > self.delivery.damaged:
+                logger.warning(damage_of(self.journal.path))
+            self.delivery.damaged = self.journal.damaged
+        except Exception as error:
+            self.delivery.error, self._steps = f"{type(error).__name__}: {first_line(error)}", None
+            self.delivery.failures += 1
+            raise
+        finally:
+            with suppress(OSError):  # a full disk: what is not noted is sent again
+                self.delivery.write(self._descriptor)
+        self.journal.discard(self._done())
+
+    def _done(self) -> set[str]:
+        """The attempts whose files nobody needs any more."""
+        lacking = {int(end) for end in self.delivery.lacking}
+        closed = {id: attempt.files for id, attempt in self.journal.attempts.items() if attempt.closed}
+        return {id for id, files in closed.items() if lacking.isdisjoint(end for end, _ in files)}
+
+    def _send(self, opened: Opened) -> None:
+        tracking = tracking_of(opened.settings)
+        uri = absolute_uri(tracking.uri or "")
+        client, experiment = mlflow_run.connect(uri, tracking.experiment)
+        if self.delivery.error:
+            time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
+        with store_lock(uri):
+            run = _find_or_create(client, experiment, self.journal)
+            if run.info.run_id != self.delivery.run_id:  # nothing of the journal is there
+                self.delivery.delivered, self.delivery.run_id, self._steps = 0, run.info.run_id, None
+            self._send_points(client, run)
+        self._describe(client, run, opened)
+        for attempt in self.journal.attempts.values():
+            for end, files in attempt.files:
+                if end > self.delivery.delivered or str(end) in self.delivery.lacking:
+                    self._send_files(client, run, attempt, end, files)
+            if attempt.closed and attempt.closed[0] > self.delivery.delivered and (traceback := attempt.closed[1].traceback):
+                mlflow_run.log_texts(client, run.info.run_id, {f"lineage/traceback.{attempt.opened.stage}.txt": traceback})
+        self._set_status(client, client.get_run(run.info.run_id))
+
+    def _send_points(self, client: MlflowClient, run: MlflowRun) -> None:
+        """Those of the curve that MLflow lacks."""
+        if self._steps is None:
+            history = client.get_metric_history(run.info.run_id, "loss") if self.journal.points else []
+            self._steps = {point.step for point in history}
+        missing = [point for step, point in self.journal.points.items() if step not in self._steps]
+        start = run.info.start_time / 1000
+        points = [(key, getattr(each, key), each.epoch, each.time or start) for each in missing for key in mlflow_run.CURVE]
+        mlflow_run.log_points(client, run.info.run_id, points)
+        self._steps |= {each.epoch for each in missing}
+
+    def _describe(self, client: MlflowClient, run: MlflowRun, opened: Opened) -> None:
+        """Parameters, and where and by what the run was made: as the latest attempt that trains says, else the first of all."""
+        if opened.card:
+            settings = {f"tracking.{key}": str(value) for key, value in opened.settings.items()}
+            mlflow_run.log_params(client, run, {**opened.card["config"], **settings})
+        first, *_ = attempts = [attempt.opened for attempt in self.journal.attempts.values()]
+        training = [each for each in attempts if each.trains]
+        if training or mlflow_run.DESCRIBED not in run.data.tags:
+            names = [each.candidate for each in attempts if each.candidate]
+            tags = (training[-1] if training else first).tags
+            mlflow_run.set_tags(client, run, {**tags, **({"candidate": names[-1]} if names else {})})
+
+    def _send_files(self, client: MlflowClient, run: MlflowRun, attempt: Attempt, end: int, files: Files) -> None:
+        """One event. What the store does not take of it, though it answers, is noted and keeps nothing else back."""
+        for reasons in (self.delivery.lacking, self.delivery.lost):
+            reasons.pop(str(end), None)
+        if self.journal.is_superseded(attempt, files):
+            return
+        paths = self.journal.restore(files)
+        if missing := [path.name for path in paths if not path.exists()]:
+            self.delivery.lost[str(end)] = f"{files.folder}/{missing[0]} was written over or removed before MLflow took it"
+            return
+        run_id = run.info.run_id
+        for path in paths:
+            with self._noting(client, run_id, end, path):
+                client.log_artifact(run_id, str(path), files.folder or None)
+        with self._noting(client, run_id, end, self.journal.path):
+            mlflow_run.log_texts(client, run_id, files.texts)
+            changed = {key: value for key, value in files.metrics.items() if run.data.metrics.get(key) != value}
+            mlflow_run.log_points(client, run_id, [(key, float(value), 0, files.time) for key, value in changed.items()])
+            if files.table:
+                log_dataset(client, run_id, ModelCard.from_dict(attempt.opened.card), files.table)
+            if files.is_model:
+                _delete_lost_models(client, run)
+                log_model(client, run_id, read_card(paths[0].parent).content, paths[0].parent)
+            mlflow_run.set_tags(client, run, files.tags)
+
+    @contextmanager
+    def _noting(self, client: MlflowClient, run_id: str, end: int, place: Path) -> Iterator[None]:
+        """Note what failed inside the block, unless the store does not answer at all."""
+        try:
+            yield
+        except Exception as error:
+            client.get_run(run_id)
+            remedy = f"to go on without it, remove {place}"
+            self.delivery.lacking.setdefault(str(end), f"{place.name} cannot be sent, {first_line(error)}; {remedy}")
+
+    def _set_status(self, client: MlflowClient, run: MlflowRun) -> None:
+        """FINISHED only if no stage's latest attempt ended otherwise."""
+        tags, stages, reasons, ended = dict[str, str](), dict[str, str](), dict[str, str](), 0
+        for stage, attempt in self.journal.latest().items():
+            if attempt.opened.time < float(run.data.tags.get(f"opened.{stage}", 0)):
+                continue  # a later one was made elsewhere
+            lack = self.delivery.lack(end for end, _ in attempt.files)
+            ending = UNPUBLISHED if lack and attempt.ending == FINISHED else attempt.ending
+            stages[f"stage.{stage}"] = ending
+            tags |= {f"opened.{stage}": repr(attempt.opened.time), **attempt.process.tags}
+            if attempt.closed:
+                ended = max(ended, round(attempt.closed[1].time * 1000))
+                reasons[ending] = lack if ending == UNPUBLISHED else attempt.closed[1].reason
+        known = {key: value for key, value in run.data.tags.items() if key.startswith("stage.")}
+        endings = {**known, **stages}.values()
+        worst = next((ending for ending in STATUSES if ending in endings), FINISHED)
+        if worst != FINISHED and (reason := reasons.get(worst)):
+            tags["reason"] = reason[:LONGEST_REASON]
+        mlflow_run.set_tags(client, run, {**tags, **stages})
+        if worst == FINISHED and "reason" in run.data.tags:
+            client.delete_tag(run.info.run_id, "reason")
+        if worst == "running" and run.info.status != "RUNNING":
+            client.update_run(run.info.run_id, status="RUNNING")
+        elif worst != "running" and (run.info.status != STATUSES[worst] or ended > (run.info.end_time or 0)):
+            client.set_terminated(run.info.run_id, STATUSES[worst], ended or None)
+
+
+def _find_or_create(client: MlflowClient, experiment: str, journal: Journal) -> MlflowRun:
+    attempts = list(journal.attempts.values())
+    started, last, tags = attempts[0].opened.time, attempts[-1].opened, attempts[-1].process.tags
+    if last.run_id:
+        return client.get_run(last.run_id)
+    if not last.card:
+        return mlflow_run.find_or_create_sweep(client, experiment, last.sweep, last.name, tags, started)
+    card = ModelCard.from_dict(last.card)
+    return mlflow_run.find_or_create(client, experiment, card, last.sweep, tags, started)
+
+
+def _delete_lost_models(client: MlflowClient, run: MlflowRun) -> None:
+    """Delete the run's models whose files are gone: such an entry would pass for a model, and is none."""
+    for model in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"):
+        if model.status == "READY" and not has_files(client, model):
+            client.delete_logged_model(model.model_id)
+
+
+def has_files(client: MlflowClient, model: LoggedModel) -> bool:
+    """Whether a model in MLflow can be loaded."""
+    return "MLmodel" in [item.path for item in client.list_logged_model_artifacts(model.model_id)]

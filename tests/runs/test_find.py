@@ -1,0 +1,51 @@
+"""What is read of a model's folder and of its run."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
+from pipeline.files import read_csv, read_json
+from pipeline.runs._find import Store, curve
+from pipeline.runs.publish import lacks
+from pipeline.runs.verify import _curve
+from pipeline.stages.generate import generate
+from pipeline.stages.train import train
+from pipeline.tracking.store import SQLITE
+from tests.tracked import EXPERIMENT, check_each_value_once, retrain, run_of
+
+NOWHERE = Tracking(None)
+
+
+def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> None:
+    folder, uri = fitted / "models" / "numpy", str(local.uri)
+    retrain(folder, local, {})
+    run = run_of(uri, folder)
+    for key in ("loss", "gradient_norm"):
+        assert run.data.metrics[key] == run.data.metrics[f"train/{key}"] == read_json(folder / "model.json")["fit"][key]
+    assert read_csv(folder / "history.csv", "epoch")["epoch"][-1] == 99
+    store = Store(MlflowClient(uri), uri, EXPERIMENT, run.info.experiment_id)
+    assert not lacks(store.client, run, "train", folder)
+    assert not list(_curve(store, run.info.run_id, folder, "it"))
+    with closing(sqlite3.connect(uri.removeprefix(SQLITE))) as database:  # a run as it was made before
+        assert database.execute("DELETE FROM metrics WHERE step = 100").rowcount == 2
+        database.commit()
+    assert lacks(store.client, run, "train", folder)
+    assert len(list(_curve(store, run.info.run_id, folder, "it"))) == 2
+    retrain(folder, local, {})
+    check_each_value_once(uri, folder, evaluated=False)
+
+
+def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:
+    plain = compose(["optimizer=newton", "model.l2=0.1"]).to_dict()
+    generate(compose().data, plain["data"], tmp_path / "data")
+    train({group: plain[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "models" / "numpy", NOWHERE)
+    folder = tmp_path / "models" / "numpy"
+    end, epochs = read_json(folder / "model.json")["fit"], read_csv(folder / "history.csv", "epoch")
+    assert end["epochs"] == epochs["epoch"][-1]
+    points = curve(tmp_path / "models" / "numpy")
+    assert list(points) == epochs["epoch"].tolist()
+    assert points[end["epochs"]] == (end["loss"], end["gradient_norm"])

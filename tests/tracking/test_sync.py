@@ -1,0 +1,418 @@
+"""`sync`: MLflow shows what the journal and the files say, each value once, however often and by whomever it is done."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from benchmarks._server import Server
+from pipeline.config.tracking import Tracking
+from pipeline.errors import PipelineError
+from pipeline.files import ROOT
+from pipeline.model.card import read_card
+from pipeline.processes import Process, this_process
+from pipeline.stages import train
+from pipeline.tracking.delivery import Delivery
+from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
+from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
+from pipeline.tracking.store import SQLITE
+from pipeline.tracking.sync import sync
+from tests.conftest import environment
+from tests.servers import Proxy
+
+GONE = list(this_process()._replace(started="1"))
+
+
+class Story:
+    """What stages say of the model in a folder."""
+
+    def __init__(self, folder: Path, tracking: Tracking, sweep: str = "") -> None:
+        self.folder, self.card, self.sweep, self.settings = folder, read_card(folder).content, sweep, tracking.to_dict()
+        self.journal = Journal.of(self.settings, self.card.fingerprint, sweep)
+        self.uri = str(tracking.uri)
+
+    def opened(self, stage: str, process: list[Any] | None = None, **more: Any) -> str:
+        event = new_attempt(stage, self.settings, card=self.card.to_dict(), sweep=self.sweep, **more)
+        self.journal.append(replace(event, process=process) if process else event)
+        return event.attempt
+
+    def say(self, *events: Event) -> None:
+        self.journal.append(*events)
+
+    def point(self, attempt: str, epoch: int, time: float | None = None) -> None:
+        self.say(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
+
+    def files(self, attempt: str, artifacts: Artifacts) -> None:
+        self.say(self.journal.keep(attempt, artifacts, in_dvc=False))
+
+    def finished(self, attempt: str) -> None:
+        self.say(Closed.finished(attempt))
+
+    def failed(self, attempt: str, reason: str = "ValueError: x") -> None:
+        self.say(Closed(attempt, "failed", time.time(), reason, "Traceback"))
+
+    def synced(self) -> Run:
+        """The run, after a sync by a process that knows nothing yet."""
+        sync(Journal(self.journal.path))
+        client = MlflowClient(self.uri)
+        (run,) = client.search_runs(["1"], f"tags.fingerprint = '{self.card.fingerprint}'")
+        return run
+
+    def points(self, run: Run) -> list[tuple[int, int]]:
+        history = MlflowClient(self.uri).get_metric_history(run.info.run_id, "loss")
+        return sorted((point.step, point.timestamp) for point in history)
+
+    def artifacts(self, run: Run, folder: str) -> list[str]:
+        return [Path(item.path).name for item in MlflowClient(self.uri).list_artifacts(run.info.run_id, folder)]
+
+
+@pytest.fixture
+def story(fitted: Path, local: Tracking) -> Story:
+    return Story(fitted / "models" / "numpy", local)
+
+
+def test_points_carry_the_time_at_which_they_were_measured(story: Story) -> None:
+    attempt = story.opened("train")
+    story.point(attempt, 0, 1000.5)
+    story.point(attempt, 10, 2000.25)
+    run = story.synced()
+    assert story.points(run) == [(0, 1000500), (10, 2000250)]
+    again = story.opened("train")
+    for epoch in (0, 10, 20):
+        story.point(again, epoch, 3000.0)
+    story.point(again, 30)
+    assert story.points(story.synced()) == [(0, 1000500), (10, 2000250), (20, 3000000), (30, run.info.start_time)]
+
+
+def test_two_syncs_at_once_send_each_point_once(story: Story) -> None:
+    attempt = story.opened("train")
+    story.say(*(Epoch(attempt, epoch, 0.5, 0.1, 7.0) for epoch in range(1500)))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: sync(Journal(story.journal.path)), range(4)))
+    assert [step for step, _ in story.points(story.synced())] == list(range(1500))
+
+
+def test_what_is_delivered_is_not_sent_again(story: Story) -> None:
+    attempt = story.opened("train", trains=True)
+    story.files(attempt, train.artifacts(story.folder))
+    story.finished(attempt)
+    before = story.synced()
+    assert before.info.status == "FINISHED"
+    assert not story.journal.kept.exists()
+    assert story.synced().to_dictionary() == before.to_dictionary()
+    assert Delivery.read(story.journal.path).is_complete(story.journal.path.stat().st_size)
+
+
+def test_a_run_is_finished_when_the_last_attempt_at_each_stage_is(story: Story) -> None:
+    first = story.opened("train")
+    assert story.synced().info.status == "RUNNING"
+    story.failed(first)
+    run = story.synced()
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ValueError: x")
+    assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/traceback.train.txt") == "Traceback"
+    story.finished(story.opened("evaluate"))
+    assert story.synced().info.status == "FAILED"
+    story.finished(story.opened("train"))
+    run = story.synced()
+    assert (run.info.status, "reason" in run.data.tags) == ("FINISHED", False)
+    assert run.info.end_time >= run.info.start_time
+
+
+def test_an_attempt_without_an_end_is_killed_once_its_process_is_gone(story: Story) -> None:
+    story.finished(story.opened("train"))
+    story.opened("evaluate", GONE)
+    run = story.synced()
+    assert (run.info.status, run.data.tags["reason"], run.data.tags["stage.evaluate"]) == ("KILLED", LOST, "killed")
+    story.opened("plot", list(Process(1, "1", "another-machine x")))
+    assert story.synced().info.status == "RUNNING"
+
+
+def test_stages_of_two_processes_at_once_all_arrive(story: Story, tmp_path: Path) -> None:
+    """The younger one ends first."""
+    (tmp_path / "metrics.json").write_text("{}")
+    older = story.opened("train", GONE)
+    younger = story.opened("train")
+    story.finished(younger)
+    assert story.synced().info.status == "FINISHED"
+    evaluation = story.opened("evaluate")
+    story.files(evaluation, Artifacts("evaluation", [tmp_path / "metrics.json"], {"test/accuracy": 0.75}))
+    story.point(older, 3, 1.0)
+    story.finished(evaluation)
+    story.files(older, train.artifacts(story.folder))
+    story.finished(older)
+    run = story.synced()
+    assert (run.info.status, run.data.metrics["test/accuracy"], run.data.metrics["loss"]) == ("FINISHED", 0.75, 0.25)
+    assert "model.npz" in story.artifacts(run, "training")
+    assert "metrics.json" in story.artifacts(run, "evaluation")
+
+
+def test_a_failure_sent_late_does_not_contradict_a_later_success(story: Story, tmp_path: Path) -> None:
+    """As from another repository that logs to the same server."""
+    elsewhere = Story(story.folder, Tracking(story.uri))
+    elsewhere.journal = Journal(tmp_path / "elsewhere" / "run.jsonl")
+    for stage in ("evaluate", "plot"):
+        elsewhere.failed(elsewhere.opened(stage), f"ValueError: {stage}")
+    for stage in ("train", "evaluate"):
+        story.finished(story.opened(stage))
+    assert story.synced().info.status == "FINISHED"
+    run = elsewhere.synced()
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ValueError: plot")
+    assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate")} == {"finished"}
+
+
+def test_metrics_are_sent_where_the_latest_differs(story: Story) -> None:
+    for value in (0.5, 0.5, 0.75):
+        attempt = story.opened("evaluate")
+        story.files(attempt, Artifacts("evaluation", metrics={"test/accuracy": value}))
+        story.finished(attempt)
+        run = story.synced()
+    history = MlflowClient(story.uri).get_metric_history(run.info.run_id, "test/accuracy")
+    assert [point.value for point in sorted(history, key=lambda point: point.timestamp)] == [0.5, 0.75]
+    assert run.data.metrics["test/accuracy"] == 0.75
+
+
+def test_one_event_that_cannot_be_sent_keeps_nothing_else_back(story: Story, tmp_path: Path) -> None:
+    attempt = story.opened("evaluate")
+    run = story.synced()
+    place = Path(run.info.artifact_uri.removeprefix("file://"))
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "evaluation").write_text("in the way")
+    for name in ("a.csv", "b.png"):
+        (tmp_path / name).write_text(name)
+    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
+    story.files(attempt, Artifacts("figures", [tmp_path / "b.png"]))
+    story.finished(attempt)
+    run = story.synced()
+    assert (run.info.status, run.data.tags["stage.evaluate"]) == ("FAILED", "unpublished")
+    kept = story.journal.kept / attempt / "evaluation" / "a.csv"
+    assert run.data.tags["reason"].startswith("a.csv cannot be sent, ")
+    assert run.data.tags["reason"].endswith(f"to go on without it, remove {kept}")
+    assert story.artifacts(run, "figures") == ["b.png"]
+    assert run.data.metrics["test/accuracy"] == 0.5
+    (place / "evaluation").unlink()
+    run = story.synced()
+    assert (run.info.status, story.artifacts(run, "evaluation")) == ("FINISHED", ["a.csv"])
+    assert "reason" not in run.data.tags
+
+
+def test_a_file_that_was_removed_is_named_in_the_run(story: Story, tmp_path: Path) -> None:
+    attempt = story.opened("evaluate")
+    (tmp_path / "a.csv").write_text("")
+    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
+    story.finished(attempt)
+    (story.journal.kept / attempt / "evaluation" / "a.csv").unlink()
+    run = story.synced()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["reason"] == "evaluation/a.csv was written over or removed before MLflow took it"
+    assert Delivery.read(story.journal.path).is_complete(story.journal.path.stat().st_size), "it is not asked for again"
+    again = story.opened("evaluate")
+    story.files(again, Artifacts("evaluation", [tmp_path / "a.csv"]))
+    story.finished(again)
+    assert story.synced().info.status == "FINISHED"
+
+
+def test_a_new_store_gets_all_that_the_journal_and_the_files_say(story: Story, store: Path) -> None:
+    attempt = story.opened("train", trains=True, tags={"version.python": "3", "git.dirty": "false"}, candidate="weak")
+    story.point(attempt, 0, 1000.0)
+    story.files(attempt, train.artifacts(story.folder))
+    story.finished(attempt)
+    before = story.synced()
+    shown = story.artifacts(before, "training")
+    Path(story.uri.removeprefix(SQLITE)).write_bytes(store.read_bytes())
+    assert not MlflowClient(story.uri).search_runs(["1"])
+    story.finished(story.opened("plot"))
+    after = story.synced()
+    assert story.points(after) == [(0, 1000000)]
+    assert after.data.params == before.data.params
+    assert before.data.tags.items() <= after.data.tags.items()
+    assert after.data.tags["candidate"] == "weak"
+    assert story.artifacts(after, "training") == shown
+    assert after.info.status == "FINISHED"
+
+
+def test_the_damage_of_a_journal_is_told_once(story: Story, caplog: pytest.LogCaptureFixture) -> None:
+    attempt = story.opened("train")
+    with story.journal.path.open("a") as file:
+        file.write("damage\n")
+    story.finished(attempt)
+    logs = []
+    for _ in range(2):
+        assert story.synced().info.status == "FINISHED"
+        logs += [record.getMessage() for record in caplog.records if record.name.startswith("pipeline")]
+        caplog.clear()
+    assert logs == [damage_of(story.journal.path)]
+
+
+def test_no_credential_is_written(fitted: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the store is reached with those that the environment has."""
+    uri = server.uri.replace("http://", "http://ada:s3cret-Pa55word@")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    story = Story(fitted / "models" / "numpy", Tracking(uri))
+    story.failed(story.opened("train"))
+    seen: list[tuple[str, str]] = []
+
+    def refuse(uri: str, experiment: str) -> None:
+        seen.append((uri, experiment))
+        raise OSError("no")
+
+    monkeypatch.setattr("pipeline.tracking.sync.mlflow_run.connect", refuse)
+    with pytest.raises(OSError, match="no"):
+        sync(Journal(story.journal.path))
+    assert seen == [(uri, "logistic-regression")]
+    for path in story.journal.path.parent.glob(f"{story.journal.path.stem}*"):
+        assert b"s3cret" not in path.read_bytes()
+
+
+def test_a_store_that_fails_is_in_the_delivery(story: Story) -> None:
+    story.failed(story.opened("train"))
+    database = Path(story.uri.removeprefix(SQLITE))
+    whole = database.read_bytes()
+    database.write_bytes(b"damage" * 1000)
+    for failures in (1, 2):
+        with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
+            sync(Journal(story.journal.path))
+        delivery = Delivery.read(story.journal.path)
+        assert (delivery.failures, delivery.delivered) == (failures, 0)
+        assert "must be an SQLite database that is whole" in delivery.error
+    database.write_bytes(whole)
+    assert story.synced().info.status == "FAILED"
+    delivery = Delivery.read(story.journal.path)
+    assert (delivery.failures, delivery.error) == (2, "")
+
+
+def test_a_sweeps_run_stands_above_its_jobs(fitted: Path, local: Tracking) -> None:
+    """Also where it is made after them."""
+    job, alone = Story(fitted / "models" / "numpy", local, sweep="k1"), Story(fitted / "models" / "numpy", local)
+    for each in (job, alone):
+        each.finished(each.opened("train"))
+        sync(Journal(each.journal.path))
+    sweep = new_attempt("sweep", local.to_dict(), sweep="k1", name="lr=1,2")
+    above = Journal.of(local.to_dict(), sweep="k1")
+    above.append(sweep, Closed(sweep.attempt, "killed", time.time()))
+    parent = sync(above).run_id
+    job.finished(job.opened("plot"))
+    sync(Journal(job.journal.path))
+    client = MlflowClient(str(local.uri))
+    runs = client.search_runs(["1"], f"tags.fingerprint = '{job.card.fingerprint}'")
+    assert Counter(run.data.tags.get("mlflow.parentRunId") for run in runs) == {None: 1, parent: 1}
+    run = client.get_run(parent)
+    assert (run.info.status, run.info.run_name, run.data.tags["sweep.run"]) == ("KILLED", "sweep lr=1,2", "k1")
+
+
+def test_while_one_syncs_another_waits_and_then_finds_it_done(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    story.finished(story.opened("train"))
+    asked, go_on = threading.Event(), threading.Event()
+    connect = sys.modules["pipeline.tracking.mlflow_run"].connect
+    calls = []
+
+    def slow(*where: str) -> Any:
+        calls.append(where)
+        asked.set()
+        go_on.wait(10)
+        return connect(*where)
+
+    monkeypatch.setattr("pipeline.tracking.sync.mlflow_run.connect", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(sync, Journal(story.journal.path))
+        assert asked.wait(10)
+        second = pool.submit(sync, Journal(story.journal.path))
+        time.sleep(0.2)
+        go_on.set()
+        assert first.result().run_id == second.result().run_id
+    assert len(calls) == 1
+
+
+FORKS = """
+import json, os, sys
+from pathlib import Path
+from pipeline.files import digest_of, read_json
+from pipeline.tracking.events import Closed
+from pipeline.tracking.journal import Journal, new_attempt
+from pipeline.tracking.sync import sync
+about = read_json(Path(sys.argv[2]))
+settings = {"uri": sys.argv[1], "experiment": "logistic-regression"}
+children = []
+for i in range(16):
+    if not (child := os.fork()):
+        card = json.loads(json.dumps(about))
+        card["fingerprint_of"]["code"] = f"fork {i % 4}"
+        card["fingerprint"] = digest_of(card["fingerprint_of"])
+        opened = new_attempt("train", settings, card=card)
+        journal = Journal(Path(sys.argv[3]) / f"clone{i}" / "run.jsonl")  # as from a repository of its own
+        journal.append(opened, Closed.finished(opened.attempt))
+        sync(journal)
+        os._exit(0)
+    children.append(child)
+sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+"""
+
+
+def sync_at_once(uri: str, fitted: Path) -> None:
+    """Sixteen processes of four models: each model has one run."""
+    argv = [sys.executable, "-c", FORKS, uri, str(fitted / "models" / "numpy" / "model.json"), str(fitted)]
+    done = subprocess.run(argv, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = MlflowClient(uri).search_runs(["1"], "tags.`fingerprint.code` LIKE 'fork%'")
+    assert [run.info.status for run in shown] == ["FINISHED"] * 4
+
+
+@pytest.mark.slow
+def test_sixteen_processes_make_no_run_twice_on_a_server(fitted: Path, server: Server) -> None:
+    sync_at_once(server.uri, fitted)
+
+
+@pytest.mark.slow
+def test_sixteen_processes_make_the_store_at_once(fitted: Path) -> None:
+    database = fitted / "new" / "mlflow.db"
+    database.parent.mkdir()
+    sync_at_once(f"sqlite:///{database}", fitted)
+    with closing(sqlite3.connect(database)) as made:
+        assert made.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("mode", ["drop", "lose", 500, 429])
+def test_a_sync_that_fails_anywhere_is_done_again(
+    fitted: Path, server: Server, proxy: Proxy, mode: str | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The n-th request fails, for every n in turn; each value is there once."""
+    story = Story(fitted / "models" / "numpy", Tracking(f"http://127.0.0.1:{proxy.port}"))
+    attempt = story.opened("train", trains=True)
+    for epoch in range(5):
+        story.point(attempt, epoch, 1000.0 + epoch)
+    story.files(attempt, train.artifacts(story.folder))
+    story.failed(attempt)
+    failures = 0
+    monkeypatch.setattr("pipeline.tracking.sync.SETTLE_SECONDS", 0.1)
+    for n in (0, 1, 2, 4, 7, 11, 16, 22, 30, 45):
+        proxy.fail_after(n, mode)
+        try:
+            sync(Journal(story.journal.path))
+        except Exception:
+            failures += 1
+        if Delivery.read(story.journal.path).is_complete(story.journal.path.stat().st_size):
+            break
+    proxy.mode = "pass"
+    sync(Journal(story.journal.path))
+    assert failures >= 4
+    client = MlflowClient(server.uri)
+    (run,) = client.search_runs(["1"], f"tags.fingerprint = '{story.card.fingerprint}'")
+    for key in ("loss", "gradient_norm"):
+        points = client.get_metric_history(run.info.run_id, key)
+        assert sorted((p.step, p.timestamp) for p in points) == [(epoch, 1000000 + 1000 * epoch) for epoch in range(5)]
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ValueError: x")
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 1
+    assert len(run.inputs.dataset_inputs) == 1
+    (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    assert model.status == "READY"
