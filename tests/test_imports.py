@@ -95,3 +95,8 @@ def test_every_single_file_has_a_layer() -> None:
     named = {name for row in contract["layers"] for name in row.replace(":", "|").replace(" ", "").split("|")}
     rooms = {f"pipeline.{path.stem}" for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms - {"pipeline.__init__"} == named
+
+
+def test_the_drawing_of_the_house_is_of_these_imports() -> None:
+    drawn = subprocess.run([sys.executable, "-m", "docs.house"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert drawn.strip() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
