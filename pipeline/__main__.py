@@ -1,9 +1,4 @@
-"""All stages for one configuration in one process.
-
-python -m pipeline model=torch optimizer.lr=0.05          one run, in its own folder under out/runs/
-python -m pipeline -m model=numpy,torch optimizer.lr=0.03,0.1,0.3      a sweep, its runs under one parent in MLflow
-python -m pipeline -m hydra/launcher=joblib model.l2=0,0.01,0.1        the same, in parallel processes
-"""
+"""All stages for one configuration in one process, or with -m for each of a sweep; `python -m pipeline --help` has examples."""
 
 import pipeline.stages  # noqa: F401  the door, before NumPy is loaded
 
@@ -31,7 +26,7 @@ from pipeline.config.overrides import as_typed, quoted
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.redaction import scrub
-from pipeline.stages import MODELS, STAGES
+from pipeline.stages import MODELS, evaluate, generate, plot, report, train
 from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, sweep_job
 from pipeline.sweeps.plan import plan
 from pipeline.sweeps.summary import log_failures, summarize
@@ -48,14 +43,14 @@ def run_stages(config: Config, root: Path) -> dict[str, float]:
     name, tracking = content["model"]["name"], config.tracking
     folder = root / MODELS / name
     check_writable(tracking)
-    STAGES["generate"].run(config.data, content["data"], data)
+    generate.generate(config.data, content["data"], data)
     with atomic_dir(root) as made:
         (made / "config.yaml").write_text(to_yaml(content), encoding="utf-8")
     groups = {group: content[group] for group in ("model", "optimizer")}
-    checksum = STAGES["train"].run(groups, data, folder, tracking, content["data"])
-    metrics: dict[str, float] = STAGES["evaluate"].run(data, folder, tracking, checksum)
-    STAGES["plot"].run(data, folder, tracking)
-    STAGES["report"].run(root, [name], tracking)
+    checksum = train.train(groups, data, folder, tracking, content["data"])
+    metrics = evaluate.evaluate(data, folder, tracking, checksum)
+    plot.plot(data, folder, tracking)
+    report.report(root, [name], tracking)
     return metrics
 
 

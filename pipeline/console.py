@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn, Self, TextIO
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.redaction import scrub
@@ -34,14 +34,6 @@ class Redaction(logging.Filter):
         return True
 
 
-class _Format(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        if record.levelno >= logging.WARNING:
-            text = PREFIXES[record.levelno] + " ".join(text.split())
-        return job.get() + text
-
-
 class _Handler(logging.StreamHandler[TextIO]):
     """To the stream that sys.stdout or sys.stderr is when it is written to; each line whole where several processes write."""
 
@@ -49,12 +41,17 @@ class _Handler(logging.StreamHandler[TextIO]):
         logging.Handler.__init__(self)
         self._name = name
         self.addFilter(Redaction())
-        self.setFormatter(_Format())
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
         stream: TextIO = getattr(sys, self._name)
         return stream
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            text = PREFIXES[record.levelno] + " ".join(text.split())
+        return job.get() + text
 
 
 def configure_logging() -> None:
@@ -83,11 +80,12 @@ def job_context(label: str) -> Iterator[None]:
 
 
 def parser(module: str, description: str | None, example: str = "") -> argparse.ArgumentParser:
-    """The parser of `python -m pipeline.<module>`."""
+    """The parser of `python -m pipeline.MODULE`. example: arguments for it."""
+    prog = f"python -m pipeline.{module}"
     return argparse.ArgumentParser(
-        prog=f"python -m pipeline.{module}",
+        prog=prog,
         description=description,
-        epilog=f"example: {example}" if example else None,
+        epilog=example and f"example: {prog} {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -149,6 +147,16 @@ class EpochProgress:
         self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._is_shown, self._next = False, self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
 
+    def __enter__(self) -> Self:
+        for handler in logging.getLogger("pipeline").handlers:
+            handler.addFilter(self.clear)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+        for handler in logging.getLogger("pipeline").handlers:
+            handler.removeFilter(self.clear)
+
     def is_due(self) -> bool:
         """Whether it is time to show something."""
         return time.monotonic() >= self._next
@@ -166,7 +174,7 @@ class EpochProgress:
             print(line, file=sys.stderr, flush=True)
 
     def clear(self, record: logging.LogRecord | None = None) -> bool:
-        """Leave the terminal's line to others. As a filter of a handler: to what is logged next, which it lets through."""
+        """Leave the terminal's line to others: as a filter of a handler, to what is logged next, which it lets through."""
         if self._is_shown:
             self._is_shown = False
             print(ERASED_LINE, end="", file=sys.stderr, flush=True)
@@ -183,8 +191,6 @@ class EpochProgress:
         print(ERASED_LINE, end="", file=sys.stderr)
         console.print(Segments(line), end="")
         self._is_shown = True
-        for handler in logging.getLogger("pipeline").handlers:
-            handler.addFilter(self.clear)  # once: it is the same filter
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -201,16 +207,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def add_configuration(parser: argparse.ArgumentParser) -> None:
-    """Where a stage has its configuration from: Hydra overrides, or a file that `compose` wrote."""
+def parse_configuration(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a stage whose configuration is Hydra overrides, or a file that `compose` wrote."""
     parser.add_argument("overrides", nargs="*", help="Hydra overrides on conf/, such as optimizer.lr=0.5")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="read this file of out/config/ instead (what dvc repro does)"
     )
-
-
-def parse_configuration(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a stage with `add_configuration`, which takes one or the other."""
     args = parser.parse_args(argv)
     if args.config and args.overrides:
         raise CommandError(f"--config takes no overrides; got {' '.join(args.overrides)}")

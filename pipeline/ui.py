@@ -65,7 +65,7 @@ def _answers(port: int) -> bool:
 
 
 def main(words: Sequence[str]) -> None:
-    parser = console.parser("ui", __doc__, "python -m pipeline.ui --port 5001")
+    parser = console.parser("ui", __doc__, "--port 5001")
     parser.add_argument("--port", type=int, default=5000)
     args = parser.parse_args(words)
     if not 0 < args.port < 2**16:

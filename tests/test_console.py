@@ -1,5 +1,6 @@
 """The terminal: redacted log lines, one line of progress, aligned tables."""
 
+import argparse
 import fcntl
 import io
 import logging
@@ -10,12 +11,14 @@ import struct
 import subprocess
 import sys
 import termios
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from pipeline import console
 from pipeline.errors import CommandError, ConfigError
+from pipeline.stages import STAGES
 
 COLUMNS = 60
 SHOW = """
@@ -23,7 +26,7 @@ import logging, sys, time
 from pipeline.console import EpochProgress, configure_logging, job_context
 configure_logging()
 logger = logging.getLogger("pipeline.stages.train")
-progress = EpochProgress(300)
+progress = EpochProgress(300).__enter__()
 """
 
 
@@ -71,6 +74,15 @@ def test_what_is_logged_takes_the_line_and_progress_goes_on_below() -> None:
     assert visible(received) == ["Epoch 10, Loss: 0.5", "warning: of a kind", "the end", ""]
     assert received.count("\n") == 3
     assert [f"epoch {epoch}/300" in received for epoch in (10, 20, 30)] == [True] * 3
+
+
+def test_when_the_fit_has_ended_its_line_is_gone_and_nothing_stays_behind() -> None:
+    received = terminal_output(
+        "handlers = logging.getLogger('pipeline').handlers; before = [len(handler.filters) for handler in handlers]\n"
+        "progress.show(10, 'a'); progress.__exit__()\n"
+        "assert [len(handler.filters) for handler in handlers] == [count - 1 for count in before]"
+    )
+    assert visible(received) == [""]
 
 
 def test_a_terminal_that_cannot_erase_and_a_log_get_lines_without_control_characters() -> None:
@@ -135,13 +147,25 @@ def test_what_a_user_can_mend_is_one_sentence(
 
 
 def test_a_stage_takes_overrides_or_a_file() -> None:
-    parser = console.parser("stages.train", "Fit.", "an example")
-    console.add_configuration(parser)
+    parser = console.parser("stages.train", "Fit.", "a=1")
     assert parser.prog == "python -m pipeline.stages.train"
-    assert console.parse_configuration(parser, ["a=1", "b=2"]).overrides == ["a=1", "b=2"]
-    assert console.parse_configuration(parser, ["--config", "x.yaml"]).config == Path("x.yaml")
+
+    def parsed(*argv: str) -> argparse.Namespace:
+        return console.parse_configuration(console.parser("stages.train", "Fit."), argv)
+
+    assert parsed("a=1", "b=2").overrides == ["a=1", "b=2"]
+    assert parsed("--config", "x.yaml").config == Path("x.yaml")
     with pytest.raises(CommandError, match="^--config takes no overrides; got a=1$"):
-        console.parse_configuration(parser, ["--config", "x.yaml", "a=1"])
+        parsed("--config", "x.yaml", "a=1")
+
+
+@pytest.mark.parametrize("name", [*STAGES, "predict"])
+def test_a_stage_s_help_names_the_command_that_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        import_module(f"pipeline.stages.{name}").main(["--help"])
+    shown = capsys.readouterr().out
+    commands = re.findall(r"python -m pipeline\.(\S+)", shown)
+    assert set(commands) == {f"stages.{name}"}
 
 
 def test_rich_is_loaded_where_it_is_used_alone() -> None:

@@ -1,7 +1,7 @@
 """overrides.yaml: what the DAG changes of conf/, and the candidates that it compares."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pipeline.config.schema import Kind
 from pipeline.errors import ConfigError
 from pipeline.flatten import flatten
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")  # of a folder and a key in dvc.yaml
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")  # of a folder, and a key that DVC's YAML takes for text, too; 1e5 is none
 KEYS = ("overrides", "candidates")
 SHARED = ("data", "tracking")
 
@@ -32,7 +32,9 @@ def compose_candidates(path: Path) -> dict[str, Config]:
     made = {}
     for name, own in candidates.items():
         if not (isinstance(name, str) and NAME.fullmatch(name)):
-            raise ConfigError(f"a candidate's name must be letters, digits, _ and -, and text in YAML; got {name!r} in {path}")
+            raise ConfigError(
+                f"a candidate's name must be a letter or _, then letters, digits, _ and -; got {name!r} in {path}"
+            )
         made[name] = _composed(path, common, name, _override_list(path, f"candidates.{name}", own))
     _check_distinct(path, made)
     return made
@@ -66,33 +68,26 @@ def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
 def _override_list(path: Path, key: str, written: Any) -> list[str]:
     """KEY=VALUE each, of such a list, or of a mapping in which the `name` of a group chooses its file in conf/."""
     if isinstance(written, Mapping):
-        return list(_from_mapping(written))
-    if not (isinstance(written or [], list) and all(isinstance(override, str) for override in written or [])):
+        return [_from_mapping(leaf, value) for leaf, value in flatten(written)]
+    overrides = written or []
+    if not (isinstance(overrides, list) and all(isinstance(override, str) for override in overrides)):
         example = "a list with commas, such as [data=breast_cancer, model.l2=0.01], or a mapping"
         raise ConfigError(f"{key} in {path} must be {example}; got {written}")
-    return list(written or [])
+    return overrides
 
 
-def _from_mapping(written: Mapping[Any, Any]) -> Iterator[str]:
-    kinds = text_keys()
-    for key, value in flatten(written):
-        group = key.removesuffix(".name")
-        if kinds.get(group) is Kind.OPTION:
-            yield f"{group}={value}"
-        else:
-            yield f"{key}={_quoted_text(key, value) if key in kinds else _in_hydra_syntax(value)}"
+def _from_mapping(key: str, value: Any) -> str:
+    group = key.removesuffix(".name")
+    return f"{group}={value}" if text_keys().get(group) is Kind.OPTION else f"{key}={_in_hydra_syntax(key, value)}"
 
 
-def _quoted_text(key: str, value: Any) -> str:
-    """The value of a key that takes text."""
+def _in_hydra_syntax(key: str, value: Any) -> str:
     if isinstance(value, list):
-        return f"[{','.join(_quoted_text(key, part) for part in value)}]"
-    if value is not None and not isinstance(value, str):
+        return f"[{','.join(_in_hydra_syntax(key, part) for part in value)}]"
+    if value is None:
+        return "null"
+    if key not in text_keys():
+        return str(value)
+    if not isinstance(value, str):
         raise ConfigError(f"{key} must be text, in quotes where YAML would read something else; got {value!r}")
-    return "null" if value is None else quoted(value)
-
-
-def _in_hydra_syntax(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(_in_hydra_syntax, value))}]"
-    return "null" if value is None else str(value)
+    return quoted(value)

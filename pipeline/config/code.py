@@ -4,53 +4,33 @@ A module that is named in a string, such as the one that a process is started wi
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
-from pipeline.config.syntax import parse
+from pipeline.atomic import atomic_dir
+from pipeline.config import syntax
 from pipeline.errors import ConfigError
-from pipeline.files import ROOT
+from pipeline.files import OUT, ROOT, write_json
 
 PACKAGE = "pipeline"
 NUMERICAL = ("data", "model", "learning", "arrays", "determinism")  # the code that a run's fingerprint names
-
-
-class Module:
-    """One file of the project."""
-
-    def __init__(self, name: str, path: Path) -> None:
-        self.name, self.path, self._parsed = name, path, parse(path.read_bytes())
-        self.is_package = path.name == "__init__.py"
-        self.lists_folder = self.is_package and self._parsed.lists_folder
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the code, and of the files of another kind beside it, such as report.html.j2 beside report.py."""
-        stem = self.path.stem
-        beside = [path for path in sorted(self.path.parent.glob(f"{stem}.*")) if not path.name.startswith(f"{stem}.py")]
-        names = [path.name.encode() + hashlib.sha256(path.read_bytes()).digest() for path in beside]
-        return hashlib.sha256(b"".join([self._parsed.digest.encode(), *names])).hexdigest()
-
-    def imports(self) -> Iterator[str]:
-        """The absolute names that its import statements may mean, wherever they stand; not those for type checkers alone."""
-        for level, module, names in self._parsed.imports:
-            source = self._absolute(level, module)
-            yield source
-            yield from (f"{source}.{name}" for name in names)
-
-    def _absolute(self, level: int, module: str) -> str:
-        if not level:
-            return module
-        parts = self.name.split(".")
-        return ".".join([*parts[: len(parts) - level + self.is_package], *([module] if module else [])])
+CACHE = OUT / "code.json"  # what is in each file, by the SHA-256 of its bytes: written by `compose`, so stages parse nothing
+SYNTAX = Path(syntax.__file__)  # its bytes are in the cache's keys, too
 
 
 class Code:
     """The project's code in a folder, as it is now."""
 
-    def __init__(self, root: Path = ROOT) -> None:
-        self._root, self._modules = root, dict[str, Module | None]()
+    def __init__(self, root: Path = ROOT, cache: Path = CACHE) -> None:
+        files = sorted((root / PACKAGE).rglob("*.py"))
+        self._paths = {_module_name(path.relative_to(root)): path for path in files}
+        self._cache, self._cached = cache, _read_cache(cache)
+        self._salt = SYNTAX.read_bytes()
+        self._read: dict[str, tuple[str, syntax.Parsed]] = {}  # by a module's name: the cache's key, and what is in the file
 
     def reached(self, *modules: str) -> set[str]:
         """These modules and all that they import, at any depth."""
@@ -58,19 +38,15 @@ class Code:
         todo = list(modules)
         while todo:
             name = todo.pop()
-            module = self._module(name)
-            if module is None or name in found:
-                continue
-            found.add(name)
-            todo += [name.rpartition(".")[0], *module.imports()]
-            if module.lists_folder:
-                todo += self._below(name)
+            if name in self._paths and name not in found:
+                found.add(name)
+                todo += [name.rpartition(".")[0], *self._imports(name)]
         return found
 
     def hash_of(self, modules: Iterable[str]) -> str:
         """SHA-256 over the names and the code of these modules."""
-        found = ((name, self._module(name)) for name in sorted(modules))
-        return hashlib.sha256("".join(f"{name} {module.digest}\n" for name, module in found if module).encode()).hexdigest()
+        lines = [f"{name} {self._digest(name)}\n" for name in sorted(modules) if name in self._paths]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def stage(self, name: str) -> str:
         """The hash of all code that a stage imports."""
@@ -81,19 +57,48 @@ class Code:
         parts = [f"{PACKAGE}.{part}" for part in NUMERICAL]
         return self.hash_of([*parts, *(name for part in parts for name in self._below(part))])
 
-    def _module(self, name: str) -> Module | None:
-        """None of what is not the project's, and of names in modules."""
-        if name not in self._modules:
-            base = self._root.joinpath(*name.split("."))
-            paths = (base / "__init__.py", base.with_suffix(".py")) if name.partition(".")[0] == PACKAGE else ()
-            self._modules[name] = next((Module(name, path) for path in paths if path.is_file()), None)
-        return self._modules[name]
+    def write_cache(self) -> None:
+        """Write what is in the files that were read."""
+        content = {key: asdict(parsed) for key, parsed in self._read.values()}
+        with atomic_dir(self._cache.parent) as made:
+            write_json(made / self._cache.name, content)
+
+    def _imports(self, name: str) -> Sequence[str]:
+        """The absolute names that a module's import statements may mean, wherever they stand."""
+        parsed = self._parse(name)
+        package = name if self._paths[name].name == "__init__.py" else name.rpartition(".")[0]
+        imported = [resolve_name(module, package) for module in parsed.imports]
+        return [*imported, *(self._below(name) if parsed.lists_folder else [])]
+
+    def _digest(self, name: str) -> str:
+        """SHA-256 of a module's code, and of the files of another kind beside it, such as report.html.j2 beside report.py."""
+        path = self._paths[name]
+        beside = [file for file in sorted(path.parent.glob(f"{path.stem}.*")) if not file.name.startswith(path.name)]
+        parts = [file.name.encode() + hashlib.sha256(file.read_bytes()).digest() for file in beside]
+        return hashlib.sha256(b"".join([self._parse(name).digest.encode(), *parts])).hexdigest()
+
+    def _parse(self, name: str) -> syntax.Parsed:
+        if name not in self._read:
+            source = self._paths[name].read_bytes()
+            key = hashlib.sha256(self._salt + source).hexdigest()
+            self._read[name] = key, self._cached.get(key) or syntax.parse(source)
+        return self._read[name][1]
 
     def _below(self, package: str) -> list[str]:
         """Every module in a package's folder, at any depth."""
-        paths = self._root.joinpath(*package.split(".")).rglob("*.py")
-        files = (path.relative_to(self._root).with_suffix("") for path in paths)
-        return [".".join(file.parent.parts if file.name == "__init__" else file.parts) for file in files]
+        return [name for name in self._paths if name.startswith(f"{package}.")]
+
+
+def _module_name(path: Path) -> str:
+    return ".".join((path.parent if path.stem == "__init__" else path.with_suffix("")).parts)
+
+
+def _read_cache(path: Path) -> dict[str, syntax.Parsed]:
+    """Nothing where there is none, or it is damaged."""
+    try:
+        return {key: syntax.Parsed(**parsed) for key, parsed in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 @cache

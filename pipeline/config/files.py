@@ -1,6 +1,6 @@
 """The YAML files of the configuration: overrides.yaml, and the one that `compose` writes for each stage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,6 @@ from pipeline.flatten import flatten
 from pipeline.redaction import refuse_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pipeline.config.config import Config
 
 CODE = "code"  # the key of the hash of the stage's code
@@ -67,13 +65,13 @@ def read_config(path: Path, stage: str, registries: Mapping[str, Registry]) -> d
 
 
 def check_stage_file(out: Path, stage: str) -> None:
-    """`read_stage_file` of a stage that takes nothing from its file but the hash of its code; there need be none."""
+    """Raise ConfigError where `compose` wrote a file for a stage whose code has changed since; there need be none."""
     path = out / "config" / f"{stage}.yaml"
     if path.is_file():
-        read_stage_file(path, stage)
+        require_code(stage, read_yaml(path).get(CODE), path)
 
 
-def compose_overrides(overrides: "Sequence[str]") -> "Config":
+def compose_overrides(overrides: Sequence[str]) -> "Config":
     """What a stage does by itself, outside the DAG, on overrides.
 
     Imported by name: `dvc repro` never gets here, so the code of all registries does not count as the stage's.

@@ -41,7 +41,6 @@ def parse_overrides(overrides: Sequence[str]) -> "list[Override]":
 
 def composed(overrides: Sequence[str], primary: str = PRIMARY) -> Any:
     """The configuration as nested dicts, its values not checked yet."""
-    from hydra.types import RunMode
     from omegaconf import OmegaConf, flag_override
 
     for override in parse_overrides(overrides):
@@ -49,17 +48,17 @@ def composed(overrides: Sequence[str], primary: str = PRIMARY) -> Any:
             given = shorten(str(override.input_line), MAX_VALUE)
             raise ConfigError(f"one value must be given; only `python -m pipeline -m` sweeps over several values; got {given}")
     with as_config_error(overrides):
-        config = hydra_over_conf().compose_config(primary, list(overrides), RunMode.RUN, from_shell=False)
+        config = with_hydra_section(overrides, primary)
         with flag_override(config, "struct", False):
             del config["hydra"]
         return OmegaConf.to_container(config, resolve=True)
 
 
-def hydra_section(overrides: Sequence[str], primary: str = PRIMARY) -> Any:
-    """Hydra's own settings by these overrides, the interpolations in them not resolved yet."""
+def with_hydra_section(overrides: Sequence[str], primary: str = PRIMARY) -> Any:
+    """The configuration and, as its `hydra`, Hydra's own settings, the interpolations in them not resolved yet."""
     from hydra.types import RunMode
 
-    return hydra_over_conf().compose_config(primary, list(overrides), RunMode.RUN, from_shell=False).hydra
+    return hydra_over_conf().compose_config(primary, list(overrides), RunMode.RUN, from_shell=False)
 
 
 def is_multirun(overrides: Sequence[str], primary: str = PRIMARY) -> bool:

@@ -79,7 +79,9 @@ def _unknown_key(error: "ConfigAttributeError | ConfigKeyError") -> str:
     if group == "hydra":
         return f"{key} is not a key of Hydra's, which `python -m pipeline --cfg hydra` shows"
     names = [str(name) for name in (section or ()) if name not in ("name", "hydra")]
-    if rest and names:
+    if rest and not names:
+        return f"{key} is not a key; {key.rpartition('.')[0]} has none"
+    if rest:
         return f"{key} is not a key; {group} takes {', '.join(names)}"
     return f"{key} is not a key; the keys are {', '.join([*names, 'experiment'])}"
 

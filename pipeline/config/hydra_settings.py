@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.config.config import VOCABULARY, text_keys
-from pipeline.config.hydra import PRIMARY, hydra_section, parse_overrides
+from pipeline.config.hydra import PRIMARY, parse_overrides, with_hydra_section
 from pipeline.config.overrides import as_typed
 from pipeline.redaction import refuse_secrets
 
@@ -29,7 +29,8 @@ def _settings(overrides: Sequence[str], primary: str) -> Iterator[tuple[str, Any
     """Every (dotted key, value) of Hydra's settings that is known before a job; none where the overrides are wrong."""
     try:
         parsed = parse_overrides(as_typed(overrides, text_keys()))
-        section = hydra_section([str(override.input_line) for override in parsed if not override.is_sweep_override()], primary)
+        single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+        section = with_hydra_section(single, primary).hydra
     except Exception:  # of whatever kind Hydra makes it: what acts on these overrides says what is wrong
         return
     for name in section:

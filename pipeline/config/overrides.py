@@ -16,8 +16,6 @@ from pipeline.errors import ConfigError
 
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
 BEFORE_QUOTES = ("", *OPENING, ",", ":", "=")  # elsewhere a quote is a letter, as in don't
-
-
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")  # text that Hydra itself takes, and never sweeps over
 
 
@@ -38,11 +36,6 @@ def quoted(text: str) -> str:
     from hydra.core.override_parser.types import Quote, QuotedString
 
     return QuotedString(text, Quote.single if '"' in text and "'" not in text else Quote.double).with_quotes()
-
-
-def typed_on_a_command_line(key: str, text: str) -> str:
-    """The argument that sets a key to exactly this text, quoted for Hydra and for the shell."""
-    return shlex.quote(f"{key}={quoted(text)}")
 
 
 def _typed(override: str, kinds: Mapping[str, Kind], sweep: bool) -> str:
@@ -112,7 +105,7 @@ def _parts(key: str, text: str) -> list[str]:
             start = i + 1
         i += 1
     if depth or quote:
-        form = typed_on_a_command_line(key, text)
+        form = shlex.quote(f"{key}={quoted(text)}")  # the argument that sets it to just this text
         raise ConfigError(f"{key} must have its brackets and quotes closed, or be quoted as {form}; got {text}")
     return [*parts, text[start:]]
 

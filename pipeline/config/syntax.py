@@ -5,7 +5,7 @@ The digest is equal on Python 3.11 to 3.14, which that of `ast.dump` is not.
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
@@ -18,10 +18,13 @@ LAYOUT = frozenset({"ctx", "kind", "type_comment", "type_ignores"})  # fields wi
 
 @dataclass(frozen=True)
 class Parsed:
-    """What is in a Python file: its code's digest, its imports as (level, module, names), and whether it calls LISTING."""
+    """What is in a Python file: its code's digest, the names that it imports, and whether it calls LISTING.
+
+    imports: absolute or, with dots in front, relative; of `from a import b` both a and a.b.
+    """
 
     digest: str
-    imports: tuple[tuple[int, str, tuple[str, ...]], ...]
+    imports: Sequence[str]
     lists_folder: bool
 
 
@@ -30,15 +33,20 @@ def parse(source: bytes) -> Parsed:
     tree = ast.parse(source)
     nodes, parts = list(_executed(tree)), list[str]()
     _serialize(tree, parts)
-    absolute = [(0, alias.name, ()) for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    others = [
-        (node.level, node.module or "", tuple(alias.name for alias in node.names))
-        for node in nodes
-        if isinstance(node, ast.ImportFrom)
-    ]
+    imports = [name for node in nodes for name in _imported(node)]
     calls = (node.func for node in nodes if isinstance(node, ast.Call))
     lists_folder = any(isinstance(function, ast.Name) and function.id == LISTING for function in calls)
-    return Parsed(hashlib.sha256("".join(parts).encode()).hexdigest(), (*absolute, *others), lists_folder)
+    return Parsed(hashlib.sha256("".join(parts).encode()).hexdigest(), imports, lists_folder)
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    source = "." * node.level + (node.module or "")
+    prefix = f"{source}." if node.module else source
+    return [source, *(prefix + alias.name for alias in node.names)]
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

@@ -61,7 +61,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, str]]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = console.parser("runs", __doc__, "python -m pipeline.runs diff @champion 3f2a91; each COMMAND has its own --help")
+    parser = console.parser("runs", __doc__, "diff @champion 3f2a91; each COMMAND has its own --help")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands = {name: _command(subparsers, name) for name in COMMANDS}
     commands["publish"].add_argument(

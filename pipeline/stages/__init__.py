@@ -4,9 +4,7 @@ Importing this package is a program's door: it sets up the process before NumPy 
 """
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from pipeline.determinism import pin_kernels
 from pipeline.processes import exit_with_command
@@ -28,10 +26,6 @@ class Stage:
     artifacts: str = ""  # the folder in MLflow of what it shows of a run; none where it shows nothing
     untracked: tuple[str, ...] = ()  # further outputs, which MLflow does not show
 
-    @property
-    def is_per_candidate(self) -> bool:
-        return any(pattern.startswith(CANDIDATE) for pattern in self.outputs)
-
     def files(self, folder: Path) -> list[Path]:
         """The files that MLflow shows of the candidate in `folder`, as far as they exist."""
         patterns = [pattern.format(candidate=folder.name) for pattern in self.outputs]
@@ -42,10 +36,6 @@ class Stage:
         root, own = folder.parent.parent, CANDIDATE.format(candidate=folder.name)
         patterns = [pattern.format(candidate=folder.name) for pattern in self.outputs]
         return [pattern.removeprefix(own) for pattern in patterns if not any(root.glob(pattern))]
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function that is the stage. Its module is imported now, so that a list of stages costs nothing."""
-        return getattr(import_module(f"{__name__}.{self.name}"), self.name)(*args, **kwargs)
 
 
 def _of_candidate(*patterns: str) -> tuple[str, ...]:

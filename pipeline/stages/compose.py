@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.candidates import compose_candidates
-from pipeline.config.code import Code
+from pipeline.config.code import CACHE, Code
 from pipeline.config.config import Config
 from pipeline.config.files import CODE, to_yaml
 from pipeline.files import OUT
@@ -41,7 +41,9 @@ def stage_files(candidates: Mapping[str, Config], code: Code) -> dict[str, Mappi
 def compose(overrides: Path, out: Path) -> None:
     """Write out/config/, and remove what is left there and in out/models/ of candidates that are gone."""
     candidates = compose_candidates(overrides)  # everything is checked before any work
-    files = stage_files(candidates, Code())
+    code = Code(cache=out / CACHE.name)
+    files = stage_files(candidates, code)
+    code.write_cache()
     with atomic_dir(out / "config") as folder:
         for name, content in files.items():
             (folder / name).write_text(to_yaml(content), encoding="utf-8")
@@ -56,7 +58,7 @@ def compose(overrides: Path, out: Path) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    console.parser("compose", __doc__, "python -m pipeline.stages.compose").parse_args(argv)
+    console.parser("stages.compose", __doc__).parse_args(argv)
     compose(OVERRIDES, OUT)
 
 

@@ -70,7 +70,7 @@ def artifacts(folder: Path) -> Artifacts:
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("evaluate", __doc__, "python -m pipeline.stages.evaluate numpy")
+    parser = console.parser("stages.evaluate", __doc__, "numpy")
     parser.add_argument("candidate", help="its folder in out/models/")
     folder = OUT / MODELS / parser.parse_args(argv).candidate
     check_stage_file(OUT, "evaluate")

@@ -84,9 +84,7 @@ def check_in_copy(path: str) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("generate", __doc__, "python -m pipeline.stages.generate data=breast_cancer data.seed=1")
-    console.add_configuration(parser)
-    args = console.parse_configuration(parser, argv)
+    args = console.parse_configuration(console.parser("stages.generate", __doc__, "data=breast_cancer data.seed=1"), argv)
     read = (
         read_config(args.config, "generate", {"data": SOURCES}) if args.config else compose_overrides(args.overrides).to_dict()
     )

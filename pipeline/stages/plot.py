@@ -75,7 +75,7 @@ def artifacts(folder: Path) -> Artifacts:
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("plot", __doc__, "python -m pipeline.stages.plot numpy")
+    parser = console.parser("stages.plot", __doc__, "numpy")
     parser.add_argument("candidate", help="its folder in out/models/")
     folder = OUT / MODELS / parser.parse_args(argv).candidate
     check_stage_file(OUT, "plot")

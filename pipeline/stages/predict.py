@@ -36,7 +36,7 @@ def predict(folder: Path, table: Path, out: Path | None = None) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("stages.predict", __doc__, "python -m pipeline.stages.predict out/models/numpy patients.csv")
+    parser = console.parser("stages.predict", __doc__, "out/models/numpy patients.csv")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a model's folder")
     parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, or a Parquet file named *.parquet")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the CSV file to write; without it, stdout")

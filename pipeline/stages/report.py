@@ -11,7 +11,7 @@ import yaml
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.config.files import read_stage_file, to_yaml
+from pipeline.config.files import check_stage_file, read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
@@ -76,9 +76,10 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("report", __doc__, "python -m pipeline.stages.report numpy torch")
+    parser = console.parser("stages.report", __doc__, "numpy torch")
     parser.add_argument("candidates", nargs="*", help="their folders in out/models/; those of overrides.yaml if none is given")
     names = parser.parse_args(argv).candidates
+    check_stage_file(OUT, "report")
     names = names or read_stage_file(OUT / "config" / "report.yaml", "report", "candidates")["candidates"]
     report(OUT, names, stage_tracking(OUT))
     wait_for_delivery()  # the DAG's last stage

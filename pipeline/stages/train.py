@@ -40,11 +40,7 @@ DOWNSTREAM_OUTPUTS = downstream("train")
 
 def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard:
     """The card of a model that is still to be fitted."""
-    parts = {
-        "config": digest_of(config),
-        "data": digest_of(schema.digest),
-        "code": numerical_code(),
-    }
+    parts = {"config": digest_of(config), "data": digest_of(schema.digest), "code": numerical_code()}
     facts = DataFacts(schema.rows, schema.digest)
     return ModelCard(digest_of(parts), parts, schema.features, schema.target, schema.classes, facts, config, None)
 
@@ -52,28 +48,23 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
 class FitObserver:
     """What a fit's records and states are used for while it lasts: shown, tracked, and saved to go on from."""
 
-    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, epochs: int) -> None:
-        self._tracker, self._checkpoints, self.checkpoint = tracker, checkpoints, checkpoints.read()
-        self._first = self.checkpoint.epoch if self.checkpoint else 0
-        if self.checkpoint:
-            logger.info(f"going on from epoch {self._first}, which an earlier run had reached")
+    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.EpochProgress, first: int) -> None:
+        self._tracker, self._checkpoints, self._progress, self._first = tracker, checkpoints, progress, first
         self.history: list[Record] = []
-        self.progress = console.EpochProgress(epochs, self._first)
 
     def record(self, row: Record) -> None:
         self.history.append(row)
         if row.epoch >= self._first:
-            self.progress.clear()
             logger.info(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
         self._tracker.epoch(row.epoch, row.loss, row.gradient_norm)
 
     def callback(self, epoch: int, state: State) -> None:
         self._checkpoints.write_if_due(epoch, state, self.history)
-        if self.progress.is_due():
+        if self._progress.is_due():
             last = self.history[-1]
             loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.4g} at {last.epoch}"
             norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
-            self.progress.show(epoch, f"{loss}{norm}")
+            self._progress.show(epoch, f"{loss}{norm}")
 
 
 def train(
@@ -95,9 +86,13 @@ def train(
         if optimizer != configured:
             logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
         checkpoints = CheckpointFile(project_root() / OUT / "checkpoints", card.fingerprint, logger.warning)
-        observer = FitObserver(tracker, checkpoints, optimizer.epochs)
-        result = model.fit(X, y, optimizer, schema.features, observer.record, observer.callback, observer.checkpoint)
-        observer.progress.clear()
+        checkpoint = checkpoints.read()
+        first = checkpoint.epoch if checkpoint else 0
+        if first:
+            logger.info(f"going on from epoch {first}, which an earlier run had reached")
+        with console.EpochProgress(optimizer.epochs, first) as progress:
+            observer = FitObserver(tracker, checkpoints, progress, first)
+            result = model.fit(X, y, optimizer, schema.features, observer.record, observer.callback, checkpoint)
         for warning in result.warnings:
             logger.warning(warning)
         try:
@@ -148,8 +143,7 @@ def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("train", __doc__, "python -m pipeline.stages.train model=torch optimizer=adam optimizer.lr=0.05")
-    console.add_configuration(parser)
+    parser = console.parser("stages.train", __doc__, "model=torch optimizer=adam optimizer.lr=0.05")
     parser.add_argument("--candidate", metavar="NAME", help="the folder in out/models/; the model's name if not given")
     args = console.parse_configuration(parser, argv)
     data = OUT / "data"

@@ -89,10 +89,12 @@ def test_text_in_a_mapping_is_as_it_is_in_yaml(tmp_path: Path, text: str) -> Non
         ("overrides: {optimizer: {lr: -1}}\ncandidates: {a: }\n", "optimizer.lr must be > 0 and finite; got -1.0"),
         (
             "overrides: []\ncandidates: {a/b: }\n",
-            "a candidate's name must be letters, digits, _ and -, and text in YAML; got 'a/b'",
+            "a candidate's name must be a letter or _, then letters, digits, _ and -; got 'a/b'",
         ),
-        ("overrides: []\ncandidates: {-x: }\n", "a candidate's name must be letters, digits, _ and -.*; got '-x'"),
-        ("overrides: []\ncandidates: {yes: }\n", "a candidate's name must be letters, digits, _ and -.*; got True"),
+        ("overrides: []\ncandidates: {-x: }\n", "a candidate's name must be a letter or _, then .*; got '-x'"),
+        ("overrides: []\ncandidates: {yes: }\n", "a candidate's name must be a letter or _, then .*; got True"),
+        ("overrides: []\ncandidates: {1e5: }\n", "a candidate's name must be a letter or _, then .*; got '1e5'"),
+        ("overrides: []\ncandidates: {'7': }\n", "a candidate's name must be a letter or _, then .*; got '7'"),
         (
             "overrides: []\ncandidates: {a: [data=breast_cancer], b: [model.l2=1]}\n",
             "may change all but data and tracking, which it shares with the others; got data=breast_cancer for a in",

@@ -6,6 +6,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+from pipeline.config import syntax
 from pipeline.config.code import Code, numerical_code, require_code
 from pipeline.errors import PipelineError
 from pipeline.files import ROOT
@@ -128,3 +129,42 @@ def test_a_stage_of_other_code_is_refused(tmp_path: Path) -> None:
     require_code("evaluate", None, tmp_path)
     with pytest.raises(PipelineError, match="evaluate.yaml must be of the present code of evaluate, .*: run `dvc repro`$"):
         require_code("evaluate", "0" * 64, tmp_path / "evaluate.yaml")
+
+
+def test_the_cache_spares_parsing_and_is_used_for_equal_bytes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pipeline").mkdir()
+    module, cache = tmp_path / "pipeline" / "m.py", tmp_path / "out" / "code.json"
+    module.write_text("import pipeline.n\n")
+    first = Code(tmp_path, cache)
+    before = first.hash_of(first.reached("pipeline.m"))
+    module.write_text("CHANGED = 1\n")  # after it was read
+    first.write_cache()
+    parsed: list[bytes] = []
+    parse = syntax.parse
+
+    def counted(source: bytes) -> syntax.Parsed:
+        parsed.append(source)
+        return parse(source)
+
+    monkeypatch.setattr(syntax, "parse", counted)
+    assert Code(tmp_path, cache).hash_of(["pipeline.m"]) != before
+    assert parsed == [b"CHANGED = 1\n"]
+    module.write_text("import pipeline.n\n")
+    (tmp_path / "pipeline" / "n.py").write_text("N = 1\n")
+    parsed.clear()
+    assert Code(tmp_path, cache).hash_of(["pipeline.m"]) == before
+    assert parsed == []
+    assert Code(tmp_path, cache).reached("pipeline.m") == {"pipeline.m", "pipeline.n"}
+    for damaged in ("", "[]", '{"a": 1}', '{"a": {"digest": "b"}}'):
+        cache.write_text(damaged)
+        assert Code(tmp_path, cache).hash_of(["pipeline.m"]) == before
+    cache.unlink()
+    first = Code(tmp_path, cache)
+    first.hash_of(["pipeline.m"])
+    first.write_cache()
+    other = tmp_path / "syntax.py"
+    other.write_text("another way to hash")
+    monkeypatch.setattr("pipeline.config.code.SYNTAX", other)
+    parsed.clear()
+    Code(tmp_path, cache).hash_of(["pipeline.m"])
+    assert parsed == [b"import pipeline.n\n"]
