@@ -23,10 +23,7 @@ repro: .venv/installed  ## run what changed of the DAG
 	$(TOGETHER) dvc repro
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
-	pytest -n 2 -m 'not evidence'
-
-evidence: .venv/installed  ## the tests that simulate at length: hundreds of kills
-	pytest -m evidence
+	pytest -n 2
 
 evidence: .venv/installed  ## what simulates at length: coverage, kills at every moment
 	pytest -n 2 -m evidence

@@ -54,19 +54,16 @@ def _move(folder: Path, target: Path, manifest: str | None, downstream: Sequence
     replaced = folder / REPLACED
     replaced.mkdir()
     if manifest:
-        unchanged = _content(folder / manifest) == _content(target / manifest)
-        _remove(target / manifest, replaced)
-        for path in [] if unchanged else [path for pattern in downstream for path in sorted(target.glob(pattern))]:
+        old, new = target / manifest, folder / manifest
+        unchanged = old.is_file() and old.read_bytes() == new.read_bytes()
+        outdated = [] if unchanged else [path for pattern in downstream for path in sorted(target.glob(pattern))]
+        for path in [old, *outdated]:
             _remove(path, replaced)
     for path in written:
         final = target / path.name
         if path.is_dir() or (final.is_dir() and not final.is_symlink()):
             _remove(final, replaced)
         os.replace(path, final)
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 def _remove(path: Path, replaced: Path) -> None:

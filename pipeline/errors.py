@@ -1,16 +1,8 @@
-"""What a user can mend, as a tree; a caller catches the branch that it can mend.
-
-PipelineError        one sentence: what is required first, what was given last
-  ConfigError        a value of the configuration, or an override
-  DataError          the user's table, or what a fit can make of it
-  ArtifactError      a file that a stage made: not there, damaged, or of another run
-  StoreError         the tracking store
-  CommandError       what a command was asked to do
-"""
+"""What a user can mend, as a tree; a caller catches the branch that it can mend."""
 
 
 class PipelineError(ValueError):
-    """What was given cannot be used. The message is one sentence."""
+    """What was given cannot be used. The message is one sentence: what is required first, what was given last."""
 
 
 class ConfigError(PipelineError):

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from pipeline.arrays import Arrays, Features
 from pipeline.errors import ArtifactError
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Table = dict[str, NDArray[np.float64]]  # columns by name
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("out")
-CACHED_BYTES = 2**20  # from which on a file's digest is cached
+MIN_CACHED_BYTES = 2**20  # of a file whose digest is cached
 SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
@@ -55,13 +52,12 @@ def read_bytes(path: Path) -> bytes:
         return file.read()
 
 
-def read_json(path: Path, *keys: str) -> dict[str, Any]:
-    """Raises ArtifactError where there is no such file, or no JSON object with these keys in it."""
-    return parse_json(read_bytes(path), path, *keys)
+def read_json(path: Path, *keys: str, content: bytes | None = None) -> dict[str, Any]:
+    """The object in a JSON file. content: the file's bytes, where they were read already.
 
-
-def parse_json(content: bytes, path: Path, *keys: str) -> dict[str, Any]:
-    """The object in the bytes of the JSON file `path`."""
+    Raises ArtifactError where there is no such file, or no JSON object with these keys in it.
+    """
+    content = read_bytes(path) if content is None else content
     try:
         parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -71,14 +67,9 @@ def parse_json(content: bytes, path: Path, *keys: str) -> dict[str, Any]:
     return parsed
 
 
-def read_numbers(path: Path, *keys: str) -> dict[str, float]:
+def read_numbers(path: Path, *keys: str, content: bytes | None = None) -> dict[str, float]:
     """The object in a JSON file, all of whose values are finite numbers."""
-    return parse_numbers(read_bytes(path), path, *keys)
-
-
-def parse_numbers(content: bytes, path: Path, *keys: str) -> dict[str, float]:
-    """The same in the bytes of the JSON file `path`."""
-    parsed = parse_json(content, path, *keys)
+    parsed = read_json(path, *keys, content=content)
     for name, value in parsed.items():
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
             raise ArtifactError(f"every value in {path} must be a finite number; {name} is not")
@@ -89,20 +80,14 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"JSON has no {name}")
 
 
-def parse_array(file: BufferedReader, path: Path, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
-    """The array in the open .npy file `path`, mapped into memory or read. Pickles are refused."""
+def map_array(file: BufferedReader, path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array in the open .npy file `path`, mapped into memory. Pickles are refused."""
     try:
-        if not mapped:
-            return np.lib.format.read_array(file, allow_pickle=False)
-        header = _ARRAY_HEADERS[np.lib.format.read_magic(file)]
-        shape, is_transposed, dtype = header(file)
-        order: Literal["F", "C"] = "F" if is_transposed else "C"
-        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+        np.lib.format.read_magic(file)
+        shape, is_transposed, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(file, dtype, "r", file.tell(), shape, "F" if is_transposed else "C")
     except Exception:  # a damaged header may raise anything
         raise ArtifactError(f"{path} must be a .npy file; it is damaged") from None
-
-
-_ARRAY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def write_features(folder: Path, X: Features) -> None:
@@ -124,16 +109,16 @@ def open_file_digest(file: BufferedReader, kind: str = "sha256") -> str:
     """The same of an open file. A large file that has not changed since is read once in a process."""
     status = os.fstat(file.fileno())
     key = (kind, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if key not in _digests:
-        made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
-        file.seek(0)
-        if status.st_size < CACHED_BYTES:  # a small file may change within one tick of the file system's clock
-            return made
-        _digests[key] = made
-    return _digests[key]
+    if found := _DIGESTS.get(key):
+        return found
+    found = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
+    file.seek(0)
+    if status.st_size >= MIN_CACHED_BYTES:  # a small file may change within one tick of the file system's clock
+        _DIGESTS[key] = found
+    return found
 
 
-_digests: dict[tuple[str, int, int, int, int], str] = {}
+_DIGESTS: dict[tuple[str, int, int, int, int], str] = {}  # a cache, by a file's identity, size and time
 
 
 def parse_arrays(content: bytes, path: Path) -> Arrays:
@@ -168,13 +153,9 @@ def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
         writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
 
 
-def read_csv(path: Path, *columns: str) -> Table:
-    """These columns of a CSV file of numbers."""
-    return parse_csv(read_bytes(path), path, *columns)
-
-
-def parse_csv(content: bytes, path: Path, *columns: str) -> Table:
-    """The same in the bytes of the CSV file `path`."""
+def read_csv(path: Path, *columns: str, content: bytes | None = None) -> Table:
+    """These columns of a CSV file of numbers. content: the file's bytes, where they were read already."""
+    content = read_bytes(path) if content is None else content
     try:
         header, *rows = content.decode().splitlines()
         names, table = header.split(","), np.array([row.split(",") for row in rows], float, ndmin=2)
@@ -183,8 +164,8 @@ def parse_csv(content: bytes, path: Path, *columns: str) -> Table:
         raise ArtifactError(f"{path} must be a CSV file of numbers with {', '.join(columns)}; it is damaged") from None
 
 
-def write_figure(path: Path, figure: "Figure") -> None:
-    """A PNG without a time or a version in it."""
+def write_figure(path: Path, figure: Any) -> None:
+    """A PNG of a matplotlib figure, without a time or a version in it."""
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 

@@ -15,23 +15,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from pipeline import files
 from pipeline.arrays import Arrays, Features
-from pipeline.errors import ArtifactError, PipelineError
-from pipeline.files import (
-    REMEDY,
-    SPARSE,
-    Table,
-    digest_of,
-    file_digest,
-    open_file,
-    open_file_digest,
-    parse_array,
-    parse_arrays,
-    parse_csv,
-    parse_numbers,
-    read_json,
-    write_json,
-)
+from pipeline.errors import ArtifactError
+from pipeline.files import Table
 
 EVALUATION, FIGURES, REPORT = "evaluation.json", "figures.json", "report.json"
 T = TypeVar("T")
@@ -40,9 +27,9 @@ Source = TypeVar("Source")
 
 def write_manifest(path: Path, stage: str, content: Mapping[str, Any], names: Iterable[str]) -> str:
     """Write a manifest of these files beside it, which this stage made. Returns its checksum."""
-    described = {**content, "stage": stage, "files": {name: file_digest(path.parent / name) for name in sorted(names)}}
-    checksum = digest_of(json.loads(json.dumps(described)))
-    write_json(path, {**described, "checksum": checksum})
+    described = {**content, "stage": stage, "files": {name: files.file_digest(path.parent / name) for name in sorted(names)}}
+    checksum = files.digest_of(json.loads(json.dumps(described)))
+    files.write_json(path, {**described, "checksum": checksum})
     return checksum
 
 
@@ -62,15 +49,15 @@ class Manifest(Generic[T]):
         return f"run `python -m pipeline.stages.{self.stage}` again"
 
     def read(self, name: str) -> bytes:
-        with open_file(self.path.parent / name) as file:
+        with files.open_file(self.path.parent / name) as file:
             content = file.read()
         self._check(name, hashlib.sha256(content).hexdigest())
         return content
 
     def open(self, name: str) -> BufferedReader:
-        file = open_file(self.path.parent / name)
+        file = files.open_file(self.path.parent / name)
         try:
-            self._check(name, open_file_digest(file))
+            self._check(name, files.open_file_digest(file))
         except BaseException:
             file.close()
             raise
@@ -81,20 +68,20 @@ class Manifest(Generic[T]):
         for name in self.files:
             self.open(name).close()
 
-    def array(self, name: str, mapped: bool = False) -> np.ndarray[Any, np.dtype[Any]]:
+    def array(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+        """That of a .npy file, mapped into memory."""
         path = self.path.parent / name
         with self.open(name) as file:
-            if mapped:
-                self._mapped[path] = os.fstat(file.fileno())
-            return parse_array(file, path, mapped)
+            self._mapped[path] = os.fstat(file.fileno())
+            return files.map_array(file, path)
 
     def features(self, part: str, columns: int) -> Features:
         """What `write_features` wrote of so many columns to the folder `part`, mapped."""
         if f"{part}/X.npy" in self.files:
-            return self.array(f"{part}/X.npy", mapped=True)
+            return self.array(f"{part}/X.npy")
         from scipy.sparse import csr_array
 
-        data, indices, indptr = (self.array(f"{part}/X.{name}.npy", mapped=True) for name in SPARSE)
+        data, indices, indptr = (self.array(f"{part}/X.{name}.npy") for name in files.SPARSE)
         try:
             X = csr_array((data, indices, indptr), shape=(len(indptr) - 1, columns))
             X.check_format(full_check=True)
@@ -104,20 +91,20 @@ class Manifest(Generic[T]):
 
     def numbers(self, name: str, *keys: str) -> dict[str, float]:
         """The finite numbers of a JSON file."""
-        return parse_numbers(self.read(name), self.path.parent / name, *keys)
+        return files.read_numbers(self.path.parent / name, *keys, content=self.read(name))
 
     def csv(self, name: str, *columns: str) -> Table:
-        return parse_csv(self.read(name), self.path.parent / name, *columns)
+        return files.read_csv(self.path.parent / name, *columns, content=self.read(name))
 
     def arrays(self, name: str) -> Arrays:
         """Those of a .npz file."""
-        return parse_arrays(self.read(name), self.path.parent / name)
+        return files.parse_arrays(self.read(name), self.path.parent / name)
 
     def check_not_replaced(self) -> None:
         """Raise ArtifactError where another process has replaced this manifest since it was read."""
         try:
-            unchanged = read_json(self.path, "checksum")["checksum"] == self.checksum
-        except PipelineError:
+            unchanged = files.read_json(self.path, "checksum")["checksum"] == self.checksum
+        except ArtifactError:
             unchanged = False
         if not unchanged:
             rule = f"{self.path} must stay as it is during a stage"
@@ -139,14 +126,14 @@ class Manifest(Generic[T]):
 
 def read_manifest(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> Manifest[T]:
     """Raises ArtifactError unless it is there, as it was written, and `parse` takes its content."""
-    content = read_json(path, "stage", "files", "checksum")
+    content = files.read_json(path, "stage", "files", "checksum")
     described = {key: value for key, value in content.items() if key != "checksum"}
-    if content["checksum"] != digest_of(described) or not isinstance(content["files"], dict):
-        raise ArtifactError(f"{path} must be as it was written; it is damaged: {REMEDY}")
+    if content["checksum"] != files.digest_of(described) or not isinstance(content["files"], dict):
+        raise ArtifactError(f"{path} must be as it was written; it is damaged: {files.REMEDY}")
     try:
         return Manifest(path, parse(content), content["stage"], content["files"], content["checksum"])
     except ArtifactError as error:
-        raise ArtifactError(f"{path} cannot be used: {error}; {REMEDY}") from None
+        raise ArtifactError(f"{path} cannot be used: {error}; {files.REMEDY}") from None
 
 
 def read_made_of(path: Path, key: str, source: Manifest[Source]) -> Manifest[Mapping[str, Any]]:

@@ -23,6 +23,7 @@ from pipeline.determinism import KERNELS
 from pipeline.stages.generate import generate
 from pipeline.stages.train import train
 from pipeline.tracking.publisher import wait_for_publishers
+from tests.forked import ForkServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -36,6 +37,15 @@ TRACKED = (
     *("conf", "pipeline", "data", "mlruns/.gitignore", ".dvc", ".dvcignore", ".gitignore"),
     *("dvc.yaml", "overrides.yaml", "Makefile"),
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what simulates at length, unless `-m` asks for it or the command names single tests."""
+    if "evidence" in config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    left_out = [item for item in items if item.get_closest_marker("evidence")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -158,6 +168,22 @@ def shell() -> Shell:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    server = ForkServer(ROOT, environment())
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def forked(fork_server: ForkServer) -> Shell:
+    """Run `python -m MODULE ...` in a folder that stands for the repository, in a fork that starts in no time.
+
+    For commands that end before they start processes: the code is this repository's, not a copy's.
+    """
+    return lambda command, cwd, **env: fork_server.run(command, cwd, environment(DVC_ROOT=str(cwd), **env))
 
 
 @pytest.fixture

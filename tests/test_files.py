@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 
 def read_array(path: Path) -> object:
     with files.open_file(path) as file:
-        return files.parse_array(file, path)
+        return files.map_array(file, path)
 
 
 def test_csv_reads_back_exactly(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_large_file_is_read_once_a_process(tmp_path: Path, monkeypatch: pytest
         reads.append(file)
         return real(file, kind)
 
-    monkeypatch.setattr("pipeline.files.CACHED_BYTES", 1000)
+    monkeypatch.setattr("pipeline.files.MIN_CACHED_BYTES", 1000)
     monkeypatch.setattr(hashlib, "file_digest", counting)
     np.save(path, np.arange(1000.0))
     first = files.file_digest(path)

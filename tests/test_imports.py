@@ -90,6 +90,25 @@ def test_a_module_names_none_above_itself() -> None:
     assert [(name, named) for name, named in found if name != "pipeline" and row(named) < row(name)] == []
 
 
+def test_no_test_module_imports_another_and_benchmarks_import_no_tests() -> None:
+    imported = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for folder in ("tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _imports(node)
+    }
+    assert ("tests/test_redaction.py", "tests.conftest") in imported
+    assert [each for each in imported if each[1].startswith("tests.") and ".test_" in each[1]] == []
+    assert [each for each in imported if each[0].startswith("benchmarks/") and each[1].startswith("tests.")] == []
+
+
+def _imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [str(node.module), *(f"{node.module}.{each.name}" for each in node.names)]
+    return [each.name for each in node.names] if isinstance(node, ast.Import) else []
+
+
 def test_every_single_file_has_a_layer() -> None:
     (contract, *_) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     named = {name for row in contract["layers"] for name in row.replace(":", "|").replace(" ", "").split("|")}

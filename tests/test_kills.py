@@ -63,9 +63,9 @@ def test_what_a_killed_stage_leaves_is_one_set_or_is_refused(tmp_path: Path, tra
     assert refusals or stage == "report" or few_of_two_steps
 
 
-def test_the_fingerprint_is_that_of_the_data(repo: Path, shell: Shell) -> None:
+def test_the_fingerprint_is_that_of_the_data(repo: Path, forked: Shell) -> None:
     """A `generate` with another seed, killed between two renames, and `train` with that seed."""
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     kill = (
         "import os; n, replace = 0, os.replace\n"
         "def kill(*paths):\n"
@@ -73,7 +73,7 @@ def test_the_fingerprint_is_that_of_the_data(repo: Path, shell: Shell) -> None:
         "os.replace = kill; from pipeline.stages import generate; generate.main(['data.seed=1'])"
     )
     assert subprocess.run([sys.executable, "-c", kill], cwd=repo, env=environment(), check=False).returncode == -9
-    done = shell("python -m pipeline.stages.train data.seed=1 tracking=none", repo)
+    done = forked("python -m pipeline.stages.train data.seed=1 tracking=none", repo)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("error: there is no out/data/schema.json; an earlier stage makes it: run ")
 

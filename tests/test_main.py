@@ -52,11 +52,11 @@ from tests.observing import points, runs_of, wait_for
         ("pipeline.stages.train --config x.yaml data.rows=7", "--config takes no overrides; got data.rows=7"),
     ],
 )
-def test_one_sentence_and_nothing_half_written(repo: Path, shell: Shell, command: str, sentence: str) -> None:
+def test_one_sentence_and_nothing_half_written(repo: Path, forked: Shell, command: str, sentence: str) -> None:
     tables = {"t": "a,y\n1,0\n2,1\n", "three": "a,y\n1,0\n2,1\n3,2\n", "gap": "a,y\n1,0\n,1\n", "empty": "a,y\n"}
     for name, text in {**tables, "twice": "a,a,y\n1,2,0\n3,4,1\n"}.items():
         (repo / f"{name}.csv").write_text(text)
-    done = shell(f"python -m {command}", repo)
+    done = forked(f"python -m {command}", repo)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert sentence in done.stderr
@@ -69,10 +69,10 @@ def test_the_whole_traceback_on_request(repo: Path, shell: Shell) -> None:
     assert "Traceback" in shell("python -m pipeline optimizer.lr=-1", repo, HYDRA_FULL_ERROR="1").stderr
 
 
-def test_an_unwritable_store(repo: Path, shell: Shell) -> None:
+def test_an_unwritable_store(repo: Path, shell: Shell, forked: Shell) -> None:
     started = time.monotonic()
     (repo / "file").write_text("")
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     done = shell("python -m pipeline.stages.train tracking.uri=sqlite:///file/mlflow.db", repo)
     assert done.returncode == 1
     assert "tracking.uri must be writable" in done.stderr
@@ -156,9 +156,9 @@ def test_a_killed_dvc_leaves_nothing_running(repo: Path, how: signal.Signals) ->
     assert not (repo / "out" / "models" / "numpy").exists() or not any((repo / "out" / "models" / "numpy").iterdir())
 
 
-def test_an_output_folder_that_is_a_file(repo: Path, shell: Shell) -> None:
+def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:
     (repo / "out").write_text("in the way")
-    done = shell("python -m pipeline tracking=none", repo)
+    done = forked("python -m pipeline tracking=none", repo)
     assert done.returncode == 1
     assert done.stderr.startswith("error: out")
     assert done.stderr.count("\n") == 1
@@ -185,16 +185,16 @@ def test_an_output_folder_that_is_a_file(repo: Path, shell: Shell) -> None:
         ("data.rows=900_000_000_000", "Unable to allocate"),
     ],
 )
-def test_one_sentence_and_no_run_left_behind(repo: Path, shell: Shell, words: str, sentence: str) -> None:
-    done = shell(f"python -m pipeline {words}", repo)
+def test_one_sentence_and_no_run_left_behind(repo: Path, forked: Shell, words: str, sentence: str) -> None:
+    done = forked(f"python -m pipeline {words}", repo)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {sentence}")
     assert done.stderr.count("\n") == 1
     assert runs_of(repo) == []
 
 
-def test_the_configuration_is_shown_as_typed(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline --cfg job data=table data.target=3_4", repo)
+def test_the_configuration_is_shown_as_typed(repo: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline --cfg job data=table data.target=3_4", repo)
     assert "target: '3_4'" in done.stdout
     assert done.returncode == 0
 

@@ -25,6 +25,11 @@ MARK = "TEST_MARK"  # environment variable of all that a test has started
 LONG = ["tracking=none", "optimizer.epochs=100000000", "data.rows=20000"]
 
 
+def moments(few: tuple[int, ...], many: tuple[int, ...]) -> pytest.MarkDecorator:
+    """A test at a few moments, in milliseconds, and at many."""
+    return pytest.mark.parametrize("moments", [few, pytest.param(many, marks=pytest.mark.evidence)], ids=["few", "many"])
+
+
 @contextmanager
 def sleeping(**more: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "60"], env=environment(**more)) as process:
@@ -272,12 +277,15 @@ def test_a_killed_ui_leaves_no_server(repo: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", "; true"])  # with more than one command the shell stays between dvc and the stage
-def test_a_dvc_killed_at_any_moment_leaves_nothing_running(repo: Path, shell: Shell, more: str) -> None:
+@moments((0, 20, 200), (0, 5, 10, 20, 50, 100, 200, 500))
+def test_a_dvc_killed_at_any_moment_leaves_nothing_running(
+    repo: Path, shell: Shell, more: str, moments: tuple[int, ...]
+) -> None:
     stages = (repo / "dvc.yaml").read_text().replace("train.${item}.yaml\n", f"train.${{item}}.yaml{more}\n", 1)
     (repo / "dvc.yaml").write_text(stages)
     change_overrides(repo, LONG)
     assert shell("dvc repro -q generate", repo).returncode == 0
-    for milliseconds in (0, 5, 10, 20, 50, 100, 200, 500):
+    for milliseconds in moments:
         with started(["dvc", "repro", "-q"], repo, SHELL="/bin/sh") as command:
             wait_for_command(command, "python -m pipeline.stages.train")
             time.sleep(milliseconds / 1000)
@@ -288,13 +296,14 @@ def test_a_dvc_killed_at_any_moment_leaves_nothing_running(repo: Path, shell: Sh
 
 
 @pytest.mark.slow
-def test_a_stage_ends_with_the_shell_above_it(repo: Path, shell: Shell) -> None:
+@moments((20,), (0, 20, 1000))
+def test_a_stage_ends_with_the_shell_above_it(repo: Path, shell: Shell, moments: tuple[int, ...]) -> None:
     """Though dvc goes on, as with --keep-going: for dvc the stage has failed."""
     stages = (repo / "dvc.yaml").read_text().replace("train.${item}.yaml\n", "train.${item}.yaml; true\n", 1)
     (repo / "dvc.yaml").write_text(stages)
     change_overrides(repo, LONG)
     assert shell("dvc repro -q generate", repo).returncode == 0
-    for milliseconds in (0, 20, 1000):
+    for milliseconds in moments:
         with started(["dvc", "repro", "-q", "--keep-going"], repo, SHELL="/bin/sh") as command:
             stage = wait_for_command(command, "python -m pipeline.stages.train --config out/config/train.numpy.yaml")
             shell_above = next(process for process in psutil.Process(command.pid).children() if "-c" in process.cmdline())
@@ -307,10 +316,11 @@ def test_a_stage_ends_with_the_shell_above_it(repo: Path, shell: Shell) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_at_any_moment_leaves_nothing_running(repo: Path) -> None:
+@moments((0, 300), (0, 20, 100, 300, 1000, 3000))
+def test_a_sweep_killed_at_any_moment_leaves_nothing_running(repo: Path, moments: tuple[int, ...]) -> None:
     """With more workers than jobs: one that waits for its first job has not imported the project."""
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4", *LONG, "optimizer.lr=0.1,0.2"]
-    for milliseconds in (0, 20, 100, 300, 1000, 3000):
+    for milliseconds in moments:
         with started([sys.executable, "-m", "pipeline", "-m", *words], repo) as command:
             wait_for_command(command, "popen_loky")
             time.sleep(milliseconds / 1000)

@@ -3,11 +3,13 @@
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, TextIO
 
-from pipeline.data.column_names import unique_names
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow
+
 from pipeline.data.columns import NUMBER, RawTable
-from pipeline.data.reading import reader_errors
+from pipeline.data.reading import reader_errors, unique_names
 from pipeline.errors import DataError
 from pipeline.text import quote
 
@@ -35,11 +37,9 @@ def read_csv(path: str, missing_values: Sequence[str]) -> RawTable:
         if _is_data([name for name in header if name.strip()]):
             line = quote(",".join(header))
             raise DataError(f"the first line of {path} must name the columns; it has numbers alone: {line}")
-        columns = _read_cells(path, has_quotes, len(header), has_rows)
-    cells = dict(zip(names, columns, strict=True))
-    return RawTable(
-        cells, True, lambda row: f"line {_line_number(path, row)}", dict.fromkeys(unnamed, "has no name"), missing_values
-    )
+        columns = _read_cells(path, has_quotes, len(header)) if has_rows else [pa.chunked_array([], pa.string())] * len(header)
+    cells, labels = dict(zip(names, columns, strict=True)), dict.fromkeys(unnamed, "has no name")
+    return RawTable(cells, True, lambda row: f"line {_line_number(path, row)}", labels, missing_values)
 
 
 def _check_bytes(path: str) -> bool:
@@ -58,19 +58,24 @@ def _check_bytes(path: str) -> bool:
     return has_quotes
 
 
-def _open_text(path: str) -> TextIO:
+def _records(path: str, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The line on which each record begins, and its fields; blank lines are no records.
+
+    Raises DataError, if `strict`, where a quoted field does not end, or text follows its end: such quotes hide rows.
+    """
     csv.field_size_limit(1 << 30)
-    return open(path, encoding="utf-8-sig", errors="replace", newline="")
-
-
-def _records(path: str) -> Iterator[tuple[int, list[str]]]:
-    """The line on which each record begins, and its fields; blank lines are no records."""
-    with _open_text(path) as file:
-        reader, line = csv.reader(file), 1
-        for record in reader:
-            if record:
-                yield line, record
-            line = reader.line_num + 1
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader, line = csv.reader(file, strict=strict), 1
+        try:
+            for record in reader:
+                if record:
+                    yield line, record
+                line = reader.line_num + 1
+        except csv.Error:
+            if not strict:
+                raise
+            rule = f"a quoted field must end before a comma or the end of a line in {path}"
+            raise DataError(f"{rule}; one that begins in line {line} does not") from None
 
 
 def _read_header(path: str) -> tuple[list[str], bool]:
@@ -94,15 +99,11 @@ def _is_data(names: Sequence[str]) -> bool:
     if not names or not all(NUMBER.fullmatch(name.strip()) for name in names):
         return False
     numbers = [float(name) for name in names]
-    consecutive = all(name.strip().isdecimal() for name in names) and numbers == [numbers[0] + i for i in range(len(numbers))]
-    return not consecutive
+    return not (all(name.strip().isdecimal() for name in names) and numbers == [numbers[0] + i for i in range(len(numbers))])
 
 
-def _read_cells(path: str, has_quotes: bool, width: int, has_rows: bool) -> Sequence[Any]:
-    import pyarrow as pa
-
-    if not has_rows:
-        return [pa.chunked_array([], pa.string())] * width
+def _read_cells(path: str, has_quotes: bool, width: int) -> list[pa.ChunkedArray]:
+    """The columns of a file with `width` fields in its header."""
     try:
         table = _read_text(path, has_quotes, BLOCK_BYTES)
     except pa.ArrowInvalid:
@@ -110,16 +111,14 @@ def _read_cells(path: str, has_quotes: bool, width: int, has_rows: bool) -> Sequ
         _check_encoding(path)
         table = _read_text(path, has_quotes, MAX_BLOCK_BYTES)  # a row may have been longer than a block
     columns = [column.slice(1) for column in table.columns]
-    if has_quotes and any(map(_has_line_break, columns)):
-        _check_quotes(path)
+    if has_quotes and any(pc.any(pc.match_substring(column, end)).as_py() for column in columns for end in "\r\n"):
+        for _ in _records(path, strict=True):
+            pass
     return columns
 
 
-def _read_text(path: str, has_quotes: bool, block_bytes: int) -> Any:
+def _read_text(path: str, has_quotes: bool, block_bytes: int) -> pa.Table:
     """All records, the header's too, with every field as text."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow
-
     with open(path, "rb") as file:
         return arrow.read_csv(
             file,
@@ -127,25 +126,6 @@ def _read_text(path: str, has_quotes: bool, block_bytes: int) -> Any:
             arrow.ParseOptions(newlines_in_values=has_quotes),
             arrow.ConvertOptions(default_column_type=pa.string(), strings_can_be_null=False),
         )
-
-
-def _has_line_break(column: Any) -> bool:
-    import pyarrow.compute as pc
-
-    return any(pc.any(pc.match_substring(column, end)).as_py() for end in "\r\n")
-
-
-def _check_quotes(path: str) -> None:
-    """Raises DataError where a quoted field does not end, or text follows its end: such quotes hide rows."""
-    line = 1
-    with _open_text(path) as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            for _ in reader:
-                line = reader.line_num + 1
-        except csv.Error:
-            rule = f"a quoted field must end before a comma or the end of a line in {path}"
-            raise DataError(f"{rule}; one that begins in line {line} does not") from None
 
 
 def _check_widths(path: str, width: int) -> None:

@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.columns import NUMBER, RawTable, factorize, is_missing, is_number, numbers_among, plain_types
+from pipeline.data.columns import NUMBER, RawTable, factorize, is_number, numbers_among, plain_types
 from pipeline.data.dataset import Label
 from pipeline.errors import DataError
 from pipeline.text import is_one_line, quote, quote_if_needed
@@ -54,18 +56,14 @@ class Target:
 
     def _check_missing(self, table: RawTable, values: list[Any], codes: NDArray[np.int64]) -> None:
         """Raises DataError where a row has no label; it names the first."""
-        missing = codes < 0
-        if table.is_text:
-            import pyarrow as pa
-
-            texts, numbers = [value.strip() for value in values], numbers_among(table.missing_values)
-            equal = is_missing(pa.array(texts, pa.string()), table.missing_values).to_pylist()
-            gaps = [gap or (is_number(text) and float(text) in numbers) for gap, text in zip(equal, texts, strict=True)]
-            missing = np.array([*gaps, True])[codes]
+        texts = [value.strip() for value in values] if table.is_text else []
+        known, numbers = {"", *table.missing_values}, numbers_among(table.missing_values)
+        gaps = [i for i, text in enumerate(texts) if text in known or (is_number(text) and float(text) in numbers)]
+        missing = np.isin(codes, [-1, *gaps])
         if not missing.any():
             return
         row = int(np.argmax(missing))
-        text = values[codes[row]].strip() if codes[row] >= 0 else ""
+        text = texts[codes[row]] if codes[row] >= 0 else ""
         remedy = f": {text} is read as missing; if it is a class, set data.missing_values=[]" if text else ""
         which = f"{missing.sum()} are missing, the first in {table.locate(row)}{remedy}"
         raise DataError(f"{self} must have a value in every row; {which}")
@@ -98,9 +96,6 @@ class Target:
 
 def _distinct(table: RawTable, name: str) -> tuple[list[Any], NDArray[np.int64]]:
     """The distinct values of a column and for each row the position among them, -1 where a value is missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     column = plain_types(table.columns[name])
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)

@@ -3,16 +3,15 @@
 import json
 from typing import Any
 
-from pipeline.data.column_names import unique_names
+import pyarrow.parquet as pq
+
 from pipeline.data.columns import RawTable
-from pipeline.data.reading import reader_errors
+from pipeline.data.reading import reader_errors, unique_names
 from pipeline.errors import DataError
 
 
 def read_parquet(path: str) -> RawTable:
     """Raises DataError where the file cannot be read, or a name is given twice."""
-    import pyarrow.parquet as pq
-
     with reader_errors(path, "parquet"), open(path, "rb") as file:
         table = pq.ParquetFile(file).read()
     if table.num_columns == 0:

@@ -1,12 +1,14 @@
-"""What all readers of a user's file share: whether it can be read, one sentence for whatever a library raises, a summary."""
+"""What all readers of a user's file share: whether it can be read, one sentence for whatever a library raises, column names."""
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 
 from pipeline.errors import ConfigError, DataError, PipelineError
-from pipeline.text import is_one_line, quote, quote_if_needed
+from pipeline.text import is_one_line, join_limited, quote, quote_if_needed
 
 
 def check_path(path: str, content: str) -> None:
@@ -48,6 +50,26 @@ def reader_errors(path: str, file_format: str) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         first_line = next((line.strip() for line in reason.splitlines() if line.strip()), type(error).__name__)
         raise DataError(f"{path} could not be read as {file_format}: {first_line}") from error
+
+
+def unique_names(path: str, header: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A unique name for each column, and which of them were made up for columns that have none, as pandas makes them up.
+
+    Raises DataError unless each name is on one line and given once, spaces around it aside.
+    """
+    repeated = [name for name, times in Counter(name.strip() for name in header if name.strip()).items() if times > 1]
+    if repeated:
+        raise DataError(f"column names must be unique; {path} repeats {join_limited([*map(quote_if_needed, repeated)])}")
+    broken = next((name for name in header if not is_one_line(name)), None)
+    if broken is not None:
+        raise DataError(f"column names must be on one line in {path}; got {quote(broken)}")
+    names, generated, taken = list(header), [], set(header)
+    for i, name in enumerate(header):
+        if not name.strip():
+            candidates = (f"Unnamed: {i}{suffix}" for suffix in chain([""], (f".{times}" for times in count(1))))
+            names[i] = next(candidate for candidate in candidates if candidate not in taken)
+            generated.append(names[i])
+    return names, generated
 
 
 def summary(path: str, rows: int, features: int, target: str, classes: tuple[object, object]) -> str:

@@ -20,8 +20,8 @@ FITS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", FITS)
-def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: str) -> None:
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, forked: Shell, model: str) -> None:
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = f"pipeline.stages.train model={model} {FITS[model]}"
     alone = shell(f"python -m {command} tracking=none", repo)
     assert alone.returncode == 0, alone.stderr
@@ -45,8 +45,8 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, model: st
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "another file"])
-def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, damage: str) -> None:
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, forked: Shell, damage: str) -> None:
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = f"pipeline.stages.train {FITS['numpy']} tracking=none"
     kill_while_it_trains(command, repo, random.Random(damage))
     (path,) = (repo / "out" / "checkpoints").glob("*.npz")
@@ -66,15 +66,15 @@ def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, damage: str)
     assert "Epoch 0, Loss: 0.6931" in done.stdout
 
 
-def test_the_interval_must_be_a_time(repo: Path, shell: Shell) -> None:
-    shell("python -m pipeline.stages.generate", repo)
-    done = shell("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "soon"})
+def test_the_interval_must_be_a_time(repo: Path, forked: Shell) -> None:
+    forked("python -m pipeline.stages.generate", repo)
+    done = forked("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "soon"})
     assert (done.returncode, done.stderr) == (1, f"error: {INTERVAL} must be a number of seconds >= 0; got soon\n")
 
 
-def test_a_fit_outlives_checkpoints_that_cannot_be_written(repo: Path, shell: Shell) -> None:
-    shell("python -m pipeline.stages.generate", repo)
+def test_a_fit_outlives_checkpoints_that_cannot_be_written(repo: Path, forked: Shell) -> None:
+    forked("python -m pipeline.stages.generate", repo)
     (repo / "out" / "checkpoints").write_text("a file where the folder should be")
-    done = shell("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "0"})
+    done = forked("python -m pipeline.stages.train tracking=none", repo, **{INTERVAL: "0"})
     assert done.returncode == 0
     assert done.stderr.count("warning: no checkpoint could be written") == 1

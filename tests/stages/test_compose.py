@@ -83,9 +83,9 @@ def test_names_are_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "target: '3_4'\n" in (tmp_path / "out" / "config" / "generate.yaml").read_text()
 
 
-def test_the_command_ends_in_one_sentence(repo: Path, shell: Shell) -> None:
+def test_the_command_ends_in_one_sentence(repo: Path, forked: Shell) -> None:
     (repo / "overrides.yaml").write_text("overrides: [optimizer.lr=-1]\ncandidates: {a: }\n")
-    done = shell("python -m pipeline.stages.compose", repo)
+    done = forked("python -m pipeline.stages.compose", repo)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: optimizer.lr must be > 0 and finite; got -1.0\n"
     assert not (repo / "out").exists()

@@ -8,22 +8,22 @@ from tests.conftest import Shell
 from tests.survey import survey
 
 
-def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, shell: Shell) -> None:
+def test_what_was_recognised_and_what_gives_the_label_away(repo: Path, forked: Shell) -> None:
     rows = [f"{i},{i * 37 % 11},{'late' if i > 19 else 'soon'}" for i in range(40)]
     (repo / "t.csv").write_text("\n".join([",a,when", *rows]) + "\n")
     command = "python -m pipeline.stages.generate data=table data.path=t.csv data.target=when"
-    done = shell(f"{command} data.positive=soon", repo)
+    done = forked(f"{command} data.positive=soon", repo)
     assert done.stdout.startswith(
         "read t.csv: 40 rows; features: 1; target when: late or soon, the positive class being soon\n"
         "left out: Unnamed: 0 (has no name); 'data.keep=[Unnamed: 0]' keeps it\n"
     )
     assert "test rows stand in the training part, too" in done.stderr
-    kept = shell(f"{command} 'data.keep=[Unnamed: 0]'", repo)
+    kept = forked(f"{command} 'data.keep=[Unnamed: 0]'", repo)
     assert kept.stderr == "warning: Unnamed: 0 alone separates the classes of the training rows: is it known before when is?\n"
 
 
-def test_the_document_says_nothing_new(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline.stages.generate", repo)
+def test_the_document_says_nothing_new(repo: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline.stages.generate", repo)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 

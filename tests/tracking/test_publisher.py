@@ -152,9 +152,11 @@ TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipel
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lr", TELLERS)
-def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, server: Server, proxy: Proxy, lr: str) -> None:
+def test_how_a_stage_failed_is_told_after_the_outage(
+    repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy, lr: str
+) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "pipeline" / "notes").write_text("changed before the outage\n")
     proxy.mode = "drop"
     failed = shell(f"python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
@@ -184,10 +186,10 @@ def test_how_a_stage_failed_is_told_after_the_outage(repo: Path, shell: Shell, s
 
 @pytest.mark.slow
 def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
-    repo: Path, shell: Shell, server: Server, proxy: Proxy
+    repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy
 ) -> None:
     env, fit = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}, "optimizer.lr=0.123 tracking=server"
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     proxy.mode = "drop"
     (repo / "out" / "config").mkdir()
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(env["MLFLOW_TRACKING_URI"]).to_dict()))
@@ -210,10 +212,10 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
 
 @pytest.mark.slow
 def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
-    repo: Path, shell: Shell, server: Server, proxy: Proxy
+    repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy
 ) -> None:
     uri = f"http://127.0.0.1:{proxy.port}"
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "out" / "config").mkdir()
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).to_dict()))
     commit = shell("git rev-parse HEAD", repo).stdout.strip()
@@ -297,17 +299,18 @@ FIT = "optimizer.epochs=25000 data.rows=20000 optimizer.record_every=100"  # of 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(6, marks=pytest.mark.evidence)])
+def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals, kills: int) -> None:
     """Whenever it strikes: the status is true, nothing is left running, and the next attempt ends as if nothing had been."""
     assert shell(f"python -m pipeline.stages.generate {FIT}", repo).returncode == 0
     command = [sys.executable, "-m", "pipeline.stages.train", *FIT.split()]
-    moments = random.Random(how).sample(range(2500), 6)
+    moments = random.Random(how).sample(range(2500), kills)
     ended: Counter[str] = Counter()
     finished = False  # whether an attempt has ended well
     for count, milliseconds in enumerate(moments):
         ways = {"stdout": subprocess.PIPE, "text": True, "preexec_fn": heed_interrupts}
         with subprocess.Popen(command, cwd=repo, env=environment(), **ways) as stage:  # type: ignore[call-overload]
-            if count > 1:  # the first two may be killed before they begin
+            if count >= kills // 3:  # the first may be killed before they begin
                 stage.stdout.readline()
             threading.Thread(target=stage.stdout.read, daemon=True).start()
             with suppress(subprocess.TimeoutExpired):
@@ -321,7 +324,7 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals) 
         assert statuses in (["KILLED"], ["none"]) or (statuses == ["FINISHED"] and finished)
         ended += Counter(statuses)
     print(f"{how.name}: {ended}")
-    assert ended["KILLED"] >= 2
+    assert ended["KILLED"] >= kills // 3
     last = shell(" ".join(command), repo)
     assert last.returncode == 0, last.stderr
     (run,) = runs_of(repo)
@@ -350,9 +353,11 @@ def statuses_of(repo: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(repo: Path, shell: Shell, how: signal.Signals) -> None:
+def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(
+    repo: Path, shell: Shell, forked: Shell, how: signal.Signals
+) -> None:
     """Its work is done, as its exit code and its run say."""
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = [sys.executable, "-m", "pipeline.stages.train"]
     with subprocess.Popen(
         command, cwd=repo, env=environment(), stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
@@ -437,9 +442,9 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
     assert [run.info.status for run in runs] == ["FAILED"]
 
 
-def test_a_full_disk(repo: Path, shell: Shell) -> None:
+def test_a_full_disk(repo: Path, shell: Shell, forked: Shell) -> None:
     """As far as a process can have one of its own: no file may grow beyond a limit."""
-    assert shell("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     full = shell("ulimit -f 0; python -m pipeline.stages.train", repo)
     assert full.returncode == 1
     first, separated, error = full.stderr.splitlines()

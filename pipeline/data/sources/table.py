@@ -5,19 +5,20 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.data.columns import MISSING_VALUES, InvalidCell, RawTable
-from pipeline.data.csv_file import read_csv
 from pipeline.data.dataset import Dataset, Split, check_fraction, check_seed, split
-from pipeline.data.labels import Target
-from pipeline.data.parquet_file import read_parquet
 from pipeline.data.reading import check_file, check_path, reader_errors, summary
 from pipeline.errors import ConfigError, DataError
 from pipeline.text import join_limited, quote, quote_if_needed
 
+if TYPE_CHECKING:  # these import pyarrow, which takes a while
+    from pipeline.data.columns import InvalidCell, RawTable
+
+MISSING_VALUES = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 MIN_COUNTED_FROM_0_OR_1 = 4  # rows: in fewer, 0 and 1 are more likely values than positions
 MIN_COUNTED = 20  # rows: fewer that count on from another number, such as a year, are more likely measured
 MAX_CELLS = 3  # invalid ones that a sentence shows, each of another column
@@ -69,13 +70,18 @@ class Table:
         return Path(self.path).suffix[1:].lower()
 
     def load(self) -> Dataset:
+        from pipeline.data.csv_file import read_csv
+        from pipeline.data.parquet_file import read_parquet
+
         check_file(self.path)
         missing_values = MISSING_VALUES if self.missing_values is None else self.missing_values
         table = read_csv(self.path, missing_values) if self._format == "csv" else read_parquet(self.path)
         with reader_errors(self.path, self._format):
             return self._dataset(table)
 
-    def _dataset(self, table: RawTable) -> Dataset:
+    def _dataset(self, table: "RawTable") -> Dataset:
+        from pipeline.data.labels import Target
+
         target, keep, drop = self._find_columns(list(table.columns))
         if len(table.columns[target]) == 0:
             raise DataError(f"there are no rows in {self.path}")
@@ -112,7 +118,7 @@ class Table:
         return target, chosen["keep"], chosen["drop"]
 
     def _features(
-        self, table: RawTable, target: str, keep: Sequence[str], drop: Sequence[str]
+        self, table: "RawTable", target: str, keep: Sequence[str], drop: Sequence[str]
     ) -> tuple[dict[str, Array], dict[str, str]]:
         """The columns that are features, and those that are left out with the reason of each."""
         candidates = [name for name in table.columns if name != target and name not in drop]
@@ -121,9 +127,7 @@ class Table:
             for name in candidates
             if name not in keep and (name in table.row_labels or _UNNAMED.fullmatch(name))
         }
-        columns = {name: table.to_float(name, exact=name not in keep) for name in candidates if name not in left_out}
-        invalid = {name: values for name, values in columns.items() if isinstance(values, InvalidCell)}
-        valid = {name: values for name, values in columns.items() if not isinstance(values, InvalidCell)}
+        valid, invalid = table.to_floats((name for name in candidates if name not in left_out), keep)
         for name in [name for name in valid if name not in keep and _counts_rows(table, name, valid[name])]:
             left_out[name] = "counts the rows"
             del valid[name]
@@ -133,7 +137,7 @@ class Table:
         self._check_cells(table, invalid)
         return valid, left_out
 
-    def _check_cells(self, table: RawTable, invalid: Mapping[str, InvalidCell]) -> None:
+    def _check_cells(self, table: "RawTable", invalid: "Mapping[str, InvalidCell]") -> None:
         """Raises DataError for columns that cannot be features, with the first cell of each that is the reason."""
         for reason, (rule, state) in _RULES.items():
             if found := {name: cell for name, cell in invalid.items() if cell.reason == reason}:
@@ -155,7 +159,7 @@ def _find(names: Sequence[str], wanted: str) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-def _counts_rows(table: RawTable, name: str, values: Array) -> bool:
+def _counts_rows(table: "RawTable", name: str, values: Array) -> bool:
     """Whether a column of integers counts on by one, from 0, 1 or another number, from the first row to the last."""
     return (
         len(values) >= (MIN_COUNTED_FROM_0_OR_1 if values[0] in (0, 1) else MIN_COUNTED)
