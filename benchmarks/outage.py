@@ -13,7 +13,7 @@ from benchmarks._server import Server, free_port
 from pipeline.config.config import Config, compose
 from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Dataset
-from pipeline.learning.model import Record
+from pipeline.learning.model import Observer, Record
 from pipeline.model.card import DataSchema
 from pipeline.stages.train import describe
 from pipeline.tracking.client import Tracker, track, wait_for_delivery
@@ -42,7 +42,7 @@ def _fit(config: Config, dataset: Dataset, tracker: Tracker) -> float:
     def record(row: Record) -> None:
         tracker.epoch(row.epoch, row.loss, row.gradient_norm)
 
-    config.model.fit(dataset.train.X, dataset.train.y, config.optimizer, record=record)
+    config.model.fit(dataset.train.X, dataset.train.y, config.optimizer, observer=Observer(record))
     return time.perf_counter() - started
 
 

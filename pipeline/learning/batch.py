@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError, PipelineError
-from pipeline.learning.divergence import DivergenceMonitor
+from pipeline.learning.epochs import DivergenceMonitor
 from pipeline.learning.features import check_data
 from pipeline.learning.log_loss import LogLoss
 from pipeline.learning.logistic import LogisticFit, starting_point, training_features
@@ -81,7 +81,8 @@ def fit_together(
     def result(column: int, end: Record) -> LogisticFit:
         theta = state["theta"][:, column].copy()
         arrays = LinearModel(mean, scale, theta[:-1], float(theta[-1])).arrays
-        return LogisticFit(arrays, end.epoch, end.loss, end.gradient_norm, "epochs", optimizers[column])
+        start, optimizer = monitors[column].first, optimizers[column]
+        return LogisticFit(arrays, end.epoch, end.loss, end.gradient_norm, "epochs", optimizer, start_loss=start)
 
     return [failed.get(column) or result(column, end) for column, end in enumerate(ends)]
 

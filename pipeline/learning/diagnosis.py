@@ -1,6 +1,6 @@
 """What a user should know of a logistic regression's end: a sentence for each thing that makes it less than the best model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,45 +9,33 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.learning import separation
 from pipeline.learning.features import varying
-from pipeline.learning.logistic import Logistic, fit
-from pipeline.learning.model import Checkpoint, Fit, Record
-from pipeline.learning.models import LinearModel
-from pipeline.learning.optimizer import Optimizer, State
-from pipeline.learning.precision import indistinct_columns
+from pipeline.learning.logistic import fit
+from pipeline.learning.model import Fit, Observer
+from pipeline.learning.models import LinearModel, Logistic
+from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.suboptimality import distance
 from pipeline.model.card import separation_sentence
 from pipeline.text import join_limited
 
 ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # what may stop a fit
-SAMPLED_ROWS, LEAST_SIZE, MOST_SIZE = 1000, 1e-6, 1e6  # rows that are looked at, and the sizes that gradients cope with
+SAMPLED_ROWS, MIN_SIZE, MAX_SIZE = 1000, 1e-6, 1e6  # rows that are looked at, and the sizes that gradients cope with
+SAMPLED_VALUES, MAX_ROWS = 200_000, 1000  # that are looked at for values which a dtype does not tell apart
+MIN_DISTINCT = 0.9  # of a column's values, to be told apart
 SET_L2 = "set model.l2, such as model.l2=0.01"
 
 
 def fit_and_diagnose(
-    model: Logistic,
-    X: Features,
-    y: Array,
-    optimizer: Optimizer,
-    features: Sequence[str],
-    record: Callable[[Record], None],
-    callback: Callable[[int, State], None],
-    resume: Checkpoint | None,
+    model: Logistic, X: Features, y: Array, optimizer: Optimizer, features: Sequence[str], observer: Observer | None
 ) -> Fit:
     """What `Model.fit` says."""
-    losses: list[float] = []
-
-    def record_and_note(row: Record) -> None:
-        losses.append(row.loss)
-        record(row)
-
-    result = fit(X, y, model, optimizer, record_and_note, callback, resume, features)
+    result = fit(X, y, model, optimizer, observer, features)
     fitted = result.model
     names = features or [f"column {j + 1}" for j in range(X.shape[1])]
     found = None if model.l2 else separation.find(X, y, fitted)
     entry = {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
     warnings = [
         *_of_features(X, model, names),
-        *_of_rise(losses[0], result.loss),
+        *_of_rise(result.start_loss, result.loss),
         *_of_precision(X, model, fitted, names),
         *_of_end(X, y, model, fitted, result, entry),
     ]
@@ -65,7 +53,7 @@ def _of_sizes(X: Features) -> Iterator[str]:
     """Whether X (n, d), by its first rows, is of a size at which a fit may end anywhere."""
     largest = abs(X[:SAMPLED_ROWS].astype(np.float64)).max(axis=0)
     sizes = largest if isinstance(X, np.ndarray) else largest.data
-    extreme = sizes[(sizes != 0) & ((sizes < LEAST_SIZE) | (sizes > MOST_SIZE))]
+    extreme = sizes[(sizes != 0) & ((sizes < MIN_SIZE) | (sizes > MAX_SIZE))]
     if extreme.size:
         yield (
             f"features of a size of {extreme.min():.0e} to {extreme.max():.0e} that are not standardised: gradients, and so "
@@ -98,7 +86,7 @@ def _of_end(
         )
     elif result.stopped_by != "tol":
         yield from _of_distance(X, y, model, fitted, result)
-    elif not model.l2 and X.shape[1] >= separation.LARGEST:
+    elif not model.l2 and X.shape[1] >= separation.MAX_COLUMNS:
         yield (
             f"with {X.shape[1]} columns it was not looked for whether several together separate all but rows on the boundary "
             f"between the classes; if so, no finite best model exists without a penalty: {SET_L2}"
@@ -118,3 +106,20 @@ def _of_distance(X: Features, y: Array, model: Logistic, fitted: LinearModel, re
         f"stopped by {ENDS[result.stopped_by]} far from the optimum: the loss of {left.loss:.4g} could still fall by about "
         f"{left.decrease:.1g}; what helps is {', '.join(ways)}"
     )
+
+
+def indistinct_columns(X: Features, mean: Array, scale: Array, dtype: str) -> list[int]:
+    """The columns of X (n, d) whose standardised values this type of numbers does not tell apart."""
+    if not isinstance(X, np.ndarray) or not X.shape[1]:
+        return []  # never shifted, so no digits are lost
+    rows = min(MAX_ROWS, max(50, SAMPLED_VALUES // X.shape[1]))
+    x = X[:: max(1, len(X) // rows)].astype(np.float64)
+    with np.errstate(all="ignore"):
+        rounded = ((x - mean) / scale).astype(dtype)
+    return [int(j) for j in np.flatnonzero(_distinct(rounded) < MIN_DISTINCT * _distinct(x))]
+
+
+def _distinct(x: Array) -> Array:
+    """How many different values each column has."""
+    ordered = np.sort(x, axis=0)
+    return 1 + (ordered[1:] != ordered[:-1]).sum(axis=0)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array, Features
 from pipeline.learning.losses import label_variance, loss_and_probability, signs_of, wrong_class_probability
 from pipeline.learning.matrix import Augmented, Matrix, is_small, matrix, with_ones
-from pipeline.learning.objective import FusedDescent
+from pipeline.learning.objective import Objective
 from pipeline.learning.parallel import Add, BlockSum, grouped
 
 Block = tuple[Matrix, Array | None]  # some rows of A, and their signs if not folded in
 Tasks = Sequence[Sequence[Any]]
 
 
-class LogLoss:
+class LogLoss(Objective):
     """The objective in NumPy: forward and backward fused over row blocks that stay in cache, the blocks spread over threads.
 
     The blocks, and the order in which their sums are added in float64, depend on A alone: the number of threads does not change
@@ -43,10 +43,6 @@ class LogLoss:
 
         self._tasks = grouped([block(slice(start, start + step)) for start in starts])
         self._block_sum = BlockSum(len(starts), (min(step, self.n), *np.shape(l2)), A.dtype)  # for z and p of a block
-
-    @property
-    def fused(self) -> FusedDescent | None:
-        return None
 
     def rows(self, index: NDArray[np.intp]) -> "LogLoss":
         return LogLoss(self._A.take(index), None if self._signs is None else self._signs[index], self._l2)
@@ -136,10 +132,6 @@ class SmallLogLoss(LogLoss):
             slope += self._penalty * theta
         return self._penalised(total, theta), slope
 
-    @property
-    def fused(self) -> FusedDescent:
-        return self
-
     def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
         rate = np.asarray(lr, theta.dtype)
         theta = theta - np.multiply(gradient, rate, self._slope)
@@ -171,8 +163,5 @@ def _margins(A: Matrix, s: Array | None, z: Array, theta: Array) -> Array:
 
 def _back(A: Matrix, s: Array | None, r: Array) -> Array:
     """A^T (s * r) in float64; r is overwritten."""
-    return _precise(A.transposed_times(r if s is None else np.multiply(r, s, r)))
-
-
-def _precise(sums: Array) -> Array:
+    sums = A.transposed_times(r if s is None else np.multiply(r, s, r))
     return sums if sums.dtype == np.float64 else sums.astype(np.float64)

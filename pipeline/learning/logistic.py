@@ -1,57 +1,30 @@
 """Fit a logistic regression: minimise mean log loss + l2/2 ||w||^2, by whatever computes it."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
-from pipeline.errors import ConfigError, DataError, PipelineError
-from pipeline.learning.divergence import DivergenceMonitor
-from pipeline.learning.epochs import EpochLoop
-from pipeline.learning.features import check_data, require_finite, standardised, unscaled, varying
-from pipeline.learning.model import Checkpoint, Fit, Record
-from pipeline.learning.models import LinearModel
-from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State
-from pipeline.learning.refinement import refined
+from pipeline.errors import ConfigError, DataError
+from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
+from pipeline.learning.features import check_data, standardised, unscaled, varying
+from pipeline.learning.model import Fit, Observer
+from pipeline.learning.models import LinearModel, Logistic
+from pipeline.learning.optimizer import Optimizer, check_at_least
+from pipeline.learning.suboptimality import refined
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 INITS = ("zeros", "uniform")
 
 
-class Logistic(Protocol):
-    """The settings of a logistic regression, and what computes its objective."""
-
-    @property
-    def dtype(self) -> str:
-        """float32 or float64."""
-
-    @property
-    def l2(self) -> float:
-        """The strength in mean loss + l2/2 ||w||^2."""
-
-    @property
-    def init(self) -> Any:
-        """zeros, uniform (seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear), or d weights and an intercept."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of init: uniform."""
-
-    @property
-    def standardize(self) -> bool:
-        """Train on (x - mean) / scale."""
-
-    def objective(self, X: Features, y: Array, optimizer: Optimizer) -> tuple[Objective, Optimizer]:
-        """The objective over X as it is trained on, and the optimizer that can minimise it."""
-
-
 @dataclass(frozen=True)
 class LogisticFit(Fit):
     """What a fit of a logistic regression ended with."""
+
+    start_loss: float = math.nan  # at the initial point
 
     @property
     def model(self) -> LinearModel:
@@ -62,8 +35,7 @@ def check_settings(m: Logistic) -> None:
     """Raise ConfigError where a value is impossible."""
     if m.dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {m.dtype}")
-    if not m.seed >= 0:
-        raise ConfigError(f"seed must be >= 0; got {m.seed}")
+    check_at_least("seed", m.seed, 0)
     most = float(np.finfo(m.dtype).max)
     if not 0 <= m.l2 <= most:
         raise ConfigError(f"l2 must be >= 0 and finite in {m.dtype}; got {m.l2}")
@@ -106,9 +78,7 @@ def fit(
     y: Array,
     model: Logistic,
     optimizer: Optimizer,
-    record: Callable[[Record], None] = lambda row: None,
-    callback: Callable[[int, State], None] = lambda epoch, state: None,
-    resume: Checkpoint | None = None,
+    observer: Observer | None = None,
     features: Sequence[str] = (),
 ) -> LogisticFit:
     """What `Model.fit` says, without a diagnosis of the end."""
@@ -116,27 +86,22 @@ def fit(
     with one_thread, np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
         Z, mean, scale = training_features(X, model, features)
         chosen = optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
-        plain = _with_python_numbers(chosen)
-        f, method = model.objective(Z, y.astype(Z.dtype), plain)
-        loop = EpochLoop(f, method, DivergenceMonitor(X, chosen.lr), record, callback)
-        theta = starting_point(X, model).astype(Z.dtype)
-        try:
-            state = loop.start(theta, resume)
-        except PipelineError:
-            require_finite(X)
-            raise
-        state, epoch, stopped_by = loop.run(state, resume)
+        numeric = _with_python_numbers(chosen)
+        f, method = model.objective(Z, y.astype(Z.dtype), numeric)
+        monitor = DivergenceMonitor(X, chosen.lr)
+        loop = EpochLoop(f, method, monitor, observer or Observer())
+        state, epoch, stopped_by = loop.run(starting_point(X, model).astype(Z.dtype))
         if stopped_by == "precision" and model.dtype == "float32":
-            state = refined(state, Z, y, model, plain)
+            state = refined(state, Z, y, model, numeric)
         end = loop.measure(state, epoch, is_last=True)
     if end.gradient_norm <= chosen.tol > 0:
         stopped_by = "tol"
     theta = state["theta"]
     arrays = LinearModel(mean, scale, theta[:-1], float(theta[-1])).arrays
-    return LogisticFit(arrays, epoch, end.loss, end.gradient_norm, stopped_by, chosen)
+    return LogisticFit(arrays, epoch, end.loss, end.gradient_norm, stopped_by, chosen, start_loss=monitor.first)
 
 
 def _with_python_numbers(optimizer: Optimizer) -> Optimizer:
     """A NumPy scalar among the hyperparameters would make float32 arrays float64."""
     scalars = {name: value.item() for name, value in vars(optimizer).items() if isinstance(value, np.generic)}
-    return replace(optimizer, **scalars) if scalars else optimizer  # type: ignore[type-var]
+    return replace(optimizer, **scalars) if scalars else optimizer

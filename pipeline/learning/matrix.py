@@ -16,23 +16,20 @@ if TYPE_CHECKING:
 
 Rows = slice | NDArray[np.intp]
 
-LEAST_ROWS = 256  # of a block of dense X, however wide: with fewer, the calls take longer than the arithmetic
+MIN_ROWS = 256  # of a block of dense X, however wide: with fewer, the calls take longer than the arithmetic
 SMALL = 200_000  # elements of A up to which a copy, and one thread, cost less than they save
 
 
 class Matrix(Protocol):
     """What an objective needs of A."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, d+1)."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
+    shape: tuple[int, int]  # (n, d+1)
+    dtype: np.dtype[Any]  # float32 or float64
 
     def block_rows(self, fits: int) -> int:
         """How many rows to take at a time, for so many fits."""
+        n, numbers = self.shape[0], self.shape[1] + fits - 1
+        return n if is_small((n, numbers)) else max(MIN_ROWS, CACHED_BYTES // (numbers * self.dtype.itemsize))
 
     def take(self, rows: Rows) -> Self:
         """The same kind of matrix of some of the rows."""
@@ -50,15 +47,12 @@ class Matrix(Protocol):
         """The sum of squares of each column (d+1,)."""
 
 
-class Augmented:
+class Augmented(Matrix):
     """A itself, with its column of ones: one product gives the intercept, too. For small problems, and for several at once."""
 
     def __init__(self, A: Array) -> None:
         self.array, self._transposed = A, A.T
         self.shape, self.dtype = A.shape, A.dtype
-
-    def block_rows(self, fits: int) -> int:
-        return _cached_rows(self, fits)
 
     def take(self, rows: Rows) -> "Augmented":
         return Augmented(self.array[rows])
@@ -77,16 +71,13 @@ class Augmented:
         return np.square(self.array).sum(axis=0)
 
 
-class Dense:
+class Dense(Matrix):
     """X as the user has it: nothing is copied."""
 
     def __init__(self, X: Array) -> None:
         n, d = X.shape
         self._X = X
         self.shape, self.dtype = (n, d + 1), X.dtype
-
-    def block_rows(self, fits: int) -> int:
-        return _cached_rows(self, fits)
 
     def take(self, rows: Rows) -> "Dense":
         return Dense(self._X[rows])
@@ -109,7 +100,7 @@ class Dense:
         return np.append(np.square(self._X).sum(axis=0), self.shape[0])
 
 
-class Sparse:
+class Sparse(Matrix):
     """X in SciPy's CSR format; it is never made dense."""
 
     def __init__(self, X: "csr_array[Any, Any]") -> None:
@@ -141,11 +132,6 @@ class Sparse:
     def squares(self) -> Array:
         d = self.shape[1] - 1
         return np.append(np.bincount(self._X.indices, np.square(self._X.data), d), self.shape[0])
-
-
-def _cached_rows(A: Augmented | Dense, fits: int) -> int:
-    n, numbers = A.shape[0], A.shape[1] + fits - 1
-    return n if is_small((n, numbers)) else max(LEAST_ROWS, CACHED_BYTES // (numbers * A.dtype.itemsize))
 
 
 def is_small(shape: tuple[int, ...]) -> bool:

@@ -45,6 +45,15 @@ class Fit:
     warnings: tuple[str, ...] = ()  # a sentence each
 
 
+@dataclass(frozen=True)
+class Observer:
+    """What sees a fit while it lasts, and where the fit goes on from."""
+
+    record: Callable[[Record], None] = lambda row: None  # gets a row every `record_every` epochs, before that epoch's update
+    callback: Callable[[int, State], None] = lambda epoch, state: None  # gets every epoch's state, or some where they are short
+    resume: Checkpoint | None = None  # made there and then of what `callback` got
+
+
 class Model(Protocol):
     """What fits. Its fields are what a user may set."""
 
@@ -54,13 +63,10 @@ class Model(Protocol):
         y: Array,
         optimizer: Optimizer,
         features: Sequence[str] = (),
-        record: Callable[[Record], None] = lambda row: None,
-        callback: Callable[[int, State], None] = lambda epoch, state: None,
-        resume: Checkpoint | None = None,
+        observer: Observer | None = None,
     ) -> Fit:
         """Fit to X (n, d) raw features, an array or SciPy's CSR, and labels y (n,) in {0, 1}; deterministic.
 
-        features: the columns' names, for warnings and errors. record: gets a row every `optimizer.record_every` epochs, before
-        that epoch's update. callback: gets the state of every epoch, or of some where they are short, from which a Checkpoint
-        for `resume` can be made there and then. Raises PipelineError where the data cannot be used or the fit diverges.
+        features: the columns' names, for warnings and errors. Raises PipelineError where the data cannot be used or the fit
+        diverges.
         """

@@ -26,10 +26,6 @@ class Objective(Protocol):
 
     n: int
 
-    @property
-    def fused(self) -> "FusedDescent | None":
-        """Several steps in one call, where that is faster."""
-
     def loss(self, theta: Array) -> Any:
         """f(theta), penalty included."""
 
@@ -54,9 +50,6 @@ class Objective(Protocol):
     def rows(self, index: NDArray[np.intp]) -> "Objective":
         """The same objective on some rows: a mini-batch or a sample."""
 
-
-class FusedDescent(Protocol):
-    """Steps of gradient descent without a look in between."""
-
-    def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array:
-        """theta after so many steps, the first along `gradient`."""
+    def descend(self, theta: Array, gradient: Array, lr: float, steps: int) -> Array | None:
+        """theta after so many steps of gradient descent, the first along `gradient`; None if that is no faster in one call."""
+        return None

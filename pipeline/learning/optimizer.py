@@ -7,7 +7,8 @@ point and state["gradient"], where a method knows it, the full gradient there. N
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,20 +19,19 @@ from pipeline.learning.objective import Objective
 State = Mapping[str, Array]
 
 
-class Optimizer(Protocol):
-    """What a fit needs of an optimizer. A subclass has what is defined here; all of it may be overridden."""
+@dataclass(frozen=True)
+class Optimizer:
+    """What a fit needs of an optimizer. A subclass defines `start` and `step`; the rest may be overridden."""
 
-    @property
-    def epochs(self) -> int:
-        """The most epochs (passes or iterations) to run."""
+    epochs: int = 500  # at most: passes or iterations
+    record_every: int = 1  # epochs from one record of the loss to the next
+    tol: float = 0.0  # stop when max |gradient| is at most this (sgd looks where it records); 0 never stops early
 
-    @property
-    def record_every(self) -> int:
-        """Record the loss every so many epochs."""
-
-    @property
-    def tol(self) -> float:
-        """Stop when max |gradient| is at most this (sgd looks where it records); 0 never stops early."""
+    def __post_init__(self) -> None:
+        check_at_least("epochs", self.epochs, 1)
+        check_at_least("record_every", self.record_every, 1)
+        if not 0 <= self.tol < math.inf:
+            raise ConfigError(f"tol must be >= 0 and finite; got {self.tol}")
 
     @property
     def lr(self) -> float | None:
@@ -44,6 +44,7 @@ class Optimizer(Protocol):
 
     def start(self, f: Objective, theta: Array) -> State:
         """The state at theta (d+1,)."""
+        raise NotImplementedError
 
     def resume(self, f: Objective, state: State) -> State:
         """The state of a checkpoint, to go on from."""
@@ -51,6 +52,7 @@ class Optimizer(Protocol):
 
     def step(self, f: Objective, state: State, epoch: int) -> State | None:
         """The state after one epoch; None where no further progress can be represented."""
+        raise NotImplementedError
 
     def advance(self, f: Objective, state: State, epoch: int) -> tuple[State | None, int]:
         """A later state and its epoch: the next one, or a later one where epochs that nobody looks at are faster together."""
@@ -59,16 +61,6 @@ class Optimizer(Protocol):
     def remedies(self, steepest: float) -> list[str]:
         """What may help where it ended far from the optimum. steepest: the Hessian's greatest eigenvalue."""
         return []
-
-
-def check_limits(o: Optimizer) -> None:
-    """Raise ConfigError where a field that all optimizers share is impossible."""
-    if not o.epochs >= 1:
-        raise ConfigError(f"epochs must be >= 1; got {o.epochs}")
-    if not o.record_every >= 1:
-        raise ConfigError(f"record_every must be >= 1; got {o.record_every}")
-    if not 0 <= o.tol < math.inf:
-        raise ConfigError(f"tol must be >= 0 and finite; got {o.tol}")
 
 
 # A hyperparameter may be an array (k,), a value a fit: see `batch`.
@@ -90,6 +82,6 @@ def check_momentum(momentum: Any, nesterov: bool) -> None:
         raise ConfigError(f"nesterov needs momentum > 0; got momentum {momentum}")
 
 
-def check_seed(seed: int) -> None:
-    if not seed >= 0:
-        raise ConfigError(f"seed must be >= 0; got {seed}")
+def check_at_least(name: str, value: int, least: int) -> None:
+    if not value >= least:
+        raise ConfigError(f"{name} must be >= {least}; got {value}")

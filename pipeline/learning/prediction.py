@@ -13,10 +13,10 @@ from pipeline.model.predictor import PredictionError, Predictor
 
 
 def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
-    """Raises ArtifactError where the files are not as described, or the kind of model is not there any more."""
+    """Raises ArtifactError where the files are not as described, or this version has no such kind of model."""
     card = trained.content
     if card.model not in MODELS:
-        raise ArtifactError(f"{trained.path} must be of a model that is there, {', '.join(MODELS)}; it is of {card.model}")
+        raise ArtifactError(f"{trained.path} must be of one of the models {', '.join(MODELS)}; it is of {card.model}")
     module = import_module(MODELS[card.model].__module__)
     return Predictor(card.features, card.classes, trained.arrays("model.npz"), module.log_odds)
 

@@ -14,7 +14,6 @@ quasi-complete separation, where R lies on the boundary. All is done in float64,
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +24,14 @@ from pipeline.learning.losses import signs_of
 from pipeline.learning.models import LinearModel
 from pipeline.model.predictor import probability
 
-LARGEST = 1000  # columns up to which a Hessian is made; beyond, only the fit's own direction and single columns are tried
-LEAST_ROWS, ROWS_A_COLUMN = 1000, 50  # of a sample
-MOST_STEPS, MOST_ROUNDS = 40, 12  # Newton steps on a sample, and samples
-MOST_NUMBERS = 20_000_000  # of a sample that grew; beyond, nothing was found
-LEAST_PROBABILITY = 1e-9  # of the wrong class, below which a row says nothing that rounding would not say
+MAX_COLUMNS = 1000  # columns up to which a Hessian is made; beyond, only the fit's own direction and single columns are tried
+MIN_ROWS, ROWS_A_COLUMN = 1000, 50  # of a sample
+MAX_STEPS, MAX_ROUNDS = 40, 12  # Newton steps on a sample, and samples
+MAX_NUMBERS = 20_000_000  # of a sample that grew; beyond, nothing was found
+MIN_PROBABILITY = 1e-9  # of the wrong class, below which a row says nothing that rounding would not say
 ROUNDING = 1e-13  # of a sum's terms
-LEAST_PIVOT = 1e-10  # of the greatest, below which a column is one that others make
-MOST_COLUMNS = 10  # that are named
+MIN_PIVOT = 1e-10  # of the greatest, below which a column is one that others make
+MAX_NAMED = 10  # that are named
 
 
 @dataclass(frozen=True)
@@ -44,21 +43,6 @@ class Separation:
     columns: tuple[int, ...]
 
 
-class _Rows(Protocol):
-    """C (n, k)."""
-
-    shape: tuple[int, int]
-
-    def take(self, index: NDArray[np.intp]) -> Array:
-        """Some rows as an array."""
-
-    def times(self, V: Array) -> Array:
-        """C V."""
-
-    def sizes(self, V: Array) -> Array:
-        """|C| |V|, which rounding is measured by."""
-
-
 class SignedRows:
     """diag(s) [(X - mean) / scale, 1] of features X as they lie."""
 
@@ -67,6 +51,7 @@ class SignedRows:
         self.shape = X.shape[0], X.shape[1] + 1
 
     def take(self, index: NDArray[np.intp]) -> Array:
+        """Some rows as an array."""
         X = self._X[index]
         A = np.ones((len(index), self.shape[1]))
         A[:, :-1] = ((X if isinstance(X, np.ndarray) else X.toarray()) - self._mean) / self._scale
@@ -74,11 +59,13 @@ class SignedRows:
         return A
 
     def times(self, V: Array) -> Array:
+        """C V."""
         W = self._unscaled(V)
         products = np.concatenate([X @ W for X in self._parts()]) + V[-1]
         return (products.T * self._signs).T
 
     def sizes(self, V: Array) -> Array:
+        """|C| |V|, which rounding is measured by."""
         W = abs(self._unscaled(V))
         return np.concatenate([abs(X) @ W for X in self._parts()]) + abs(V[-1])
 
@@ -100,7 +87,7 @@ class SignedRows:
 
 
 class _Array:
-    """C as an array."""
+    """The same of an array C (n, k)."""
 
     def __init__(self, C: Array) -> None:
         self._C, self.shape = C, C.shape
@@ -115,17 +102,20 @@ class _Array:
         return abs(self._C) @ abs(V)
 
 
+_Rows = SignedRows | _Array
+
+
 def find(X: Features, y: Array, model: LinearModel) -> Separation | None:
     """What separates the classes of y (n,) in {0, 1} by the columns of X (n, d), starting from where a fit to them has ended.
 
-    None where nothing does or, beyond LARGEST columns, where nothing was found.
+    None where nothing does or, beyond MAX_COLUMNS columns, where nothing was found.
     """
     with one_thread, np.errstate(all="ignore"):
         C = SignedRows(X, y, model.mean, model.scale)
         theta = np.append(model.w.astype(np.float64), model.b)
-        if C.shape[1] > LARGEST:
+        if C.shape[1] > MAX_COLUMNS:
             return _described(X, y, C, theta if _separates(C, theta) else None)
-        direction = _recession(C, theta, sample_of(y, max(LEAST_ROWS, ROWS_A_COLUMN * C.shape[1])))
+        direction = _recession(C, theta, sample_of(y, max(MIN_ROWS, ROWS_A_COLUMN * C.shape[1])))
         return None if direction is None else _described(X, y, C, direction)
 
 
@@ -150,7 +140,7 @@ def _recession(C: _Rows, theta: Array, chosen: NDArray[np.intp], rounding: float
     if C.shape[1] == 1:
         change = C.times(np.ones(1))
         return next((np.array([sign]) for sign in (1.0, -1.0) if (sign * change >= 0).all() and change.any()), None)
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         theta, null, blur = _decide(C.take(chosen), theta)
         if null is not None:
             return _recession_in(C, null, rounding * blur)
@@ -158,7 +148,7 @@ def _recession(C: _Rows, theta: Array, chosen: NDArray[np.intp], rounding: float
         wrong = np.setdiff1d(np.flatnonzero(margins <= 0), chosen, assume_unique=True)
         if not len(wrong):
             return theta if _separates(C, theta) else None
-        if 2 * len(chosen) * C.shape[1] > MOST_NUMBERS:
+        if 2 * len(chosen) * C.shape[1] > MAX_NUMBERS:
             return None
         worst = wrong[np.argsort(margins[wrong], kind="stable")[: len(chosen)]]
         chosen = np.sort(np.concatenate([chosen, worst]))
@@ -176,7 +166,7 @@ def _recession_in(C: _Rows, null: Array, precision: float) -> Array | None:
         return None
     rest = D[moved]
     rest = rest[:, used] if not (used := rest.any(axis=0)).all() else rest
-    step = max(1, len(rest) // (2 * max(LEAST_ROWS, ROWS_A_COLUMN * rest.shape[1])))
+    step = max(1, len(rest) // (2 * max(MIN_ROWS, ROWS_A_COLUMN * rest.shape[1])))
     found = _recession(_Array(rest), np.zeros(rest.shape[1]), np.arange(0, len(rest), step), precision)
     return None if found is None else null[:, used] @ found
 
@@ -192,13 +182,13 @@ def _decide(B: Array, theta: Array) -> tuple[Array, Array | None, float]:
         theta = np.zeros_like(theta)
     margins = B @ theta
     loss = _loss(margins)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         if margins.min() > ROUNDING * abs(theta).sum():
             break
         p = probability(-margins)
         step, is_regular = _newton_step(B, p)
         change = B @ step
-        is_still = ((1 - p) * change < 0.5) & (p > LEAST_PROBABILITY)
+        is_still = ((1 - p) * change < 0.5) & (p > MIN_PROBABILITY)
         if is_still.all() and is_regular:
             return theta / unit, np.empty((len(theta), 0)), 0.0
         if (abs(change[is_still]) < 0.5).all() and is_still.any():
@@ -224,17 +214,33 @@ def _newton_step(B: Array, p: Array) -> tuple[Array, bool]:
     """The step along which the rows' margins grow, and whether their Hessian is surely regular."""
     from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 
-    S = B * np.sqrt(p * (1 - p))[:, None]
-    H, g = S.T @ S, p @ B
-    unit = np.sqrt(np.diag(H))
-    unit[unit == 0] = 1
-    H /= unit[:, None] * unit
-    factor, failure = dpotrf(H)
-    if not failure and dpocon(factor, abs(H).sum(axis=0).max())[0] > 100 * LEAST_PIVOT**1.2:
+    H, g = gram(B, p * (1 - p)), p @ B
+    unit = _column_units(H)
+    scaled = H / (unit[:, None] * unit)
+    factor, failure = dpotrf(scaled)
+    if not failure and dpocon(factor, abs(scaled).sum(axis=0).max())[0] > 100 * MIN_PIVOT**1.2:
         return dpotrs(factor, g / unit)[0] / unit, True
-    values, vectors = np.linalg.eigh(H)
+    return pseudo_solve(H, g), False
+
+
+def gram(B: Array, weights: Array) -> Array:
+    """B^T diag(weights) B (k, k), for weights (m,) >= 0."""
+    S = B * np.sqrt(weights)[:, None]
+    return S.T @ S
+
+
+def pseudo_solve(H: Array, g: Array) -> Array:
+    """H^-1 g in the directions in which the positive semi-definite H (k, k) is not 0."""
+    unit = _column_units(H)
+    values, vectors = np.linalg.eigh(H / (unit[:, None] * unit))
     inverse = np.divide(1, values, where=values > 1e-13 * values[-1], out=np.zeros_like(values))
-    return vectors @ (inverse * (vectors.T @ (g / unit))) / unit, False
+    return vectors @ (inverse * (vectors.T @ (g / unit))) / unit
+
+
+def _column_units(H: Array) -> Array:
+    """The units (k,) in which H has ones on its diagonal, or zeros."""
+    unit = np.sqrt(np.diag(H))
+    return np.where(unit == 0, 1, unit)
 
 
 def _null_space(M: Array) -> tuple[Array, float]:
@@ -245,7 +251,7 @@ def _null_space(M: Array) -> tuple[Array, float]:
     unit[unit == 0] = 1
     R, order = qr(M / unit, mode="r", pivoting=True)
     pivots = abs(np.diag(R))
-    rank = int((pivots > LEAST_PIVOT * pivots[0]).sum()) if pivots[0] else 0
+    rank = int((pivots > MIN_PIVOT * pivots[0]).sum()) if pivots[0] else 0
     null = np.zeros((M.shape[1], M.shape[1] - rank))
     null[order[:rank]] = -solve_triangular(R[:rank, :rank], R[:rank, rank:]) if rank else 0
     null[order[rank:]] = np.eye(M.shape[1] - rank)
@@ -265,9 +271,9 @@ def _described(X: Features, y: Array, C: _Rows, v: Array | None) -> Separation |
         kind = "complete" if _separates(C, v) else kind
     alone = np.flatnonzero((gap > 0) if kind == "complete" else (gap >= 0) & (spread > 0))
     if len(alone):
-        return Separation("complete" if gap[alone].max() > 0 else kind, True, tuple(map(int, alone[:MOST_COLUMNS])))
+        return Separation("complete" if gap[alone].max() > 0 else kind, True, tuple(map(int, alone[:MAX_NAMED])))
     if v is None or (kind != "complete" and ((margins < -rounding).any() or not (margins > rounding).any())):
         return None
     weight = abs(v[:-1]) * spread
-    heaviest = np.argsort(-weight, kind="stable")[:MOST_COLUMNS]
+    heaviest = np.argsort(-weight, kind="stable")[:MAX_NAMED]
     return Separation(kind, False, tuple(int(j) for j in heaviest if weight[j] > 1e-9 * weight.max()))

@@ -1,17 +1,23 @@
-"""How far from the optimum a fit has ended. In float64."""
+"""How far from the optimum a fit has ended, in float64, and how one in float32 that rounding stopped too early goes on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
-from pipeline.learning.models import LinearModel
-from pipeline.learning.separation import LARGEST, LEAST_ROWS, ROWS_A_COLUMN, SignedRows, sample_of
+from pipeline.errors import PipelineError
+from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
+from pipeline.learning.model import Observer
+from pipeline.learning.models import LinearModel, Logistic
+from pipeline.learning.optimizer import Optimizer, State
+from pipeline.learning.separation import MAX_COLUMNS, MIN_ROWS, ROWS_A_COLUMN, SignedRows, gram, pseudo_solve, sample_of
 from pipeline.model.predictor import probability
 
 FAR = 0.01  # of the loss, by which it must still be able to fall for a fit to have ended far from the optimum
+
+ROUNDING_SHARE = 1e-5  # of the loss: what is left where rounding in float32 rightly ends a fit is less
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Distance:
 def distance(X: Features, y: Array, model: LinearModel, l2: float) -> Distance:
     """Half the squared Newton decrement (Boyd and Vandenberghe, 9.5.1), by the gradient of all rows and a sample's Hessian.
 
-    Beyond LARGEST columns it is what the best step along the gradient would gain, which is less.
+    Beyond MAX_COLUMNS columns it is what the best step along the gradient would gain, which is less.
     """
     with one_thread, np.errstate(all="ignore"):
         C, theta = SignedRows(X, y, model.mean, model.scale), np.append(model.w.astype(np.float64), model.b)
@@ -38,17 +44,37 @@ def distance(X: Features, y: Array, model: LinearModel, l2: float) -> Distance:
         margins = C.times(theta)
         loss = float(np.logaddexp(0, -margins).mean() + 0.5 * (penalty * theta) @ theta)
         gradient = penalty * theta - C.transposed_times(probability(-margins)) / len(y)
-        chosen = sample_of(y, max(LEAST_ROWS, ROWS_A_COLUMN * len(theta)) if len(theta) <= LARGEST else LEAST_ROWS)
+        chosen = sample_of(y, max(MIN_ROWS, ROWS_A_COLUMN * len(theta)) if len(theta) <= MAX_COLUMNS else MIN_ROWS)
         B, p = C.take(chosen), probability(-margins[chosen])
         shares = _shares(y, chosen)
-        if len(theta) > LARGEST:
+        if len(theta) > MAX_COLUMNS:
             along = B @ gradient
             curvature = shares * p * (1 - p) @ along**2 + penalty @ gradient**2
             steepest = float(shares @ np.square(B).sum(axis=1)) / 4 + l2
             gain = 0.5 * (gradient @ gradient) ** 2 / curvature if curvature else 0.0
             return Distance(loss, float(min(loss, gain)), steepest)
-        hessian, largest = _gram(B, shares * p * (1 - p)) + np.diag(penalty), _gram(B, shares / 4) + np.diag(penalty)
-        return Distance(loss, min(loss, _decrement(hessian, gradient)), float(np.linalg.eigvalsh(largest)[-1]))
+        hessian, largest = gram(B, shares * p * (1 - p)) + np.diag(penalty), gram(B, shares / 4) + np.diag(penalty)
+        decrement = float(gradient @ pseudo_solve(hessian, gradient)) / 2
+        return Distance(loss, min(loss, decrement), float(np.linalg.eigvalsh(largest)[-1]))
+
+
+def refined(state: State, Z: Features, y: Array, model: Logistic, optimizer: Optimizer) -> State:
+    """The state itself or, where more than rounding explains is left of the loss, a point that float64 finds from it.
+
+    Z (n, d) are the features in float32 that `model` trains on; state["theta"] stays in float32.
+    """
+    theta = state["theta"].astype(np.float64)
+    d = len(theta) - 1
+    left = distance(Z, y, LinearModel(np.zeros(d), np.ones(d), theta[:-1], theta[-1]), model.l2)
+    if d >= MAX_COLUMNS or left.decrease <= ROUNDING_SHARE * left.loss:
+        return state
+    f, method = replace(model, dtype="float64").objective(Z.astype(np.float64), y.astype(np.float64), optimizer)
+    try:
+        end, *_ = EpochLoop(f, method, DivergenceMonitor(Z, optimizer.lr), Observer()).run(theta)
+    except PipelineError:  # a step that overflows
+        return state
+    found = end["theta"].astype(np.float32)
+    return {"theta": found} if f.loss(found.astype(np.float64)) < f.loss(theta) else state
 
 
 def _shares(y: Array, chosen: Any) -> Array:
@@ -56,17 +82,3 @@ def _shares(y: Array, chosen: Any) -> Array:
     ones = y[chosen] == 1
     share = np.count_nonzero(y == 1) / len(y)
     return np.where(ones, share / max(1, ones.sum()), (1 - share) / max(1, (~ones).sum()))
-
-
-def _gram(B: Array, weights: Array) -> Array:
-    S = B * np.sqrt(weights)[:, None]
-    return S.T @ S
-
-
-def _decrement(H: Array, g: Array) -> float:
-    """g^T H^-1 g / 2, in the directions in which H is not 0."""
-    unit = np.sqrt(np.diag(H))
-    unit[unit == 0] = 1
-    values, vectors = np.linalg.eigh(H / (unit[:, None] * unit))
-    positive = values > 1e-12 * values[-1]
-    return float(np.square((vectors.T @ (g / unit))[positive]) @ (1 / values[positive])) / 2

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.arrays import Array, Features
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError
 from pipeline.learning.matrix import matrix
-from pipeline.learning.objective import FusedDescent
+from pipeline.learning.objective import Objective
 
 
 class LogisticRegression(nn.Module):
@@ -52,17 +52,17 @@ def _joined(weight: Tensor, bias: Tensor) -> Array:
 
 
 def choose_device(name: str, dtype: str) -> torch.device:
-    """The device of this name; `auto` is CUDA, else MPS, else the CPU. Raises DataError where it is not there."""
+    """The device of this name; `auto` is CUDA, else MPS, else the CPU. Raises ConfigError where this machine lacks it."""
     has_mps = torch.backends.mps.is_available() and dtype == "float32"
     available = [*["cuda"] * torch.cuda.is_available(), *["mps"] * has_mps, "cpu"]
     if name == "auto":
         name = available[0]
     if name not in available:
-        raise DataError(f"model.device {name} is not there for {dtype}; there is {' and '.join(available)}")
+        raise ConfigError(f"model.device must be auto or one of {', '.join(available)} for {dtype} here; got {name}")
     return torch.device(name)
 
 
-class TorchLogLoss:
+class TorchLogLoss(Objective):
     """mean log loss + l2/2 ||w||^2 by autograd, for X (n, d), an array or SciPy's CSR, and y (n,) in {0, 1}."""
 
     def __init__(self, X: Features, y: Array, l2: float = 0.0, device: str = "cpu", compile: bool = False) -> None:
@@ -76,10 +76,6 @@ class TorchLogLoss:
     def _set(self, X: Features, y: Array, l2: float) -> None:
         self.n, self._features, self._labels, self._l2 = len(y), X, y, l2
         self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y)[:, None].to(self._device)
-
-    @property
-    def fused(self) -> FusedDescent | None:
-        return None
 
     def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
         part = copy(self)  # with the same module

@@ -112,14 +112,10 @@ def _frame_of(given: Any) -> Any:
     import pandas as pd
 
     if isinstance(given, Mapping):
-        values = {name: value.item() if _is_cell(value) else value for name, value in given.items()}
+        # a number from MLflow's server is an array of no dimension
+        values = {name: value.item() if getattr(value, "shape", None) == () else value for name, value in given.items()}
         given = [values] if all(map(pd.api.types.is_scalar, values.values())) else values
     return pd.DataFrame(given)
-
-
-def _is_cell(value: object) -> bool:
-    """Whether a value is a number as MLflow's server gives it for one: an array of no dimension."""
-    return isinstance(value, np.ndarray) and value.ndim == 0
 
 
 def _select(frame: Any, features: Sequence[str]) -> Any:

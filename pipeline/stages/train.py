@@ -19,7 +19,7 @@ from pipeline.errors import ArtifactError, PipelineError
 from pipeline.files import HISTORY, OUT, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import ENDS
-from pipeline.learning.model import Fit, Record
+from pipeline.learning.model import Fit, Observer, Record
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
@@ -92,7 +92,8 @@ def train(
             logger.info(f"going on from epoch {first}, which an earlier run had reached")
         with console.EpochProgress(optimizer.epochs, first) as progress:
             observer = FitObserver(tracker, checkpoints, progress, first)
-            result = model.fit(X, y, optimizer, schema.features, observer.record, observer.callback, checkpoint)
+            seen = Observer(observer.record, observer.callback, checkpoint)
+            result = model.fit(X, y, optimizer, schema.features, seen)
         for warning in result.warnings:
             logger.warning(warning)
         try:

@@ -9,7 +9,7 @@ from pipeline.data.sources.breast_cancer import BreastCancer
 from pipeline.errors import PipelineError
 from pipeline.learning.batch import Method, fit_together
 from pipeline.learning.logistic import LogisticFit, fit
-from pipeline.learning.model import Record
+from pipeline.learning.model import Observer, Record
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.adam import Adam
 from pipeline.learning.optimizers.gd import GradientDescent
@@ -27,7 +27,7 @@ def test_each_column_is_the_fit_alone(method: Method) -> None:
     together = fit_together(part.X, part.y, models, optimizers, lambda column, row: histories[column].append(row))
     for model, optimizer, found, history in zip(models, optimizers, together, histories, strict=True):
         rows: list[Record] = []
-        alone = fit(part.X, part.y, model, optimizer, rows.append)
+        alone = fit(part.X, part.y, model, optimizer, Observer(rows.append))
         assert isinstance(found, LogisticFit)
         np.testing.assert_allclose(found.model.w, alone.model.w, atol=1e-12)
         assert found.model.b == pytest.approx(alone.model.b, abs=1e-12)

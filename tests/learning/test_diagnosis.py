@@ -9,8 +9,10 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer
 
+from pipeline.learning.diagnosis import indistinct_columns
+from pipeline.learning.features import standardised
 from pipeline.learning.logistic import fit
-from pipeline.learning.model import Record
+from pipeline.learning.model import Observer, Record
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.models.torch import TorchModel
 from pipeline.learning.optimizers.auto import Auto
@@ -25,7 +27,7 @@ Y = (RNG.random(300) < 1 / (1 + np.exp(-X[:, 0]))).astype(float)
 @pytest.mark.parametrize("model", [NumpyModel(), TorchModel()], ids=lambda model: type(model).__name__)
 def test_a_good_fit_says_nothing_and_is_the_fit_itself(model: Any) -> None:
     rows: list[Record] = []
-    result = model.fit(X, Y, Newton(tol=1e-6), ["a", "b"], rows.append)
+    result = model.fit(X, Y, Newton(tol=1e-6), ["a", "b"], Observer(rows.append))
     alone = fit(X, Y, model, Newton(tol=1e-6))
     assert (result.warnings, result.separation) == ((), None)
     assert (result.epochs, result.loss, result.stopped_by) == (alone.epochs, alone.loss, alone.stopped_by)
@@ -76,3 +78,19 @@ def test_the_rate_is_among_the_remedies_where_it_is_one(optimizer: Any, named: b
     (found,) = NumpyModel(l2=0.01).fit(raw, y.astype(float), optimizer).warnings
     assert found.startswith("stopped by the epoch limit far from the optimum")
     assert ("an optimizer.lr of up to 0.3" in found) == named
+
+
+def test_a_column_that_float32_does_not_hold_is_found_and_no_other() -> None:
+    rng = np.random.default_rng(0)
+    flags, counts = rng.random(3000) < 0.01, rng.poisson(3, 3000)
+    outlier, years = rng.standard_normal(3000), 2000 + rng.integers(0, 30, 3000)
+    outlier[7] = 1e12
+    X = np.c_[rng.standard_normal(3000) * 1e-30, flags, counts, outlier, years, 1.7e9 + rng.random(3000) * 1e4]
+    _, mean, scale = standardised(X, np.float64)
+    assert indistinct_columns(X, mean, scale, "float32") == [3]
+    assert indistinct_columns(X, mean, scale, "float64") == []
+    assert indistinct_columns(X, np.zeros(6), np.ones(6), "float32") == [5]
+    X[7, 3] = 1e30
+    _, mean, scale = standardised(X, np.float64)
+    assert indistinct_columns(X, mean, scale, "float64") == [3]
+    assert indistinct_columns(csr_array(X), mean, scale, "float32") == []

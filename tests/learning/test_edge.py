@@ -58,7 +58,7 @@ def test_a_finite_model_or_a_sentence(
 ) -> None:
     X, y = table
     try:
-        result = fit(X, y, NumpyModel(dtype=dtype, l2=l2, standardize=standardize), OPTIMIZERS[optimizer](epochs=60))  # type: ignore[call-arg]
+        result = fit(X, y, NumpyModel(dtype=dtype, l2=l2, standardize=standardize), OPTIMIZERS[optimizer](epochs=60))
     except PipelineError:
         return
     assert np.isfinite(result.model.w).all()

@@ -29,7 +29,7 @@ def csr(X: Array) -> Sparse:
 
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the blocks so short that a thousand rows have several."""
-    for constant, value in (("CACHED_BYTES", 4096), ("LEAST_ROWS", 64), ("SMALL", 0)):
+    for constant, value in (("CACHED_BYTES", 4096), ("MIN_ROWS", 64), ("SMALL", 0)):
         monkeypatch.setattr(f"pipeline.learning.matrix.{constant}", value)
 
 

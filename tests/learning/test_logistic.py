@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.arrays import Array
 from pipeline.data.sources.document import Textbook
 from pipeline.errors import PipelineError
-from pipeline.learning.logistic import Logistic, fit
-from pipeline.learning.model import Record
-from pipeline.learning.models import LinearModel
+from pipeline.learning.logistic import fit
+from pipeline.learning.model import Observer, Record
+from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.models.torch import TorchModel
 from pipeline.learning.optimizer import Optimizer
@@ -62,7 +62,7 @@ def theta(model: LinearModel) -> Array:
 )
 def test_the_document_to_the_last_printed_digit(name: str, model: Logistic) -> None:
     data, history = Textbook().load(), list[Record]()
-    fit(data.train.X, data.train.y, model, GradientDescent(), history.append)
+    fit(data.train.X, data.train.y, model, GradientDescent(), Observer(history.append))
     assert " ".join(f"{row.loss:.4f}" for row in history) == DOCUMENT[name]
     assert [row.epoch for row in history] == list(range(0, 100, 10))
 
@@ -87,7 +87,7 @@ def test_numpy_and_torch_agree_at_every_epoch(optimizer: Optimizer, l2: float) -
     for kind in (NumpyModel, TorchModel):
         histories.append([])
         model = kind(dtype="float64", init=START, l2=l2)
-        fit(data.train.X, data.train.y, model, optimizer, histories[-1].append)
+        fit(data.train.X, data.train.y, model, optimizer, Observer(histories[-1].append))
     for by_hand, autograd in zip(*histories, strict=True):
         assert by_hand.loss == pytest.approx(autograd.loss, abs=1e-12)
         assert by_hand.gradient_norm == pytest.approx(autograd.gradient_norm, abs=1e-12)
@@ -113,7 +113,7 @@ def test_fused_epochs_have_the_same_bits(dtype: str, l2: float, name: str) -> No
 def test_all_epochs_that_are_not_short_are_observed(name: str) -> None:
     seen: list[int] = []
     optimizer = GradientDescent(epochs=20, record_every=20)
-    fit(*table(*(SHORT | LONG)[name]), NumpyModel(), optimizer, callback=lambda epoch, state: seen.append(epoch))
+    fit(*table(*(SHORT | LONG)[name]), NumpyModel(), optimizer, Observer(callback=lambda epoch, state: seen.append(epoch)))
     assert seen == ([0] if name in SHORT else list(range(20)))
 
 
@@ -213,7 +213,7 @@ def test_a_float64_rate_does_not_widen_float32(kind: type[GradientDescent]) -> N
 
 def test_a_device_that_is_not_there() -> None:
     data = Textbook().load()
-    with pytest.raises(PipelineError, match=r"model\.device mps is not there for float64; there is .*cpu"):
+    with pytest.raises(PipelineError, match=r"model\.device must be auto or one of .*cpu for float64 here; got mps"):
         fit(data.train.X, data.train.y, TorchModel(dtype="float64", device="mps"), GradientDescent())
     with pytest.raises(PipelineError, match="device must be one of auto, cpu, cuda, mps; got tpu"):
         TorchModel(device="tpu")
@@ -228,7 +228,7 @@ def test_compiled_is_the_same_model() -> None:
 
 def test_a_rate_that_float32_cannot_hold() -> None:
     data = Textbook().load()
-    with pytest.raises(PipelineError, match=r"optimizer\.lr must be at most 3\.4e\+38 for torch"):
+    with pytest.raises(PipelineError, match=r"optimizer\.lr must be at most 3\.4e\+38 for torch; got "):
         fit(data.train.X, data.train.y, TorchModel(), GradientDescent(lr=1e300))
 
 

@@ -8,8 +8,11 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer
 
 from pipeline.arrays import Array
+from pipeline.learning.features import standardised
 from pipeline.learning.logistic import fit
 from pipeline.learning.models.numpy import NumpyModel
+from pipeline.learning.models.torch import TorchModel
+from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.gd import GradientDescent
 from pipeline.learning.optimizers.lbfgs import LBFGS
@@ -59,3 +62,18 @@ def test_beyond_a_thousand_columns_at_least_what_the_gradient_gains_is_left() ->
     best, end = fit(X, y, model, LBFGS()), fit(X, y, model, GradientDescent(epochs=2))
     assert 0.01 * end.loss < distance(X, y, end.model, 0.1).decrease <= 1.01 * (end.loss - best.loss)
     assert not distance(X, y, best.model, 0.1).is_far
+
+
+@pytest.mark.parametrize("kind", [NumpyModel, TorchModel])
+@pytest.mark.parametrize("optimizer", [Newton(), LBFGS()], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("power", [1, 5, 9])
+def test_rounding_in_float32_does_not_end_a_fit_to_heavy_tails_early(kind: Any, optimizer: Optimizer, power: int) -> None:
+    rng = np.random.default_rng(power)
+    X = np.c_[np.sign(c := rng.standard_cauchy(500)) * abs(c) ** power, rng.standard_normal(500)]
+    y = labelled(X)
+    exact = fit(X, y, kind(dtype="float64", l2=1e-9), optimizer)
+    end = fit(X, y, kind(dtype="float32", l2=1e-9), optimizer)
+    Z, *_ = standardised(X, np.float32)
+    possible = fit(Z.astype(np.float64), y, NumpyModel(standardize=False, l2=1e-9), Newton(epochs=500)).loss
+    assert end.loss <= max(possible, exact.loss) * (1 + 2e-3)
+    assert end.model.w.dtype == np.float32

@@ -1,13 +1,52 @@
-"""A linear model's arrays, and its log-odds in NumPy."""
+"""What logistic regressions share: their settings, how they are fitted, and a linear model's log-odds in NumPy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from pipeline.arrays import Array, Features
+    from pipeline.learning.model import Fit, Observer
+    from pipeline.learning.objective import Objective
+    from pipeline.learning.optimizer import Optimizer
+
 Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """The settings of a logistic regression; a subclass says what computes its objective."""
+
+    dtype: str = "float64"  # or float32
+    l2: float = 0.0  # the strength in mean loss + l2/2 ||w||^2
+    init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
+    seed: int = 0  # of init: uniform
+    standardize: bool = True  # train on (x - mean) / scale
+
+    def __post_init__(self) -> None:
+        from pipeline.learning.logistic import check_settings
+
+        check_settings(self)
+
+    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer") -> "tuple[Objective, Optimizer]":
+        """The objective over X as it is trained on, and the optimizer that can minimise it."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        X: "Features",
+        y: "Array",
+        optimizer: "Optimizer",
+        features: Sequence[str] = (),
+        observer: "Observer | None" = None,
+    ) -> "Fit":
+        """What `pipeline.learning.model.Model.fit` says."""
+        from pipeline.learning.diagnosis import fit_and_diagnose
+
+        return fit_and_diagnose(self, X, y, optimizer, features, observer)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A point along a descent direction, and where such a search may start."""
+"""Line searches, and steps of limited-memory BFGS by them."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,8 +10,8 @@ from pipeline.errors import DataError
 from pipeline.learning.objective import Objective
 from pipeline.learning.optimizer import State
 
-SUFFICIENT = 1e-4  # of the decrease that the slope promises: Armijo's condition
-MOST_STALLED = 5  # steps in a row without progress
+SUFFICIENT_DECREASE = 1e-4  # of what the slope promises: Armijo's condition
+MAX_STALLED = 5  # steps in a row without progress
 
 
 def evaluated(f: Objective, theta: Array) -> State:
@@ -27,15 +28,15 @@ def search(f: Objective, state: State, direction: Array, length: float = 1.0) ->
     Raises DataError where the slope, and so perhaps the direction, has overflowed.
     """
     loss, slope = float(state["loss"]), float(state["gradient"] @ direction)
-    require_finite(slope, "a step")
+    require_no_overflow(slope, "a step")
     rounding, least = float(np.finfo(direction.dtype).eps) * abs(loss), float(state["least"])
     while slope < 0 and 0 < length < math.inf:
         theta = state["theta"] + np.asarray(length, direction.dtype) * direction
         new, gradient = f.loss_and_gradient(theta)
         norm = float(np.abs(gradient).max())
-        if new <= loss + SUFFICIENT * length * slope or (abs(new - loss) <= 10 * rounding and norm < least):
+        if new <= loss + SUFFICIENT_DECREASE * length * slope or (abs(new - loss) <= 10 * rounding and norm < least):
             stalled = 0 if new < loss - rounding or norm < least else int(state["stalled"]) + 1
-            if stalled > MOST_STALLED:
+            if stalled > MAX_STALLED:
                 break
             return {"theta": theta, "gradient": gradient, "loss": new, **_progress(min(norm, least), stalled)}
         if np.array_equal(theta, state["theta"]):
@@ -45,10 +46,39 @@ def search(f: Objective, state: State, direction: Array, length: float = 1.0) ->
     return None
 
 
-def require_finite(array: Array | float, purpose: str) -> None:
+def require_no_overflow(array: Array | float, purpose: str) -> None:
     if not np.all(np.isfinite(array)):
         raise DataError(f"the features are too large for {purpose}; standardise them")
 
 
 def _progress(least: float, stalled: int) -> State:
     return {"least": np.asarray(least), "stalled": np.asarray(stalled)}
+
+
+def without_memory(theta: Array) -> State:
+    empty = np.empty((0, len(theta)), theta.dtype)
+    return {"s": empty, "y": empty}
+
+
+def bfgs_step(f: Objective, state: State, memory: int, metric: Callable[[Array], Array] | None) -> State | None:
+    """One step of limited-memory BFGS (Nocedal and Wright, algorithm 7.4) that starts each time from `metric`, an approximate
+    inverse Hessian, or without one from the last step's curvature. state["s"] and state["y"] are (steps kept, d+1)."""
+    s, y, gradient = state["s"], state["y"], state["gradient"]
+    q, alphas = gradient.copy(), []
+    for si, yi in zip(s[::-1], y[::-1], strict=True):
+        alphas.append((si @ q) / (si @ yi))
+        q -= alphas[-1] * yi
+    if metric:
+        q = metric(q)
+    elif len(s):
+        q *= (s[-1] @ y[-1]) / (y[-1] @ y[-1])
+    for si, yi, alpha in zip(s, y, reversed(alphas), strict=True):
+        q += (alpha - (yi @ q) / (si @ yi)) * si
+    length = 1.0 if metric or len(s) else 1.0 / max(1.0, float(np.abs(gradient).sum()))
+    new = search(f, state, -q, length)
+    if new is None:
+        return None
+    ds, dy = new["theta"] - state["theta"], new["gradient"] - gradient
+    if ds @ dy > np.finfo(ds.dtype).eps * (dy @ dy):
+        s, y = np.vstack([s, ds])[-memory:], np.vstack([y, dy])[-memory:]
+    return {**state, **new, "s": s, "y": y}

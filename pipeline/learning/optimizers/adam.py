@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_fraction, check_limits, check_positive
+from pipeline.learning.optimizer import Optimizer, State, check_fraction, check_positive
 from pipeline.learning.optimizers._descent import measured
 
 
@@ -14,16 +14,14 @@ from pipeline.learning.optimizers._descent import measured
 class Adam(Optimizer):
     """Full-batch Adam (Kingma and Ba 2015, algorithm 1), in torch.optim.Adam's convention."""
 
-    lr: float = 0.1
-    epochs: int = 500
     record_every: int = 10
-    tol: float = 0.0
+    lr: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        super().__post_init__()
         check_positive("lr", self.lr)
         check_fraction("beta1", self.beta1)
         check_fraction("beta2", self.beta2)

@@ -6,25 +6,24 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_limits, check_momentum, check_positive
+from pipeline.learning.optimizer import Optimizer, State, check_momentum, check_positive
 from pipeline.learning.optimizers._descent import descend, measured
 
-MOST_FUSED = 100  # epochs of a millisecond at most, so that progress still shows several times a second
+MAX_FUSED = 100  # epochs of a millisecond at most, so that progress still shows several times a second
 
 
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
     """Full-batch gradient descent."""
 
-    lr: float = 0.1
     epochs: int = 100
     record_every: int = 10
-    tol: float = 0.0
+    lr: float = 0.1
     momentum: float = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        super().__post_init__()
         check_positive("lr", self.lr)
         check_momentum(self.momentum, self.nesterov)
 
@@ -36,17 +35,17 @@ class GradientDescent(Optimizer):
         return {**moved, **measured(self, f, moved["theta"], epoch + 1)}
 
     def advance(self, f: Objective, state: State, epoch: int) -> tuple[State, int]:
-        steps, fused = self._unobserved(epoch), f.fused
-        if fused is None or steps == 1:
+        steps = self._unobserved(epoch)
+        theta = f.descend(state["theta"], state["gradient"], self.lr, steps) if steps > 1 else None
+        if theta is None:
             return self.step(f, state, epoch), epoch + 1
-        theta = fused.descend(state["theta"], state["gradient"], self.lr, steps)
         return measured(self, f, theta, epoch + steps), epoch + steps
 
     def _unobserved(self, epoch: int) -> int:
         """How many epochs to take at once: more than one where their states need not be looked at."""
         if self.momentum or self.tol:
             return 1
-        return min(self.record_every - epoch % self.record_every, self.epochs - epoch, MOST_FUSED)
+        return min(self.record_every - epoch % self.record_every, self.epochs - epoch, MAX_FUSED)
 
     def remedies(self, steepest: float) -> list[str]:
         most = 1 / steepest  # it copes with rates up to twice that

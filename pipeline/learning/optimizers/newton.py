@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.errors import ConfigError
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_limits, check_seed
-from pipeline.learning.optimizers._line_search import evaluated, require_finite, search
-from pipeline.learning.optimizers._two_loop import bfgs_step, without_memory
+from pipeline.learning.optimizer import Optimizer, State, check_at_least
+from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, require_no_overflow, search, without_memory
 
-SAMPLED_FROM = 4  # samples' worth of rows, from which on a sample is worth its own optimum
-NEAR = 0.03  # of the loss, that a step is to win: from there on, a Newton step's length is 1
-FIRST, LONGEST, FLAT, MOST_TRIALS = 1.5, 4.0, 0.15, 2  # the trials of a length: see `_step_along`
+MIN_SAMPLES = 4  # samples' worth of rows, from which on a sample is worth its own optimum
+NEAR_OPTIMUM = 0.03  # of the loss, that a step is to win: from there on, a Newton step's length is 1
+FIRST_LENGTH, MAX_GROWTH, FLAT_SLOPE, MAX_TRIALS = 1.5, 4.0, 0.15, 2  # the trials of a length: see `_step_along`
 MEMORY = 20  # steps that the sample's metric is corrected by
 LOG_2 = math.log(2)
 
@@ -31,29 +29,26 @@ class Newton(Optimizer):
     """
 
     epochs: int = 50
-    record_every: int = 1
     tol: float = 1e-10
     sample: int = 20_000
     dense: int = 2_000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_limits(self)
-        if not self.sample >= 1:
-            raise ConfigError(f"sample must be >= 1; got {self.sample}")
-        if not self.dense >= 0:
-            raise ConfigError(f"dense must be >= 0; got {self.dense}")
-        check_seed(self.seed)
+        super().__post_init__()
+        check_at_least("sample", self.sample, 1)
+        check_at_least("dense", self.dense, 0)
+        check_at_least("seed", self.seed, 0)
 
     def start(self, f: Objective, theta: Array) -> State:
         rows = max(self.sample, 20 * len(theta))
-        if f.n < SAMPLED_FROM * rows or len(theta) > self.dense:
+        if f.n < MIN_SAMPLES * rows or len(theta) > self.dense:
             return evaluated(f, theta)
         chosen = np.sort(np.random.default_rng(self.seed).choice(f.n, rows, replace=False))
         sample = f.rows(chosen)
-        there = self._minimise(sample, theta, len(theta) / rows)
-        factor = _factor(sample.hessian(there)).astype(theta.dtype)
-        state = evaluated(f, there)
+        optimum = self._minimise(sample, theta, len(theta) / rows)
+        factor = _factor(sample.hessian(optimum)).astype(theta.dtype)
+        state = evaluated(f, optimum)
         if not state["loss"] < (LOG_2 if not theta.any() else f.loss(theta)):  # the sample misled: few or no rows of a class
             state = evaluated(f, theta)
         return {**state, **without_memory(theta), "factor": factor}
@@ -85,21 +80,21 @@ class Newton(Optimizer):
 def _step_along(f: Objective, state: State, direction: Array) -> State | None:
     """A point along a Newton direction: where the slope has all but gone, for far from the optimum a step of 1 is too short."""
     first = float(state["gradient"] @ direction)
-    if first > -NEAR * float(state["loss"]):
+    if first > -NEAR_OPTIMUM * float(state["loss"]):
         return search(f, state, direction)
     slope_at = f.slope_along(state["theta"], direction)
-    low, high, length = (0.0, first), None, FIRST
-    for _ in range(MOST_TRIALS):
+    low, high, length = (0.0, first), None, FIRST_LENGTH
+    for _ in range(MAX_TRIALS):
         slope = slope_at(length)
         if not math.isfinite(slope):
             length = 1.0
             break
-        if abs(slope) <= FLAT * abs(first):
+        if abs(slope) <= FLAT_SLOPE * abs(first):
             break
         other = low if slope > 0 else high or low
         low, high = (low, (length, slope)) if slope > 0 else ((length, slope), high)
         rise = (slope - other[1]) / (length - other[0])
-        length = min(length - slope / rise if rise > 0 else math.inf, LONGEST * length)
+        length = min(length - slope / rise if rise > 0 else math.inf, MAX_GROWTH * length)
     return search(f, state, direction, length)
 
 
@@ -111,7 +106,7 @@ def _factor(H: Array) -> Array:
     factor, failure = dpotrf(H)
     if not failure and math.isfinite(factor.trace()):  # NaN is no failure to LAPACK
         return np.asarray(factor)
-    require_finite(H, "a Hessian")
+    require_no_overflow(H, "a Hessian")
     largest = np.diag(H).max() or 1.0
     for exponent in range(-12, 3):
         factor, failure = dpotrf(H + 10.0**exponent * largest * np.eye(len(H)))

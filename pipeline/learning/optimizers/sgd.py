@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.errors import ConfigError
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_limits, check_momentum, check_positive, check_seed
+from pipeline.learning.optimizer import Optimizer, State, check_at_least, check_momentum, check_positive
 from pipeline.learning.optimizers._descent import descend
 
 
@@ -18,10 +18,8 @@ from pipeline.learning.optimizers._descent import descend
 class StochasticGradientDescent(Optimizer):
     """Mini-batches in a new seeded order every epoch, at the rate lr / (1 + decay * epoch)."""
 
-    lr: float = 0.3
     epochs: int = 100
-    record_every: int = 1
-    tol: float = 0.0
+    lr: float = 0.3
     momentum: float = 0.0
     nesterov: bool = False
     batch_size: int = 32
@@ -29,14 +27,13 @@ class StochasticGradientDescent(Optimizer):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        super().__post_init__()
         check_positive("lr", self.lr)
         check_momentum(self.momentum, self.nesterov)
-        if not self.batch_size >= 1:
-            raise ConfigError(f"batch_size must be >= 1; got {self.batch_size}")
+        check_at_least("batch_size", self.batch_size, 1)
         if not 0 <= self.decay < math.inf:
             raise ConfigError(f"decay must be >= 0 and finite; got {self.decay}")
-        check_seed(self.seed)
+        check_at_least("seed", self.seed, 0)
 
     def rate(self, epoch: int) -> float:
         return self.lr / (1 + self.decay * epoch)

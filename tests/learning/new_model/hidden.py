@@ -1,6 +1,6 @@
 """A network with one hidden layer in PyTorch: z = tanh(((x - mean) / scale) V + a) . w + b."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipeline.arrays import Array, Features
-    from pipeline.learning.model import Checkpoint, Fit, Record
-    from pipeline.learning.optimizer import Optimizer, State
+    from pipeline.learning.model import Fit, Observer
+    from pipeline.learning.optimizer import Optimizer
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,18 @@ class Hidden:
         y: "Array",
         optimizer: "Optimizer",
         features: Sequence[str] = (),
-        record: "Callable[[Record], None]" = lambda row: None,
-        callback: "Callable[[int, State], None]" = lambda epoch, state: None,
-        resume: "Checkpoint | None" = None,
+        observer: "Observer | None" = None,
     ) -> "Fit":
-        from pipeline.learning.divergence import DivergenceMonitor
-        from pipeline.learning.epochs import EpochLoop
+        from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
         from pipeline.learning.features import check_data, standardised
-        from pipeline.learning.model import Fit
+        from pipeline.learning.model import Fit, Observer
 
         check_data(X, y)
         Z, mean, scale = standardised(X, np.float64, features)
-        loop = EpochLoop(_objective(Z, y, self.width), optimizer, DivergenceMonitor(X, optimizer.lr), record, callback)
+        monitor = DivergenceMonitor(X, optimizer.lr)
+        loop = EpochLoop(_objective(Z, y, self.width), optimizer, monitor, observer or Observer())
         theta = np.random.default_rng(self.seed).standard_normal((X.shape[1] + 2) * self.width + 1) / 2
-        state, epoch, stopped_by = loop.run(loop.start(theta, resume), resume)
+        state, epoch, stopped_by = loop.run(theta)
         end = loop.measure(state, epoch, is_last=True)
         V, a, w, b = _split(state["theta"], self.width)
         arrays = {"mean": mean, "scale": scale, "V": V, "a": a, "w": w, "b": b}
@@ -68,7 +66,7 @@ def _objective(Z: Any, y: Any, width: int) -> Any:
     import torch
 
     class MeanLogLoss:
-        n, fused = len(y), None
+        n = len(y)
         inputs, labels = torch.from_numpy(Z), torch.from_numpy(y)
 
         def loss(self, theta: Any) -> float:
@@ -76,6 +74,9 @@ def _objective(Z: Any, y: Any, width: int) -> Any:
 
         def gradient(self, theta: Any) -> Any:
             return self.loss_and_gradient(theta)[1]
+
+        def descend(self, *_: Any) -> None:
+            """There is no faster way to take several steps."""
 
         def loss_and_gradient(self, theta: Any) -> tuple[float, Any]:
             point = torch.from_numpy(theta).requires_grad_()

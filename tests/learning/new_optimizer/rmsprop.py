@@ -6,21 +6,20 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_fraction, check_limits, check_positive
+from pipeline.learning.optimizer import Optimizer, State, check_fraction, check_positive
 
 
 @dataclass(frozen=True)
 class RMSProp(Optimizer):
     """Full-batch RMSprop."""
 
-    lr: float = 0.05
     epochs: int = 200
     record_every: int = 50
-    tol: float = 0.0
+    lr: float = 0.05
     alpha: float = 0.99
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        super().__post_init__()
         check_positive("lr", self.lr)
         check_fraction("alpha", self.alpha)
 
