@@ -30,10 +30,6 @@ class Metric:
     row_scores: Callable[[Array, Array], Array] | None = None  # (n,), whose mean is the metric
     resampled: Callable[[Array, Array], Callable[[Counts], Array]] | None = None  # from Counts to the values (B,)
 
-    @property
-    def has_interval(self) -> bool:
-        return bool(self.row_scores or self.resampled)
-
 
 def measure(z: Array, y: Array) -> dict[str, float]:
     """Every number that metrics.json holds."""
@@ -146,4 +142,5 @@ METRICS = {
     )
 }
 SUMMARY_METRICS = tuple(name for name, metric in METRICS.items() if metric.in_summary)
-COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if metric.has_interval)
+COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if metric.row_scores or metric.resampled)
+OBJECTIVE = "log_loss"  # what a sweep minimises, and by what `runs promote` decides where it is not told

@@ -14,9 +14,10 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.files import digest
 from pipeline.flatten import flatten
-from pipeline.runs._compare import compare
-from pipeline.runs._find import Records, Store, download, find, name_of, open_store, records
-from pipeline.tracking.mlflow_run import DESCRIBED
+from pipeline.runs._command import RUN, Subparsers, add_command
+from pipeline.runs._records import Records, compare, download, records
+from pipeline.runs._references import find
+from pipeline.runs._store import Store, name_of, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -24,25 +25,34 @@ CODE_TAGS = ("fingerprint.code", "mlflow.source.git.commit")
 CHANGES = "changes to the commit, but for overrides.yaml"
 WITHOUT_DIFF = ("too long", "unknown")  # values of git.diff with which a run has no code.diff
 INCOMPLETE = (*WITHOUT_DIFF, "without credentials")  # with which two runs may differ in what was not recorded
-KNOWN_BY = {"code": "git.diff", "environment": DESCRIBED}  # tags that a run made by `publish` lacks
 Pairs = dict[str, tuple[Any, Any]]  # what differs, in a and in b; None: not there
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    codes = "0 the metrics were compared; 1 they cannot be, all else is shown"
+    command = add_command(subparsers, run, __doc__, ["3f2a91 77b0c4", "@champion 77b0c4 --json"], codes)
+    command.add_argument("a", metavar="A", help=RUN)
+    command.add_argument("b", metavar="B", help="likewise")
 
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether the metrics could be compared, and all that differs."""
+    from pipeline.tracking.mlflow_run import DESCRIBED
+
     store = open_store()
     with tempfile.TemporaryDirectory() as temporary:
         a, b = (records(store, find(store, name), Path(temporary, side)) for side, name in (("a", args.a), ("b", args.b)))
-        unknown = {
-            part: [side for side, of in (("a", a), ("b", b)) if of.run.data.tags.get(tag, "unknown") in INCOMPLETE]
-            for part, tag in KNOWN_BY.items()
+        tags = {"a": a.run.data.tags, "b": b.run.data.tags}
+        unknown = {  # of a run that `publish` made, neither is known
+            "code": [side for side, of in tags.items() if of.get("git.diff", "unknown") in INCOMPLETE],
+            "environment": [side for side, of in tags.items() if DESCRIBED not in of],
         }
         code = _pairs(*(_code(store, side, Path(temporary)) for side in (a, b)))
         parts = {
             "configuration": _pairs(*(dict(flatten(side.card.config)) for side in (a, b))),
             "data": _pairs(*(_data(side) for side in (a, b))),
             "code": {key: pair for key, pair in code.items() if None not in pair},
-            "environment": None if unknown["environment"] else _pairs(*(_environment(side) for side in (a, b))),
+            "environment": None if unknown["environment"] else _pairs(*map(_environment, tags.values())),
         }
     logger.info(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
     for title, pairs in parts.items():
@@ -84,8 +94,8 @@ def _changes(store: Store, side: Records, temporary: Path) -> str:
     return digest(code) if code else "none"
 
 
-def _environment(side: Records) -> dict[str, str]:
-    return {key: value for key, value in sorted(side.run.data.tags.items()) if key.startswith(("version.", "machine."))}
+def _environment(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in sorted(tags.items()) if key.startswith(("version.", "machine."))}
 
 
 def _describe(title: str, pairs: Pairs | None, unknown: Sequence[str]) -> Iterator[str]:

@@ -7,23 +7,24 @@ import tempfile
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from mlflow.artifacts import download_artifacts
-from mlflow.entities import LoggedModel, Run
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
-from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
 from pipeline.files import file_digest
 from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
-from pipeline.runs._compare import SEED, compare
-from pipeline.runs._find import Store, find, models_of, name_of, open_store, records
+from pipeline.runs._command import RUN, Subparsers, add_command
+from pipeline.runs._records import SEED, compare, records
+from pipeline.runs._references import find
+from pipeline.runs._store import Store, models_of, name_of, open_store
 from pipeline.tracking.names import NOTE
 from pipeline.tracking.store import store_lock
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +33,29 @@ TAG_PREFIX = "promotion."  # of a model version's tags that hold the decision
 FIRST, BETTER, FORCED, REFUSED = "first", "better", "forced", "refused"  # decisions
 
 
+def add_parser(subparsers: Subparsers) -> None:
+    examples = ["3f2a91", "3f2a91 --name churn --metric roc_auc", "3f2a91 --force"]
+    codes = "0 it is the champion; 1 it was refused, as the model version says"
+    command = add_command(subparsers, run, __doc__, examples, codes)
+    command.add_argument("run", metavar="RUN", help=RUN)
+    command.add_argument("--name", help="of the registered model; the experiment's name if not given")
+    command.add_argument("--metric", choices=COMPARED_METRICS, default=OBJECTIVE, help=f"what decides ({OBJECTIVE})")
+    command.add_argument("--force", action="store_true", help="whatever the numbers are; the version records that")
+
+
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether the run's model is the champion now, and the decision with its numbers."""
     store = open_store()
-    candidate = find(store, args.run)
+    candidate, name = find(store, args.run), args.name or store.experiment
     if candidate.info.status != "FINISHED":
         raise CommandError(f"a run must be FINISHED to be promoted; {name_of(candidate)} is {candidate.info.status}")
+    if ":" in name or "/" in name:
+        raise CommandError(f"a registered model's name must be without : and /; got {name}")
     with store_lock(store.uri):  # two at once would both be compared with the champion that the first of them replaces
-        return _promote(store, candidate, args.name or store.experiment, args.metric, args.force)
+        return _promote(store, candidate, name, args.metric, args.force)
 
 
-def _promote(store: Store, candidate: Run, name: str, metric: str, force: bool) -> tuple[bool, dict[str, Any]]:
+def _promote(store: Store, candidate: "Run", name: str, metric: str, force: bool) -> tuple[bool, dict[str, Any]]:
     champion = _champion(store, name)
     answer = {"name": name, "run": candidate.info.run_id}
     if champion and champion.run_id == candidate.info.run_id:
@@ -61,7 +74,9 @@ def _promote(store: Store, candidate: Run, name: str, metric: str, force: bool) 
     return promoted, {**answer, "version": version.version, **decision, **numbers}
 
 
-def _champion(store: Store, name: str) -> ModelVersion | None:
+def _champion(store: Store, name: str) -> "ModelVersion | None":
+    from mlflow.exceptions import MlflowException
+
     try:
         return store.client.get_model_version_by_alias(name, ALIAS)
     except MlflowException as error:
@@ -70,8 +85,10 @@ def _champion(store: Store, name: str) -> ModelVersion | None:
         raise
 
 
-def _decide(store: Store, run: Run, champion: ModelVersion | None, metric: str, force: bool) -> dict[str, str]:
+def _decide(store: Store, run: "Run", champion: "ModelVersion | None", metric: str, force: bool) -> dict[str, str]:
     """The decision, its reason and its numbers, as the version's tags."""
+    from mlflow.exceptions import MlflowException
+
     with tempfile.TemporaryDirectory() as temporary:
         candidate = records(store, run, Path(temporary, "candidate"))
         require_finite_optimum(run, candidate.card.ended, force)
@@ -102,43 +119,46 @@ def _judge(metric: str, difference: Difference, against: str, force: bool) -> di
     }
 
 
-def require_finite_optimum(run: Run, fit: FitSummary, force: bool) -> None:
+def require_finite_optimum(run: "Run", fit: FitSummary, force: bool) -> None:
     """Raise CommandError where a fit converged though no finite optimum exists."""
-    found = fit.separation
-    if found and fit.stopped_by != "epochs" and not force:
+    if fit.separation and fit.stopped_by != "epochs" and not force:
         raise CommandError(
             f"a converged fit must have a finite optimum to be promoted; {name_of(run)} has none, since "
-            f"{separation_sentence(found)}: train it with model.l2 set, or give --force"
+            f"{separation_sentence(fit.separation)}: train it with model.l2 set, or give --force"
         )
 
 
-def _version(store: Store, run: Run, name: str) -> ModelVersion:
+def _version(store: Store, run: "Run", name: str) -> "ModelVersion":
     """The version of the registered model that is the run's, made where there is none."""
-    if ":" in name or "/" in name:
-        raise CommandError(f"a registered model's name must be without : and /; got {name}")
-    if versions := store.client.search_model_versions(f"name = '{name}' and run_id = '{run.info.run_id}'"):
-        return versions[0]
+    from mlflow.exceptions import MlflowException
+
+    versions = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    if own := [version for version in versions if version.name == name]:
+        return own[0]
     models = models_of(store.client, run)
     if not models:
         raise CommandError(f"a run must have its model in MLflow to be promoted; {name_of(run)} has none")
     model = models[-1]
     if _weights_digest(model) != run.data.tags.get("model.sha256"):
         raise CommandError(f"the model of {name_of(run)} in MLflow must hold its weights; they are damaged or missing")
-    if not store.client.search_registered_models(f"name = '{name}'"):
+    with suppress(MlflowException):  # it is there
         store.client.create_registered_model(name)
     return store.client.create_model_version(
         name, model.artifact_location, run.info.run_id, description=run.data.tags.get(NOTE), model_id=model.model_id
     )
 
 
-def _weights_digest(model: LoggedModel) -> str:
+def _weights_digest(model: "LoggedModel") -> str:
     """SHA-256 of the weights that a model is served with; "" where they cannot be read."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
     with tempfile.TemporaryDirectory() as temporary, suppress(MlflowException, OSError):
         return file_digest(Path(download_artifacts(f"{model.artifact_location}/artifacts/model.npz", dst_path=temporary)))
     return ""
 
 
-def _set_tags(store: Store, version: ModelVersion, decision: dict[str, str]) -> None:
+def _set_tags(store: Store, version: "ModelVersion", decision: dict[str, str]) -> None:
     """Write the decision to the version, in place of an earlier one."""
     for old in [tag for tag in version.tags if tag.startswith(TAG_PREFIX)]:
         store.client.delete_model_version_tag(version.name, version.version, old)

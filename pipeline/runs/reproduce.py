@@ -7,33 +7,46 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mlflow.entities import Run
 
 from pipeline.config.files import to_yaml
 from pipeline.errors import CommandError
-from pipeline.files import HISTORY, OUT, ROOT, digest_of, read_csv, read_json
-from pipeline.model.card import ModelCard, read_card, read_schema
-from pipeline.runs._find import Records, Store, download, find, name_of, open_store, read_predictions, records
+from pipeline.files import OUT, ROOT, digest_of, file_digest, read_json
+from pipeline.model.card import read_card, read_schema
+from pipeline.runs._command import RUN, Subparsers, add_command
+from pipeline.runs._records import Records, download, read_predictions, records
+from pipeline.runs._references import find
+from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import commit_of, environment, git, worktree
 from pipeline.stages import MODELS
 from pipeline.tracking.provenance import provenance
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 logger = logging.getLogger(__name__)
 
-VERSION = "version."
+COMMIT, VERSION = "mlflow.source.git.commit", "version."  # a tag; what begins the tags of libraries
 HASH_LETTERS = 12  # of a hash that is shown
 NAME = "reproduced"  # of the model's folder in the worktree
 Difference = tuple[str, str]  # its kind, and what differs in one sentence
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    codes = "0 equal bit for bit; 1 not equal, the first difference is named"
+    command = add_command(subparsers, run, __doc__, ["3f2a91", "@champion --json"], codes)
+    command.add_argument("run", metavar="RUN", help=RUN)
 
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether the run was reproduced bit for bit, and what was compared."""
     store = open_store()
     found = find(store, args.run)
-    commit = commit_of(_tag(found, "mlflow.source.git.commit"))
+    if COMMIT not in found.data.tags:
+        raise CommandError(f"a run must name its git commit to be reproduced; {name_of(found)} does not")
+    commit = commit_of(found.data.tags[COMMIT])
     with tempfile.TemporaryDirectory() as temporary:
         original = records(store, found, Path(temporary))
         with worktree(commit) as tree:
@@ -44,24 +57,17 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     doubt = "; what was not committed when it was made is unknown" if difference and changes == "unknown" else ""
     verdict = f"not reproduced: {difference[0]}: {difference[1]}{doubt}" if difference else "reproduced: every bit is equal"
     logger.info(verdict)
-    content = {
+    return not difference, {
         "run": found.info.run_id,
         "commit": commit,
         "changes": changes,
         "equal": not difference,
         "first_difference": dict(zip(("kind", "what"), difference, strict=True)) if difference else None,
+        "versions_that_differ": changed_versions(found),
     }
-    return not difference, {**content, "versions_that_differ": changed_versions(found)}
 
 
-def _tag(found: Run, key: str) -> str:
-    tags: Mapping[str, str] = found.data.tags
-    if key not in tags:
-        raise CommandError(f"a run must name its git commit to be reproduced; {name_of(found)} does not")
-    return tags[key]
-
-
-def _apply_diff(store: Store, found: Run, temporary: Path, tree: Path) -> None:
+def _apply_diff(store: Store, found: "Run", temporary: Path, tree: Path) -> None:
     """Bring the worktree to what was not committed when the run was made."""
     how = found.data.tags.get("git.diff", "none")  # `publish` cannot know it; the hash of the code decides then
     if how == "whole":
@@ -110,8 +116,7 @@ def _link_table(data: Mapping[str, Any], tree: Path) -> None:
     path = data.get("path")
     if not path or Path(path).is_absolute() or (tree / path).exists():
         return
-    inside = (tree / path).resolve().is_relative_to(tree)
-    if not inside:
+    if not (tree / path).resolve().is_relative_to(tree):
         raise CommandError(f"a run's table must lie in the repository, or its path be absolute, to be found again; got {path}")
     if (ROOT / path).exists():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
@@ -137,35 +142,29 @@ def differences(original: Records, folder: Path) -> Iterator[Difference]:
         was, now = (card.fingerprint_of[part] for card in (original.card, again))
         if was != now:
             yield kind, f"fingerprint.{part} was {was[:HASH_LETTERS]} and is {now[:HASH_LETTERS]}"
-    bits = list(_different_bits(original, again, folder))
+    bits = [*_different_files(original, folder), *_different_metrics(original, read_json(folder / "metrics.json"))]
+    if original.card.fit != again.fit:
+        bits.append(f"the fit ended at {original.card.fit} and now at {again.fit}")
     versions = changed_versions(original.run)
     if bits and versions:
         yield "library versions", ", ".join(f"{name} was {was} and is {now}" for name, (was, now) in versions.items())
     yield from (("bits", sentence) for sentence in bits)
 
 
-def changed_versions(found: Run) -> dict[str, tuple[str, str]]:
+def changed_versions(found: "Run") -> dict[str, tuple[str, str]]:
     """The libraries of the run that are here in another version, or not at all."""
     was = {key: value for key, value in found.data.tags.items() if key.startswith(VERSION)}
     here = provenance()
     return {key.removeprefix(VERSION): (old, here.get(key, "absent")) for key, old in was.items() if here.get(key) != old}
 
 
-def _different_bits(original: Records, again: ModelCard, folder: Path) -> Iterator[str]:
-    training = original.folder / "training"
-    if original.card.fingerprint != again.fingerprint:
-        yield "the fingerprints differ"
-    if (training / "model.npz").read_bytes() != (folder / "model.npz").read_bytes():
-        yield "model.npz differs"
-    if original.card.fit != again.fit:
-        yield f"the fit ended at {original.card.fit} and now at {again.fit}"
-    old, new = (read_csv(place / "history.csv", *HISTORY) for place in (training, folder))
-    if not all(np.array_equal(old[name], new[name], equal_nan=True) for name in HISTORY):
-        yield "history.csv differs"
-    now = read_predictions(folder / "predictions.parquet", str(folder))
+def _different_files(original: Records, folder: Path) -> Iterator[str]:
+    for name, digest in original.digests.items():
+        if file_digest(folder / name) != digest:
+            yield f"{name} differs"
+    now = read_predictions(folder)  # its bytes tell pyarrow's version, too
     if not all(np.array_equal(column, now[name]) for name, column in original.predictions.items()):
         yield "predictions.parquet differs"
-    yield from _different_metrics(original, read_json(folder / "metrics.json"))
 
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:

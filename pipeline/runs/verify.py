@@ -1,4 +1,4 @@
-"""Hold out/, DVC's metrics and MLflow's runs to the current dvc.lock."""
+"""Compare out/, DVC's metrics, MLflow's runs and the code with the current dvc.lock."""
 
 import argparse
 import hashlib
@@ -13,31 +13,38 @@ from pipeline.config.code import Code
 from pipeline.config.files import CODE, read_yaml
 from pipeline.config.tracking import stage_tracking
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import OUT, file_digest, read_json
+from pipeline.files import HISTORY, OUT, file_digest, read_json
 from pipeline.model.card import read_card
-from pipeline.runs._find import Store, curve, download, name_of, open_store
+from pipeline.runs._command import Subparsers, add_command
+from pipeline.runs._model_dirs import curve
+from pipeline.runs._records import download
+from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import dvc
-from pipeline.stages import STAGES, Stage
+from pipeline.stages import STAGES
 from pipeline.stages.compose import OVERRIDES
-from pipeline.tracking.mlflow_run import CURVE, run_with
 
 logger = logging.getLogger(__name__)
 
 LOCK = Path("dvc.lock")
-Outs = Mapping[str, str]  # path -> md5, of every out in dvc.lock
+Outs = dict[str, str]  # path -> md5, of every out in dvc.lock
+Params = dict[str, dict[str, Any]]  # by stage, the content of the file that its params are in: of compose, overrides.yaml
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    add_command(subparsers, run, __doc__, ["", "--json"], "0 all agree; 1 something has drifted, it is named")
 
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether all agree, and each drift in a sentence."""
-    stages = read_lock()
-    outs = outs_of(stages)
+    params, outs = read_lock()
     if stage_tracking(OUT).uri is None:
         raise CommandError("tracking.uri must not be null, so that there are runs to verify; it is null")
     store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
-    changed = [*_overrides(stages), *_code(stages)]
-    drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout"), *_metrics(folders)]
+    changed = [*_overrides(params.pop("compose")), *_code(params)]
+    drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout")]
+    shown = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
     for folder in folders:
-        drifts += _run_drifts(store, folder, outs)
+        drifts += [*_readable(_metrics(folder, shown)), *_readable(_run(store, folder, outs))]
     for drift in drifts:
         logger.info(drift)
     agree = f"{len(outs)} outs, DVC's metrics and {len(folders)} runs in MLflow agree"
@@ -45,24 +52,17 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in folders], "drifts": drifts}
 
 
-def read_lock() -> dict[str, Any]:
-    """The stages of dvc.yaml, as dvc.lock has them. Raises CommandError unless it is whole and has every one."""
-    locked = read_yaml(LOCK).get("stages")
-    if not isinstance(locked, dict):
-        raise CommandError(f"{LOCK} must hold stages; it is damaged: run `dvc repro`")
-    stages = dvc("stage", "list", "--name-only").split()
-    missing = sorted(set(stages) - set(locked))
-    if missing:
-        raise CommandError(f"{LOCK} must have every stage of dvc.yaml; it lacks {', '.join(missing)}: run `dvc repro`")
-    return {name: locked[name] for name in stages}  # DVC leaves those of candidates that are gone in dvc.lock
-
-
-def outs_of(stages: Mapping[str, Any]) -> Outs:
-    """Raises CommandError where an out lacks its path or md5."""
-    try:
-        return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
-    except (KeyError, TypeError):
-        raise CommandError(f"{LOCK} must have a path and an md5 of each out; it is damaged: run `dvc repro`") from None
+def read_lock() -> tuple[Params, Outs]:
+    """What dvc.lock has of the stages of dvc.yaml. Raises CommandError unless it has every one."""
+    params, outs = Params(), Outs()
+    locked: Any = read_yaml(LOCK).get("stages")
+    for name in dvc("stage", "list", "--name-only").split():  # in dvc.lock stand those of candidates that are gone, too
+        try:
+            (params[name],) = locked[name]["params"].values()
+            outs |= {out["path"]: out["md5"] for out in locked[name]["outs"]}
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise CommandError(f"{LOCK} must hold the params and outs of {name}; it does not: run `dvc repro`") from None
+    return params, outs
 
 
 def md5_of(path: Path) -> str:
@@ -76,32 +76,21 @@ def md5_of(path: Path) -> str:
     return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _overrides(stages: Mapping[str, Any]) -> Iterator[str]:
+def _overrides(made: Mapping[str, Any]) -> Iterator[str]:
     """Where overrides.yaml is not what the outs were made from."""
-    made, now = _params(stages, "compose", OVERRIDES), read_yaml(OVERRIDES)
+    now = read_yaml(OVERRIDES)
     for key in sorted(made.keys() | now.keys()):
         if made.get(key) != now.get(key):
             values = (json.dumps(content.get(key)) for content in (now, made))
             yield "{} has {}: {} and {} in {}; `dvc repro` brings all in line".format(OVERRIDES, key, *values, LOCK)
 
 
-def _code(stages: Mapping[str, Any]) -> Iterator[str]:
+def _code(params: Params) -> Iterator[str]:
     """The stages whose code is not what it was when they ran: `dvc repro -s STAGE` skips such a stage."""
     code = Code()
-    for name in stages:
-        stage, _, candidate = name.partition("@")
-        if stage == "compose":
-            continue
-        path = OUT / "config" / (f"{stage}.{candidate}.yaml" if stage == "train" else f"{stage}.yaml")
-        if _params(stages, name, path).get(CODE) != code.stage(stage):
+    for name, values in params.items():
+        if values.get(CODE) != code.stage(name.partition("@")[0]):
             yield f"the code of {name} has changed since it ran; `dvc repro` runs it again"
-
-
-def _params(stages: Mapping[str, Any], stage: str, path: Path) -> dict[str, Any]:
-    try:
-        return dict(stages[stage]["params"][str(path)])
-    except (KeyError, TypeError):
-        raise CommandError(f"{LOCK} must hold the params of {stage}; it is damaged: run `dvc repro`") from None
 
 
 def _files(outs: Outs, remedy: str) -> Iterator[str]:
@@ -110,24 +99,26 @@ def _files(outs: Outs, remedy: str) -> Iterator[str]:
             yield f"{path} has md5 {found} and {md5} in {LOCK}" if found else f"{path} is gone; `{remedy}` brings it back"
 
 
-def _metrics(folders: list[Path]) -> Iterator[str]:
-    """Where `dvc metrics show` and the files differ."""
-    shown = json.loads(dvc("metrics", "show", "--json"))[""]["data"]
-    for path in (folder / "metrics.json" for folder in folders):
-        of_dvc = shown.get(str(path), {}).get("data")
-        if path.is_file() and of_dvc != read_json(path):
-            yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
-
-
-def _run_drifts(store: Store, folder: Path, outs: Outs) -> list[str]:
-    """A model's drifts from its run in MLflow; what cannot be read is one, too."""
+def _readable(drifts: Iterator[str]) -> Iterator[str]:
+    """The drifts; what cannot be read is one, too."""
     try:
-        return list(_compared(store, folder, outs))
+        yield from drifts
     except PipelineError as error:
-        return [str(error)]
+        yield str(error)
 
 
-def _compared(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
+def _metrics(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
+    """Where `dvc metrics show` and the file differ."""
+    path = folder / "metrics.json"
+    of_dvc = shown.get(str(path), {}).get("data")
+    if path.is_file() and of_dvc != read_json(path):
+        yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
+
+
+def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
+    """Where a model's run in MLflow shows something else."""
+    from pipeline.tracking.mlflow_run import run_with
+
     found = run_with(store.client, store.experiment_id, read_card(folder).content.fingerprint, None)
     if found is None:
         yield f"{folder} has no run in MLflow; `runs publish` sends it"
@@ -136,27 +127,20 @@ def _compared(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
     if found.info.status != "FINISHED":
         yield f"the run of {folder}, {name}, must be FINISHED; it is {found.info.status}"
     with tempfile.TemporaryDirectory() as temporary:
-        for stage in STAGES.values():
-            if stage.artifacts:
-                place = download(store, found, stage.artifacts, Path(temporary))
-                different = _different(place, stage, folder, outs)
-                yield from (f"{stage.artifacts}/{path.name} of {name} is not {path}" for path in different)
+        for stage in (stage for stage in STAGES.values() if stage.artifacts):
+            place = download(store, found, stage.artifacts, Path(temporary))
+            for path in stage.files(folder):  # dvc.lock has each or, as of figures, their folder
+                if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
+                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}"
     for metric, value in read_json(folder / "metrics.json").items():
         if (seen := found.data.metrics.get(f"test/{metric}")) != value:
             yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder}/metrics.json"
     yield from _curve(store, found.info.run_id, folder, name)
 
 
-def _different(place: Path, stage: Stage, folder: Path, outs: Outs) -> Iterator[Path]:
-    """The stage's files whose artifact, in `place`, is not dvc.lock's or, where the out is their folder, not the file."""
-    for path in stage.files(folder):
-        if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
-            yield path
-
-
 def _curve(store: Store, run_id: str, folder: Path, name: str) -> Iterator[str]:
     made = curve(folder)
-    for i, key in enumerate(CURVE):
+    for i, key in enumerate(HISTORY[1:]):
         points = store.client.get_metric_history(run_id, key)
         if {(p.step, p.value) for p in points} != {(epoch, pair[i]) for epoch, pair in made.items()}:
             yield f"the curve {key} of {name} is not that of {folder}/history.csv and its end in {folder}/model.json"

@@ -4,7 +4,9 @@ Importing this package is a program's door: it sets up the process before NumPy 
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pipeline.determinism import pin_kernels
 from pipeline.processes import exit_with_command
@@ -36,6 +38,10 @@ class Stage:
         root, own = folder.parent.parent, CANDIDATE.format(candidate=folder.name)
         patterns = [pattern.format(candidate=folder.name) for pattern in self.outputs]
         return [pattern.removeprefix(own) for pattern in patterns if not any(root.glob(pattern))]
+
+    def shown(self, folder: Path, in_dvc: bool) -> Any:
+        """The events' `Artifacts` of the candidate in `folder`. in_dvc: the DAG made it, so dvc.lock says more of it."""
+        return import_module(f"{__name__}.{self.name}").artifacts(folder, in_dvc)
 
 
 def _of_candidate(*patterns: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
     return values
 
 
-def artifacts(folder: Path) -> Artifacts:
+def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the evaluation in `folder`."""
     read_evaluation(read_card(folder)).verify()
     metrics = folder / "metrics.json"

@@ -68,7 +68,7 @@ def _points(tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
     return np.array(X[: figures.MAX_POINTS]), tables.array("train/y.npy")[: figures.MAX_POINTS]
 
 
-def artifacts(folder: Path) -> Artifacts:
+def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the figures in `folder`."""
     read_figures(read_evaluation(read_card(folder))).verify()
     return Artifacts("figures", sorted((folder / "figures").glob("*.png")))

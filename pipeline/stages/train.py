@@ -110,7 +110,7 @@ def train(
     return checksum
 
 
-def artifacts(folder: Path) -> Artifacts:
+def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the fit in `folder`."""
     trained = read_card(folder)
     trained.verify()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.evaluation.metrics import SUMMARY_METRICS
+from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
 from pipeline.files import write_csv
 from pipeline.sweeps.jobs import Status
 
@@ -30,7 +30,7 @@ def summarize(folder: Path, jobs: Sequence[Status]) -> None:
         write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
     logger.info(console.table(header, rows))
     if finished := [status for status in jobs if status["ending"] == "finished"]:
-        best = min(finished, key=lambda status: float(status["scores"]["log_loss"]))
+        best = min(finished, key=lambda status: float(status["scores"][OBJECTIVE]))
         logger.info(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {folder / 'comparison.csv'}")
 
 

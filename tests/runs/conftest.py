@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.runs._find import models_of
+from pipeline.runs._store import models_of
 from pipeline.tracking.sqlite_store import LOCATIONS
 from tests.conftest import Shared, copy_repo, environment
 
@@ -116,6 +116,14 @@ def all_runs(repo: Path) -> dict[str, Run]:
         assert name not in names, "a run is there twice"
         names[name] = run
     return names
+
+
+def all_runs_but(made: Path, other: str) -> dict[str, Run]:
+    """The same where one run more, `other`, was made."""
+    client_of(made).delete_run(other)
+    found = all_runs(made)
+    client_of(made).restore_run(other)
+    return found
 
 
 def shown(repo: Path) -> dict[str, Any]:

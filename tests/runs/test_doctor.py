@@ -54,6 +54,7 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
     name, boot = HOST.split(" ")
     cases = {
         "gone": gone,
+        "running": gone,  # MLflow has a run's name in a tag
         "another process of that id": {**alive, "process.started": str(int(alive["process.started"]) - 60)},
         "before the machine was started": {**alive, "process.host": f"{name} {boot[::-1]}"},
         "alive": alive,
@@ -61,19 +62,21 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
         "unknown": {},
     }
     ids = {case: start_run(repo, case, tags) for case, tags in cases.items()}
-    closed = set(list(cases)[:3])
+    closed = set(list(cases)[:4])
     (dry,) = runs(repo, "doctor --dry-run")
     assert dry.code == 1
-    assert dry.stdout.count("would be closed, its process is gone") == 3
+    assert dry.stdout.count("would be closed, its process is gone") == 4
     assert set(states(repo).values()) == {"RUNNING"}
     (answer, again) = runs(repo, "doctor", "doctor")
     assert (answer.code, again.code) == (1, 1)  # two are left that nobody here can judge
-    assert answer.stdout.count("closed as KILLED, its process is gone") == 3
+    assert answer.stdout.count("closed as KILLED, its process is gone") == 4
     assert "(elsewhere): left RUNNING, it is of another machine, other-host" in answer.stdout
     assert "healthy" not in again.stdout
     assert states(repo) == {case: "KILLED" if case in closed else "RUNNING" for case in cases}
     tags = client_of(repo).get_run(ids["gone"]).data.tags
     assert (tags["stage.train"], tags["reason"]) == ("killed", "its process ended without a word; closed by `runs doctor`")
+    stages = [key for key in client_of(repo).get_run(ids["running"]).data.tags if key.startswith("stage.")]
+    assert stages == ["stage.train"]
 
 
 def test_this_process_is_alive() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runs._find import models_of
+from pipeline.runs._store import models_of
 from pipeline.stages import STAGES
 from tests.conftest import Shell, change_overrides, environment
 from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
@@ -184,7 +184,8 @@ def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Pat
         in answer.stdout
     )
     assert "out/models/torch: skipped, out/models/torch/model.npz must be what model.json describes" in answer.stdout
-    assert f"{SWEEP}/0/models/numpy: skipped, predictions.parquet must be of the model beside it" in answer.stdout
+    swapped = f"{SWEEP}/0/models/numpy"
+    assert f"{swapped}: skipped, {swapped}/predictions.parquet must be what evaluation.json describes" in answer.stdout
     assert f"{SWEEP}/1/models/numpy: skipped, {SWEEP}/1/models/numpy/model.json must be a JSON file; it is not" in answer.stdout
     assert f"{SINGLE}/models/numpy -> runs:/" in answer.stdout
     assert set(all_runs(made)) == {"single"}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import PipelineError
-from pipeline.runs._find import Records, Store, records
+from pipeline.runs._records import Records, records
+from pipeline.runs._store import Store
 from pipeline.runs.reproduce import Difference, differences
 from tests.conftest import Shell, environment
 from tests.observing import runs_of, wait_for
@@ -152,10 +152,3 @@ def test_interrupted_it_leaves_nothing(made: Path, shell: Shell, how: signal.Sig
     assert "Traceback" not in said
     assert len(shell(TREES, made).stdout.splitlines()) == 1
     assert not any(temporary.glob("pipeline-*"))
-
-
-def test_records_must_be_whole(made: Path, tmp_path: Path) -> None:
-    run = all_runs(made)["numpy"]
-    Path(run.info.artifact_uri.removeprefix("file://"), "training", "model.json").unlink()
-    with pytest.raises(PipelineError, match="must have its artifacts whole: there is no training/model.json"):
-        records(Store(client_of(made), "", "", run.info.experiment_id), run, tmp_path / "records")

@@ -52,8 +52,10 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
 def test_of_overrides_that_have_changed_dvc_repro_is_the_way(made: Path, runs: Commands) -> None:
     change_overrides(made, ["optimizer.lr=0.3", "model.l2=1"])
     (made / "out/models/numpy/model.npz").unlink()
+    (made / "out/models/torch/metrics.json").write_text("{")
     (answer,) = runs(made, "verify")
-    assert answer.code == 1
+    assert answer.code == 1, answer.stderr
+    assert "out/models/torch/metrics.json must be a JSON file; it is not\n" in answer.stdout
     assert answer.stdout.splitlines()[:2] == [
         'overrides.yaml has overrides: ["optimizer.lr=0.3", "model.l2=1"] and {} in dvc.lock; `dvc repro` brings all in line',
         "out/models/numpy/model.npz is gone; `dvc repro` brings it back",
@@ -75,4 +77,4 @@ def test_a_lock_without_what_its_outs_were_made_from(made: Path, runs: Commands)
     (made / "dvc.lock").write_text(yaml.safe_dump(lock))
     (answer,) = runs(made, "verify")
     assert answer.code == 1
-    assert answer.stderr == "error: dvc.lock must hold the params of compose; it is damaged: run `dvc repro`\n"
+    assert answer.stderr == "error: dvc.lock must hold the params and outs of compose; it does not: run `dvc repro`\n"

@@ -1,7 +1,6 @@
-"""`runs diff` and `runs promote`: what differs, how sure that is, and who is the champion."""
+"""`runs promote`: only the surely better becomes champion."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -12,98 +11,13 @@ import pytest
 from mlflow import pyfunc
 from mlflow.entities import Run, RunData, RunInfo
 
-from pipeline.evaluation.intervals import paired_bootstrap
-from pipeline.files import digest
 from pipeline.model.card import FitSummary
-from pipeline.runs._find import log_odds
 from pipeline.runs.promote import require_finite_optimum
-from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell
-from tests.runs.conftest import SINGLE, Commands, all_runs, client_of
+from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
 
 NAME = "logistic-regression"
-
-
-def test_log_odds_of_probabilities_that_were_rounded_away() -> None:
-    z = np.array([-745.0, -40.0, -1.0, 0.0, 1.0, 30.0])
-    with np.errstate(over="ignore"):
-        p = 1 / (1 + np.exp(-z))
-    assert log_odds(p) == pytest.approx(z, rel=1e-3)
-    assert log_odds(np.array([0.0, 1.0])) == pytest.approx([-744.44, 54 * np.log(2)], rel=1e-4)
-
-
-@pytest.mark.slow
-def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> None:
-    other = shell("python -m pipeline data.test_rows=400 hydra.run.dir=out/runs/other", made)
-    assert other.returncode == 0, other.stderr
-    other_id = other.stdout.partition("runs:/")[2].split()[0]
-    client = client_of(made)
-    ids = {name: run.info.run_id for name, run in all_runs_but(made, other_id).items()}
-    client.set_tag(ids["single"], "version.numpy", "1.0")
-    client.set_tag(ids["single"], "git.diff", "whole")
-    client.log_text(ids["single"], "a change", "lineage/code.diff")
-    words = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
-    shown, same, tables = runs(made, words[0] + " --json", f"diff {ids['numpy']} {ids['0']}", words[1] + " --json")
-    answer = json.loads(shown.stdout)
-    assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
-    assert answer["data"] == {}
-    assert answer["code"]["changes to the commit, but for overrides.yaml"] == ["none", digest(b"a change")]
-    assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
-    kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/models/numpy", f"{SINGLE}/models/numpy")]
-    y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
-    z_a, z_b = (log_odds(table["probability"].to_numpy()) for table in kept)
-    expected = paired_bootstrap(z_a, z_b, y)
-    for name, found in answer["metrics"].items():
-        assert (found["value"], found["low"], found["high"]) == (expected[name].value, expected[name].low, expected[name].high)
-        files = [
-            json.loads((made / f / "metrics.json").read_text())[name] for f in ("out/models/numpy", f"{SINGLE}/models/numpy")
-        ]
-        assert [found["a"], found["b"]] == files
-        assert found["value"] == pytest.approx(files[1] - files[0], abs=1e-12)
-    assert same.code == 0
-    assert "configuration: the same" in same.stdout
-    refused = json.loads(tables.stdout)
-    assert (tables.code, refused["metrics"]) == (1, None)
-    assert refused["metrics_refused"].startswith(
-        "two runs must have been tested on one table for their metrics to be compared; "
-    )
-    assert refused["configuration"]["data.test_rows"] == [500, 400]
-    first, against = runs(made, f"promote {ids['numpy']}", f"promote {other_id}")
-    assert (first.code, against.code) == (0, 1)
-    assert against.stderr.startswith("error: two runs must have been tested on one table")
-    assert against.stderr.endswith(" were not: the champion stays, unless you give another --name or --force\n")
-    assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
-    (forced,) = runs(made, f"promote {other_id} --force")
-    assert "forced, not compared: two runs must have been tested on one table" in forced.stdout
-
-
-@pytest.mark.slow
-def test_what_is_configuration_or_unknown_is_no_difference_of_the_code(made: Path, runs: Commands) -> None:
-    client, ids = client_of(made), {name: run.info.run_id for name, run in all_runs(made).items()}
-    client.set_tag(ids["0"], "git.diff", "whole")
-    client.log_text(ids["0"], "diff --git a/overrides.yaml b/overrides.yaml\n+overrides: [x=1]\n", "lineage/code.diff")
-    client.set_tag(ids["torch"], "git.diff", "without credentials")
-    client.log_text(ids["torch"], "", "lineage/code.diff")
-    for tag in ("git.diff", DESCRIBED):  # as `runs publish` makes it
-        client.delete_tag(ids["single"], tag)
-    pairs = (("0", "1"), ("single", "numpy"), ("numpy", "torch"))
-    overrides, sent, left_out = runs(made, *(f"diff {ids[a]} {ids[b]}" for a, b in pairs))
-    (told,) = runs(made, f"diff {ids['0']} {ids['single']} --json")
-    assert "\ncode: the same as far as it is known for b\n" in left_out.stdout
-    assert "\ncode: the same\n" in overrides.stdout
-    assert "\ncode: as far as it is known for a\n  mlflow.source.git.commit: " in sent.stdout
-    assert "\nenvironment: unknown for a\n" in sent.stdout
-    assert not re.search("[0-9a-f]{13}", sent.stdout)
-    assert json.loads(told.stdout)["environment"] is None
-    assert json.loads(told.stdout)["unknown"] == {"code": ["b"], "environment": ["b"]}
-
-
-def all_runs_but(made: Path, other: str) -> dict[str, Run]:
-    client_of(made).delete_run(other)
-    found = all_runs(made)
-    client_of(made).restore_run(other)
-    return found
 
 
 @pytest.mark.slow
@@ -111,7 +25,7 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     found = all_runs(made)
     ids = {name: run.info.run_id for name, run in found.items()}
     client = client_of(made)
-    first, again, better, refused, refused_again, forced, named, slash = runs(
+    first, again, better, refused, refused_again, forced, named, slash, quoted = runs(
         made,
         f"promote {ids['numpy']}",
         "promote @champion",
@@ -121,9 +35,10 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
         f"promote {ids['torch']} --force",
         f"promote {ids['0']} --name other --metric roc_auc",
         f"promote {ids['0']} --name a/b",
+        f"promote {ids['0']} --name Ada's",
     )
-    codes = [answer.code for answer in (first, again, better, refused, refused_again, forced, named, slash)]
-    assert codes == [0, 0, 0, 1, 1, 0, 0, 1]
+    codes = [answer.code for answer in (first, again, better, refused, refused_again, forced, named, slash, quoted)]
+    assert codes == [0, 0, 0, 1, 1, 0, 0, 1, 0], quoted.stderr
     assert "version 1 of logistic-regression: first, there was no champion" in first.stdout
     assert "is the champion of logistic-regression already, as version 1; nothing was changed" in again.stdout
     assert "version 2 of logistic-regression: better, against version 1: log_loss -" in better.stdout

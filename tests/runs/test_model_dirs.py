@@ -1,19 +1,22 @@
 """What is read of a model's folder and of its run."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.files import read_csv, read_json
-from pipeline.runs._find import Store, curve
+from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record
+from pipeline.runs._store import Store
 from pipeline.runs.publish import lacks
 from pipeline.runs.verify import _curve
 from pipeline.stages.generate import generate
-from pipeline.stages.train import train
+from pipeline.stages.train import artifacts, train
 from pipeline.tracking.store import SQLITE
 from tests.tracked import EXPERIMENT, check_each_value_once, retrain, run_of
 
@@ -28,12 +31,12 @@ def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> No
         assert run.data.metrics[key] == run.data.metrics[f"train/{key}"] == read_json(folder / "model.json")["fit"][key]
     assert read_csv(folder / "history.csv", "epoch")["epoch"][-1] == 99
     store = Store(MlflowClient(uri), uri, EXPERIMENT, run.info.experiment_id)
-    assert not lacks(store.client, run, "train", folder)
+    assert not lacks(store.client, run, "train", artifacts(folder))
     assert not list(_curve(store, run.info.run_id, folder, "it"))
     with closing(sqlite3.connect(uri.removeprefix(SQLITE))) as database:  # a run as it was made before
         assert database.execute("DELETE FROM metrics WHERE step = 100").rowcount == 2
         database.commit()
-    assert lacks(store.client, run, "train", folder)
+    assert lacks(store.client, run, "train", artifacts(folder))
     assert len(list(_curve(store, run.info.run_id, folder, "it"))) == 2
     retrain(folder, local, {})
     check_each_value_once(uri, folder, evaluated=False)
@@ -49,3 +52,20 @@ def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:
     points = curve(tmp_path / "models" / "numpy")
     assert list(points) == epochs["epoch"].tolist()
     assert points[end["epochs"]] == (end["loss"], end["gradient_norm"])
+
+
+def test_each_folder_once_however_deep_and_with_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, away, away2 = Path("out"), Path("elsewhere/0"), Path("unlisted/0")
+    chains = [out, out / "runs" / "a", out / "runs" / "deeper" / "b", out / "sweeps" / "s" / "0", away, away2]
+    for chain in chains:
+        (chain / "models" / "m").mkdir(parents=True)
+        (chain / "models" / "m" / "model.json").touch()
+    record = out / "sweeps" / "s" / "sweep.json"
+    record.write_text(json.dumps({"jobs": [{"folder": str(chain)} for chain in chains[3:5]]}))
+    (away2.parent / "sweep.json").write_text(json.dumps({"jobs": [{"folder": str(away2)}]}))
+    assert set(models_in(out)) == {chain / "models" / "m" for chain in chains[:5]}
+    assert len(models_in(out)) == 5
+    jobs = sweep_jobs(out)
+    assert [sweep_record(chain, jobs) for chain in chains[3:]] == [record, record, away2.parent / "sweep.json"]
+    assert not sweep_record(chains[1], jobs).exists()

@@ -1,0 +1,56 @@
+"""The commands' help, exit codes and errors."""
+
+from pathlib import Path
+
+from pipeline.runs.__main__ import COMMANDS
+from tests.conftest import Shell
+from tests.runs.conftest import Commands
+
+
+def test_help_has_examples_and_exit_codes(repo: Path, runs: Commands) -> None:
+    names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    for name, answer in zip(names, runs(repo, *(f"{name} --help" for name in names)), strict=True):
+        assert answer.code == 0
+        assert f"python -m pipeline.runs {name}" in answer.stdout.partition("examples:")[2]
+        assert "exit code: 0 " in answer.stdout
+
+
+def test_wrong_usage_is_two(repo: Path, runs: Commands) -> None:
+    answers = runs(repo, "", "merge", "diff 1a", "promote 1a --metric f1", "doctor now")
+    assert [answer.code for answer in answers] == [2] * 5
+    assert all("usage: python -m pipeline.runs" in answer.stderr for answer in answers)
+
+
+COMMANDS_ON_A_RUN = ("reproduce 1a", "diff 1a 1b", "promote 1a", "doctor")
+
+
+def test_without_a_store_none_is_made(repo: Path, runs: Commands) -> None:
+    database = repo / "mlruns" / "mlflow.db"
+    database.unlink()
+    for answer in runs(repo, *COMMANDS_ON_A_RUN):
+        assert (answer.code, answer.stdout) == (1, "")
+        assert answer.stderr == f"error: there are no runs yet: {database} does not exist; `dvc repro` makes it\n"
+    assert not database.exists()
+
+
+def test_a_damaged_store_is_one_sentence(repo: Path, runs: Commands) -> None:
+    database = repo / "mlruns" / "mlflow.db"
+    cut = database.read_bytes()[:20_000]
+    database.write_bytes(cut)
+    for answer in runs(repo, *(command for command in COMMANDS_ON_A_RUN if command != "doctor")):
+        assert (answer.code, answer.stdout) == (1, "")
+        assert answer.stderr.startswith("error: tracking.uri must be an SQLite database that is whole; ")
+        assert answer.stderr.count("\n") == 1
+    assert database.read_bytes() == cut
+
+
+def test_a_server_that_does_not_answer(repo: Path, shell: Shell) -> None:
+    config = repo / "out" / "config"
+    config.mkdir(parents=True)
+    (config / "tracking.yaml").write_text("uri: http://127.0.0.1:9\nexperiment: x\n")
+    done = shell("python -m pipeline.runs doctor --json", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "error: the tracking store must answer and be whole; it says: API request to http://127.0.0.1:9/"
+    )
+    assert done.stderr.count("\n") == 1
