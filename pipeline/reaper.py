@@ -28,7 +28,7 @@ def left_behind(address: str) -> list[psutil.Process]:
 
 def reap(address: str) -> None:
     """SIGTERM for each once, then SIGKILL for those that are still there; until two looks find none."""
-    told: set[psutil.Process] = set()
+    terminated: set[psutil.Process] = set()
     kill_at = time.monotonic() + GRACE_SECONDS
     looks = 2
     while looks and (now := time.monotonic()) < kill_at + KILL_SECONDS:
@@ -38,9 +38,9 @@ def reap(address: str) -> None:
             with suppress(psutil.Error):
                 if now >= kill_at:
                     each.kill()
-                elif each not in told:
+                elif each not in terminated:
                     each.terminate()
-        told.update(found)
+        terminated.update(found)
         time.sleep(POLL_SECONDS / 2)
 
 

@@ -64,10 +64,10 @@ def _answers(port: int) -> bool:
         return False
 
 
-def main(words: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     parser = console.parser("ui", __doc__, "--port 5001")
     parser.add_argument("--port", type=int, default=5000)
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     if not 0 < args.port < 2**16:
         raise CommandError(f"--port must be in 1 to {2**16 - 1}; got {args.port}")
     tracking = stage_tracking(OUT)

@@ -23,9 +23,10 @@ def sync_all() -> list[Result]:
     """Sync each journal that may hold more than MLflow has, and is not served by another process; what was done about it."""
     results, failing = list[Result](), dict[str, str]()
     for path in journals():
-        if not Delivery.read(path).is_complete(path.stat().st_size):
+        journal = Journal(path)
+        if not Delivery.read(path).is_complete(path.stat().st_size) or journal.kept.exists():
             remedy = "; to forget it, remove the file"
-            results.append(attempt(path.relative_to(project_root()), partial(_sync, Journal(path), failing), remedy))
+            results.append(attempt(path.relative_to(project_root()), partial(_sync, journal, failing), remedy))
     for kept in (folder() / "files").glob("*"):
         if not (folder() / f"{kept.name}.jsonl").exists():  # its journal was removed
             shutil.rmtree(kept, ignore_errors=True)

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -57,26 +57,27 @@ class Command:
 
     def look(self) -> None:
         """Log what has become of what was written, without waiting."""
-        self._waiting = [run for run in self._waiting if not self._is_delivered(run)]
+        self._waiting = [run for run in self._waiting if not self._is_done(run)]
 
-    def _is_delivered(self, run: "Run") -> bool:
+    def _is_done(self, run: "Run") -> bool:
+        """Whether the stage has ended and MLflow has all of it."""
         before, delivery = run.delivery, Delivery.read(run.journal.path)
         run.delivery = delivery
         if delivery.failures > before.failures:
             self.warn(delivery.error or "it failed, and was asked again")
         if delivery.damaged > before.damaged:
             logger.warning(damage_of(run.journal.path))
-        if not 0 < run.end <= delivery.delivered:
+        if run.unwritten or not 0 < run.end <= delivery.delivered:
             return False
         if delivery.lacking:
             self.warn(next(iter(delivery.lacking.values())))
-            return True
+            return run.is_closed
         self.is_behind = False
         if run.is_model and delivery.run_id not in self._logged:
             self._logged.add(delivery.run_id)
             with console.job_context(run.label):
                 logger.info(f"in MLflow: runs:/{delivery.run_id}")
-        return True
+        return run.is_closed
 
     def warn(self, reason: object) -> None:
         """Once, until MLflow has caught up."""
@@ -95,6 +96,8 @@ class Command:
         started = time.monotonic()
         if self._waiting:
             self.ensure_publisher()
+        for run in self._waiting:
+            run.append()  # what a full disk did not take
         while self._waiting:
             self.look()
             is_failing = any(run.delivery.error for run in self._waiting)
@@ -106,16 +109,10 @@ class Command:
         self._waiting.clear()
 
 
-_command: ContextVar[Command] = ContextVar("command")
-
-
+@cache
 def command() -> Command:
-    """The one that is at work here."""
-    try:
-        return _command.get()
-    except LookupError:
-        _command.set(Command())
-        return _command.get()
+    """This process's, whatever thread a stage runs in."""
+    return Command()
 
 
 class Run(Tracker):
@@ -126,23 +123,29 @@ class Run(Tracker):
         self.label = console.job.get()  # the sweep's job that it is in
         self.delivery = Delivery.read(journal.path)  # as it was looked at last
         self.end = 0  # of what was written
-        self._unwritten: list[Event] = []
+        self.is_closed = False
+        self.unwritten: list[Event] = []
         self._next_look = time.monotonic() + LOOK_SECONDS
         command().add(self)
         self.append(opened)
 
-    def append(self, event: Event) -> None:
-        """Write an event; where the disk is full, later, with the next one."""
-        self._unwritten.append(event)
+    def append(self, *events: Event) -> None:
+        """Write events; where the disk is full, later, with the next one."""
+        self.unwritten += events
         try:
-            self.end = self.journal.append(*self._unwritten)
-            self._unwritten.clear()
+            if self.unwritten:
+                self.end = self.journal.append(*self.unwritten)
+                self.unwritten.clear()
         except OSError as error:
             command().warn(f"{self.journal.path} cannot be written: {error.strerror}")
 
     def epoch(self, epoch: int, loss: float, gradient_norm: float) -> None:
-        self.append(Epoch(self.attempt, epoch, loss, gradient_norm, time.time()))
-        if time.monotonic() > self._next_look:
+        event, is_due = Epoch(self.attempt, epoch, loss, gradient_norm, time.time()), time.monotonic() > self._next_look
+        if self.unwritten and not is_due:
+            self.unwritten.append(event)  # of a full disk: to try with each point would take ever longer
+        else:
+            self.append(event)
+        if is_due:
             self._next_look = time.monotonic() + LOOK_SECONDS
             command().look()
 
@@ -151,6 +154,7 @@ class Run(Tracker):
 
     def close(self, error: BaseException | None) -> None:
         """End the attempt, as an error says."""
+        self.is_closed = True
         if error is None:
             self.append(Closed.finished(self.attempt))
         else:
@@ -178,13 +182,13 @@ def track(tracking: Tracking, stage: str, card: ModelCard, candidate: str = "", 
 
 
 @contextmanager
-def _open(tracking: Tracking, journal: Journal, stage: str, tags: Mapping[str, str], **about: Any) -> Iterator[Tracker]:
+def _open(tracking: Tracking, journal: Journal, stage: str, tags: Mapping[str, str], **fields: Any) -> Iterator[Tracker]:
     if tracking.uri is None:
         yield Tracker()
         return
     check_writable(tracking)
     command().look()
-    run = Run(new_attempt(stage, tracking.to_dict(), tags={**provenance(), **tags}, **about), journal)
+    run = Run(new_attempt(stage, tracking.to_dict(), tags={**provenance(), **tags}, **fields), journal)
     command().ensure_publisher()
     try:
         yield run

@@ -12,7 +12,7 @@ from typing import Self
 
 @dataclass
 class Delivery:
-    """How far MLflow has been brought, in a file beside the journal."""
+    """The content of that file."""
 
     delivered: int = 0  # the place in the journal up to which everything was sent, but for `lacking`
     run_id: str = ""
@@ -21,6 +21,7 @@ class Delivery:
     error: str = ""  # of the last sync; empty if that was well
     failures: int = 0  # syncs that failed, ever
     damaged: int = 0  # lines of the journal that were skipped
+    points: int = 0  # of the curve, sent
     is_open: bool = False  # whether an attempt had not ended then
 
     def is_complete(self, size: int) -> bool:
@@ -32,8 +33,8 @@ class Delivery:
         """Of a file that is not there or cannot be read, nothing is delivered yet."""
         try:
             content = json.loads(delivery_file(journal).read_text(encoding="utf-8"))
-            return cls(**{each.name: content[each.name] for each in fields(cls)})
-        except (OSError, ValueError, TypeError, KeyError):
+            return cls(**{each.name: content[each.name] for each in fields(cls) if each.name in content})
+        except (OSError, ValueError, TypeError):
             return cls()
 
     def lack(self, ends: Iterable[int]) -> str:

@@ -74,7 +74,8 @@ class Journal:
         return list(self.attempts.values())[-1].opened if self.attempts else None
 
     def append(self, *events: Event) -> int:
-        """Write the events in one piece; where the journal ends after them. Raises OSError, and then nothing is written."""
+        """Write the events in one piece, on a line of their own; where the journal ends after them. Raises OSError, and then
+        nothing is written."""
         text = "".join(map(to_line, events)).encode()
         if not self.path.parent.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,10 +87,10 @@ class Journal:
                 text = b"\n" + text
             if not size:
                 delivery_file(self.path).unlink(missing_ok=True)  # of a journal that was removed
+            left = text
             try:
-                written = os.write(descriptor, text)
-                if written < len(text):
-                    os.write(descriptor, text[written:])  # raises what stopped the first
+                while left:  # a full disk takes a part, and refuses the rest
+                    left = left[os.write(descriptor, left) :]
             except OSError:
                 with suppress(OSError):
                     os.ftruncate(descriptor, size)
@@ -127,16 +128,18 @@ class Journal:
         if isinstance(event, Epoch):
             self.points.setdefault(event.epoch, event)
         elif isinstance(event, Files):
-            attempt.files.append((self.offset, event))
+            if event not in [files for _, files in attempt.files]:  # a writer that was interrupted may write it again
+                attempt.files.append((self.offset, event))
         elif isinstance(event, Closed) and not attempt.closed:
             attempt.closed = self.offset, event
 
     def close_dead(self) -> None:
-        """Append the end of each attempt whose process is gone."""
-        for id, attempt in self.attempts.items():
-            if not attempt.closed and attempt.process.state() == "gone":
-                self.append(Closed(id, KILLED, time.time(), LOST))
-        self.read()
+        """Append the end of each attempt whose process is gone, and of a line that a killed writer left."""
+        unclosed = [id for id, attempt in self.attempts.items() if not attempt.closed and attempt.process.state() == "gone"]
+        with suppress(FileNotFoundError):
+            if unclosed or self.path.stat().st_size > self.offset:
+                self.append(*(Closed(id, KILLED, time.time(), LOST) for id in unclosed))
+                self.read()
 
     def latest(self) -> dict[str, Attempt]:
         """The last attempt at each stage."""
@@ -174,13 +177,18 @@ class Journal:
         return files
 
     def restore(self, files: Files) -> list[Path]:
-        """The kept files of an event. Where none is kept, as after delivery, originals that are still the same are linked."""
+        """The kept files of an event. Where none is kept, as after delivery, originals that are still the same are linked:
+        all at once, so that a process that is killed leaves no part, which would pass for all that there is."""
         place = self.place(files)
-        if not place.exists():
-            for described in files.files:
-                with suppress(OSError, PipelineError):
-                    if file_digest(Path(described["path"])) == described["sha256"]:
-                        _link(Path(described["path"]), place / described["name"])
+        if files.files and not place.exists():
+            making = place.with_name(f".{uuid4().hex}")
+            with suppress(OSError):
+                making.mkdir(parents=True)
+                for described in files.files:
+                    with suppress(PipelineError):  # it is gone
+                        if file_digest(Path(described["path"])) == described["sha256"]:
+                            _link(Path(described["path"]), making / described["name"])
+                making.rename(place)
         return [place / described["name"] for described in files.files]
 
     def discard(self, delivered: set[str]) -> None:
@@ -195,15 +203,10 @@ class Journal:
 
 
 def _link(original: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(original, path)
-    except FileExistsError:
-        pass
     except OSError:  # between file systems
-        copy = path.with_name(f".{path.name}.{os.getpid()}"[-255:])
-        shutil.copyfile(original, copy)
-        copy.replace(path)
+        shutil.copyfile(original, path)
 
 
 def folder() -> Path:

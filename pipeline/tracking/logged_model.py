@@ -27,8 +27,10 @@ DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -> None:
     """The table that a stage read, as an MLflow dataset with its digest."""
     rows, columns = card.data.rows[part], len(card.features)
-    schema = Schema([ColSpec("double", name) for name in card.features] if columns <= WIDE else [_tensor(columns)])
-    kind = "mlflow_colspec" if columns <= WIDE else "mlflow_tensorspec"
+    is_wide = columns > WIDE
+    kind = "mlflow_tensorspec" if is_wide else "mlflow_colspec"
+    wide = [TensorSpec(np.dtype(np.float64), (-1, columns))]
+    schema = Schema(wide if is_wide else [ColSpec("double", name) for name in card.features])
     dataset = Dataset(
         name=data_name(card.config["data"]),
         digest=card.data.digest[part][:DIGEST_LETTERS],
@@ -92,8 +94,3 @@ def _logged_model(client: MlflowClient, run_id: str, card: ModelCard, weights: s
     config = {key: text(value) for key, value in flatten(card.config)}
     tags = {"sha256": weights, NOTE: note(card)}
     return client.create_logged_model(experiment, "model", run_id, tags, config)
-
-
-def _tensor(columns: int) -> TensorSpec:
-    """The schema of a table that is too wide for a name a column."""
-    return TensorSpec(np.dtype(np.float64), (-1, columns))

@@ -1,18 +1,11 @@
 """MLflow: the store, and one run in it. Whatever is done here can be done again: nothing is then there twice."""
 
 import logging
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold a password
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the publisher tries again itself
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
 import mlflow
 from mlflow import MlflowClient
@@ -22,6 +15,8 @@ from mlflow.entities import Run as MlflowRun
 from pipeline.errors import StoreError
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
+from pipeline.processes import Process
+from pipeline.tracking.events import Opened
 from pipeline.tracking.names import run_name, text
 from pipeline.tracking.sqlite_store import artifacts, make, relocate
 from pipeline.tracking.store import database_of, store_lock
@@ -84,20 +79,19 @@ def find(client: MlflowClient, experiment: str, fingerprint: str, sweep: str) ->
     return parent, found
 
 
-def find_or_create(
-    client: MlflowClient, experiment: str, card: ModelCard, sweep: str, tags: Mapping[str, str], started: float
-) -> MlflowRun:
-    """The run of a model, below the run of the sweep with this key if it is a job of one; made with these tags."""
-    parent, found = find(client, experiment, card.fingerprint, sweep)
-    tags = {**tags, **model_tags(card), **({PARENT_RUN: parent} if parent else {})}
-    return found or client.create_run(experiment, round(started * 1000), tags, run_name(card))
-
-
-def find_or_create_sweep(
-    client: MlflowClient, experiment: str, key: str, name: str, tags: Mapping[str, str], started: float
-) -> MlflowRun:
-    found = sweep_run(client, experiment, key)
-    return found or client.create_run(experiment, round(started * 1000), {**tags, SWEEP_KEY: key}, f"sweep {name}")
+def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: Opened) -> MlflowRun:
+    """The run whose first and last attempts these are: a model's, below its sweep's run if it has one, or a sweep's."""
+    if last.run_id:
+        return client.get_run(last.run_id)
+    if last.card:
+        card = ModelCard.from_dict(last.card)
+        parent, found = find(client, experiment, card.fingerprint, last.sweep)
+        name, tags = run_name(card), {**model_tags(card), **({PARENT_RUN: parent} if parent else {})}
+    else:
+        found = sweep_run(client, experiment, last.sweep)
+        name, tags = f"sweep {last.name}", {SWEEP_KEY: last.sweep}
+    tags |= Process(*last.process).tags
+    return found or client.create_run(experiment, round(first.time * 1000), tags, name)
 
 
 def model_tags(card: ModelCard) -> dict[str, str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.tracking.sync import RunSync
 
 POLL_SECONDS = 0.1
+READ_BYTES = 2**22  # of journals that were never read, in each round: a quarter of a second
 FLUSH_SECONDS = 1.0  # between points of the curve
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
 LAST_SECONDS = 2.0  # after the command's end, for a store that fails
@@ -116,28 +117,35 @@ class Publisher:
         return bool(self._pauses)
 
     def poll(self) -> bool:
-        """One round over the journals. Whether there is more to do."""
-        changed = [served for path in journals() if (served := self._changed(path))]
-        own = [served for served in changed if self._is_own(served.journal)]
+        """One round over the journals: all of the command's own, then one that an earlier command left, so that they do not
+        wait for many of these. Whether there is more to do."""
+        own, others, is_all = self._changed()
         for served in own:
             capture_lineage(served.journal)  # as the code is now, whenever MLflow answers
         sweeps_first = sorted(own, key=lambda each: bool(each.journal.opened and each.journal.opened.card))
-        left = [self._sync(served) for served in sweeps_first]
-        return any(left + [self._sync(served) for served in changed if served not in own and self._is_left(served.journal)])
+        is_more = [self._sync(served) for served in sweeps_first]
+        left = [served for served in others if self._is_left(served.journal) and self._is_due(served)]
+        if left:
+            self._sync(left[0])
+        return any(is_more) or len(left) > 1 or not is_all
 
-    def _changed(self, path: Path) -> _Served | None:
-        """The journal, unless MLflow has all of it."""
-        served = self._served.setdefault(path, _Served(Journal(path)))
-        try:
-            size = path.stat().st_size
-        except OSError:
-            return None
-        if served.idle_size == -1 and not served.journal.offset and Delivery.read(path).is_complete(size):
-            served.idle_size = size
-        if served.idle_size == size:
-            return None
-        served.journal.read()
-        return served
+    def _changed(self) -> tuple[list[_Served], list[_Served], bool]:
+        """The journals of which MLflow may lack something: the command's own, others, and whether those are all. The latest are
+        read first, as the command's own are; after READ_BYTES those that were never read wait for the next round."""
+        own, others, unread = list[_Served](), list[_Served](), 0
+        for _, size, path in _latest_first():
+            is_new = path not in self._served
+            if is_new and unread > READ_BYTES:
+                continue
+            served = self._served.setdefault(path, _Served(Journal(path)))
+            if served.idle_size == -1 and not served.journal.offset and Delivery.read(path).is_complete(size):
+                served.idle_size = size
+            if served.idle_size != size:
+                unread += size if is_new else 0
+                with suppress(OSError):  # what cannot be read keeps nothing else back
+                    served.journal.read()
+                    (own if self._is_own(served.journal) else others).append(served)
+        return own, others, unread <= READ_BYTES
 
     def _is_own(self, journal: Journal) -> bool:
         return any(Process(*attempt.opened.supervisor) == self._supervisor for attempt in journal.attempts.values())
@@ -151,26 +159,32 @@ class Publisher:
             and all(attempt.process.state() == "gone" for attempt in open_attempts)
         )
 
+    def _is_due(self, served: _Served) -> bool:
+        """At once where an event is new; points and what failed wait."""
+        pause = self._pauses.get(_store_of(served.journal), (0.0, 0.0))[1]
+        return served.events != served.journal.events or time.monotonic() >= max(served.due, pause)
+
     def _sync(self, served: _Served) -> bool:
         """Whether there is more to do."""
-        journal, store, now = served.journal, _store_of(served.journal), time.monotonic()
-        if served.events == journal.events and now < max(served.due, self._pauses.get(store, (0.0, 0.0))[1]):
+        if not self._is_due(served):
             return True
         from pipeline.tracking.sync import open_sync  # imports MLflow, which takes seconds
 
-        served.sync = served.sync or served.lock.enter_context(open_sync(journal, wait=False))
-        if served.sync is None:  # another publisher sends it
-            return True
-        served.events = journal.events
+        journal, store = served.journal, _store_of(served.journal)
+        served.events, served.due = journal.events, time.monotonic() + FLUSH_SECONDS
         try:
-            served.sync.deliver()
+            served.sync = served.sync or served.lock.enter_context(open_sync(journal, wait=False))
+            if served.sync is None:  # another publisher sends it
+                return True
+            was_asked = served.sync.deliver()
         except Exception:  # it is in the journal's Delivery
             served.release()
             pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], LONGEST_PAUSE)
             self._pauses[store] = (pause, time.monotonic() + pause)
             return True
-        self._pauses.pop(store, None)
-        self._answering.add(store)
+        if was_asked:
+            self._pauses.pop(store, None)
+            self._answering.add(store)
         delivery = served.sync.delivery
         served.due = time.monotonic() + (LONGEST_PAUSE if delivery.lacking else FLUSH_SECONDS)
         if delivery.is_complete(journal.offset):
@@ -178,6 +192,16 @@ class Publisher:
         if not delivery.is_open:
             served.release()
         return delivery.is_open
+
+
+def _latest_first() -> list[tuple[float, int, Path]]:
+    """(Time of the last change, size, path) of each journal."""
+    found = list[tuple[float, int, Path]]()
+    for path in journals():
+        with suppress(OSError):
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    return sorted(found, reverse=True)
 
 
 def _store_of(journal: Journal) -> str:

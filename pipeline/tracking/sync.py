@@ -1,10 +1,8 @@
 """Brings MLflow to what a run's journal and the files say. It may be done at any time, by any process, however often: beside
 the work, at the next stage, in `runs publish` and `runs doctor`. Nothing else writes to a run."""
 
-import pipeline.tracking.mlflow_run  # noqa: F401  whose settings MLflow reads when it is imported
-
-# isort: split
 import logging
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from mlflow.entities import LoggedModel
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.config.tracking import tracking_of
+from pipeline.files import file_digest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
 from pipeline.tracking import mlflow_run
@@ -57,18 +56,18 @@ class RunSync:
         self._descriptor = descriptor
         self._steps: set[int] | None = None  # of the curve, that MLflow has
 
-    def deliver(self) -> None:
-        """Send what is new, and what MLflow did not take before."""
+    def deliver(self) -> bool:
+        """Send what is new, and what MLflow did not take before. Whether there was any, so that the store was asked."""
         try:
             self.journal.read()
             if self.delivery.delivered > self.journal.offset:  # it was removed and made again
                 self.delivery = Delivery()
             self.journal.close_dead()
             capture_lineage(self.journal)
-            if self.delivery.is_complete(self.journal.offset):
-                return
-            if self.journal.opened:
-                self._send(self.journal.opened)
+            is_sent = self.delivery.delivered == self.journal.offset and not self.delivery.lacking and not self.delivery.error
+            opened = None if is_sent else self.journal.opened
+            if opened:
+                self._send(opened)
             self.delivery.delivered, self.delivery.error = self.journal.offset, ""
             self.delivery.is_open = any(not attempt.closed for attempt in self.journal.attempts.values())
             if self.journal.damaged > self.delivery.damaged:
@@ -82,6 +81,7 @@ class RunSync:
             with suppress(OSError):  # a full disk: what is not noted is sent again
                 self.delivery.write(self._descriptor)
         self.journal.discard(self._done())
+        return opened is not None
 
     def _done(self) -> set[str]:
         """The attempts whose files nobody needs any more."""
@@ -96,9 +96,11 @@ class RunSync:
         if self.delivery.error:
             time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
         with store_lock(uri):
-            run = _find_or_create(client, experiment, self.journal)
+            first = next(iter(self.journal.attempts.values())).opened
+            run = mlflow_run.find_or_create(client, experiment, first, opened)
             if run.info.run_id != self.delivery.run_id:  # nothing of the journal is there
-                self.delivery.delivered, self.delivery.run_id, self._steps = 0, run.info.run_id, None
+                self.delivery.delivered, self.delivery.points, self._steps = 0, 0, None
+                self.delivery.run_id = run.info.run_id
             self._send_points(client, run)
         self._describe(client, run, opened)
         for attempt in self.journal.attempts.values():
@@ -110,15 +112,17 @@ class RunSync:
         self._set_status(client, client.get_run(run.info.run_id))
 
     def _send_points(self, client: MlflowClient, run: MlflowRun) -> None:
-        """Those of the curve that MLflow lacks."""
+        """Those of the curve that MLflow lacks. Its history, which may be long, is read once, and only if points are new."""
+        if len(self.journal.points) == self.delivery.points:
+            return
         if self._steps is None:
-            history = client.get_metric_history(run.info.run_id, "loss") if self.journal.points else []
-            self._steps = {point.step for point in history}
+            self._steps = {point.step for point in client.get_metric_history(run.info.run_id, "loss")}
         missing = [point for step, point in self.journal.points.items() if step not in self._steps]
         start = run.info.start_time / 1000
         points = [(key, getattr(each, key), each.epoch, each.time or start) for each in missing for key in mlflow_run.CURVE]
         mlflow_run.log_points(client, run.info.run_id, points)
         self._steps |= {each.epoch for each in missing}
+        self.delivery.points = len(self.journal.points)
 
     def _describe(self, client: MlflowClient, run: MlflowRun, opened: Opened) -> None:
         """Parameters, and where and by what the run was made: as the latest attempt that trains says, else the first of all."""
@@ -138,11 +142,12 @@ class RunSync:
             reasons.pop(str(end), None)
         if self.journal.is_superseded(attempt, files):
             return
-        paths = self.journal.restore(files)
-        if missing := [path.name for path in paths if not path.exists()]:
-            self.delivery.lost[str(end)] = f"{files.folder}/{missing[0]} was written over or removed before MLflow took it"
+        run_id, paths = run.info.run_id, self.journal.restore(files)
+        gone = {file["name"]: file["sha256"] for file, path in zip(files.files, paths, strict=True) if not path.exists()}
+        if lost := [name for name, sha256 in gone.items() if not _has_file(client, run_id, files.folder, name, sha256)]:
+            self.delivery.lost[str(end)] = f"{files.folder}/{lost[0]} was written over or removed before MLflow took it"
             return
-        run_id = run.info.run_id
+        paths = [path for path in paths if path.name not in gone]
         for path in paths:
             with self._noting(client, run_id, end, path):
                 client.log_artifact(run_id, str(path), files.folder or None)
@@ -152,7 +157,7 @@ class RunSync:
             mlflow_run.log_points(client, run_id, [(key, float(value), 0, files.time) for key, value in changed.items()])
             if files.table:
                 log_dataset(client, run_id, ModelCard.from_dict(attempt.opened.card), files.table)
-            if files.is_model:
+            if files.is_model and not gone:
                 _delete_lost_models(client, run)
                 log_model(client, run_id, read_card(paths[0].parent).content, paths[0].parent)
             mlflow_run.set_tags(client, run, files.tags)
@@ -170,9 +175,11 @@ class RunSync:
     def _set_status(self, client: MlflowClient, run: MlflowRun) -> None:
         """FINISHED only if no stage's latest attempt ended otherwise."""
         tags, stages, reasons, ended = dict[str, str](), dict[str, str](), dict[str, str](), 0
+        own = {repr(attempt.opened.time) for attempt in self.journal.attempts.values()}
         for stage, attempt in self.journal.latest().items():
-            if attempt.opened.time < float(run.data.tags.get(f"opened.{stage}", 0)):
-                continue  # a later one was made elsewhere
+            known = run.data.tags.get(f"opened.{stage}", "0")
+            if known not in own and attempt.opened.time < float(known):
+                continue  # a later one was made elsewhere; here the order in the journal tells, not the clock
             lack = self.delivery.lack(end for end, _ in attempt.files)
             ending = UNPUBLISHED if lack and attempt.ending == FINISHED else attempt.ending
             stages[f"stage.{stage}"] = ending
@@ -180,8 +187,8 @@ class RunSync:
             if attempt.closed:
                 ended = max(ended, round(attempt.closed[1].time * 1000))
                 reasons[ending] = lack if ending == UNPUBLISHED else attempt.closed[1].reason
-        known = {key: value for key, value in run.data.tags.items() if key.startswith("stage.")}
-        endings = {**known, **stages}.values()
+        shown = {key: value for key, value in run.data.tags.items() if key.startswith("stage.")}
+        endings = {**shown, **stages}.values()
         worst = next((ending for ending in STATUSES if ending in endings), FINISHED)
         if worst != FINISHED and (reason := reasons.get(worst)):
             tags["reason"] = reason[:LONGEST_REASON]
@@ -194,15 +201,14 @@ class RunSync:
             client.set_terminated(run.info.run_id, STATUSES[worst], ended or None)
 
 
-def _find_or_create(client: MlflowClient, experiment: str, journal: Journal) -> MlflowRun:
-    attempts = list(journal.attempts.values())
-    started, last, tags = attempts[0].opened.time, attempts[-1].opened, attempts[-1].process.tags
-    if last.run_id:
-        return client.get_run(last.run_id)
-    if not last.card:
-        return mlflow_run.find_or_create_sweep(client, experiment, last.sweep, last.name, tags, started)
-    card = ModelCard.from_dict(last.card)
-    return mlflow_run.find_or_create(client, experiment, card, last.sweep, tags, started)
+def _has_file(client: MlflowClient, run_id: str, folder: str, name: str, sha256: str) -> bool:
+    """Whether MLflow has this very file, as where the journal's `Delivery` was lost."""
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            return file_digest(Path(client.download_artifacts(run_id, f"{folder}/{name}".lstrip("/"), temporary))) == sha256
+        except Exception:
+            client.get_run(run_id)  # raises where the store does not answer at all
+            return False
 
 
 def _delete_lost_models(client: MlflowClient, run: MlflowRun) -> None:

@@ -1,9 +1,12 @@
 """The commands' help, exit codes and errors."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+from pipeline.files import ROOT
 from pipeline.runs.__main__ import COMMANDS
-from tests.conftest import Shell
+from tests.conftest import Shell, environment
 from tests.runs.conftest import Commands
 
 
@@ -54,3 +57,17 @@ def test_a_server_that_does_not_answer(repo: Path, shell: Shell) -> None:
         "error: the tracking store must answer and be whole; it says: API request to http://127.0.0.1:9/"
     )
     assert done.stderr.count("\n") == 1
+
+
+IMPORTED = """
+import os, sys
+import pipeline.runs.__main__
+assert "mlflow" not in sys.modules
+print(os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES"))
+"""
+
+
+def test_mlflow_is_not_imported_before_its_settings() -> None:
+    env = {name: value for name, value in environment().items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "true 0\n"

@@ -20,9 +20,13 @@ from pipeline.processes import Process, this_process
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.plot import plot
 from pipeline.stages.train import train
-from pipeline.tracking.client import track
+from pipeline.tracking.client import command, track, wait_for_delivery
+from pipeline.tracking.delivery import Delivery
+from pipeline.tracking.events import Event
+from pipeline.tracking.journal import Journal
 from pipeline.tracking.store import SQLITE
 from pipeline.ui import serve
+from tests.observing import wait_for
 from tests.tracked import check_each_value_once, retrain, run_of
 
 NOWHERE = Tracking(None)
@@ -72,6 +76,57 @@ def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> 
     plot(data, folder, local)
     run = run_of(str(local.uri), folder)
     assert (run.info.status, run.data.tags.get("reason")) == ("FINISHED", None)
+
+
+def test_points_on_a_full_disk_cost_no_time(
+    fitted: Path, local: Tracking, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are written together, once there is space."""
+    append, tried = Journal.append, list[int]()
+
+    def refuse(self: Journal, *events: Event) -> int:
+        tried.append(len(events))
+        raise OSError(28, "No space left on device")
+
+    with track(local, "train", read_card(fitted / "models" / "numpy").content) as tracker:
+        monkeypatch.setattr(Journal, "append", refuse)
+        for epoch in range(1000):
+            tracker.epoch(epoch, 0.5, 0.1)
+        monkeypatch.setattr(Journal, "append", append)
+    assert len(tried) < 10
+    assert capsys.readouterr().err.count("No space left on device") == 1
+    run = run_of(str(local.uri), fitted / "models" / "numpy")
+    assert len(MlflowClient(str(local.uri)).get_metric_history(run.info.run_id, "loss")) == 1000
+
+
+def test_a_commands_end_waits_for_the_end_of_a_run_that_mlflow_has_up_to_then(fitted: Path, local: Tracking) -> None:
+    """As between two epochs that take long, or of a sweep between its jobs."""
+    card = read_card(fitted / "models" / "numpy").content
+    with track(local, "train", card) as tracker:
+        tracker.epoch(0, 0.5, 0.1)
+        journal = Journal.of(local.to_dict(), card.fingerprint)
+        wait_for(lambda: Delivery.read(journal.path).delivered == journal.path.stat().st_size, 30)
+        command().look()
+    wait_for_delivery(30)
+    (run,) = MlflowClient(str(local.uri)).search_runs(["1"], f"tags.fingerprint = '{card.fingerprint}'")
+    assert run.info.status == "FINISHED"
+
+
+def test_the_reason_that_a_full_disk_did_not_take_is_written_at_the_end(
+    fitted: Path, local: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Journal.append
+
+    def refuse(self: Journal, *events: Event) -> int:
+        raise OSError(28, "No space left on device")
+
+    card = read_card(fitted / "models" / "numpy").content
+    with pytest.raises(ZeroDivisionError), track(local, "train", card):  # noqa: PT012
+        monkeypatch.setattr(Journal, "append", refuse)
+        _ = 1 / 0
+    monkeypatch.setattr(Journal, "append", append)
+    run = run_of(str(local.uri), fitted / "models" / "numpy")
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ZeroDivisionError: division by zero")
 
 
 @pytest.mark.slow

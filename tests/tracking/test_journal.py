@@ -270,3 +270,42 @@ def test_any_bytes_are_a_journal(journal: Journal, seed: int) -> None:
     journal.read()
     whole = {i for i, line in enumerate(lines[1:]) if bytes(line) in bytes(content).splitlines(keepends=True)}
     assert set(journal.points) == whole
+
+
+def test_what_a_file_system_takes_in_pieces_is_whole(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, first = os.write, opened()
+    monkeypatch.setattr(os, "write", lambda descriptor, text: write(descriptor, text[:7]))
+    journal.append(first, Epoch(first.attempt, 0, 0.5, 0.1))
+    monkeypatch.undo()
+    journal.read()
+    assert (journal.damaged, list(journal.points)) == (0, [0])
+
+
+def test_what_an_interrupted_writer_writes_again_counts_once(journal: Journal, folder: Path) -> None:
+    first = opened()
+    files = journal.keep(first.attempt, Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    for _ in range(2):
+        journal.append(first, files, Closed(first.attempt, KILLED, 1.0))
+    journal.read()
+    (attempt,) = journal.attempts.values()
+    assert [made for _, made in attempt.files] == [files]
+
+
+def test_one_that_is_killed_while_it_keeps_files_leaves_no_part(
+    journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = journal.keep("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
+    shutil.rmtree(journal.kept)
+    link, linked = os.link, list[Path]()
+
+    def link_one(original: Path, path: Path) -> None:
+        if linked:
+            raise KeyboardInterrupt
+        linked.append(path)
+        link(original, path)
+
+    monkeypatch.setattr(os, "link", link_one)
+    with pytest.raises(KeyboardInterrupt):
+        journal.restore(files)
+    monkeypatch.undo()
+    assert [path.read_text() for path in journal.restore(files)] == ["first", "first"]

@@ -1,5 +1,6 @@
 """The process beside the work: outages, kills and outsiders cost no value, no status and no reason."""
 
+import os
 import random
 import signal
 import subprocess
@@ -112,6 +113,56 @@ def test_a_store_that_fails_is_asked_ever_more_rarely_and_at_each_end(
         assert publisher.poll()
     assert len(calls) == 2
     assert Delivery.read(journal.path).error == "ConnectionError: away"
+
+
+def test_a_run_without_news_does_not_hide_that_its_store_fails(
+    fitted: Path, local: Tracking, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(fitted, local.to_dict(), "train", this_process(), "")
+    publisher = Publisher(this_process())
+    assert publisher.poll()
+    assert not publisher.is_failing
+
+    def fail(uri: str, experiment: str) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr("pipeline.tracking.sync.mlflow_run.connect", fail)
+    monkeypatch.setattr("pipeline.tracking.publisher.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.tracking.publisher.FIRST_PAUSE", 1e-9)
+    card = read_card(fitted / "models" / "numpy").content
+    opened = new_attempt("plot", local.to_dict(), card=card.to_dict(), sweep="another")
+    Journal.of(local.to_dict(), card.fingerprint, "another").append(opened)
+    for _ in range(5):
+        assert publisher.poll()
+        assert publisher.is_failing
+
+
+def test_what_cannot_be_read_keeps_nothing_else_back(fitted: Path, local: Tracking, here: Path) -> None:
+    (here / "out" / "journal" / "folder.jsonl").mkdir(parents=True)
+    mine = told(fitted, local.to_dict(), "plot", this_process())
+    publisher = Publisher(this_process())
+    wait_for(lambda: not publisher.poll(), 20)
+    assert is_delivered(mine.path)
+
+
+def test_many_that_earlier_commands_left_do_not_hold_up_this_one(
+    fitted: Path, local: Tracking, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.tracking.publisher.READ_BYTES", 0)  # as where they are long
+    gone = [this_process()._replace(pid=2**30 + i, started="1") for i in range(5)]
+    left = [told(fitted, local.to_dict(), "plot", process, "failed").path for process in gone]
+    mine = told(fitted, local.to_dict(), "plot", this_process())
+    os.utime(mine.path, (time.time() + 1,) * 2)
+    publisher = Publisher(this_process())
+    assert publisher.poll(), "others are left"
+    assert is_delivered(mine.path)
+    before = sum(map(is_delivered, left))
+    assert before <= 1
+    for round in range(1, 4):
+        assert publisher.poll()
+        assert sum(map(is_delivered, left)) <= before + round
+    wait_for(lambda: not publisher.poll(), 20)
+    assert all(map(is_delivered, left))
 
 
 LATER = 1000

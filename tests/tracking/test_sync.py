@@ -416,3 +416,87 @@ def test_a_sync_that_fails_anywhere_is_done_again(
     assert len(run.inputs.dataset_inputs) == 1
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert model.status == "READY"
+
+
+def test_a_clock_that_is_set_back_changes_no_order(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    story.failed(story.opened("train"))
+    assert story.synced().info.status == "FAILED"
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    story.finished(story.opened("train"))
+    run = story.synced()
+    assert (run.info.status, run.data.tags["stage.train"]) == ("FINISHED", "finished")
+
+
+def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt, asked = story.opened("train"), list[str]()
+    read = MlflowClient.get_metric_history
+
+    def count(self: MlflowClient, run_id: str, key: str) -> Any:
+        asked.append(key)
+        return read(self, run_id, key)
+
+    story.point(attempt, 0, 1.0)
+    story.synced()
+    monkeypatch.setattr(MlflowClient, "get_metric_history", count)
+    story.finished(attempt)
+    story.finished(story.opened("plot"))
+    assert story.synced().info.status == "FINISHED"
+    assert asked == []
+    again = story.opened("train")
+    for epoch in range(2):
+        story.point(again, epoch, 2.0)
+    run = story.synced()
+    assert asked == ["loss"]
+    assert story.points(run) == [(0, 1000), (1, 2000)]
+
+
+def test_a_run_in_which_nothing_happens_asks_the_store_nothing(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    story.opened("train")
+    assert story.synced().info.status == "RUNNING"
+    monkeypatch.setattr("pipeline.tracking.sync.mlflow_run.connect", lambda *_: pytest.fail("asked"))
+    delivery = sync(Journal(story.journal.path))
+    assert delivery.is_open
+
+
+def test_what_a_killed_sync_kept_is_discarded(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("")
+    attempt = story.opened("evaluate")
+    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"]))
+    story.finished(attempt)
+    monkeypatch.setattr(Journal, "discard", lambda *_: None)
+    story.synced()
+    assert story.journal.kept.exists()
+    monkeypatch.undo()
+    story.synced()
+    assert not story.journal.kept.exists()
+
+
+def test_a_line_that_a_killed_writer_left_is_sent_for_once(story: Story) -> None:
+    """It is no reason to send the run for ever."""
+    story.finished(story.opened("train"))
+    with story.journal.path.open("a") as file:
+        file.write('{"version": 1, "event": "ep')
+    assert story.synced().info.status == "FINISHED"
+    delivery = Delivery.read(story.journal.path)
+    assert delivery.is_complete(story.journal.path.stat().st_size)
+    assert delivery.damaged == 1
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "damage"])
+def test_where_the_delivery_is_lost_what_mlflow_has_is_not_missed(story: Story, tmp_path: Path, damage: str) -> None:
+    """Though its files were written over since."""
+    attempt = story.opened("evaluate")
+    (tmp_path / "a.csv").write_text("first")
+    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
+    story.finished(attempt)
+    assert story.synced().info.status == "FINISHED"
+    (tmp_path / "a.csv").write_text("second")
+    story.journal.path.with_suffix(".delivery.json").write_text(damage)
+    run = story.synced()
+    assert (run.info.status, story.artifacts(run, "evaluation")) == ("FINISHED", ["a.csv"])
+    artifact = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / "a.csv"
+    assert artifact.read_text() == "first"
+    artifact.write_text("another")
+    story.journal.path.with_suffix(".delivery.json").write_text(damage)
+    assert story.synced().data.tags["stage.evaluate"] == "unpublished"
