@@ -53,9 +53,9 @@ def test_to_dict_builds_the_same_objects() -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("optimizer.foo=1", "optimizer.foo is not a key; optimizer takes lr, epochs"),
+        ("optimizer.foo=1", "optimizer.foo is not a key; optimizer takes epochs, record_every, tol, lr"),
         ("model.init.a=1", "model.init.a is not a key; model.init has none"),
-        ("+optimizer.foo=1", "optimizer.foo is not a key; optimizer takes lr, epochs"),
+        ("+optimizer.foo=1", "optimizer.foo is not a key; optimizer takes epochs, record_every, tol, lr"),
         ("foo=1", "foo is not a key; the keys are data, model, optimizer, tracking, experiment"),
         ("+foo=1", "the keys must be data, model, optimizer, tracking; got"),
         ("~optimizer", "the keys must be data, model, optimizer, tracking; got data, model, tracking"),
