@@ -42,6 +42,12 @@ class _Handler(logging.StreamHandler[TextIO]):
         self._name = name
         self.addFilter(Redaction())
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if isinstance(sys.exception(), BrokenPipeError):  # as after `| head`: the work goes on
+            discard_output(self.stream)
+        else:
+            super().handleError(record)
+
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
         stream: TextIO = getattr(sys, self._name)
@@ -52,6 +58,13 @@ class _Handler(logging.StreamHandler[TextIO]):
         if record.levelno >= logging.WARNING:
             text = PREFIXES[record.levelno] + " ".join(text.split())
         return job.get() + text
+
+
+def discard_output(stream: TextIO) -> None:
+    """Let what is still written to a stream that nobody reads go nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def configure_logging() -> None:
@@ -112,6 +125,9 @@ def _exit_code(main: Callable[[Sequence[str]], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        discard_output(sys.stdout)
+        return SIGNALLED + signal.SIGPIPE
     except Exception as error:
         log_error(error)
         return FAILED

@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from importlib import import_module
 from pathlib import Path
@@ -178,3 +179,25 @@ def test_a_handler_writes_to_the_stream_of_the_moment(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stdout", elsewhere)
     logging.getLogger("pipeline.tests").info("here")
     assert elsewhere.getvalue() == "here\n"
+
+
+def test_a_closed_pipe_ends_what_is_shown_and_nothing_else() -> None:
+    code = (
+        "import logging, pathlib, sys, time\n"
+        "from pipeline import console\n"
+        "def main(argv):\n"
+        "    logger = logging.getLogger('pipeline.stages.train')\n"
+        "    for i in range(20): logger.info(str(i)); time.sleep(0.02)\n"
+        "    pathlib.Path(argv[0]).touch()\n"
+        "console.run(main)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", code, f"{folder}/done"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as work:
+            assert work.stdout
+            assert work.stderr
+            assert work.stdout.readline() == "0\n"
+            work.stdout.close()
+            assert work.stderr.read() == ""
+        assert work.returncode == 0
+        assert Path(folder, "done").exists()

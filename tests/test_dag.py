@@ -178,6 +178,12 @@ def test_the_candidates_are_the_user_s(repo: Path, shell: Shell) -> None:
     verified = shell("python -m pipeline.runs verify", repo)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
+    shell("git checkout overrides.yaml && dvc repro", repo)
+    (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": {"optimizer.epochs": 20}, "candidates": candidates}))
+    assert "compose" not in executed(shell("dvc repro", repo).stdout)  # restored from the run cache
+    assert [path.name for path in (repo / "out" / "models").iterdir()] == ["strong-2"]
+    assert shell("dvc status", repo).stdout == "Data and pipelines are up to date.\n"
+
 
 @pytest.mark.slow
 def test_the_default_dag(repo: Path, shell: Shell) -> None:

@@ -43,7 +43,7 @@ def compose_candidates(path: Path) -> dict[str, Config]:
 def _composed(path: Path, common: Sequence[str], name: str, own: Sequence[str]) -> Config:
     for override in own:
         if re.match(rf"[+~]*({'|'.join(SHARED)})\b", override):
-            rule = f"a candidate may change all but {' and '.join(SHARED)}, which it shares with the others"
+            rule = f"a candidate may change anything but {' and '.join(SHARED)}, which it shares with the others"
             raise ConfigError(f"{rule}; got {override} for {name} in {path}")
     overrides = [*common, *own]
     refuse_secret_settings(overrides)
@@ -53,6 +53,8 @@ def _composed(path: Path, common: Sequence[str], name: str, own: Sequence[str]) 
         form = (error.form or "KEY=VALUE").replace("'", "''")
         rule = f"overrides must be KEY=VALUE each, in Hydra's syntax, such as - '{form}', with commas between them in {path}"
         raise ConfigError(f"{rule}; got {error.override}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{error} (candidate {name} in {path})") from error
 
 
 def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:

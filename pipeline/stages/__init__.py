@@ -3,6 +3,9 @@
 Importing this package is a program's door: it sets up the process before NumPy is loaded.
 """
 
+import logging
+import shutil
+from collections.abc import Container
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +16,8 @@ from pipeline.processes import exit_with_command
 
 pin_kernels()
 exit_with_command()
+
+logger = logging.getLogger(__name__)
 
 MODELS = "models"  # the folder below out/ with a folder for each candidate
 CANDIDATE = f"{MODELS}/{{candidate}}/"
@@ -27,6 +32,12 @@ class Stage:
     outputs: tuple[str, ...]
     artifacts: str = ""  # the folder in MLflow of what it shows of a run; none where it shows nothing
     untracked: tuple[str, ...] = ()  # further outputs, which MLflow does not show
+    groups: tuple[str, ...] = ()  # of the configuration, that its file in config/ holds
+
+    @property
+    def config_file(self) -> str:
+        """The pattern of its file in config/; "" of the stage that writes these."""
+        return next((pattern.removeprefix("config/") for pattern in self.inputs if pattern.startswith("config/")), "")
 
     def files(self, folder: Path) -> list[Path]:
         """The files that MLflow shows of the candidate in `folder`, as far as they exist."""
@@ -53,12 +64,13 @@ _EVALUATION = _of_candidate("evaluation.json", "metrics.json")
 _CURVES = _of_candidate("curves.*.csv")
 _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
-    Stage("generate", ("config/generate.yaml",), ("data/schema.json", "data/*.parquet", "data/*/*.npy")),
+    Stage("generate", ("config/generate.yaml",), ("data/schema.json", "data/*.parquet", "data/*/*.npy"), groups=("data",)),
     Stage(
         "train",
         ("config/train.{candidate}.yaml", "data/schema.json", "data/train/*"),
         (*_MODEL, *_of_candidate("history.csv")),
         "training",
+        groups=("model", "optimizer"),
     ),
     Stage(
         "evaluate",
@@ -82,9 +94,19 @@ _STAGES = (
         ("report/index.html",),
         "report",
         ("report/report.json", "report/comparison.csv"),
+        groups=("candidates",),
     ),
 )
 STAGES = {stage.name: stage for stage in _STAGES}
+
+
+def remove_other_candidates(out: Path, names: Container[str]) -> None:
+    """Delete the folders of candidates that are gone: `compose` does so, and `report`, since DVC may restore what `compose`
+    wrote without running it."""
+    for folder in (out / MODELS).glob("*"):
+        if folder.is_dir() and folder.name not in names:
+            shutil.rmtree(folder)
+            logger.info(f"removed {folder}, which is no candidate of overrides.yaml")
 
 
 def downstream(name: str) -> tuple[str, ...]:

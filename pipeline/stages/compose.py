@@ -1,7 +1,6 @@
 """Resolve conf/ and overrides.yaml into one file a stage, so that DVC sees every value, and all code, that a stage reads."""
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pipeline.config.code import CACHE, Code
 from pipeline.config.config import Config
 from pipeline.config.files import CODE, to_yaml
 from pipeline.files import OUT
-from pipeline.stages import MODELS
+from pipeline.stages import STAGES, remove_other_candidates
 
 logger = logging.getLogger("pipeline.stages.compose")
 
@@ -22,20 +21,17 @@ OVERRIDES = Path("overrides.yaml")
 
 def stage_files(candidates: Mapping[str, Config], code: Code) -> dict[str, Mapping[str, Any]]:
     """The content of each file of out/config/."""
-    configs = {name: config.to_dict() for name, config in candidates.items()}
-    shared = next(iter(configs.values()))
-    train = code.stage("train")
-    return {
-        "generate.yaml": {"data": shared["data"], CODE: code.stage("generate")},
-        **{
-            f"train.{name}.yaml": {"model": config["model"], "optimizer": config["optimizer"], CODE: train}
-            for name, config in configs.items()
-        },
-        "evaluate.yaml": {CODE: code.stage("evaluate")},
-        "plot.yaml": {CODE: code.stage("plot")},
-        "report.yaml": {"candidates": list(configs), CODE: code.stage("report")},
-        "tracking.yaml": shared["tracking"],
+    configs: dict[str, dict[str, Any]] = {
+        name: {**config.to_dict(), "candidates": list(candidates)} for name, config in candidates.items()
     }
+    files: dict[str, Mapping[str, Any]] = {"tracking.yaml": next(iter(configs.values()))["tracking"]}
+    for stage in STAGES.values():
+        if stage.config_file:
+            digest = code.stage(stage.name)
+            for name, config in configs.items():
+                content = {group: config[group] for group in stage.groups}
+                files[stage.config_file.format(candidate=name)] = {**content, CODE: digest}
+    return files
 
 
 def compose(overrides: Path, out: Path) -> None:
@@ -50,10 +46,7 @@ def compose(overrides: Path, out: Path) -> None:
     for path in (out / "config").glob("*.yaml"):
         if path.name not in files:
             path.unlink()
-    for path in (out / MODELS).glob("*"):
-        if path.is_dir() and path.name not in candidates:
-            shutil.rmtree(path)
-            logger.info(f"removed {path}, which is no candidate in {overrides}")
+    remove_other_candidates(out, candidates)
     logger.info(f"{', '.join(candidates)} -> {out / 'config'}")
 
 

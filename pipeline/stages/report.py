@@ -20,7 +20,7 @@ from pipeline.files import OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import scrub
-from pipeline.stages import MODELS
+from pipeline.stages import MODELS, remove_other_candidates
 from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import data_name
@@ -43,7 +43,7 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             write_csv(made / "comparison.csv", {"model": list(names), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
             write_manifest(made / REPORT, "report", {"models": checksums}, ["index.html", "comparison.csv"])
-        logger.info(f"{' and '.join(names)} -> {root / 'report' / 'index.html'}")
+        logger.info(f"{', '.join(names)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.files(artifacts(root / MODELS / name, "DVC_STAGE" in os.environ))
 
@@ -80,7 +80,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("candidates", nargs="*", help="their folders in out/models/; those of overrides.yaml if none is given")
     names = parser.parse_args(argv).candidates
     check_stage_file(OUT, "report")
-    names = names or read_stage_file(OUT / "config" / "report.yaml", "report", "candidates")["candidates"]
+    if not names:
+        names = read_stage_file(OUT / "config" / "report.yaml", "report", "candidates")["candidates"]
+        remove_other_candidates(OUT, names)
     report(OUT, names, stage_tracking(OUT))
     wait_for_delivery()  # the DAG's last stage
 

@@ -94,6 +94,8 @@ def train(
             observer = FitObserver(tracker, checkpoints, progress, first)
             seen = Observer(observer.record, observer.callback, checkpoint)
             result = model.fit(X, y, optimizer, schema.features, seen)
+        if not observer.history:  # of a model that has no epochs
+            observer.history.append(Record(result.epochs, result.loss, result.gradient_norm))
         for warning in result.warnings:
             logger.warning(warning)
         try:

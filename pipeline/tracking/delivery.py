@@ -21,7 +21,7 @@ class Delivery:
     error: str = ""  # of the last sync; empty if that was well
     failures: int = 0  # syncs that failed, ever
     damaged: int = 0  # lines of the journal that were skipped
-    points: int = 0  # of the curve, sent
+    epoch_lines: int = 0  # of the journal, whose points were sent
     is_open: bool = False  # whether an attempt had not ended then
 
     def is_complete(self, size: int) -> bool:

@@ -58,6 +58,7 @@ class Journal:
         self.offset = 0  # up to which it was read
         self.attempts: dict[str, Attempt] = {}  # by their ids, in the order of their opening
         self.points: dict[int, Epoch] = {}  # by epoch; the first line of each
+        self.epoch_lines = 0  # all of them
         self.events = 0  # but for points
         self.damaged = 0  # lines that were skipped
 
@@ -127,6 +128,7 @@ class Journal:
             return
         if isinstance(event, Epoch):
             self.points.setdefault(event.epoch, event)
+            self.epoch_lines += 1
         elif isinstance(event, Files):
             if event not in [files for _, files in attempt.files]:  # a writer that was interrupted may write it again
                 attempt.files.append((self.offset, event))

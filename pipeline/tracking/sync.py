@@ -99,7 +99,7 @@ class RunSync:
             first = next(iter(self.journal.attempts.values())).opened
             run = mlflow_run.find_or_create(client, experiment, first, opened)
             if run.info.run_id != self.delivery.run_id:  # nothing of the journal is there
-                self.delivery.delivered, self.delivery.points, self._steps = 0, 0, None
+                self.delivery.delivered, self.delivery.epoch_lines, self._steps = 0, 0, None
                 self.delivery.run_id = run.info.run_id
             self._send_points(client, run)
         self._describe(client, run, opened)
@@ -112,8 +112,8 @@ class RunSync:
         self._set_status(client, client.get_run(run.info.run_id))
 
     def _send_points(self, client: MlflowClient, run: MlflowRun) -> None:
-        """Those of the curve that MLflow lacks. Its history, which may be long, is read once, and only if points are new."""
-        if len(self.journal.points) == self.delivery.points:
+        """Those of the curve that MLflow lacks. Its history, which may be long, is read only if points were measured anew."""
+        if self.journal.epoch_lines == self.delivery.epoch_lines:
             return
         if self._steps is None:
             self._steps = {point.step for point in client.get_metric_history(run.info.run_id, "loss")}
@@ -122,7 +122,7 @@ class RunSync:
         points = [(key, getattr(each, key), each.epoch, each.time or start) for each in missing for key in mlflow_run.CURVE]
         mlflow_run.log_points(client, run.info.run_id, points)
         self._steps |= {each.epoch for each in missing}
-        self.delivery.points = len(self.journal.points)
+        self.delivery.epoch_lines = self.journal.epoch_lines
 
     def _describe(self, client: MlflowClient, run: MlflowRun, opened: Opened) -> None:
         """Parameters, and where and by what the run was made: as the latest attempt that trains says, else the first of all."""

@@ -97,15 +97,15 @@ def test_text_in_a_mapping_is_as_it_is_in_yaml(tmp_path: Path, text: str) -> Non
         ("overrides: []\ncandidates: {'7': }\n", "a candidate's name must be a letter or _, then .*; got '7'"),
         (
             "overrides: []\ncandidates: {a: [data=breast_cancer], b: [model.l2=1]}\n",
-            "may change all but data and tracking, which it shares with the others; got data=breast_cancer for a in",
+            "may change anything but data and tracking, which it shares with the others; got data=breast_cancer for a in",
         ),
         (
             "overrides: []\ncandidates: {a: {tracking: none}}\n",
-            "may change all but data and tracking, .*; got tracking=none for a",
+            "may change anything but data and tracking, .*; got tracking=none for a",
         ),
         (
             "overrides: []\ncandidates: {a: [++data.seed=3]}\n",
-            r"may change all but data and tracking, .*; got \+\+data.seed=3 for",
+            r"may change anything but data and tracking, .*; got \+\+data.seed=3 for",
         ),
         (
             "overrides: []\ncandidates: {a: [experiment=breast_cancer], b: [model.l2=1]}\n",

@@ -53,7 +53,7 @@ def test_to_dict_builds_the_same_objects() -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("optimizer.foo=1", "optimizer.foo is not a key; optimizer takes epochs, record_every, tol, lr"),
+        ("optimizer.foo=1", "optimizer.foo is not a key; optimizer takes lr, epochs"),
         ("model.init.a=1", "model.init.a is not a key; model.init has none"),
         ("+optimizer.foo=1", "optimizer.foo is not a key; optimizer takes epochs, record_every, tol, lr"),
         ("foo=1", "foo is not a key; the keys are data, model, optimizer, tracking, experiment"),

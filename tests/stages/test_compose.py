@@ -87,5 +87,5 @@ def test_the_command_ends_in_one_sentence(repo: Path, forked: Shell) -> None:
     (repo / "overrides.yaml").write_text("overrides: [optimizer.lr=-1]\ncandidates: {a: }\n")
     done = forked("python -m pipeline.stages.compose", repo)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: optimizer.lr must be > 0 and finite; got -1.0\n"
+    assert done.stderr == "error: optimizer.lr must be > 0 and finite; got -1.0 (candidate a in overrides.yaml)\n"
     assert not (repo / "out").exists()

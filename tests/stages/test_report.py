@@ -37,7 +37,7 @@ def test_models_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     manifest = read_manifest(root / "report/report.json", dict)
     assert list(manifest.content["models"]) == names
     assert set(manifest.files) == {"index.html", "comparison.csv"}
-    assert capsys.readouterr().out.endswith(f"numpy and <b>& -> {root}/report/index.html\n")
+    assert capsys.readouterr().out.endswith(f"numpy, <b>& -> {root}/report/index.html\n")
     before = page
     report(root, names, NOWHERE)
     assert (root / "report/index.html").read_text() == before
