@@ -53,14 +53,14 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     if args.rev and args.folders:
         raise CommandError("--rev takes no folders: it publishes all results of a commit")
     wait_for_publishers()  # what they are sending would be sent twice
-    jobs = sweep_jobs(OUT)
+    jobs, served = sweep_jobs(OUT), set[str]()
     if args.rev:
         commit = commit_of(args.rev)
         with results_of(commit):
-            results = [attempt(folder, partial(_send, folder, jobs, commit)) for folder in models_in(OUT)]
+            results = [attempt(folder, partial(_send, folder, jobs, served, commit)) for folder in models_in(OUT)]
     else:
         results = [] if args.folders else sync_all()
-        results += [attempt(folder, partial(_send, folder, jobs, "")) for folder in args.folders or models_in(OUT)]
+        results += [attempt(folder, partial(_send, folder, jobs, served)) for folder in args.folders or models_in(OUT)]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "untracked", "skipped")}
     untracked = f", {counts['untracked']} made with tracking=none" if counts["untracked"] else ""
     logger.info(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
@@ -86,8 +86,9 @@ def results_of(commit: str) -> Iterator[None]:
             yield
 
 
-def _send(folder: Path, jobs: dict[Path, Path], commit: str) -> Result:
-    """Publish one folder; `commit` is where it is from if that is not the working tree."""
+def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = "") -> Result:
+    """Publish one folder. served: the runs of earlier folders, of which the first is shown where several are of one run.
+    commit: where it is from if that is not the working tree."""
     from pipeline.tracking.mlflow_run import connect, find
     from pipeline.tracking.sync import sync
 
@@ -106,7 +107,8 @@ def _send(folder: Path, jobs: dict[Path, Path], commit: str) -> Result:
         raise CommandError("its run is still being worked at")
     shown = {stage.name: stage.shown(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
     lacking = [stage for stage in shown if found is None or lacks(client, found, stage, shown[stage])]
-    if found and not lacking:
+    if found and (not lacking or found.info.run_id in served):
+        served.add(found.info.run_id)
         return {"how": "there", "run": found.info.run_id}
     journal = Journal.of(tracking.to_dict(), card.fingerprint, sweep)
     tags = {**({"dvc.stage": f"train@{folder.name}"} if in_dvc else {}), **({} if found else _source(card, commit))}
@@ -121,6 +123,7 @@ def _send(folder: Path, jobs: dict[Path, Path], commit: str) -> Result:
     delivery = sync(journal)
     if reason := next(iter(delivery.lacking.values()), ""):
         raise CommandError(reason)
+    served.add(delivery.run_id)
     return {"how": "sent", "run": delivery.run_id, "stages": lacking}
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.tracking import Tracking
 from pipeline.runs._store import models_of
 from pipeline.stages import STAGES
+from pipeline.stages.report import report
 from tests.conftest import Shell, change_overrides, environment
 from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
 
@@ -94,6 +96,17 @@ def test_what_is_there_is_not_touched(made: Path, runs: Commands) -> None:
     assert answer.code == 0
     assert "0 sent, 5 there already, 0 skipped" in answer.stdout
     assert {name: run.to_dictionary() for name, run in all_runs(made).items()} == before
+
+
+def test_of_two_folders_of_one_run_the_first_is_shown(made: Path, runs: Commands) -> None:
+    twin = made / "out" / "runs" / "twin"
+    shutil.copytree(made / "out/models/numpy", twin / "models/numpy")
+    shutil.copytree(made / "out/data", twin / "data")
+    shutil.copy(made / SINGLE / "config.yaml", twin)
+    report(twin, ["numpy"], Tracking(None))  # of one model, where the DAG's is of two
+    sent, verified = runs(made, "publish", "verify")
+    assert "0 sent, 6 there already, 0 skipped" in sent.stdout
+    assert verified.code == 0, verified.stdout
 
 
 def test_the_artifacts_are_the_files_of_the_stages(made: Path) -> None:
