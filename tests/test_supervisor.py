@@ -299,7 +299,7 @@ def test_a_dvc_killed_at_any_moment_leaves_nothing_running(
 @moments((20,), (0, 20, 1000))
 def test_a_stage_ends_with_the_shell_above_it(repo: Path, shell: Shell, moments: tuple[int, ...]) -> None:
     """Though dvc goes on, as with --keep-going: for dvc the stage has failed."""
-    stages = (repo / "dvc.yaml").read_text().replace("train.${item}.yaml\n", "train.${item}.yaml; true\n", 1)
+    stages = (repo / "dvc.yaml").read_text().replace("--candidate ${key}\n", "--candidate ${key}; true\n", 1)
     (repo / "dvc.yaml").write_text(stages)
     change_overrides(repo, LONG)
     assert shell("dvc repro -q generate", repo).returncode == 0

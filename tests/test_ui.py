@@ -17,8 +17,8 @@ SETTLED = 1500  # milliseconds in which a page ends its animations
 # The curves of the plot on the page as [run name, losses], once there are two of them.
 DRAWN = """() => {
     const plot = document.querySelector(".js-plotly-plot")
-    const curves = new Map((plot?.data ?? []).map(trace => [trace.name, [...trace.y]]))
-    return curves.size == 2 && [...curves]
+    const curves = new Map((plot?.data ?? []).map(trace => [trace.name, [...(trace.y ?? [])]]))
+    return curves.size == 2 && [...curves].every(([, y]) => y.length) && [...curves]
 }"""
 
 

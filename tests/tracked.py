@@ -84,11 +84,13 @@ def check_each_value_once(uri: str, folder: Path, evaluated: bool = True) -> Non
     assert ("evaluation/predictions.parquet" in files) == evaluated
 
 
-def publishers() -> list[psutil.Process]:
+def publishers(of: int | None = None) -> list[psutil.Process]:
+    """Those of the process with this PID, or all."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if "pipeline.tracking.publisher" in process.cmdline():
+            argv = process.cmdline()
+            if "pipeline.tracking.publisher" in argv and (of is None or str(of) in argv):
                 found.append(process)
     return found
 

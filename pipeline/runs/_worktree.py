@@ -56,7 +56,7 @@ def commit_of(revision: str) -> str:
 def worktree(commit: str) -> Iterator[Path]:
     """The project's folder in a temporary worktree at the commit; removed when the block ends. What runs in it ends with us."""
     prefix = git("rev-parse", "--show-prefix")
-    with supervising(), tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
+    with supervising(), tempfile.TemporaryDirectory(prefix="pipeline-tree-") as temporary:
         tree = Path(temporary).resolve() / "tree"
         try:
             git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(tree), commit)

@@ -151,4 +151,4 @@ def test_interrupted_it_leaves_nothing(made: Path, shell: Shell, how: signal.Sig
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
     assert "Traceback" not in said
     assert len(shell(TREES, made).stdout.splitlines()) == 1
-    assert not any(temporary.glob("pipeline-*"))
+    assert not any(temporary.glob("pipeline-tree-*"))

@@ -366,7 +366,7 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals, 
             threading.Thread(target=stage.stdout.read, daemon=True).start()
             with suppress(subprocess.TimeoutExpired):
                 stage.wait(milliseconds / 1000)
-            family = [process for process in publishers() if str(stage.pid) in process.cmdline()]
+            family = publishers(of=stage.pid)
             stage.send_signal(how)
             stage.wait(20)
         wait_for(partial(are_gone, family))
@@ -415,7 +415,7 @@ def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(
     ) as stage:
         assert stage.stdout
         assert any(line.startswith("gd: 100 epochs") for line in iter(stage.stdout.readline, ""))
-        family = [process for process in publishers() if str(stage.pid) in process.cmdline()]
+        family = publishers(of=stage.pid)
         time.sleep(0.5)  # in which it says how it ended
         stage.send_signal(how)
         stage.stdout.read()
