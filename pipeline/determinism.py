@@ -11,8 +11,11 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 
 KERNELS = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
@@ -31,8 +34,10 @@ def pin_kernels() -> None:
 
 
 @lru_cache(maxsize=1)
-def _controller(modules: int) -> ThreadpoolController:
+def _controller(modules: int) -> "ThreadpoolController":
     """What limits the BLAS libraries in this process; looked up anew when more modules, perhaps with a BLAS, are loaded."""
+    from threadpoolctl import ThreadpoolController  # the door must be light: see `stages`
+
     return ThreadpoolController()
 
 

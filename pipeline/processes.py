@@ -24,6 +24,7 @@ GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 LOCK_SECONDS = 1.0  # in which another dvc has finished writing its lock file
 ENDED = 128 + signal.SIGTERM
 PROC = Path("/proc")
+ADOPTER = 1  # the PID of the process that becomes the parent of orphans
 BOOT = PROC / "sys/kernel/random/boot_id"
 HOST = f"{os.uname().nodename} {BOOT.read_text().strip() if BOOT.exists() else ''}"  # this machine since it was last started
 
@@ -122,7 +123,7 @@ def dvc_above() -> tuple[Process, ...]:
     above = tuple(ancestors())
     locks = rwlocks()
     pids = set().union(*map(lock_holders, locks))
-    if not pids:
+    if not pids and [process.pid for process in above[:1]] != [ADOPTER]:
         return _up_to_no_stage(above)
     for count, process in enumerate(above, 1):
         if process.pid in pids:
