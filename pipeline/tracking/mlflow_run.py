@@ -13,6 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.errors import StoreError
+from pipeline.files import HISTORY
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.processes import Process
@@ -21,7 +22,7 @@ from pipeline.tracking.names import run_name, text
 from pipeline.tracking.sqlite_store import artifacts, make, relocate
 from pipeline.tracking.store import database_of, store_lock
 
-CURVE = ("loss", "gradient_norm")  # the metrics with a point an epoch
+CURVE = HISTORY[1:]  # the metrics with a point an epoch
 MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 DESCRIBED = "version.python"  # a run with this tag has its provenance
