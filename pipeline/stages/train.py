@@ -19,7 +19,7 @@ from pipeline.errors import ArtifactError, PipelineError
 from pipeline.files import HISTORY, HISTORY_FILE, OUT, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import ENDS
-from pipeline.learning.model import Fit, Observer, Record
+from pipeline.learning.model import Checkpoint, Fit, Observer, Record
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
@@ -44,26 +44,30 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     return ModelCard(digest_of(parts), parts, schema.features, schema.target, schema.classes, facts, config, None)
 
 
-class FitObserver:
-    """What a fit's records and states are used for while it lasts: shown, tracked, and saved to go on from."""
+def observer(
+    tracker: Tracker,
+    checkpoints: CheckpointFile,
+    progress: console.EpochProgress,
+    resume: Checkpoint | None,
+    history: list[Record],
+) -> Observer:
+    """Logs and tracks a fit's records, which `history` gets, and saves its states to go on from."""
 
-    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.EpochProgress, first: int) -> None:
-        self._tracker, self._checkpoints, self._progress, self._first = tracker, checkpoints, progress, first
-        self.history: list[Record] = []
-
-    def record(self, row: Record) -> None:
-        self.history.append(row)
-        if row.epoch >= self._first:
+    def record(row: Record) -> None:
+        history.append(row)
+        if not resume or row.epoch >= resume.epoch:
             logger.info(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
-        self._tracker.epoch(row.epoch, row.loss, row.gradient_norm)
+        tracker.epoch(row.epoch, row.loss, row.gradient_norm)
 
-    def callback(self, epoch: int, state: State) -> None:
-        self._checkpoints.write_if_due(epoch, state, self.history)
-        if self._progress.is_due():
-            last = self.history[-1]
+    def callback(epoch: int, state: State) -> None:
+        checkpoints.write_if_due(epoch, state, history)
+        if progress.is_due():
+            last = history[-1]
             loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.4g} at {last.epoch}"
             norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
-            self._progress.show(epoch, f"{loss}{norm}")
+            progress.show(epoch, f"{loss}{norm}")
+
+    return Observer(record, callback, resume)
 
 
 def train(
@@ -89,13 +93,13 @@ def train(
         first = checkpoint.epoch if checkpoint else 0
         if first:
             logger.info(f"going on from epoch {first}, which an earlier run had reached")
+        history: list[Record] = []
         with console.EpochProgress(optimizer.epochs, first) as progress:
-            observer = FitObserver(tracker, checkpoints, progress, first)
-            seen = Observer(observer.record, observer.callback, checkpoint)
+            seen = observer(tracker, checkpoints, progress, checkpoint, history)
             result = model.fit(X, y, optimizer, schema.features, seen)
-        if not observer.history:  # of a model that has no epochs
+        if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
-            observer.history.append(Record(result.epochs, result.loss, result.gradient_norm))
+            history.append(Record(result.epochs, result.loss, result.gradient_norm))
         for warning in result.warnings:
             logger.warning(warning)
         try:
@@ -103,7 +107,7 @@ def train(
         except PipelineError:
             checkpoints.delete()  # it is of other numbers, too
             raise
-        _write(folder, replace(card, fit=_summary(result)), result, observer.history)
+        _write(folder, replace(card, fit=_summary(result)), result, history)
         checkpoints.delete()
         end = f"{result.epochs} epochs, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")

@@ -64,7 +64,8 @@ def test_a_column_that_the_numbers_type_does_not_hold_is_named(repo: Path, forke
     (repo / "t.csv").write_text(f"a,b,y\n{lines}\n")
     said, _ = fit_of(repo, forked, f"data=table data.path=t.csv data.target=y model={model} optimizer=auto model.l2=0.01")
     dtype = {"torch": "float32", "numpy": "float64"}[model]
-    assert said.startswith(f"warning: {dtype} does not tell all values apart, for some are so much larger than the rest, in b")
+    reason = "does not distinguish all values, since some are so much larger than the rest, in b"
+    assert said.startswith(f"warning: {dtype} {reason}")
     assert said.count("\n") == 1
 
 
@@ -84,7 +85,7 @@ def test_what_was_not_sought_among_many_columns_is_told(repo: Path, forked: Shel
     words = "data=svmlight data.path=t.svm data.first_column=1 optimizer=auto optimizer.tol=1e-4"
     said, fit = fit_of(repo, forked, words)
     assert (fit["stopped_by"], fit["separation"]) == ("tol", None)
-    assert said.startswith("warning: with 1001 columns it was not looked for whether ")
+    assert said.startswith("warning: with 1001 columns it was not checked whether ")
     assert said.count("\n") == 1
     assert fit_of(repo, forked, f"{words} model.l2=0.01")[0] == ""
 
