@@ -30,7 +30,7 @@ def insert(path: Path, before: str, text: str) -> None:
 def test_it_runs_in_both_and_mlflow_shows_its_file(repo: Path, shell: Shell) -> None:
     shutil.copy(FILES / "mistakes.py", repo / "pipeline" / "stages")
     insert(repo / "pipeline" / "stages" / "__init__.py", '    Stage(\n        "report",\n', ENTRY)
-    insert(repo / "dvc.yaml", "  report:\n", (FILES / "dvc.yaml").read_text())
+    insert(repo / "dvc.yaml", "  report:\n", (FILES / "mistakes.yaml").read_text())
     changed = shell("git status --short", repo).stdout.split()[1::2]
     assert changed == ["dvc.yaml", "pipeline/stages/__init__.py", "pipeline/stages/mistakes.py"]
     (repo / "overrides.yaml").write_text("overrides: {}\ncandidates: {only: [model=numpy]}\n")
