@@ -16,7 +16,7 @@ from pipeline.learning.model import Fit, Observer
 from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.suboptimality import refined
-from pipeline.learning.weights import check_class_weight, training_rows
+from pipeline.learning.weights import BALANCED, NONE, class_factors, training_rows
 from pipeline.limits import check_seed
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
@@ -39,7 +39,8 @@ def check_settings(model: Logistic) -> None:
     if model.dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {model.dtype}")
     check_seed(model.seed)
-    check_class_weight(model.class_weight)
+    if model.class_weight not in (NONE, BALANCED):
+        class_factors(model.class_weight)
     most = float(np.finfo(model.dtype).max)
     if not 0 <= model.l2 <= most:
         raise ConfigError(f"l2 must be >= 0 and finite in {model.dtype}; got {model.l2}")

@@ -1,5 +1,6 @@
 """The weights of rows, from a table's column and the factors of the classes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,15 +12,32 @@ from pipeline.learning.features import check_data
 from pipeline.text import join_limited, position_of, quote_if_needed
 
 NONE, BALANCED = "none", "balanced"
+PAIR = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*:\s*([^,:]+?)\s*(?:,|$)""")  # NAME: FACTOR, a name with commas in quotes
+ClassWeight = str | Mapping[Any, float]
 
 
-def check_class_weight(setting: Any) -> None:
-    """Raise ConfigError where the setting is impossible whatever the classes are called."""
-    if setting in (NONE, BALANCED):
-        return
-    if not (isinstance(setting, Mapping) and setting and all(_is_factor(factor) for factor in setting.values())):
+def class_factors(setting: ClassWeight) -> dict[str, float]:
+    """The factor by each class's name in a setting that is neither none nor balanced: a mapping, or text such as {yes: 5}.
+
+    Raises ConfigError where it is impossible whatever the classes are called.
+    """
+    pairs = [(str(name), factor) for name, factor in setting.items()] if isinstance(setting, Mapping) else _pairs(setting)
+    factors = dict(pairs)
+    if len(factors) < len(pairs) or not factors or not all(_is_factor(factor) for factor in factors.values()):
         allowed = f"{NONE}, {BALANCED} or a factor > 0 for one class or both, such as {{yes: 5}}"
         raise ConfigError(f"class_weight must be {allowed}; got {setting}")
+    return factors
+
+
+def _pairs(setting: Any) -> list[tuple[str, Any]]:
+    """The names and factors of {NAME: FACTOR, ...}; empty where it is something else."""
+    text = setting.strip() if isinstance(setting, str) else ""
+    if text[:1] + text[-1:] != "{}" or PAIR.sub("", text[1:-1]).strip():
+        return []
+    try:
+        return [(name[1:-1] if name[:1] in ("'", '"') else name, float(factor)) for name, factor in PAIR.findall(text[1:-1])]
+    except ValueError:
+        return []
 
 
 def _is_factor(value: Any) -> bool:
@@ -27,7 +45,7 @@ def _is_factor(value: Any) -> bool:
 
 
 def training_rows(
-    X: Features, y: Array, weight: Array | None, class_weight: Any, classes: Sequence[Any]
+    X: Features, y: Array, weight: Array | None, class_weight: ClassWeight, classes: Sequence[Any]
 ) -> tuple[Features, Array, Array | None]:
     """The rows that have a weight, and their weights divided by the mean of them; None where these are all 1.
 
@@ -61,16 +79,17 @@ def check_weight(weight: Any, n: int) -> None:
         raise DataError(f"weight must be above 0 in some row; all {n} are 0")
 
 
-def _factors(y: Array, weight: Array | None, class_weight: Any, classes: Sequence[Any]) -> Array | None:
+def _factors(y: Array, weight: Array | None, class_weight: ClassWeight, classes: Sequence[Any]) -> Array | None:
     """What the weights of the rows of both classes are multiplied by, (2,)."""
     if class_weight == NONE:
         return None
     if class_weight == BALANCED:
         totals = np.bincount(y.astype(int), weight)
         return np.asarray(totals.sum() / (2 * totals))
-    found = {position_of(str(name), classes): factor for name, factor in class_weight.items()}
-    if None in found or len(found) < len(class_weight):
+    factors = class_factors(class_weight)
+    found = {position_of(name, classes): factor for name, factor in factors.items()}
+    if None in found or len(found) < len(factors):
         allowed = " and ".join(map(quote_if_needed, classes))
-        given = join_limited([*map(quote_if_needed, class_weight)])
+        given = join_limited([*map(quote_if_needed, factors)])
         raise ConfigError(f"model.class_weight must name one or both of the classes {allowed}; got {given}")
     return np.array([found.get(0, 1), found.get(1, 1)], np.float64)

@@ -30,7 +30,7 @@ from pipeline.learning.optimizers.newton import Newton
 from pipeline.learning.optimizers.sgd import StochasticGradientDescent
 from pipeline.learning.suboptimality import distance
 from pipeline.learning.torch_objective import TorchLogLoss
-from pipeline.learning.weights import training_rows
+from pipeline.learning.weights import class_factors, training_rows
 
 KINDS: dict[str, Any] = {"numpy": NumpyModel, "torch": TorchModel}
 FORMS: dict[str, Any] = {"dense": np.asarray, "sparse": csr_array}
@@ -284,11 +284,42 @@ def test_rows_with_a_weight_must_be_of_both_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["half", 5, None, {}, {"yes": 0}, {"yes": -1.0}, {"yes": "5"}, {"yes": True}, {"a": float("inf")}]
+    "wrong",
+    [
+        "half",
+        "{}",
+        "{yes}",
+        "{yes: a}",
+        "{a: 1, a: 2}",
+        "{a: 1 b}",
+        "yes: 5",
+        5,
+        None,
+        {},
+        {"yes": 0},
+        {"yes": -1.0},
+        {"yes": "5"},
+        {"yes": True},
+        {"a": float("inf")},
+    ],
 )
 def test_class_weights_that_are_impossible(wrong: Any) -> None:
     with pytest.raises(PipelineError, match="^class_weight must be none, balanced or a factor > 0 for .*; got "):
         NumpyModel(class_weight=wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "factors"),
+    [
+        ("{yes: 5}", {"yes": 5}),
+        (" { no : 1 ,yes:0.5} ", {"no": 1, "yes": 0.5}),
+        ("{>50K: 5, <=50K: 1e-3}", {">50K": 5, "<=50K": 1e-3}),
+        ("{a:b: 2, 'x, y': 3, \"it's\": 4}", {"a:b": 2, "x, y": 3, "it's": 4}),
+        ("{not sure: 5,}", {"not sure": 5}),
+    ],
+)
+def test_the_text_of_class_weights(text: str, factors: dict[str, float]) -> None:
+    assert class_factors(text) == factors
 
 
 @pytest.mark.parametrize("names", [{"maybe": 2}, {"no": 1, "maybe": 2}, {"yes": 1, "YES": 2}, {"no": 1, "yes": 2, "maybe": 3}])

@@ -22,7 +22,7 @@ class Logistic:
 
     dtype: str = "float64"  # or float32
     l2: float = 0.0  # the strength in mean loss + l2/2 ||w||^2
-    class_weight: Any = "none"  # what the rows' weights are multiplied by: none, balanced, or a factor a class, as {yes: 5}
+    class_weight: str | Mapping[Any, float] = "none"  # or balanced, or what the rows of a class are multiplied by: {yes: 5}
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
     seed: int = 0  # of init: uniform
     standardize: bool = True  # train on (x - mean) / scale
