@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.text import shorten
@@ -77,7 +77,9 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         return value
     if text := kind_of(hint):
         return _text(key, value, is_list=text is Kind.TEXTS)
-    kind = kinds[0]
+    kind, words = kinds[0], [word for part in kinds[1:] if get_origin(part) is Literal for word in get_args(part)]
+    if value in words:
+        return value
     try:
         if isinstance(value, bool) != (kind is bool):
             raise TypeError
@@ -86,7 +88,8 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         limit = "whole number of 64 bits" if kind is int else "number below 1.8e308"
         raise ConfigError(f"{key} must be a {limit}; got {_excerpt(value)}") from None
     except (TypeError, ValueError):
-        raise ConfigError(f"{key} must be of type {kind.__name__}; got {_excerpt(value)}") from None
+        allowed = " or ".join([f"of type {kind.__name__}", *words])
+        raise ConfigError(f"{key} must be {allowed}; got {_excerpt(value)}") from None
 
 
 def _text(key: str, value: Any, is_list: bool) -> Any:

@@ -41,7 +41,7 @@ def fit_and_diagnose(
     result = fit_rows(X, y, m, model, optimizer, observer, features)
     fitted = result.model
     names = features or [f"column {j + 1}" for j in range(X.shape[1])]
-    found = None if model.l2 else separation.find(X, y, fitted)
+    found = None if model.strength else separation.find(X, y, fitted)
     entry = {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
     warnings = [
         *_of_features(X, model, names),
@@ -98,8 +98,8 @@ def _of_end(
             f"stopped is arbitrary: {SET_L2}"
         )
     elif result.stopped_by != "tol":
-        yield from _of_distance(distance(X, y, fitted, model.l2, m), model, result)
-    elif not model.l2 and X.shape[1] >= MAX_COLUMNS:
+        yield from _of_distance(distance(X, y, fitted, model.strength, m), model, result)
+    elif not model.strength and X.shape[1] >= MAX_COLUMNS:
         yield (
             f"with {X.shape[1]} columns it was not checked whether several together separate all but rows on the boundary "
             f"between the classes; if so, no finite best model exists without a penalty: {SET_L2}"

@@ -68,6 +68,13 @@ def training_rows(
     return X, y, None if (m == m[0]).all() else m
 
 
+def total_weight(y: Array, weight: Array | None, class_weight: ClassWeight, classes: Sequence[Any]) -> float:
+    """The sum of the weights of the rows, as `training_rows` has them before it divides them by their mean."""
+    factors = _factors(y, weight, class_weight, classes)
+    totals = np.bincount(y.astype(int), weight, 2)
+    return float(totals.sum() if factors is None else totals @ factors)
+
+
 def check_weight(weight: Any, n: int) -> None:
     """Raise DataError unless these are weights of n rows."""
     if not (isinstance(weight, np.ndarray) and weight.shape == (n,) and weight.dtype.kind in "fiub"):

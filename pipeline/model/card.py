@@ -42,7 +42,10 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class FitSummary:
-    """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists."""
+    """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists.
+
+    penalty: what was asked as model.l2 where that was no number, the number that it became, and how.
+    """
 
     optimizer: str
     epochs: int
@@ -50,6 +53,7 @@ class FitSummary:
     loss: float
     gradient_norm: float
     separation: dict[str, Any] | None
+    penalty: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ def _typed(kind: type[T], content: Section) -> T:
     hints = get_type_hints(kind)
     values = {}
     for name, hint in hints.items():
+        if name not in content and hasattr(kind, name):
+            continue  # a field with a default, which the cards of earlier versions lack
         if name not in content:
             raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {name}")
         values[name] = _value(name, hint, content[name])

@@ -106,13 +106,6 @@ def test_an_optimizer_that_has_no_effect_is_named(
     assert "constant has no epochs, so the optimizer adam has no effect\n" in capsys.readouterr().out
 
 
-def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:
-    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
-    (repo / "x.yaml").write_text("model: {}\noptimizer: {name: gd}\n")
-    done = forked("python -m pipeline.stages.train --config x.yaml", repo)
-    assert (done.returncode, done.stderr) == (1, "error: model.name must be one of numpy, torch; got None\n")
-
-
 def test_the_weights_of_rows_and_classes_reach_the_fit_and_the_card(tmp_path: Path) -> None:
     data = made(tmp_path, until="generate") / "data"
     weight = np.arange(60.0)
@@ -124,3 +117,10 @@ def test_the_weights_of_rows_and_classes_reach_the_fit_and_the_card(tmp_path: Pa
     expected = NumpyModel(l2=0.1).fit(X, y, Newton(), weight=np.where(y == 1, 5 * weight, weight))
     np.testing.assert_allclose(trained.arrays("model.npz")["w"], expected.arrays["w"], atol=1e-12)
     assert trained.content.config["model"]["class_weight"] == "{1: 5}"
+
+
+def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
+    (repo / "x.yaml").write_text("model: {}\noptimizer: {name: gd}\n")
+    done = forked("python -m pipeline.stages.train --config x.yaml", repo)
+    assert (done.returncode, done.stderr) == (1, "error: model.name must be one of numpy, torch; got None\n")

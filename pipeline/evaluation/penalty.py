@@ -1,0 +1,142 @@
+"""The strength l2 of a penalty where a configuration has none: from the number of rows, or by cross-validation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import Array, Features
+from pipeline.determinism import one_thread
+from pipeline.evaluation.folds import Fold, FoldFeatures, stratified_folds
+from pipeline.learning.features import standardised
+from pipeline.learning.losses import log_losses
+from pipeline.learning.models import Logistic
+from pipeline.learning.path import fit_path
+from pipeline.learning.weights import total_weight, training_rows
+
+FOLDS, VALUES = 5, 25
+STRONGEST = 100.0  # times the greatest slope at w = 0: glmnet's lambda_max for a penalty of which 1 % is lasso
+WEAKEST = 0.01  # times 1/rows: scikit-learn's C = 100
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The validation loss of each l2."""
+
+    l2: Array  # (k,), falling
+    loss: Array  # (k,): the mean over the folds, each weighted as its rows are
+    standard_error: Array  # (k,), of that mean
+    seed: int  # of the folds
+
+    @property
+    def best(self) -> int:
+        """Where the loss is least."""
+        return int(self.loss.argmin())
+
+    @property
+    def within_one_standard_error(self) -> int:
+        """The strongest penalty whose loss is within one standard error of the least (Breiman et al. 1984)."""
+        return int(np.argmax(self.loss <= self.loss[self.best] + self.standard_error[self.best]))
+
+    def to_dict(self) -> dict[str, Any]:
+        chosen = {"best": self.l2[self.best], "one_standard_error": self.l2[self.within_one_standard_error]}
+        return {"folds": FOLDS, "seed": self.seed, **{name: float(l2) for name, l2 in chosen.items()}, **self.columns()}
+
+    def columns(self) -> dict[str, list[float]]:
+        return {"l2": self.l2.tolist(), "loss": self.loss.tolist(), "standard_error": self.standard_error.tolist()}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What `auto`, `cv` or `cv_1se` has become."""
+
+    asked: str
+    l2: float
+    sentence: str  # that says so
+    warnings: tuple[str, ...] = ()
+    curve: Curve | None = None
+
+
+def resolve(
+    model: Logistic,
+    features: FoldFeatures,
+    y: Array,
+    weight: Array | None = None,
+    classes: Sequence[Any] = (0, 1),
+) -> Resolved:
+    """The number for model.l2, which is a word, for a table with labels y (n,) in {0, 1} and perhaps weights of its rows."""
+    asked, n = str(model.l2), len(y)
+    index, y, m = training_rows(np.arange(n, dtype=np.float64)[:, None], y, weight, model.class_weight, classes)
+    rows = np.asarray(index)[:, 0].astype(np.intp)
+    weighted = None if weight is None else weight[rows]
+    if asked == "auto":
+        total = total_weight(y, weighted, model.class_weight, classes)
+        what = "rows" if m is None else "total weight of the rows"
+        return Resolved(asked, 1 / total, f"model.l2=auto is {1 / total:.3g}: 1/({what}), scikit-learn's C=1")
+    curve = cross_validate(lambda one, other: features(rows[one], rows[other]), y, m, model, classes)
+    chosen = curve.within_one_standard_error if asked == "cv_1se" else curve.best
+    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen), tuple(_warnings(curve)), curve)
+
+
+def cross_validate(
+    features: FoldFeatures, y: Array, m: Array | None, model: Logistic, classes: Sequence[Any] = (0, 1)
+) -> Curve:
+    """The validation loss on a path of l2, by stratified folds; in float64, whatever the model computes in.
+
+    m: the weights of the rows (n,), of mean 1, or None. They count in the fits and in the validation loss.
+    """
+    negative, positive = classes
+    folds, every = stratified_folds(y, FOLDS, model.seed, (negative, positive)), np.arange(len(y))
+    path = l2_path(features(every, every), y, m, model.standardize)
+    parts = [_fold_losses(features, y, m, model, path, fold) for fold in folds]
+    losses, shares = np.array([loss for loss, _ in parts]), np.array([share for _, share in parts])
+    mean = np.average(losses, axis=0, weights=shares)
+    variance = np.average(np.square(losses - mean), axis=0, weights=shares) / (len(folds) - 1)
+    return Curve(path, mean, np.sqrt(variance), model.seed)
+
+
+def _fold_losses(
+    features: FoldFeatures, y: Array, m: Array | None, model: Logistic, path: Array, fold: Fold
+) -> tuple[Array, float]:
+    """The mean validation loss of each l2 (k,), and the weight of the fold's rows."""
+    rows, held_out = fold
+    weights = None if m is None else m[rows] / m[rows].mean()
+    fitted = fit_path(features(rows, rows), y[rows], weights, path.tolist(), model.standardize)
+    Z = fitted.log_odds(features(rows, held_out))
+    weights = None if m is None else m[held_out]
+    losses = [np.average(log_losses(z, y[held_out]), weights=weights) for z in Z.T]
+    return np.array(losses), float(len(held_out) if weights is None else weights.sum())
+
+
+def l2_path(X: Features, y: Array, m: Array | None, standardize: bool) -> Array:
+    """Falling values (k,), evenly spaced in their logarithms: from where hardly anything is learnt to hardly a penalty."""
+    with one_thread, np.errstate(all="ignore"):
+        _, mean, scale = standardised(X, np.float64, m=m)
+        weights = np.ones(len(y)) if m is None else m
+        residual = weights * (np.average(y, weights=weights) - y)
+        slopes = (X.T @ residual - mean * residual.sum()) / scale / len(y)
+    unit = 1.0 if standardize else float(np.square(scale).max())
+    weakest = WEAKEST / len(y) * unit
+    strongest = max(STRONGEST * float(np.abs(slopes).max(initial=0)) * unit, 1e4 * weakest)
+    return np.array([float(f"{value:.3g}") for value in np.geomspace(strongest, weakest, VALUES)])
+
+
+def _sentence(asked: str, curve: Curve, chosen: int) -> str:
+    how = "the least validation loss" if asked == "cv" else "the strongest within one standard error of the least validation loss"
+    least = f"{curve.loss[chosen]:.4f}, standard error {curve.standard_error[chosen]:.2g}"
+    other = f"; one standard error allows {curve.l2[curve.within_one_standard_error]:.3g}" if asked == "cv" else ""
+    return f"model.l2={asked} is {curve.l2[chosen]:.3g}: {how} of {VALUES} values in {FOLDS} folds ({least}){other}"
+
+
+def _warnings(curve: Curve) -> Iterator[str]:
+    if curve.best == len(curve.l2) - 1:
+        yield (
+            f"the weakest of the penalties, {curve.l2[-1]:.3g}, has the least validation loss, so a weaker one may be better: "
+            "try model.l2=0 too"
+        )
+    if curve.best == 0:
+        yield (
+            f"the strongest of the penalties, {curve.l2[0]:.3g}, has the least validation loss: the columns, all together, do "
+            "not seem to predict the target"
+        )
