@@ -1,6 +1,6 @@
 """The strength l2 of a penalty where a configuration has none: from the number of rows, or by cross-validation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,14 @@ from pipeline.learning.losses import log_losses
 from pipeline.learning.models import Logistic
 from pipeline.learning.path import fit_path
 from pipeline.learning.weights import total_weight, training_rows
+from pipeline.model.card import separation_sentence
 
 FOLDS, VALUES = 5, 25
 STRONGEST = 100.0  # times the greatest slope at w = 0: glmnet's lambda_max for a penalty of which 1 % is lasso
 WEAKEST = 0.01  # times 1/rows: scikit-learn's C = 100
+
+
+CURVE = ("l2", "loss", "standard_error")  # the columns of a curve
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,9 @@ class Curve:
         return int(np.argmax(self.loss <= self.loss[self.best] + self.standard_error[self.best]))
 
     def to_dict(self) -> dict[str, Any]:
-        chosen = {"best": self.l2[self.best], "one_standard_error": self.l2[self.within_one_standard_error]}
-        return {"folds": FOLDS, "seed": self.seed, **{name: float(l2) for name, l2 in chosen.items()}, **self.columns()}
-
-    def columns(self) -> dict[str, list[float]]:
-        return {"l2": self.l2.tolist(), "loss": self.loss.tolist(), "standard_error": self.standard_error.tolist()}
+        l2 = self.l2.tolist()
+        chosen = {"best": l2[self.best], "one_standard_error": l2[self.within_one_standard_error]}
+        return {"folds": FOLDS, "seed": self.seed, **chosen, **{name: getattr(self, name).tolist() for name in CURVE}}
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,27 @@ class Resolved:
     asked: str
     l2: float
     sentence: str  # that says so
-    warnings: tuple[str, ...] = ()
     curve: Curve | None = None
+
+    def warnings(self, separation: Mapping[str, Any] | None) -> Iterator[str]:
+        """What a user should know of the value. separation: by what the classes can be separated, if they can."""
+        if separation:
+            yield f"{separation_sentence(separation)}: only the penalty, model.l2={self.l2:.3g}, keeps the weights finite"
+        if self.curve and self.curve.best == len(self.curve.l2) - 1:
+            yield (
+                f"the weakest of the penalties, {self.curve.l2[-1]:.3g}, has the least validation loss, so a weaker one may be "
+                "better: set model.l2 to a number to try it"
+            )
+        if self.curve and self.curve.best == 0:
+            yield (
+                f"the strongest of the penalties, {self.curve.l2[0]:.3g}, has the least validation loss: the columns do not "
+                "seem to predict the target"
+            )
+
+    def to_dict(self, separation: Mapping[str, Any] | None) -> dict[str, Any]:
+        """As a model's card has it."""
+        validation = self.curve and self.curve.to_dict()
+        return {"asked": self.asked, "l2": self.l2, "separation": separation, "validation": validation}
 
 
 def resolve(
@@ -76,7 +97,7 @@ def resolve(
         return Resolved(asked, 1 / total, f"model.l2=auto is {1 / total:.3g}: 1/({what}), scikit-learn's C=1")
     curve = cross_validate(lambda one, other: features(rows[one], rows[other]), y, m, model, classes)
     chosen = curve.within_one_standard_error if asked == "cv_1se" else curve.best
-    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen), tuple(_warnings(curve)), curve)
+    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen), curve)
 
 
 def cross_validate(
@@ -123,20 +144,9 @@ def l2_path(X: Features, y: Array, m: Array | None, standardize: bool) -> Array:
 
 
 def _sentence(asked: str, curve: Curve, chosen: int) -> str:
-    how = "the least validation loss" if asked == "cv" else "the strongest within one standard error of the least validation loss"
+    how = (
+        "the least validation loss" if asked == "cv" else "the strongest within one standard error of the least validation loss"
+    )
     least = f"{curve.loss[chosen]:.4f}, standard error {curve.standard_error[chosen]:.2g}"
     other = f"; one standard error allows {curve.l2[curve.within_one_standard_error]:.3g}" if asked == "cv" else ""
     return f"model.l2={asked} is {curve.l2[chosen]:.3g}: {how} of {VALUES} values in {FOLDS} folds ({least}){other}"
-
-
-def _warnings(curve: Curve) -> Iterator[str]:
-    if curve.best == len(curve.l2) - 1:
-        yield (
-            f"the weakest of the penalties, {curve.l2[-1]:.3g}, has the least validation loss, so a weaker one may be better: "
-            "try model.l2=0 too"
-        )
-    if curve.best == 0:
-        yield (
-            f"the strongest of the penalties, {curve.l2[0]:.3g}, has the least validation loss: the columns, all together, do "
-            "not seem to predict the target"
-        )

@@ -41,8 +41,7 @@ def fit_and_diagnose(
     result = fit_rows(X, y, m, model, optimizer, observer, features)
     fitted = result.model
     names = features or [f"column {j + 1}" for j in range(X.shape[1])]
-    found = None if model.strength else separation.find(X, y, fitted)
-    entry = {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
+    entry = None if model.strength else separated_by(X, y, fitted, names)
     warnings = [
         *_of_features(X, model, names),
         *_of_rise(result.start_loss, result.loss),
@@ -50,6 +49,12 @@ def fit_and_diagnose(
         *_of_end(X, y, m, model, fitted, result, entry),
     ]
     return replace(result, separation=entry, warnings=tuple(warnings))
+
+
+def separated_by(X: Features, y: Array, fitted: LinearModel, names: Sequence[str]) -> dict[str, Any] | None:
+    """By which of the columns, by their names, the classes can be separated; searched from where a fit has ended."""
+    found = separation.find(X, y, fitted)
+    return {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
 
 
 def _of_features(X: Features, model: Logistic, names: Sequence[str]) -> Iterator[str]:

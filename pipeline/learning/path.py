@@ -1,7 +1,7 @@
 """Logistic regressions for a falling series of l2, each found from the one before: a path costs a few fits.
 
-The steps are those of L-BFGS on the metric of one Hessian, made from a sample of the rows, to which each l2 is added; it is made
-again where a step gains too little. With too many columns for a Hessian, or sparse X, they are those of L-BFGS alone.
+The steps are those of L-BFGS on the metric of a Hessian, made from a sample of the rows, to which each l2 is added. It is made
+again where a step gains too little. With too many columns for a Hessian, or sparse X, the steps are those of L-BFGS alone.
 """
 
 import math
@@ -15,7 +15,7 @@ from pipeline.determinism import one_thread
 from pipeline.learning.log_loss import LogLoss, log_loss
 from pipeline.learning.logistic import training_features
 from pipeline.learning.models.numpy import NumpyModel
-from pipeline.learning.objective import Objective
+from pipeline.learning.objective import Differentiable
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, without_memory
 from pipeline.learning.optimizers.auto import Auto
@@ -45,11 +45,11 @@ class Path:
             return np.asarray(X @ (W / self.scale[:, None]) + b)  # whose mean is 0
 
 
-class Penalised(Objective):
+class _Penalised(Differentiable):
     """An objective without a penalty, and l2/2 ||w||^2."""
 
     def __init__(self, f: LogLoss, l2: float) -> None:
-        self.n, self._f, self.l2 = f.n, f, l2
+        self._f, self.l2 = f, l2
 
     def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
         loss, gradient = self._f.loss_and_gradient(theta)
@@ -78,7 +78,7 @@ def fit_path(X: Features, y: Array, m: Array | None, l2s: Sequence[float], stand
         is_dense = isinstance(X, np.ndarray)
         has_hessian = isinstance(Auto().for_shape(X.shape, sparse=not is_dense), Newton)
         theta = _null_model(X.shape[1], y, m)
-        state: State = {**evaluated(Penalised(f, l2s[0]), theta), **without_memory(theta)}
+        state: State = {**evaluated(_Penalised(f, l2s[0]), theta), **without_memory(theta)}
         thetas, before = [], l2s[0]
         if has_hessian:
             metric = _Metric(f, theta)
@@ -87,9 +87,9 @@ def fit_path(X: Features, y: Array, m: Array | None, l2s: Sequence[float], stand
         for l2 in l2s:
             state = _with_penalty(state, l2 - before)
             if has_hessian:
-                state, theta = _by_newton(Penalised(f, l2), state, metric)
+                state, theta = _by_newton(_Penalised(f, l2), state, metric)
             else:
-                state = _by_lbfgs(Penalised(f, l2), state, diagonal)
+                state = _by_lbfgs(_Penalised(f, l2), state, diagonal)
                 theta = state["theta"]
             thetas.append(theta)
             before = l2
@@ -130,7 +130,7 @@ class _Metric:
         return lambda g: solved(factor, g)
 
 
-def _by_newton(f: Penalised, state: State, metric: _Metric) -> tuple[State, Array]:
+def _by_newton(f: _Penalised, state: State, metric: _Metric) -> tuple[State, Array]:
     """The last state, whose loss is known, and the minimiser."""
     inverse, last = metric.inverse(f.l2), math.inf
     for _ in range(MAX_STEPS):
@@ -148,7 +148,7 @@ def _by_newton(f: Penalised, state: State, metric: _Metric) -> tuple[State, Arra
     return state, state["theta"]
 
 
-def _by_lbfgs(f: Penalised, state: State, diagonal: Array | None) -> State:
+def _by_lbfgs(f: _Penalised, state: State, diagonal: Array | None) -> State:
     metric = None if diagonal is None else lambda q: q / (diagonal + f.l2)
     for _ in range(MAX_STEPS):
         if np.abs(state["gradient"]).max() <= SMALL_GRADIENT:
