@@ -21,11 +21,11 @@ from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, with
 from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.newton import Newton, factored, solved
 
-MAX_STEPS, MEMORY = 200, 20  # for each l2, and the steps that the metric is corrected by
+MAX_STEPS, MEMORY = 500, 20  # for each l2, and the steps that the metric is corrected by
 SAMPLE, ROWS_A_COLUMN = 10_000, 50  # rows that a Hessian is made from, at least
-CLOSE = 5e-4  # of the root of the loss: the Newton decrement from which one more step, not evaluated, ends at the minimum
+CLOSE, SAMPLED_CLOSE = 1e-6, 5e-4  # of the root of the loss: the Newton decrement from which the next step ends at the minimum
 SLOW = 0.3  # of a step's decrement: where the next one is still greater, the Hessian is made again
-SMALL_GRADIENT = 1e-7  # max |gradient| at which L-BFGS ends
+SMALL_GRADIENT = 1e-8  # max |gradient| at which L-BFGS ends
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _slope(theta: Array, l2: float) -> Array:
 def fit_path(X: Features, y: Array, m: Array | None, l2s: Sequence[float], standardize: bool) -> Path:
     """The minimiser for each of `l2s`, which fall; in float64. m: row weights (n,) of mean 1, or None.
 
-    At a minimum, each loss is within 1e-8 of the least one, where a Hessian is made.
+    Each is so close to the minimum that the losses of other rows are those of the minimiser to within 1e-4.
     """
     with one_thread, np.errstate(all="ignore"):
         Z, mean, scale = training_features(X, NumpyModel(standardize=standardize), m=m)
@@ -116,7 +116,7 @@ class _Metric:
     def __init__(self, f: LogLoss, theta: Array) -> None:
         rows = max(SAMPLE, ROWS_A_COLUMN * len(theta))
         chosen = np.sort(np.random.default_rng(0).choice(f.n, rows, replace=False)) if f.n > 2 * rows else None
-        self._sample = f if chosen is None else f.rows(chosen)
+        self._sample, self.close = (f, CLOSE) if chosen is None else (f.rows(chosen), SAMPLED_CLOSE)
         self.update(theta)
 
     def update(self, theta: Array) -> None:
@@ -136,7 +136,7 @@ def _by_newton(f: _Penalised, state: State, metric: _Metric) -> tuple[State, Arr
     for _ in range(MAX_STEPS):
         step = inverse(state["gradient"])
         decrement = math.sqrt(max(float(state["gradient"] @ step), 0.0))
-        if decrement <= CLOSE * math.sqrt(state["loss"]):
+        if decrement <= metric.close * math.sqrt(state["loss"]):
             return state, state["theta"] - step
         if decrement > SLOW * last:
             metric.update(state["theta"])
