@@ -25,7 +25,7 @@ MAX_STEPS, MEMORY = 500, 20  # for each l2, and the steps that the metric is cor
 SAMPLE, ROWS_A_COLUMN = 10_000, 50  # rows that a Hessian is made from, at least
 CLOSE, SAMPLED_CLOSE = 1e-6, 5e-4  # of the root of the loss: the Newton decrement from which the next step ends at the minimum
 SLOW = 0.3  # of a step's decrement: where the next one is still greater, the Hessian is made again
-SMALL_GRADIENT = 1e-8  # max |gradient| at which L-BFGS ends
+GRADIENT_CLOSE = 1e-5  # likewise for L-BFGS, of the greatest decrement that a gradient can have: every curvature is at least l2
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _by_newton(f: _Penalised, state: State, metric: _Metric) -> tuple[State, Arr
 def _by_lbfgs(f: _Penalised, state: State, diagonal: Array | None) -> State:
     metric = None if diagonal is None else lambda q: q / (diagonal + f.l2)
     for _ in range(MAX_STEPS):
-        if np.abs(state["gradient"]).max() <= SMALL_GRADIENT:
+        if np.linalg.norm(state["gradient"]) <= GRADIENT_CLOSE * math.sqrt(f.l2 * state["loss"]):
             break
         new = bfgs_step(f, state, MEMORY, metric)
         if new is None:
