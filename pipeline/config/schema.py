@@ -88,7 +88,7 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         limit = "whole number of 64 bits" if kind is int else "number below 1.8e308"
         raise ConfigError(f"{key} must be a {limit}; got {_excerpt(value)}") from None
     except (TypeError, ValueError):
-        allowed = " or ".join([f"of type {kind.__name__}", *words])
+        allowed = f"{', '.join(words)} or of type {kind.__name__}" if words else f"of type {kind.__name__}"
         raise ConfigError(f"{key} must be {allowed}; got {_excerpt(value)}") from None
 
 

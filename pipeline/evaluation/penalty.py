@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
+from pipeline.errors import DataError
 from pipeline.evaluation.folds import Fold, FoldFeatures, stratified_folds
 from pipeline.learning.features import standardised
 from pipeline.learning.losses import log_losses
@@ -108,7 +109,11 @@ def cross_validate(
     m: the weights of the rows (n,), of mean 1, or None. They count in the fits and in the validation loss.
     """
     negative, positive = classes
-    folds, every = stratified_folds(y, FOLDS, model.seed, (negative, positive)), np.arange(len(y))
+    try:
+        folds = stratified_folds(y, FOLDS, model.seed, (negative, positive))
+    except DataError as error:
+        raise DataError(f"{error}: model.l2=auto needs none") from None
+    every = np.arange(len(y))
     path = l2_path(features(every, every), y, m, model.standardize)
     parts = [_fold_losses(features, y, m, model, path, fold) for fold in folds]
     losses, shares = np.array([loss for loss, _ in parts]), np.array([share for _, share in parts])
