@@ -4,13 +4,13 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.errors import CommandError
-from pipeline.runs._store import SHOWN_LETTERS, Store, name_of
+from pipeline.runs._store import ID_LETTERS, Store, name_of
+from pipeline.text import join_limited
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-SHORTEST_FINGERPRINT = 6  # letters
-MOST_LISTED = 10
+MIN_FINGERPRINT = 6  # letters
 
 
 def find(store: Store, reference: str) -> "Run":
@@ -25,10 +25,9 @@ def find(store: Store, reference: str) -> "Run":
         where = f"{store.place}, where the DAG logs"
         raise CommandError(f"a run must be in MLflow, and not deleted there; {reference} is not in {where}")
     if len(found) != 1:
-        sweeps = [run.data.tags.get(PARENT_RUN, "")[:SHOWN_LETTERS] for run in found]
+        sweeps = [run.data.tags.get(PARENT_RUN, "")[:ID_LETTERS] for run in found]
         names = [name_of(run) + (f" in the sweep {sweep}" if sweep else "") for run, sweep in zip(found, sweeps, strict=True)]
-        listed = ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
-        raise CommandError(f"a run must be named unambiguously, as by its id; {reference} may be any of {listed}")
+        raise CommandError(f"a run must be named unambiguously, as by its id; {reference} may be any of {join_limited(names)}")
     if "fingerprint" not in found[0].data.tags:
         ours = "a run must be of one model of this project, with its fingerprint"
         raise CommandError(f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
@@ -42,7 +41,7 @@ def _matches(store: Store, reference: str) -> "list[Run]":
         ways = "a run must be given as run id, fingerprint (6 letters at least), prefix of either or @champion"
         raise CommandError(f"{ways}; got {reference}")
     found = store.search(f"attributes.run_id LIKE '{reference}%'")
-    if len(reference) >= SHORTEST_FINGERPRINT:
+    if len(reference) >= MIN_FINGERPRINT:
         found += store.search(f"tags.fingerprint LIKE '{reference}%'")
     return found
 

@@ -13,9 +13,9 @@ from pipeline.tracking.store import absolute_uri, check_writable, database_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities import Run
 
-SHOWN_LETTERS = 8  # of a run id
+ID_LETTERS = 8  # of a run id, in sentences
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,21 @@ class Store:
 
 
 def tracked_to() -> tuple[Tracking, str]:
-    """Where the repository's stages log to, and the absolute URI of that. Commands that have ended are waited for, until all is
-    sent. Raises CommandError where there is no store yet."""
+    """Where the repository's stages log to, or would by conf/ where they log nowhere, and the absolute URI of that.
+
+    Publishers of commands that have ended are waited for. Raises CommandError where there is no store yet.
+    """
     wait_for_publishers()
     tracking = stage_tracking(OUT)
-    tracking = tracking if tracking.uri else compose().tracking
-    assert tracking.uri is not None
+    is_tracked = tracking.uri is not None
+    tracking = tracking if is_tracked else compose().tracking
+    if tracking.uri is None:
+        raise CommandError("tracking.uri must not be null, so that there are runs; it is null")
     uri = absolute_uri(tracking.uri)
     database = database_of(uri)
     if database and not (database.is_file() and database.stat().st_size):
-        raise CommandError(f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
+        remedy = "`dvc repro` makes it" if is_tracked else "it is made when stages run without tracking=none"
+        raise CommandError(f"there are no runs yet: {database} does not exist; {remedy}")
     check_writable(tracking)
     return tracking, uri
 
@@ -70,10 +75,4 @@ def open_store() -> Store:
 
 def name_of(run: "Run") -> str:
     """A run as it is shown: the beginning of its id, and its name."""
-    return f"{run.info.run_id[:SHOWN_LETTERS]} ({run.info.run_name})"
-
-
-def models_of(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
-    """The run's models in MLflow that were not deleted, the newest last."""
-    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    return sorted(found, key=lambda model: model.creation_timestamp)
+    return f"{run.info.run_id[:ID_LETTERS]} ({run.info.run_name})"

@@ -131,7 +131,7 @@ def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
             place = download(store, found, stage.artifacts, Path(temporary))
             for path in stage.files(folder):  # dvc.lock has each or, as of figures, their folder
                 if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
-                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}"
+                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}; `runs publish` sends it"
     for metric, value in read_json(folder / "metrics.json").items():
         if (seen := found.data.metrics.get(f"test/{metric}")) != value:
             yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder}/metrics.json"

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.runs._store import models_of
+from pipeline.tracking.mlflow_run import models_of
 from pipeline.tracking.sqlite_store import LOCATIONS
 from tests.conftest import Shared, copy_repo, environment
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.tracking import Tracking
-from pipeline.runs._store import models_of
 from pipeline.stages import STAGES
 from pipeline.stages.report import report
+from pipeline.tracking.mlflow_run import models_of
 from tests.conftest import Shell, change_overrides, environment
 from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
 

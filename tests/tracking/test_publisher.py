@@ -107,8 +107,7 @@ def test_a_store_that_fails_is_asked_ever_more_rarely_and_at_each_end(
     for _ in range(5):
         assert publisher.poll()
     assert (len(calls), publisher.is_failing) == (1, True)
-    journal.read()
-    journal.append(Closed.finished(next(iter(journal.attempts))))
+    journal.append(Closed.finished(next(iter(journal.read().attempts))))
     for _ in range(5):
         assert publisher.poll()
     assert len(calls) == 2
@@ -250,9 +249,7 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     (repo / "out" / "models" / "numpy").unlink()
     assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 0
     (path,) = (repo / "out" / "journal").glob("*.jsonl")
-    journal = Journal(path)
-    journal.read()
-    assert [attempt.ending for attempt in journal.attempts.values()] == ["failed", "finished"]
+    assert [attempt.ending for attempt in Journal(path).read().attempts.values()] == ["failed", "finished"]
     proxy.mode = "pass"
     assert shell("python -m pipeline.stages.evaluate numpy", repo, **env).returncode == 0
     assert Delivery.read(path).is_complete(path.stat().st_size)
@@ -396,10 +393,8 @@ def statuses_of(repo: Path) -> list[str]:
         return ["none"]
     if Delivery.read(path).is_complete(path.stat().st_size):
         return [run.info.status for run in runs_of(repo)]
-    journal = Journal(path)
-    journal.read()
-    journal.close_dead()
-    return [attempt.ending.upper() for attempt in journal.latest().values()] or ["none"]
+    events = Journal(path).close_dead(Journal(path).read())
+    return [attempt.ending.upper() for attempt in events.latest().values()] or ["none"]
 
 
 @pytest.mark.slow
