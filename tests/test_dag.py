@@ -308,6 +308,14 @@ def test_experiments_land_in_the_one_store(repo: Path, shell: Shell) -> None:
     assert len(runs) == before + 4
     assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(repo) for run in runs)
     assert all("dvc.exp" in run.data.tags for run in runs[:4])
+    page = (repo / "out/report/index.html").read_bytes()  # of the first experiment, which ran here
+    one = shell("dvc exp run --temp -S overrides.yaml:++candidates.torch.optimizer.lr=0.7", repo)
+    assert one.returncode == 0, one.stderr
+    assert len(runs_of(repo)) == before + 5
+    numpy = next(run for run in runs[2:4] if run.data.tags["model"] == "numpy")
+    reports = Path(numpy.info.artifact_uri.removeprefix("file://")) / "report"
+    assert (reports / "index.html").read_bytes() == page, "the run that both have shows the report that lies here"
+    assert [path.name for path in reports.rglob("*.html")] == ["index.html"] * 2
     queued = shell("dvc exp run --queue -S overrides.yaml:++overrides.optimizer.lr=0.4,0.5", repo)
     assert queued.returncode == 0, queued.stderr
     started = shell("dvc queue start --jobs 2", repo)  # --run-all follows the workers' logs, and now and then goes on for ever

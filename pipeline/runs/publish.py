@@ -1,6 +1,7 @@
-"""Send to MLflow what it lacks of the models' folders in out/models/, out/runs/ and out/sweeps/, or of those given.
+"""Send to MLflow what it lacks of out/journal/ and of the models' folders in out/, or of those given.
 
-Files alone do not bring back the model registry, runs whose files were overwritten, old run ids, code.diff and the environment.
+A store that was lost comes back but for the model registry, old run ids and files that were overwritten. A folder alone, without
+its journal, brings back neither code.diff nor the environment.
 """
 
 import argparse

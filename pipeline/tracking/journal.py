@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipeline.tracking.events import KILLED, Artifacts, Closed, Epoch, Event, Fi
 from pipeline.tracking.store import project_root
 
 LETTERS = 12  # of a fingerprint and of a digest, in a journal's name
+SWEEP = "sweep"  # begins the name of a sweep's journal
 ABANDONED_SECONDS = 3600.0  # after which linked files that no event names were left by a process that was killed
 LOST = "the process ended without giving a reason, as after SIGKILL or for want of memory"
 
@@ -119,7 +120,7 @@ class Journal:
     @classmethod
     def of(cls, settings: Mapping[str, Any], fingerprint: str = "", sweep: str = "", run_id: str = "") -> Self:
         """The journal of the run with this fingerprint, in a sweep or not; of a sweep; or of any run of MLflow's, by its id."""
-        name = fingerprint[:LETTERS] or ("sweep" if sweep else "run")
+        name = fingerprint[:LETTERS] or (SWEEP if sweep else "run")
         key = digest_of([settings["uri"], settings["experiment"], fingerprint, sweep, run_id])
         return cls(folder() / f"{name}-{key[:LETTERS]}.jsonl")
 
@@ -230,5 +231,6 @@ def damage_of(path: Path) -> str:
     return f"{path} must hold undamaged lines of this version; those that are not were skipped, and all others used"
 
 
-def journals() -> Iterator[Path]:
-    return iter(sorted(folder().glob("*.jsonl")))
+def journals() -> list[Path]:
+    """Of all runs; sweeps first, since the runs of their jobs stand below theirs."""
+    return sorted(folder().glob("*.jsonl"), key=lambda path: (not path.name.startswith(SWEEP), path))
