@@ -1,7 +1,7 @@
 """Send to MLflow what it lacks of out/journal/ and of the models' folders in out/, or of those given.
 
-A store that was lost comes back but for the model registry, old run ids and files that were overwritten. A folder alone, without
-its journal, brings back neither code.diff nor the environment.
+A store that was lost comes back, but for the model registry, old run ids and files that were overwritten. A folder without its
+journal brings back neither code.diff nor the environment.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from pipeline.runs._records import Records, download, read_predictions, records
 from pipeline.runs._references import find
 from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import commit_of, environment, git, worktree
-from pipeline.stages import MODELS
+from pipeline.stages import MODELS, STAGES, Stage
 from pipeline.tracking.provenance import provenance
 
 if TYPE_CHECKING:
@@ -83,21 +83,31 @@ def _apply_diff(store: Store, found: "Run", temporary: Path, tree: Path) -> None
 
 def _remake(original: Records, tree: Path) -> Difference | None:
     """Run the stages by the run's records; the difference, if they fail or find other data."""
-    config = original.card.config
+    config, folder = original.card.config, tree / OUT / "config"
     _link_table(config["data"], tree)
-    (tree / OUT / "config").mkdir(parents=True)
-    files: dict[str, Mapping[str, Any]] = {  # without the code's hash, which the stages then do not compare
-        "generate": {"data": config["data"]},
-        "train": {group: config[group] for group in ("model", "optimizer")},
-        "tracking": {"uri": None, "experiment": NAME},
-    }
-    for file, content in files.items():
-        (tree / OUT / "config" / f"{file}.yaml").write_text(to_yaml(content), encoding="utf-8")
-    if failure := _run_stage("generate", ["--config", "out/config/generate.yaml"], tree) or _changed_data(original, tree):
-        return "data", failure
-    training = ["--config", "out/config/train.yaml", "--candidate", NAME]
-    failure = _run_stage("train", training, tree) or _run_stage("evaluate", [NAME], tree)
-    return ("bits", failure) if failure else None
+    folder.mkdir(parents=True)
+    (folder / "tracking.yaml").write_text(to_yaml({"uri": None, "experiment": NAME}), encoding="utf-8")
+    for stage in _chain(STAGES["evaluate"]):
+        makes_data, file = "data" in stage.groups, stage.config_file.format(candidate=NAME)
+        argv = [NAME]
+        if stage.groups:  # the file is without the code's hash, which the stage then does not compare
+            (folder / file).write_text(to_yaml({group: config[group] for group in stage.groups}), encoding="utf-8")
+            argv = ["--config", f"{OUT}/config/{file}", *(["--candidate", NAME] if file != stage.config_file else [])]
+        failure = _run_stage(stage.name, argv, tree)
+        if makes_data and not failure:
+            failure = _changed_data(original, tree)
+        if failure:
+            return "data" if makes_data else "bits", failure
+    return None
+
+
+def _chain(last: Stage) -> list[Stage]:
+    """A stage and before it those that make its inputs, but for `compose`, whose files are written here."""
+    chain = [last]
+    for stage in reversed(STAGES.values()):
+        if any(set(stage.outputs) & set(later.inputs) for later in chain):
+            chain.insert(0, stage)
+    return chain
 
 
 def _changed_data(original: Records, tree: Path) -> str:

@@ -22,6 +22,7 @@ from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import dvc
 from pipeline.stages import STAGES
 from pipeline.stages.compose import OVERRIDES
+from pipeline.text import count
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         drifts += [*_readable(_metrics(folder, shown)), *_readable(_run(store, folder, outs))]
     for drift in drifts:
         logger.info(drift)
-    agree = f"{len(outs)} outs, DVC's metrics and {len(folders)} runs in MLflow agree"
-    logger.info(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
+    agree = f"{count(len(outs), 'out')}, DVC's metrics and {count(len(folders), 'run')} in MLflow agree"
+    logger.info(f"{count(len(drifts), 'drift')} from {LOCK}" if drifts else agree)
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in folders], "drifts": drifts}
 
 
