@@ -1,4 +1,4 @@
-"""Values in sentences: shortened, on one line, in quotes where they would mislead without, and lists of at most a few names, and counts."""
+"""Values in sentences: shortened, on one line, in quotes where they would mislead without, in lists of a few, and counted."""
 
 from collections.abc import Sequence
 

@@ -25,14 +25,14 @@ def sync_all() -> list[Result]:
     """Sync each journal of which MLflow may lack something, or whose run is gone from its store; what was done about each."""
     from pipeline.tracking.sync import RunSync
 
-    results, stores = list[Result](), _Stores()
+    results, clients, failing = list[Result](), dict[str, Any](), dict[str, str]()
     for path in journals():
         journal, delivery, size = Journal(path), Delivery.read(path), path.stat().st_size
         is_complete = delivery.is_complete(size)
-        is_gone = is_complete and stores.lack(delivery)
+        is_gone = is_complete and _is_gone(delivery, clients, failing)
         if size and (is_gone or not is_complete):
             remedy = "; to forget it, remove the file"
-            results.append(attempt(path.relative_to(project_root()), partial(_sync, journal, is_gone, stores.failing), remedy))
+            results.append(attempt(path.relative_to(project_root()), partial(_sync, journal, is_gone, failing), remedy))
         elif journal.links.exists():  # left by a sync that was killed
             with suppress(BlockingIOError), closing(RunSync(journal, wait=False)) as opened:
                 opened.deliver()
@@ -42,33 +42,31 @@ def sync_all() -> list[Result]:
     return results
 
 
-class _Stores:
-    """The stores of the journals' runs. Each is connected to once, and asked no more after it has failed."""
+def _is_gone(delivery: Delivery, clients: dict[str, Any], failing: dict[str, str]) -> bool:
+    """Whether the store answers and has no such run. clients, failing: by the URI in the journals, filled here."""
+    from pipeline.tracking.mlflow_run import connect, has_run
 
-    def __init__(self) -> None:
-        self.failing: dict[str, str] = {}  # why, by the URI in the journals
-        self._clients: dict[str, Any] = {}
+    uri = delivery.settings.get("uri")
+    if not uri or uri in failing:
+        return False
+    try:
+        tracking = tracking_of(delivery.settings)
+        absolute = absolute_uri(tracking.uri or "")
+        if (database := database_of(absolute)) and not database.exists():
+            return True
+        if uri not in clients:
+            clients[uri], _ = connect(absolute, tracking.experiment)
+        return not has_run(clients[uri], delivery.run_id)
+    except Exception as error:
+        failing[uri] = _reason(error)
+        return False
 
-    def lack(self, delivery: Delivery) -> bool:
-        """Whether the store answers, and has no such run."""
-        from pipeline.tracking.mlflow_run import connect, has_run
 
-        uri = delivery.settings.get("uri")
-        if not uri or uri in self.failing:
-            return False
-        try:
-            tracking = tracking_of(delivery.settings)
-            absolute = absolute_uri(tracking.uri or "")
-            if (database := database_of(absolute)) and not database.exists():
-                return True
-            if uri not in self._clients:
-                self._clients[uri], _ = connect(absolute, tracking.experiment)
-            return not has_run(self._clients[uri], delivery.run_id)
-        except Exception as error:
-            if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
-                raise
-            self.failing[uri] = first_line(error)
-            return False
+def _reason(error: Exception) -> str:
+    """Why a store failed or a file cannot be used. Raises any other error."""
+    if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
+        raise error
+    return first_line(error)
 
 
 def attempt(source: Path, send: Callable[[], Result], remedy: str = "") -> Result:
@@ -76,9 +74,7 @@ def attempt(source: Path, send: Callable[[], Result], remedy: str = "") -> Resul
     try:
         result = send()
     except Exception as error:
-        if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
-            raise
-        result = {"how": "skipped", "why": first_line(error)}
+        result = {"how": "skipped", "why": _reason(error)}
     texts = {
         "sent": f"sent {', '.join(result.get('stages', [])) or 'what MLflow lacked'}",
         "there": "all is there",

@@ -81,7 +81,7 @@ def results_of(commit: str) -> Iterator[None]:
         try:
             dvc("checkout", "--quiet", cwd=tree)
         except PipelineError:
-            raise CommandError(f"the results of {commit} must be whole in DVC's cache or its remote; they are not") from None
+            raise CommandError(f"the results of {commit} must be complete in DVC's cache or its remote; they are not") from None
         with chdir(tree):
             yield
 

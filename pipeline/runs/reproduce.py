@@ -17,8 +17,7 @@ from pipeline.files import OUT, ROOT, digest_of, file_digest, read_json
 from pipeline.model.card import read_card, read_schema
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, download, read_predictions, records
-from pipeline.runs._references import find
-from pipeline.runs._store import Store, name_of, open_store
+from pipeline.runs._store import Store, find, name_of, open_store
 from pipeline.runs._worktree import commit_of, environment, git, worktree
 from pipeline.stages import MODELS, STAGES, Stage
 from pipeline.tracking.provenance import provenance
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMMIT, VERSION = "mlflow.source.git.commit", "version."  # a tag; what begins the tags of libraries
-HASH_LETTERS = 12  # of a hash that is shown
+HASH_LETTERS = 12  # of a hash, in sentences
 NAME = "reproduced"  # of the model's folder in the worktree
 Difference = tuple[str, str]  # its kind, and what differs in one sentence
 
@@ -178,9 +177,11 @@ def _different_files(original: Records, folder: Path) -> Iterator[str]:
 
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:
-    """By the run's file and by MLflow."""
-    shown = {key.removeprefix("test/"): value for key, value in original.run.data.metrics.items() if key.startswith("test/")}
-    for where, was in (("metrics.json", original.metrics), ("MLflow", shown)):
+    """By the run's file and by its metrics in MLflow."""
+    of_mlflow = {
+        key.removeprefix("test/"): value for key, value in original.run.data.metrics.items() if key.startswith("test/")
+    }
+    for where, was in (("metrics.json", original.metrics), ("MLflow", of_mlflow)):
         for name in sorted(was.keys() | again.keys()):
             if was.get(name) != again.get(name):
                 yield f"{name} was {was.get(name)} in {where} and is {again.get(name)}"

@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
     changed = [*_overrides(params.pop("compose")), *_code(params)]
     drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout")]
-    shown = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
+    of_dvc = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
     for folder in folders:
-        drifts += [*_readable(_metrics(folder, shown)), *_readable(_run(store, folder, outs))]
+        drifts += [*_readable(_metrics(folder, of_dvc)), *_readable(_run(store, folder, outs))]
     for drift in drifts:
         logger.info(drift)
     agree = f"{count(len(outs), 'out')}, DVC's metrics and {count(len(folders), 'run')} in MLflow agree"
@@ -108,16 +108,16 @@ def _readable(drifts: Iterator[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _metrics(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
+def _metrics(folder: Path, of_dvc: Mapping[str, Any]) -> Iterator[str]:
     """Where `dvc metrics show` and the file differ."""
     path = folder / "metrics.json"
-    of_dvc = shown.get(str(path), {}).get("data")
-    if path.is_file() and of_dvc != read_json(path):
-        yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
+    found = of_dvc.get(str(path), {}).get("data")
+    if path.is_file() and found != read_json(path):
+        yield f"{path} is not what `dvc metrics show` has: {found}"
 
 
 def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
-    """Where a model's run in MLflow shows something else."""
+    """Where a model's run in MLflow differs from its files."""
     from pipeline.tracking.mlflow_run import run_with
 
     found = run_with(store.client, store.experiment_id, read_card(folder).content.fingerprint, None)

@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from pipeline.errors import StoreError
 from pipeline.files import HISTORY, file_digest
@@ -113,7 +112,7 @@ def log_points(client: MlflowClient, run_id: str, points: Sequence[Point]) -> No
 
 
 def log_params(client: MlflowClient, run: MlflowRun, config: Mapping[str, Any]) -> None:
-    """Every leaf of a configuration that the run lacks. A value too long for MLflow is cut; config.yaml has it whole."""
+    """Every leaf of a configuration that the run lacks. A value too long for MLflow is cut; config.yaml has all of it."""
     values = {key: text(value)[:MAX_PARAM] for key, value in flatten(config)}
     params = [Param(key, value) for key, value in values.items() if key not in run.data.params]
     for i in range(0, len(params), MAX_PARAMS):
@@ -149,7 +148,7 @@ def has_run(client: MlflowClient, run_id: str) -> bool:
     try:
         client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
     return True

@@ -22,7 +22,7 @@ from pipeline.files import ROOT, digest
 from pipeline.processes import NOBODY, Process, is_alive
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.journal import Events, Journal, journals
-from pipeline.tracking.lineage import capture_lineage
+from pipeline.tracking.provenance import capture_lineage
 from pipeline.tracking.store import private_folder, project_root
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 READ_BYTES = 2**22  # of journals that were never read, in each round: a quarter of a second
 FLUSH_SECONDS = 1.0  # between points of the curve
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
+FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds between attempts
 LAST_SECONDS = 2.0  # after the command's end, for a store that fails
 AFTERWARDS_SECONDS = 8.0  # after the command's end, at most
 OUTLIVED_SECONDS = 10.0  # the same, with what it takes to end
@@ -184,14 +184,14 @@ class Publisher:
             return True
         except Exception:  # it is in the journal's Delivery
             served.close()
-            pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], LONGEST_PAUSE)
+            pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], MAX_PAUSE)
             self._pauses[store] = (pause, time.monotonic() + pause)
             return True
         if was_asked:
             self._pauses.pop(store, None)
             self._answering.add(store)
         served.events, delivery = served.sync.events, served.sync.delivery
-        served.due = time.monotonic() + (LONGEST_PAUSE if delivery.lacking else FLUSH_SECONDS)
+        served.due = time.monotonic() + (MAX_PAUSE if delivery.lacking else FLUSH_SECONDS)
         if delivery.is_complete(served.events.offset):
             served.idle_size = served.events.offset
         if not delivery.is_open:

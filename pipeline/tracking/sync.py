@@ -24,8 +24,8 @@ from pipeline.tracking import mlflow_run
 from pipeline.tracking.delivery import Delivery, lock_run
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Files, Opened
 from pipeline.tracking.journal import Attempt, Events, Journal, damage_of
-from pipeline.tracking.lineage import capture_lineage
 from pipeline.tracking.logged_model import log_dataset, log_model
+from pipeline.tracking.provenance import capture_lineage
 from pipeline.tracking.store import absolute_uri, check_writable, store_lock
 
 logger = logging.getLogger(__name__)

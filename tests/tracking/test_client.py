@@ -180,7 +180,7 @@ def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pyt
     assert said.startswith("warning: MLflow is behind, the work goes on")
     assert said.count("\n") == 1
     assert database.read_bytes() == damaged
-    with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
+    with pytest.raises(PipelineError, match="must be an undamaged SQLite database"):
         serve(local, free_port())
     database.write_bytes(whole)
     evaluate(fitted / "data", fitted / "models" / "numpy", local)

@@ -1,5 +1,7 @@
 """Names of runs and of their data: short, telling, and without credentials."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.config.config import compose

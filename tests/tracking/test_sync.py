@@ -315,11 +315,11 @@ def test_a_store_that_fails_is_in_the_delivery(story: Story) -> None:
     whole = database.read_bytes()
     database.write_bytes(b"damage" * 1000)
     for failures in (1, 2):
-        with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
+        with pytest.raises(PipelineError, match="must be an undamaged SQLite database"):
             sync(Journal(story.journal.path))
         delivery = Delivery.read(story.journal.path)
         assert (delivery.failures, delivery.delivered) == (failures, 0)
-        assert "must be an SQLite database that is whole" in delivery.error
+        assert "must be an undamaged SQLite database" in delivery.error
     database.write_bytes(whole)
     assert story.synced().info.status == "FAILED"
     delivery = Delivery.read(story.journal.path)
