@@ -105,7 +105,7 @@ def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = 
     worker = Process.from_tags(found.data.tags) if found and found.info.status == "RUNNING" else None
     if worker and worker.state() == "alive":
         raise CommandError("its run is still being worked at")
-    artifacts = {stage.name: stage.shown(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
+    artifacts = {stage.name: stage.artifacts_of(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
     lacking = [stage for stage in artifacts if found is None or lacks(client, found, stage, artifacts[stage], in_dvc)]
     if found and ((not lacking and is_below(found, parent)) or found.info.run_id in served):
         served.add(found.info.run_id)
