@@ -43,7 +43,10 @@ def sync_all() -> list[Result]:
 
 
 def _is_gone(delivery: Delivery, clients: dict[str, Any], failing: dict[str, str]) -> bool:
-    """Whether the store answers and has no such run. clients, failing: by the URI in the journals, filled here."""
+    """Whether the store has no such run, as after its database was removed; false where it does not answer.
+
+    clients, failing: the stores that were asked and those that do not answer, by their URIs in the journals; filled here.
+    """
     from pipeline.tracking.mlflow_run import connect, has_run
 
     uri = delivery.settings.get("uri")

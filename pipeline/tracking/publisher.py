@@ -61,7 +61,7 @@ def ensure_publisher(supervisor: Process) -> None:
 
 
 def _lock_file(supervisor: Process) -> Path:
-    """Which the publisher of this command and repository has locked for as long as it runs."""
+    """The file that the publisher of this command and repository has locked while it runs."""
     return private_folder() / f"{supervisor.pid}-{supervisor.started}-{digest(os.fsencode(project_root()))[:8]}{RUNNING}"
 
 

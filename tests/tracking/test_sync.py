@@ -105,20 +105,20 @@ def test_two_syncs_at_once_send_each_point_once(story: Story) -> None:
 
 
 def test_two_that_sync_one_run_from_two_repositories_send_each_point_once(story: Story, tmp_path: Path) -> None:
-    """Each goes on from what it knows of MLflow, while the other sends what is new."""
+    """Each goes on from what it knows of MLflow, while the other sends what is new, as it has measured it at another time."""
     elsewhere = Story(story.folder, Tracking(story.uri))
     elsewhere.journal = Journal(tmp_path / "elsewhere" / "run.jsonl")
     attempts = {each: each.opened("train") for each in (story, elsewhere)}
     with closing(RunSync(story.journal)) as one, closing(RunSync(elsewhere.journal)) as other:
         for epoch in range(4):
-            for each, opened in ((story, one), (elsewhere, other)):
-                each.point(attempts[each], epoch, 1000.0)
+            for each, opened, time in ((story, one, 1000.0), (elsewhere, other, 2000.0)):
+                each.point(attempts[each], epoch, time)
                 opened.deliver()
         for epoch in range(4, 10):
             story.point(attempts[story], epoch, 1000.0)
         one.deliver()
         for epoch in range(4, 12):
-            elsewhere.point(attempts[elsewhere], epoch, 1000.0)
+            elsewhere.point(attempts[elsewhere], epoch, 2000.0)
         other.deliver()
     assert [step for step, _ in story.points(story.synced())] == list(range(12))
 
