@@ -108,7 +108,7 @@ def test_a_damaged_store(repo: Path, runs: Commands) -> None:
 
 
 @pytest.mark.slow
-def test_a_store_with_flipped_bytes_is_told_in_one_sentence(made: Path, runs: Commands) -> None:
+def test_a_store_with_flipped_bytes_is_one_sentence(made: Path, runs: Commands) -> None:
     database = made / "mlruns" / "mlflow.db"
     whole, rng = database.read_bytes(), random.Random(5)
     for count in (1, 20, 500, 500, 5000):

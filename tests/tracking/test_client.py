@@ -35,7 +35,7 @@ from tests.tracked import check_each_value_once, is_delivered, retrain, run_of
 NOWHERE = Tracking(None)
 
 
-def test_what_a_stage_refuses_is_told(fitted: Path, local: Tracking) -> None:
+def test_what_a_stage_refuses_ends_its_run(fitted: Path, local: Tracking) -> None:
     retrain(fitted / "models" / "numpy", local, {})
     (fitted / "models" / "numpy" / "model.npz").write_bytes(b"PKdamage")
     with pytest.raises(PipelineError):

@@ -131,8 +131,8 @@ def test_a_store_in_any_state_holds_nothing_up(
     seconds_without_mlflow: Callable[[str], float],
 ) -> None:
     alone = seconds_without_mlflow(command)
-    with state(repo) as words:
-        spent = seconds(f"{command} {words}", repo)
+    with state(repo) as overrides:
+        spent = seconds(f"{command} {overrides}", repo)
         print(f"{spent:.1f} s, without MLflow {alone:.1f} s")
         assert spent < alone + PROMISED_SECONDS + BUSY_MACHINE
         wait_for(lambda: not publishers_of(repo), OUTLIVED_SECONDS + 1)

@@ -36,7 +36,7 @@ GONE = list(this_process()._replace(started="1"))
 
 
 class Story:
-    """What stages say of the model in a folder."""
+    """What stages write of the model in a folder."""
 
     def __init__(self, folder: Path, tracking: Tracking, sweep: str = "") -> None:
         self.folder, self.card, self.sweep, self.settings = folder, read_card(folder).content, sweep, tracking.to_dict()
@@ -48,20 +48,20 @@ class Story:
         self.journal.append(replace(event, process=process) if process else event)
         return event.attempt
 
-    def say(self, *events: Event) -> None:
+    def write(self, *events: Event) -> None:
         self.journal.append(*events)
 
     def point(self, attempt: str, epoch: int, time: float | None = None) -> None:
-        self.say(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
+        self.write(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
 
     def files(self, attempt: str, artifacts: Artifacts) -> None:
-        self.say(self.journal.link(attempt, artifacts, in_dvc=False))
+        self.write(self.journal.link(attempt, artifacts, in_dvc=False))
 
     def finished(self, attempt: str) -> None:
-        self.say(Closed.finished(attempt))
+        self.write(Closed.finished(attempt))
 
     def failed(self, attempt: str, reason: str = "ValueError: x") -> None:
-        self.say(Closed(attempt, "failed", time.time(), reason, "Traceback"))
+        self.write(Closed(attempt, "failed", time.time(), reason, "Traceback"))
 
     def synced(self) -> Run:
         """The run, after a sync by a process that knows nothing yet."""
@@ -98,7 +98,7 @@ def test_points_carry_the_time_at_which_they_were_measured(story: Story) -> None
 
 def test_two_syncs_at_once_send_each_point_once(story: Story) -> None:
     attempt = story.opened("train")
-    story.say(*(Epoch(attempt, epoch, 0.5, 0.1, 7.0) for epoch in range(1500)))
+    story.write(*(Epoch(attempt, epoch, 0.5, 0.1, 7.0) for epoch in range(1500)))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: sync(Journal(story.journal.path)), range(4)))
     assert [step for step, _ in story.points(story.synced())] == list(range(1500))
