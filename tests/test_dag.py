@@ -265,7 +265,7 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_clones_threads_and_doors_give_the_same_bytes(tmp_path: Path, store: Path, shell: Shell) -> None:
+def test_two_clones_threads_and_entry_points_give_the_same_bytes(tmp_path: Path, store: Path, shell: Shell) -> None:
     one, two = (copy_repo(tmp_path / name, store) for name in ("one", "numerics"))
     (tmp_path / "matplotlibrc").write_text("font.size: 20")
     assert shell("dvc repro", one, OMP_NUM_THREADS="1").returncode == 0
