@@ -41,7 +41,7 @@ def _pairs(setting: Any) -> list[tuple[str, Any]]:
 
 
 def _is_factor(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < np.inf
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(0 < value < np.inf)
 
 
 def training_rows(
