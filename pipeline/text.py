@@ -1,4 +1,4 @@
-"""Values in sentences: shortened, on one line, in quotes where they would mislead without, and lists of at most a few names."""
+"""Values in sentences: shortened, on one line, in quotes where they would mislead without, in lists of a few, and counted."""
 
 from collections.abc import Callable, Sequence
 
@@ -46,6 +46,11 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun, in the singular or the plural."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def is_one_line(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text import join_limited, position_of, quote, quote_if_needed, shorten
+from pipeline.text import count, join_limited, position_of, quote, quote_if_needed, shorten
 
 
 def test_a_text_is_shortened_and_on_one_line() -> None:
@@ -48,3 +48,7 @@ def test_a_label_is_found_by_its_text_its_number_or_apart_from_case(
     name: str, labels: list[object], position: int | None
 ) -> None:
     assert position_of(name, labels) == position
+
+
+def test_one_is_no_plural() -> None:
+    assert [count(number, "epoch") for number in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]

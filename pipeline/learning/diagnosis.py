@@ -16,10 +16,9 @@ from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.signed_rows import MAX_COLUMNS
 from pipeline.learning.suboptimality import Distance, distance
 from pipeline.learning.weights import training_rows
-from pipeline.model.card import separation_sentence
+from pipeline.model.card import ENDS, separation_sentence
 from pipeline.text import join_limited
 
-ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # what may stop a fit
 SAMPLED_ROWS, MIN_SIZE, MAX_SIZE = 1000, 1e-6, 1e6  # rows whose sizes are measured, and the sizes that gradients cope with
 SAMPLED_VALUES, MAX_ROWS = 200_000, 1000  # that are compared before and after rounding
 MIN_DISTINCT = 0.9  # of a column's distinct values, that must stay distinct

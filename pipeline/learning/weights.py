@@ -41,7 +41,7 @@ def _pairs(setting: Any) -> list[tuple[str, Any]]:
 
 
 def _is_factor(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < np.inf
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(0 < value < np.inf)
 
 
 def training_rows(
@@ -53,31 +53,36 @@ def training_rows(
     `balanced` gives both classes the same total weight. Raises DataError or ConfigError.
     """
     check_data(X, y)
+    if weight is None and class_weight == NONE:
+        return X, y, None
+    m = np.ones(len(y))
     if weight is not None:
         check_weight(weight, len(y))
-        if not (has_weight := weight > 0).all():
-            X, y, weight = X[has_weight], y[has_weight], weight[has_weight]
-            if not 0 < np.count_nonzero(y) < len(y):
-                raise DataError(f"rows of both classes must have a weight above 0; all {len(y)} that have one are {y[0]:g}")
-    factors = _factors(y, weight, class_weight, classes)
-    if factors is None and weight is None:
-        return X, y, None
-    m = np.ones(len(y)) if weight is None else weight.astype(np.float64) / float(weight.max())
-    m = m if factors is None else m * factors[y.astype(int)]
+        m = weight.astype(np.float64) / float(weight.max())  # no sum of these overflows
+    if class_weight not in (NONE, BALANCED):
+        factors = _factors(class_weight, classes)
+        m *= (factors / factors.max())[y.astype(int)]
+    if not (has_weight := m > 0).all():
+        X, y, m = X[has_weight], y[has_weight], m[has_weight]
+        if not 0 < np.count_nonzero(y) < len(y):
+            raise DataError(f"rows of both classes must have a weight above 0; all {len(y)} that have one are {y[0]:g}")
+    if class_weight == BALANCED:
+        m /= np.bincount(y.astype(int), m)[y.astype(int)]
     m /= m.mean()
     return X, y, None if (m == m[0]).all() else m
 
 
 def total_weight(y: Array, weight: Array | None, class_weight: ClassWeight, classes: Sequence[Any]) -> float:
     """The sum of the weights of the rows, as `training_rows` has them before it divides them by their mean."""
-    factors = _factors(y, weight, class_weight, classes)
     totals = np.bincount(y.astype(int), weight, 2)
-    return float(totals.sum() if factors is None else totals @ factors)
+    return float(totals.sum() if class_weight in (NONE, BALANCED) else totals @ _factors(class_weight, classes))
 
 
 def check_weight(weight: Any, n: int) -> None:
     """Raise DataError unless these are weights of n rows."""
-    if not (isinstance(weight, np.ndarray) and weight.shape == (n,) and weight.dtype.kind in "fiub"):
+    if not (
+        isinstance(weight, np.ndarray) and weight.shape == (n,) and weight.dtype.kind in "fiub" and weight.dtype.itemsize <= 8
+    ):
         got = f"{weight.dtype} of shape {weight.shape}" if isinstance(weight, np.ndarray) else type(weight).__name__
         raise DataError(f"weight must be a NumPy array of numbers of shape ({n},), as X has rows; got {got}")
     for row in np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))[:1]:
@@ -86,13 +91,8 @@ def check_weight(weight: Any, n: int) -> None:
         raise DataError(f"weight must be above 0 in some row; all {n} are 0")
 
 
-def _factors(y: Array, weight: Array | None, class_weight: ClassWeight, classes: Sequence[Any]) -> Array | None:
-    """What the weights of the rows of both classes are multiplied by, (2,)."""
-    if class_weight == NONE:
-        return None
-    if class_weight == BALANCED:
-        totals = np.bincount(y.astype(int), weight)
-        return np.asarray(totals.sum() / (2 * totals))
+def _factors(class_weight: ClassWeight, classes: Sequence[Any]) -> Array:
+    """The factors of both classes, (2,)."""
     factors = class_factors(class_weight)
     found = {position_of(name, classes): factor for name, factor in factors.items()}
     if None in found or len(found) < len(factors):

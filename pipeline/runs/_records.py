@@ -44,7 +44,7 @@ class Records:
 
 
 def records(store: Store, run: "Run", temporary: Path) -> Records:
-    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are not whole, and of one fit."""
+    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are damaged, or not of one fit."""
     folder = temporary / run.info.run_id
     for artifacts in (TRAINING, EVALUATED):
         download(store, run, artifacts, folder)
@@ -56,7 +56,7 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
-        raise CommandError(f"run {name_of(run)} must have its artifacts whole: {reason}") from None
+        raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
     return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED))
 
 

@@ -21,15 +21,16 @@ from pipeline.evaluation.folds import features_of
 from pipeline.evaluation.penalty import CURVE, resolve
 from pipeline.files import HISTORY, HISTORY_FILE, OUT, VALIDATION_FILE, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
-from pipeline.learning.diagnosis import ENDS, separated_by
+from pipeline.learning.diagnosis import separated_by
 from pipeline.learning.model import Checkpoint, Fit, Observer, Record
 from pipeline.learning.models import MODELS, LinearModel, Logistic
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import CARD, write_manifest
-from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
+from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
 from pipeline.registry import name_of
 from pipeline.stages import MODELS_DIR, STAGES
+from pipeline.text import count
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import NOTE, note
@@ -124,7 +125,7 @@ def train(
             raise
         _write(folder, replace(card, fit=fit), result, history)
         checkpoints.delete()
-        end = f"{result.epochs} epochs, stopped by {ENDS[result.stopped_by]}"
+        end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
         tracker.files(artifacts(folder))

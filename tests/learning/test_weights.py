@@ -160,6 +160,17 @@ def test_only_the_ratios_of_weights_count(seed: int, unit: float) -> None:
     np.testing.assert_allclose(np.append(found.w, found.b), np.append(expected.w, expected.b), atol=1e-9)
 
 
+@pytest.mark.parametrize(("class_weight", "scale"), [("balanced", 1e-300), ("balanced", 1e300), ("{1: 1e300}", 1e-300)])
+def test_weights_of_any_size(class_weight: str, scale: float) -> None:
+    """A class's weights that are so much less are balanced, or made up for by its factor."""
+    X, y, _ = table()
+    weight = np.where(y == 1, scale, 1.0)
+    model = NumpyModel(l2=0.1, class_weight=class_weight)
+    found = fit(X, y, model, Newton(), weight=weight).model
+    expected = fit(X, y, replace(model, class_weight="balanced" if class_weight == "balanced" else "none"), Newton()).model
+    np.testing.assert_allclose(np.append(found.w, found.b), np.append(expected.w, expected.b), atol=1e-9)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.bool_])
 def test_equal_weights_are_none_to_the_bit(kind: str, dtype: Any) -> None:
