@@ -93,6 +93,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "data.seed": (["data.seed=1"], {"generate"}),
     "model.dtype": (["model.dtype=float32"], {"train@numpy"}),  # torch's is float32 already
     "model.l2": (["model.l2=0.5"], BOTH),
+    "model.class_weight": (["model.class_weight=balanced"], BOTH),
     "model.init": (["model.init=[1.0,1.0,1.0]"], BOTH),
     "model.seed": (["model.seed=1"], BOTH),
     "model.standardize": (["model.standardize=true"], BOTH),

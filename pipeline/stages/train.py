@@ -85,6 +85,7 @@ def train(
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
         X, y = tables.features("train", len(schema.features)), tables.array("train/y.npy")
+        weight = tables.weight("train")
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
             logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
@@ -96,7 +97,7 @@ def train(
         history: list[Record] = []
         with console.EpochProgress(optimizer.epochs, first) as progress:
             seen = observer(tracker, checkpoints, progress, checkpoint, history)
-            result = model.fit(X, y, optimizer, schema.features, seen)
+            result = model.fit(X, y, optimizer, schema.features, seen, weight, schema.classes)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
