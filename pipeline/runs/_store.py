@@ -9,7 +9,7 @@ from pipeline.errors import CommandError
 from pipeline.files import OUT
 from pipeline.redaction import without_credentials
 from pipeline.tracking.publisher import wait_for_publishers
-from pipeline.tracking.store import absolute_uri, check_writable, database_of
+from pipeline.tracking.store import absolute_uri, check_writable, database_of, project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,7 +47,7 @@ class Store:
 def tracked_to() -> tuple[Tracking, str]:
     """Where the repository's stages log to, and the absolute URI of that. Commands that have ended are waited for, until all is
     sent. Raises CommandError where there is no store yet."""
-    wait_for_publishers()
+    wait_for_publishers(project_root())
     tracking = stage_tracking(OUT)
     tracking = tracking if tracking.uri else compose().tracking
     assert tracking.uri is not None

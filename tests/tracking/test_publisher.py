@@ -32,6 +32,7 @@ from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Closed
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.publisher import Publisher, ensure_publisher, wait_for_publishers
+from pipeline.tracking.store import project_root
 from tests.conftest import Shell, change_overrides, environment
 from tests.observing import runs_of, wait_for
 from tests.servers import Proxy
@@ -61,7 +62,7 @@ def test_of_several_that_find_no_publisher_one_starts_it(monkeypatch: pytest.Mon
     assert len(started) == 2, "one that was killed is replaced"
     started[1].kill()
     started[1].wait()
-    wait_for_publishers()  # which deletes the file of one that was killed
+    wait_for_publishers(project_root())  # which deletes the file of one that was killed
 
 
 @pytest.fixture
