@@ -68,6 +68,12 @@ def made(tmp_path: Path, original: Path) -> Path:
     return copy_with_store(original, tmp_path / "made")
 
 
+@pytest.fixture(scope="session")
+def before(original: Path) -> dict[str, Any]:
+    """All that the UI shows of each of its runs."""
+    return shown(original)
+
+
 def client_of(repo: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
 
