@@ -232,7 +232,7 @@ def forked(fork_server: ForkServer) -> Shell:
     def run(command: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
         python, option, *argv = shlex.split(command)
         assert (python, option) == ("python", "-m")
-        done = fork_server.run(argv, cwd, environment(**env))
+        (done,) = fork_server.run([argv], cwd, environment(**env))
         wait_for_publishers(cwd)
         return done
 

@@ -26,7 +26,7 @@ assert list(found)[0] == "half_hits" and found["half_hits"].value == found["accu
 
 
 def run(fork_server: ForkServer, command: str, folder: Path) -> str:
-    done = fork_server.run(command.split(), folder, environment())
+    (done,) = fork_server.run([command.split()], folder, environment())
     assert done.returncode == 0, done.stderr
     return done.stdout
 

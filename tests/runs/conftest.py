@@ -39,10 +39,10 @@ ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and 
 
 @pytest.fixture
 def runs(fork_server: ForkServer) -> Commands:
-    """Run `python -m pipeline.runs` with each of the lines' words, one after another."""
+    """Run `python -m pipeline.runs` with each of the lines' words, one after another in one process."""
 
     def run(repo: Path, *lines: str) -> list[Answer]:
-        ended = [fork_server.run(["pipeline.runs", *line.split()], repo, environment()) for line in lines]
+        ended = fork_server.run([["pipeline.runs", *line.split()] for line in lines], repo, environment())
         return [Answer(done.returncode, done.stdout, done.stderr) for done in ended]
 
     return run
