@@ -42,7 +42,8 @@ class TorchOptim(Optimizer):
 
     def __init__(self, settings: GradientDescent | StochasticGradientDescent | Adam, f: TorchLogLoss) -> None:
         super().__init__(settings.epochs, settings.record_every, settings.tol)
-        self._settings, self._f, self._parameters = settings, f, list(f.module.parameters())
+        self._settings, self._f = settings, f
+        self._parameters: list[Tensor] = list(f.module.parameters())
 
     def start(self, f: Objective, theta: Array) -> State:
         loss = self._load({"theta": theta})
@@ -65,14 +66,29 @@ class TorchOptim(Optimizer):
     def _update(self, lr: float) -> None:
         """A step along the gradient that autograd has left at the parameters."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        method, buffers, always = self._settings, self._buffers, {"lr": lr, "weight_decay": 0.0, "maximize": False}
+        method, buffers = self._settings, self._buffers
         if isinstance(method, Adam):
-            betas = {"beta1": method.beta1, "beta2": method.beta2, "eps": method.eps}
-            arrays = buffers["exp_avg"], buffers["exp_avg_sq"], [], buffers["step"]
-            adam(self._parameters, gradients, *arrays, amsgrad=False, **betas, **always)
+            adam(
+                *(self._parameters, gradients, buffers["exp_avg"], buffers["exp_avg_sq"], [], buffers["step"]),
+                amsgrad=False,
+                beta1=method.beta1,
+                beta2=method.beta2,
+                lr=lr,
+                weight_decay=0.0,
+                eps=method.eps,
+                maximize=False,
+            )
         else:
-            inertia = {"momentum": method.momentum, "dampening": 0.0, "nesterov": method.nesterov}
-            sgd(self._parameters, gradients, buffers.get("momentum_buffer", []), fused=True, **inertia, **always)
+            sgd(
+                *(self._parameters, gradients, buffers.get("momentum_buffer", [])),
+                fused=True,
+                weight_decay=0.0,
+                momentum=method.momentum,
+                lr=lr,
+                dampening=0.0,
+                nesterov=method.nesterov,
+                maximize=False,
+            )
 
     def _load(self, state: State) -> float:
         """Put the module and the buffers into this state; the loss there."""
