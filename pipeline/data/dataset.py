@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.arrays import Array, Features
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import DataError
 
 Label = bool | int | float | str
 
@@ -39,16 +39,6 @@ class Source(Protocol):
 
     def load(self) -> Dataset:
         """Read and split. Raises DataError where the data cannot be used."""
-
-
-def check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**32:
-        raise ConfigError(f"seed must be in [0, 2^32); got {seed}")
-
-
-def check_fraction(fraction: float) -> None:
-    if not 0 < fraction < 1:
-        raise ConfigError(f"test_fraction must be in (0, 1); got {fraction}")
 
 
 def split(data: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 from pipeline.determinism import one_thread
 from pipeline.errors import ArtifactError, DataError
+from pipeline.files import WEIGHTS_FILE
 from pipeline.learning.models import MODELS
 from pipeline.manifest import Manifest
 from pipeline.model.card import ModelCard
@@ -18,7 +19,7 @@ def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
     if card.model not in MODELS:
         raise ArtifactError(f"{trained.path} must be of one of the models {', '.join(MODELS)}; it is of {card.model}")
     module = import_module(MODELS[card.model].__module__)
-    return Predictor(card.features, card.classes, trained.arrays("model.npz"), module.log_odds)
+    return Predictor(card.features, card.classes, trained.arrays(WEIGHTS_FILE), module.log_odds)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import ArtifactError
 from pipeline.files import digest_of
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import CARD, SCHEMA, Manifest, read_manifest
 
 Label = bool | int | float | str
 Section = Mapping[str, Any]  # a group of the configuration: its name, and its values
@@ -91,11 +91,11 @@ class ModelCard:
 
 
 def read_schema(data: Path) -> Manifest[DataSchema]:
-    return read_manifest(data / "schema.json", DataSchema.from_dict)
+    return read_manifest(data / SCHEMA, DataSchema.from_dict)
 
 
 def read_card(folder: Path) -> Manifest[ModelCard]:
-    return read_manifest(folder / "model.json", ModelCard.from_dict)
+    return read_manifest(folder / CARD, ModelCard.from_dict)
 
 
 def read_schema_of(model: Manifest[ModelCard], data: Path) -> Manifest[DataSchema]:

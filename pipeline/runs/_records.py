@@ -11,6 +11,7 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS
+from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
@@ -52,7 +53,7 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         evaluation = read_made_of(folder / EVALUATED / EVALUATION, "model", trained)
         trained.verify()
         evaluation.verify()
-        metrics = evaluation.numbers("metrics.json", "rows", *COMPARED_METRICS)
+        metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
         raise CommandError(f"run {name_of(run)} must have its artifacts whole: {reason}") from None
@@ -75,7 +76,7 @@ def read_predictions(folder: Path) -> Columns:
     """actual, predicted and probability of each test row, from an evaluated model's folder."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(folder / "predictions.parquet")
+    table = pq.read_table(folder / PREDICTIONS_FILE)
     return {name: table[name].to_numpy() for name in table.column_names}
 
 

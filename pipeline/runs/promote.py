@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.files import file_digest
+from pipeline.files import WEIGHTS_FILE, file_digest
 from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
@@ -154,7 +154,7 @@ def _weights_digest(model: "LoggedModel") -> str:
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as temporary, suppress(MlflowException, OSError):
-        return file_digest(Path(download_artifacts(f"{model.artifact_location}/artifacts/model.npz", dst_path=temporary)))
+        return file_digest(Path(download_artifacts(f"{model.artifact_location}/artifacts/{WEIGHTS_FILE}", dst_path=temporary)))
     return ""
 
 

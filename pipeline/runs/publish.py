@@ -105,7 +105,7 @@ def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = 
     worker = Process.from_tags(found.data.tags) if found and found.info.status == "RUNNING" else None
     if worker and worker.state() == "alive":
         raise CommandError("its run is still being worked at")
-    shown = {stage.name: stage.shown(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
+    shown = {stage.name: stage.artifacts_of(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
     lacking = [stage for stage in shown if found is None or lacks(client, found, stage, shown[stage])]
     if found and (not lacking or found.info.run_id in served):
         served.add(found.info.run_id)

@@ -13,14 +13,14 @@ import numpy as np
 
 from pipeline.config.files import to_yaml
 from pipeline.errors import CommandError
-from pipeline.files import OUT, ROOT, digest_of, file_digest, read_json
+from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_json
 from pipeline.model.card import read_card, read_schema
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, download, read_predictions, records
 from pipeline.runs._references import find
 from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import commit_of, environment, git, worktree
-from pipeline.stages import MODELS
+from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.tracking.provenance import provenance
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         with worktree(commit) as tree:
             logger.info(f"{name_of(found)}: again, at {commit[:HASH_LETTERS]}")
             _apply_diff(store, found, Path(temporary), tree)
-            difference = _remake(original, tree) or next(differences(original, tree / OUT / MODELS / NAME), None)
+            difference = _remake(original, tree) or next(differences(original, tree / OUT / MODELS_DIR / NAME), None)
     changes = found.data.tags.get("git.diff")
     doubt = "; what was not committed when it was made is unknown" if difference and changes == "unknown" else ""
     verdict = f"not reproduced: {difference[0]}: {difference[1]}{doubt}" if difference else "reproduced: every bit is equal"
@@ -86,11 +86,9 @@ def _remake(original: Records, tree: Path) -> Difference | None:
     config = original.card.config
     _link_table(config["data"], tree)
     (tree / OUT / "config").mkdir(parents=True)
-    files: dict[str, Mapping[str, Any]] = {  # without the code's hash, which the stages then do not compare
-        "generate": {"data": config["data"]},
-        "train": {group: config[group] for group in ("model", "optimizer")},
-        "tracking": {"uri": None, "experiment": NAME},
-    }
+    files: dict[str, Mapping[str, Any]] = {"tracking": {"uri": None, "experiment": NAME}}
+    for stage in ("generate", "train"):  # without the code's hash, which the stages then do not compare
+        files[stage] = STAGES[stage].settings(config)
     for file, content in files.items():
         (tree / OUT / "config" / f"{file}.yaml").write_text(to_yaml(content), encoding="utf-8")
     if failure := _run_stage("generate", ["--config", "out/config/generate.yaml"], tree) or _changed_data(original, tree):
@@ -142,7 +140,7 @@ def differences(original: Records, folder: Path) -> Iterator[Difference]:
         was, now = (card.fingerprint_of[part] for card in (original.card, again))
         if was != now:
             yield kind, f"fingerprint.{part} was {was[:HASH_LETTERS]} and is {now[:HASH_LETTERS]}"
-    bits = [*_different_files(original, folder), *_different_metrics(original, read_json(folder / "metrics.json"))]
+    bits = [*_different_files(original, folder), *_different_metrics(original, read_json(folder / METRICS_FILE))]
     if original.card.fit != again.fit:
         bits.append(f"the fit ended at {original.card.fit} and now at {again.fit}")
     versions = changed_versions(original.run)
@@ -164,13 +162,13 @@ def _different_files(original: Records, folder: Path) -> Iterator[str]:
             yield f"{name} differs"
     now = read_predictions(folder)  # its bytes tell pyarrow's version, too
     if not all(np.array_equal(column, now[name]) for name, column in original.predictions.items()):
-        yield "predictions.parquet differs"
+        yield f"{PREDICTIONS_FILE} differs"
 
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:
     """By the run's file and by MLflow."""
     shown = {key.removeprefix("test/"): value for key, value in original.run.data.metrics.items() if key.startswith("test/")}
-    for where, was in (("metrics.json", original.metrics), ("MLflow", shown)):
+    for where, was in ((METRICS_FILE, original.metrics), ("MLflow", shown)):
         for name in sorted(was.keys() | again.keys()):
             if was.get(name) != again.get(name):
                 yield f"{name} was {was.get(name)} in {where} and is {again.get(name)}"

@@ -13,7 +13,8 @@ from pipeline.config.code import Code
 from pipeline.config.files import CODE, read_yaml
 from pipeline.config.tracking import stage_tracking
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import HISTORY, OUT, file_digest, read_json
+from pipeline.files import HISTORY, HISTORY_FILE, METRICS_FILE, OUT, file_digest, read_json
+from pipeline.manifest import CARD
 from pipeline.model.card import read_card
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._model_dirs import curve
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     params, outs = read_lock()
     if stage_tracking(OUT).uri is None:
         raise CommandError("tracking.uri must not be null, so that there are runs to verify; it is null")
-    store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
+    store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == CARD})
     changed = [*_overrides(params.pop("compose")), *_code(params)]
     drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout")]
     shown = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
@@ -109,7 +110,7 @@ def _readable(drifts: Iterator[str]) -> Iterator[str]:
 
 def _metrics(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
     """Where `dvc metrics show` and the file differ."""
-    path = folder / "metrics.json"
+    path = folder / METRICS_FILE
     of_dvc = shown.get(str(path), {}).get("data")
     if path.is_file() and of_dvc != read_json(path):
         yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
@@ -132,9 +133,9 @@ def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
             for path in stage.files(folder):  # dvc.lock has each or, as of figures, their folder
                 if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
                     yield f"{stage.artifacts}/{path.name} of {name} is not {path}"
-    for metric, value in read_json(folder / "metrics.json").items():
+    for metric, value in read_json(folder / METRICS_FILE).items():
         if (seen := found.data.metrics.get(f"test/{metric}")) != value:
-            yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder}/metrics.json"
+            yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder / METRICS_FILE}"
     yield from _curve(store, found.info.run_id, folder, name)
 
 
@@ -143,6 +144,6 @@ def _curve(store: Store, run_id: str, folder: Path, name: str) -> Iterator[str]:
     for i, key in enumerate(HISTORY[1:]):
         points = store.client.get_metric_history(run_id, key)
         if {(p.step, p.value) for p in points} != {(epoch, pair[i]) for epoch, pair in made.items()}:
-            yield f"the curve {key} of {name} is not that of {folder}/history.csv and its end in {folder}/model.json"
+            yield f"the curve {key} of {name} is not that of {folder / HISTORY_FILE} and its end in {folder / CARD}"
         elif len(points) != len(made):
             yield f"the curve {key} of {name} has double points in MLflow"

@@ -13,13 +13,14 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Logged
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from pipeline.files import ROOT, digest, file_digest
+from pipeline.files import ROOT, WEIGHTS_FILE, digest, file_digest
 from pipeline.flatten import flatten
+from pipeline.manifest import CARD
 from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
-FILES = {"card": "model.json", "weights": "model.npz"}  # by the names that `serving` knows them by
+FILES = {"card": CARD, "weights": WEIGHTS_FILE}  # by the names that `serving` knows them by
 PACKAGE_DOCSTRING = '"""Predicts with the model beside it."""\n'
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 

@@ -50,15 +50,15 @@ def test_a_damaged_checkpoint_is_not_used(repo: Path, forked: Shell) -> None:
     command = f"pipeline.stages.train {FITS['numpy']} tracking=none"
     kill_while_it_trains(command, repo, random.Random(0))
     (path,) = (repo / "out" / "checkpoints").glob("*.npz")
-    whole = path.read_bytes()
+    content = path.read_bytes()
     damages = {
-        "truncated": whole[: len(whole) // 2],
-        "changed": whole[:300] + bytes(byte ^ 255 for byte in whole[300:700]) + whole[700:],
+        "truncated": content[: len(content) // 2],
+        "changed": content[:300] + bytes(byte ^ 255 for byte in content[300:700]) + content[700:],
         "empty": b"",
         "another file": b"PK" + 500 * b"x",
     }
-    for damage, content in damages.items():
-        path.write_bytes(content)
+    for damage, damaged in damages.items():
+        path.write_bytes(damaged)
         done = forked(f"python -m {command}", repo)
         assert done.returncode == 0, damage
         assert done.stderr.count("is damaged, so the fit starts from the beginning") == 1, damage

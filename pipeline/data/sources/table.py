@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.data.dataset import Dataset, Split, check_fraction, check_seed, split
+from pipeline.data.dataset import Dataset, Split, split
 from pipeline.data.reading import check_file, check_path, reader_errors, summary
 from pipeline.errors import ConfigError, DataError
+from pipeline.limits import check_part, check_seed
 from pipeline.text import join_limited, quote, quote_if_needed
 
 if TYPE_CHECKING:  # these import pyarrow, which takes a while
@@ -63,7 +64,7 @@ class Table:
             rule = "missing_values must be null for a Parquet file, whose missing values are no text"
             raise ConfigError(f"{rule}; got {self.missing_values}")
         check_seed(self.seed)
-        check_fraction(self.test_fraction)
+        check_part("test_fraction", self.test_fraction)
 
     @property
     def _format(self) -> str:
