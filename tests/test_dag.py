@@ -263,7 +263,7 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_clones_threads_and_doors_give_the_same_bytes(
+def test_two_clones_threads_and_entry_points_give_the_same_bytes(
     tmp_path: Path, store: Path, reproduced: Path, shell: Shell, forked: Shell
 ) -> None:
     one, two = reproduced, copy_repo(tmp_path / "numerics", store)  # the first with OMP_NUM_THREADS=2

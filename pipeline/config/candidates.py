@@ -67,7 +67,7 @@ def _override_list(path: Path, key: str, written: Any) -> list[str]:
     """KEY=VALUE each, of such a list, or of a mapping in which the `name` of a group chooses its file in conf/."""
     if isinstance(written, Mapping):
         return [_from_mapping(leaf, value) for leaf, value in flatten(written)]
-    overrides = written or []
+    overrides = [] if written is None else written
     if not isinstance(overrides, list):
         example = "a list with commas, such as [data=breast_cancer, model.l2=0.01], or a mapping"
         raise ConfigError(f"{key} in {path} must be {example}; got {written}")

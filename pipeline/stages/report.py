@@ -42,10 +42,10 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             source = data_name(models[names[0]].content.config["data"])
             (made / "index.html").write_text(render(candidates, source), encoding="utf-8")
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
-            write_csv(made / "comparison.csv", {"model": list(names), **columns})
+            write_csv(made / "comparison.csv", {"model": list(models), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
             write_manifest(made / REPORT, STAGE.name, {"models": checksums}, ["index.html", "comparison.csv"])
-        logger.info(f"{', '.join(names)} -> {root / 'report' / 'index.html'}")
+        logger.info(f"{', '.join(models)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.files(artifacts(root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
 

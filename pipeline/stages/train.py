@@ -172,7 +172,7 @@ def main(argv: Sequence[str]) -> None:
         if content["data"] != made:
             first = f"run `python -m pipeline.stages.generate {shlex.join(args.overrides)}` first"
             raise ArtifactError(f"the configuration's data must be what {data} holds; {first}")
-    train(config, data, OUT / MODELS_DIR / (args.candidate or config["model"]["name"]), tracking, made)
+    train(config, data, OUT / MODELS_DIR / (args.candidate or str(config["model"].get("name"))), tracking, made)
 
 
 if __name__ == "__main__":

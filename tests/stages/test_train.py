@@ -101,3 +101,10 @@ def test_an_optimizer_that_has_no_effect_is_named(
     monkeypatch.setitem(MODELS, "constant", Constant)
     train({"model": {"name": "constant"}, "optimizer": {"name": "adam"}}, trained / "data", tmp_path / "models" / "c", NOWHERE)
     assert "constant has no epochs, so the optimizer adam has no effect\n" in capsys.readouterr().out
+
+
+def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
+    (repo / "x.yaml").write_text("model: {}\noptimizer: {name: gd}\n")
+    done = forked("python -m pipeline.stages.train --config x.yaml", repo)
+    assert (done.returncode, done.stderr) == (1, "error: model.name must be one of numpy, torch; got None\n")
