@@ -297,7 +297,7 @@ def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, forked: 
 
 
 @pytest.mark.slow
-def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell) -> None:
+def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, forked: Shell) -> None:
     repo = reproduced_repo
     before = len(runs_of(repo))
     ran = shell("dvc exp run -S overrides.yaml:++overrides.data=breast_cancer", repo)
@@ -314,13 +314,10 @@ def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell) 
     started = shell("dvc queue start --jobs 2", repo)  # --run-all follows the workers' logs, and now and then goes on for ever
     assert started.returncode == 0, started.stderr
     deadline = time.monotonic() + 240
-    while not {"0.4", "0.5"} < finished_rates(repo):
-        assert time.monotonic() < deadline, shell("dvc queue status", repo).stdout
-        time.sleep(0.5)
     while (status := shell("dvc queue status", repo).stdout).count("Success") < 2:
         assert time.monotonic() < deadline, status
+        time.sleep(0.5)
     shell("dvc queue stop", repo)
-
-
-def finished_rates(repo: Path) -> set[str]:
-    return {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
+    assert forked("python -m pipeline.runs doctor", repo).returncode == 0  # sends what came too late on a busy machine
+    lrs = {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
+    assert {"0.4", "0.5"} < lrs
