@@ -305,6 +305,8 @@ def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, 
     assert len(runs_of(repo)) == before + 2
     temp = shell("dvc exp run --temp -S overrides.yaml:++overrides.optimizer.lr=0.3 evaluate@numpy", repo)
     assert temp.returncode == 0, temp.stderr
+    late = "python -m pipeline.runs doctor"  # sends what came too late for the command's own publisher, on a busy machine
+    assert forked(late, repo).returncode == 0
     runs: list[Any] = runs_of(repo)
     assert len(runs) == before + 3
     assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(repo) for run in runs)
@@ -318,6 +320,6 @@ def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, 
         assert time.monotonic() < deadline, status
         time.sleep(0.5)
     shell("dvc queue stop", repo)
-    assert forked("python -m pipeline.runs doctor", repo).returncode == 0  # sends what came too late on a busy machine
+    assert forked(late, repo).returncode == 0
     lrs = {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
     assert {"0.4", "0.5"} < lrs
