@@ -93,6 +93,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "data.seed": (["data.seed=1"], {"generate"}),
     "model.dtype": (["model.dtype=float32"], {"train@numpy"}),  # torch's is float32 already
     "model.l2": (["model.l2=0.5"], BOTH),
+    "model.class_weight": (["model.class_weight=balanced"], BOTH),
     "model.init": (["model.init=[1.0,1.0,1.0]"], BOTH),
     "model.seed": (["model.seed=1"], BOTH),
     "model.standardize": (["model.standardize=true"], BOTH),
@@ -323,3 +324,21 @@ def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, 
     assert forked(late, repo).returncode == 0
     lrs = {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
     assert {"0.4", "0.5"} < lrs
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_copy_has_a_report_of_its_own(repo: Path, shell: Shell) -> None:
+    """The run that it shares with the repository shows the report that lies here, too."""
+    assert shell("dvc repro && git add -A && git commit -qm lock", repo).returncode == 0
+    page = (repo / "out/report/index.html").read_bytes()
+    other = """dvc exp run --temp -n other -S 'overrides.yaml:candidates.torch=["model=torch","optimizer.lr=0.7"]'"""
+    ran = shell(other, repo)
+    assert ran.returncode == 0, ran.stderr
+    new, *runs = runs_of(repo)
+    assert (new.data.params["optimizer.lr"], len(runs)) == ("0.7", 2)
+    numpy = next(run for run in runs if run.data.tags["model"] == "numpy")
+    reports = [Path(run.info.artifact_uri.removeprefix("file://")) / "report" for run in (numpy, new)]
+    assert (reports[0] / "index.html").read_bytes() == page
+    assert (reports[0] / "other" / "index.html").read_bytes() == (reports[1] / "other" / "index.html").read_bytes() != page
+    verified = shell("python -m pipeline.runs verify", repo)
+    assert verified.returncode == 0, verified.stdout

@@ -54,19 +54,21 @@ def varying(X: Features) -> NDArray[np.bool_]:
     return found
 
 
-def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:
+def standardised(
+    X: Features, dtype: DTypeLike, names: Sequence[str] = (), m: Array | None = None
+) -> tuple[Features, Array, Array]:
     """(X - mean) / scale in this dtype, with mean and scale (d,) in float64. A constant column has scale 1.
 
-    A sparse X is scaled by its columns' root mean squares and not shifted, so it stays sparse. Raises DataError where a
-    column's values are too large, by its name if `names` has the columns'.
+    m: row weights (n,) of mean 1, or None. A sparse X is scaled by its columns' root mean squares and not shifted, so it stays
+    sparse. Raises DataError where a column's values are too large, by its name if `names` has the columns'.
     """
     if not isinstance(X, np.ndarray):
-        return _scaled(X, dtype, names)
-    mean = np.where(varying(X), sum(X[rows].sum(axis=0, dtype=np.float64) for rows in row_blocks(*X.shape)) / len(X), X[0])
+        return _scaled(X, dtype, names, m)
+    mean = np.where(varying(X), sum(_total(X[rows], m, rows) for rows in row_blocks(*X.shape)) / len(X), X[0])
     # Squares of what is divided by the largest deviation neither overflow nor vanish.
     largest = np.max([np.abs(X[rows] - mean).max(axis=0) for rows in row_blocks(*X.shape)], axis=0)
     largest[largest == 0] = 1.0
-    squares = sum(np.square((X[rows] - mean) / largest).sum(axis=0) for rows in row_blocks(*X.shape))
+    squares = sum(_total(np.square((X[rows] - mean) / largest), m, rows) for rows in row_blocks(*X.shape))
     scale = np.where(squares > 0, largest * np.sqrt(squares / len(X)), 1.0)
     _require_representable(X, mean, scale, names)
     Z = np.empty(X.shape, dtype)
@@ -75,9 +77,16 @@ def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tu
     return Z, mean, scale
 
 
-def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str]) -> tuple[Features, Array, Array]:
-    mean = np.zeros(X.shape[1])
-    norms = np.sqrt(np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1]) / max(X.shape[0], 1))
+def _total(part: Array, m: Array | None, rows: slice) -> Array:
+    """The weighted sum (d,) of some rows of a table."""
+    return part.sum(axis=0, dtype=np.float64) if m is None else m[rows] @ part
+
+
+def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str], m: Array | None) -> tuple[Features, Array, Array]:
+    mean, squares = np.zeros(X.shape[1]), np.square(X.data, dtype=np.float64)
+    if m is not None:
+        squares *= np.repeat(m, np.diff(X.indptr))
+    norms = np.sqrt(np.bincount(X.indices, squares, X.shape[1]) / max(X.shape[0], 1))
     scale = np.where(norms > 0, norms, 1.0)
     _require_representable(X, mean, scale, names)
     scaled = X.astype(dtype)

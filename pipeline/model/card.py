@@ -40,13 +40,16 @@ class DataFacts:
     digest: dict[str, str]
 
 
+ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # what a fit may be stopped by
+
+
 @dataclass(frozen=True)
 class FitSummary:
     """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists."""
 
     optimizer: str
     epochs: int
-    stopped_by: str
+    stopped_by: str  # of ENDS
     loss: float
     gradient_norm: float
     separation: dict[str, Any] | None

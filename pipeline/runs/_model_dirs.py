@@ -1,4 +1,4 @@
-"""The models' folders in out/: where they are, whether they are whole, and the sweeps that they belong to."""
+"""The models' folders in out/: where they are, whether they are complete, and the sweeps that they belong to."""
 
 import os
 from contextlib import suppress

@@ -44,7 +44,7 @@ class Records:
 
 
 def records(store: Store, run: "Run", temporary: Path) -> Records:
-    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are not whole, and of one fit."""
+    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are damaged, or not of one fit."""
     folder = temporary / run.info.run_id
     for artifacts in (TRAINING, EVALUATED):
         download(store, run, artifacts, folder)
@@ -56,7 +56,7 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
-        raise CommandError(f"run {name_of(run)} must have its artifacts whole: {reason}") from None
+        raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
     return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED))
 
 
@@ -73,7 +73,7 @@ def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
 
 
 def read_predictions(folder: Path) -> Columns:
-    """actual, predicted and probability of each test row, from an evaluated model's folder."""
+    """actual, predicted, probability and, if there are any, weight of each test row, from an evaluated model's folder."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(folder / PREDICTIONS_FILE)
@@ -93,4 +93,4 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
     (z_a, y_a), (z_b, y_b) = a.scores(), b.scores()
     if y_a.tolist() != y_b.tolist():
         raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
-    return paired_bootstrap(z_a, z_b, y_a, seed=SEED)
+    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=a.predictions.get("weight"))

@@ -17,8 +17,7 @@ from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import SEED, compare, records
-from pipeline.runs._references import find
-from pipeline.runs._store import Store, models_of, name_of, open_store
+from pipeline.runs._store import Store, find, name_of, open_store
 from pipeline.tracking.names import NOTE
 from pipeline.tracking.store import store_lock
 
@@ -131,6 +130,8 @@ def require_finite_optimum(run: "Run", fit: FitSummary, force: bool) -> None:
 def _version(store: Store, run: "Run", name: str) -> "ModelVersion":
     """The version of the registered model that is the run's, made where there is none."""
     from mlflow.exceptions import MlflowException
+
+    from pipeline.tracking.mlflow_run import models_of
 
     versions = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
     if own := [version for version in versions if version.name == name]:

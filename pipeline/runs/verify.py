@@ -23,6 +23,7 @@ from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import dvc
 from pipeline.stages import STAGES
 from pipeline.stages.compose import OVERRIDES
+from pipeline.text import count
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +44,13 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == CARD})
     changed = [*_overrides(params.pop("compose")), *_code(params)]
     drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout")]
-    shown = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
+    of_dvc = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
     for folder in folders:
-        drifts += [*_readable(_metrics(folder, shown)), *_readable(_run(store, folder, outs))]
+        drifts += [*_readable(_metrics(folder, of_dvc)), *_readable(_run(store, folder, outs))]
     for drift in drifts:
         logger.info(drift)
-    agree = f"{len(outs)} outs, DVC's metrics and {len(folders)} runs in MLflow agree"
-    logger.info(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
+    agree = f"{count(len(outs), 'out')}, DVC's metrics and {count(len(folders), 'run')} in MLflow agree"
+    logger.info(f"{count(len(drifts), 'drift')} from {LOCK}" if drifts else agree)
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in folders], "drifts": drifts}
 
 
@@ -108,16 +109,16 @@ def _readable(drifts: Iterator[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _metrics(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
+def _metrics(folder: Path, of_dvc: Mapping[str, Any]) -> Iterator[str]:
     """Where `dvc metrics show` and the file differ."""
     path = folder / METRICS_FILE
-    of_dvc = shown.get(str(path), {}).get("data")
-    if path.is_file() and of_dvc != read_json(path):
-        yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
+    found = of_dvc.get(str(path), {}).get("data")
+    if path.is_file() and found != read_json(path):
+        yield f"{path} is not what `dvc metrics show` has: {found}"
 
 
 def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
-    """Where a model's run in MLflow shows something else."""
+    """Where a model's run in MLflow differs from its files."""
     from pipeline.tracking.mlflow_run import run_with
 
     found = run_with(store.client, store.experiment_id, read_card(folder).content.fingerprint, None)
@@ -132,7 +133,7 @@ def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
             place = download(store, found, stage.artifacts, Path(temporary))
             for path in stage.files(folder):  # dvc.lock has each or, as of figures, their folder
                 if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
-                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}"
+                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}; `runs publish` sends it"
     for metric, value in read_json(folder / METRICS_FILE).items():
         if (seen := found.data.metrics.get(f"test/{metric}")) != value:
             yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder / METRICS_FILE}"

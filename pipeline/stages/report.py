@@ -24,6 +24,7 @@ from pipeline.stages import MODELS_DIR, STAGES, remove_other_candidates
 from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import data_name
+from pipeline.tracking.store import experiment_in_copy
 
 logger = logging.getLogger("pipeline.stages.report")
 
@@ -51,17 +52,21 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
 
 
 def artifacts(folder: Path, in_dvc: bool) -> Artifacts:
-    """What MLflow shows of the report beside the model in `folder`; in a DAG, also what dvc.lock has on all that led to it."""
-    pages, root = STAGE.files(folder), folder.resolve().parents[2]
-    lock = root / "dvc.lock"
+    """What MLflow shows of the report beside the model in `folder`; in a DAG, also what dvc.lock has on all that led to it.
+
+    An experiment in a copy of the repository may share the run with the repository, so its report has a folder of its own.
+    """
+    pages, root, copy = STAGE.files(folder), folder.resolve().parents[2], experiment_in_copy()
+    lock, place = root / "dvc.lock", str(Path(STAGE.artifacts, copy))
     if not in_dvc or not lock.is_file():
-        return Artifacts(STAGE.artifacts, pages)
+        return Artifacts(place, pages)
     locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
     names = [name for name in locked if name.partition("@")[2] in ("", folder.name) and name != STAGE.name]
     stages = {name: locked[name] for name in names}
-    outs = [out for entry in stages.values() for out in entry.get("outs", []) if _is_here(root, out)]
+    own = [entry for name, entry in stages.items() if "@" in name or not copy]
+    outs = [out for entry in own for out in entry.get("outs", []) if _is_here(root, out)]
     tags = {f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs}
-    return Artifacts(STAGE.artifacts, pages, tags=tags, texts={"lineage/dvc.lock.yaml": scrub(to_yaml(stages))})
+    return Artifacts(place, pages, tags=tags, texts={str(Path("lineage", copy, "dvc.lock.yaml")): scrub(to_yaml(stages))})
 
 
 def _is_here(root: Path, out: Mapping[str, Any]) -> bool:

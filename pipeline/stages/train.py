@@ -18,15 +18,15 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError, PipelineError
 from pipeline.files import HISTORY, HISTORY_FILE, OUT, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
-from pipeline.learning.diagnosis import ENDS
 from pipeline.learning.model import Checkpoint, Fit, Observer, Record
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import CARD, write_manifest
-from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
+from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
 from pipeline.registry import name_of
 from pipeline.stages import MODELS_DIR, STAGES
+from pipeline.text import count
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import NOTE, note
@@ -85,6 +85,7 @@ def train(
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
         X, y = tables.features("train", len(schema.features)), tables.array("train/y.npy")
+        weight = tables.weight("train")
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
             logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
@@ -96,7 +97,7 @@ def train(
         history: list[Record] = []
         with console.EpochProgress(optimizer.epochs, first) as progress:
             seen = observer(tracker, checkpoints, progress, checkpoint, history)
-            result = model.fit(X, y, optimizer, schema.features, seen)
+            result = model.fit(X, y, optimizer, schema.features, seen, weight, schema.classes)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
@@ -109,7 +110,7 @@ def train(
             raise
         _write(folder, replace(card, fit=_summary(result)), result, history)
         checkpoints.delete()
-        end = f"{result.epochs} epochs, stopped by {ENDS[result.stopped_by]}"
+        end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
         tracker.files(artifacts(folder))

@@ -20,7 +20,6 @@ from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
-FILES = {"card": CARD, "weights": WEIGHTS_FILE}  # by the names that `serving` knows them by
 PACKAGE_DOCSTRING = '"""Predicts with the model beside it."""\n'
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 
@@ -49,9 +48,10 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
     signature = ModelSignature(outputs=Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]))
     zeros = np.zeros((1, len(card.features)))
     example = pd.DataFrame(zeros, columns=card.features) if len(card.features) <= WIDE else zeros
-    made = _logged_model(client, run_id, card, file_digest(folder / FILES["weights"]))
+    made = _logged_model(client, run_id, card, file_digest(folder / WEIGHTS_FILE))
     if made.status == "READY":
         return
+    files = {"card": folder / CARD, "weights": folder / WEIGHTS_FILE}
     described = Model(made.artifact_location, run_id, model_uuid=made.model_id, model_id=made.model_id)
     with tempfile.TemporaryDirectory() as temporary:
         package = _copy_package(Path(temporary), card.model)
@@ -61,7 +61,7 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
             python_model=str(Path(__file__).with_name("serving.py")),
             code_paths=[str(package)],
             model_config={"package": package.name},
-            artifacts={name: (folder / file).resolve().as_uri() for name, file in FILES.items()},  # URIs: a path may have a ?
+            artifacts={name: path.resolve().as_uri() for name, path in files.items()},  # URIs: a path may have a ?
             signature=signature,
             input_example=example,
             pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas

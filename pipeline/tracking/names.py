@@ -7,9 +7,9 @@ from typing import Any
 
 from pipeline.config.files import read_yaml
 from pipeline.config.hydra import CONF
-from pipeline.model.card import ModelCard, separation_sentence
+from pipeline.model.card import ENDS, ModelCard, separation_sentence
 from pipeline.redaction import scrub
-from pipeline.text import join_limited, shorten
+from pipeline.text import count, join_limited, shorten
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
 GROUPS = ("optimizer", "model", "data")
@@ -78,10 +78,10 @@ def note(card: ModelCard) -> str:
         else ""
     )
     return (
-        f"A model of **{card.target}** on {len(card.features)} features, "
-        f"{data.rows['training']} training rows of `{data_name(config['data'])}`. "
-        f"`{fit.optimizer}` in `{config['model']['name']}` stopped by {fit.stopped_by} "
-        f"after {fit.epochs} epochs at loss {fit.loss:.4f}.{separated}\n\n{_usage(card)}\n\n"
+        f"A model of **{card.target}** on {count(len(card.features), 'feature')}, "
+        f"{count(data.rows['training'], 'training row')} of `{data_name(config['data'])}`. "
+        f"`{fit.optimizer}` in `{config['model']['name']}` ran for {count(fit.epochs, 'epoch')}, to a loss of {fit.loss:.4f}, "
+        f"and was stopped by {ENDS[fit.stopped_by]}.{separated}\n\n{_usage(card)}\n\n"
         f"Fingerprint `{card.fingerprint}`"
     )
 

@@ -15,7 +15,7 @@ from tests.forked import ForkServer
 
 METRIC = '_mean("half_hits", "half <hits>", True, lambda z, y: hits(z, y) / 2),'
 FIGURE = 'Figure("history", "History & more", loss, lambda context: len(context.history["loss"]) > 1),'
-CURVE = 'Curve("scores", ("z", "y"), lambda z, y: (z, y)),'
+CURVE = 'Curve("scores", ("z", "y"), lambda z, y, weight: (z, y)),'
 PROMOTE = "pipeline.runs promote --help"
 DIFFERENCES = """
 import pipeline.stages, numpy as np

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.runs._store import models_of
+from pipeline.tracking.mlflow_run import models_of
 from pipeline.tracking.publisher import wait_for_publishers
 from tests.conftest import Shared, copy_with_store, environment
 from tests.forked import ForkServer
@@ -39,7 +39,7 @@ ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and 
 
 @pytest.fixture
 def runs(fork_server: ForkServer) -> Commands:
-    """Run `python -m pipeline.runs` with each of the lines' words, one after another in one process."""
+    """Run `python -m pipeline.runs` with the arguments of each line, one after another in one process."""
 
     def run(repo: Path, *lines: str) -> list[Answer]:
         ended = fork_server.run([["pipeline.runs", *line.split()] for line in lines], repo, environment())

@@ -12,8 +12,11 @@ from sklearn.datasets import dump_svmlight_file
 
 from pipeline.learning.model import Fit
 from pipeline.learning.models import MODELS
+from pipeline.learning.models.numpy import NumpyModel
+from pipeline.learning.optimizers.newton import Newton
+from pipeline.model.card import read_card
 from pipeline.stages.train import train
-from tests.chain import NOWHERE
+from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
 
 NO_BEST = "so without a penalty no finite best model exists and where this fit stopped is arbitrary: set model.l2, such as"
@@ -101,6 +104,19 @@ def test_an_optimizer_that_has_no_effect_is_named(
     monkeypatch.setitem(MODELS, "constant", Constant)
     train({"model": {"name": "constant"}, "optimizer": {"name": "adam"}}, trained / "data", tmp_path / "models" / "c", NOWHERE)
     assert "constant has no epochs, so the optimizer adam has no effect\n" in capsys.readouterr().out
+
+
+def test_the_weights_of_rows_and_classes_reach_the_fit_and_the_card(tmp_path: Path) -> None:
+    data = made(tmp_path, until="generate") / "data"
+    weight = np.arange(60.0)
+    add_weights(data, train=weight)
+    model = {"name": "numpy", "l2": 0.1, "class_weight": "{1: 5}"}
+    train({"model": model, "optimizer": {"name": "newton"}}, data, tmp_path / "models" / "numpy", NOWHERE)
+    trained = read_card(tmp_path / "models" / "numpy")
+    X, y = np.load(data / "train" / "X.npy"), np.load(data / "train" / "y.npy")
+    expected = NumpyModel(l2=0.1).fit(X, y, Newton(), weight=np.where(y == 1, 5 * weight, weight))
+    np.testing.assert_allclose(trained.arrays("model.npz")["w"], expected.arrays["w"], atol=1e-12)
+    assert trained.content.config["model"]["class_weight"] == "{1: 5}"
 
 
 def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:

@@ -181,7 +181,6 @@ def undelivered(repo: Path) -> set[str]:
     """The stages whose end MLflow lacks."""
     found = set()
     for path in (repo / "out" / "journal").glob("*.jsonl"):
-        journal, delivered = Journal(path), Delivery.read(path).delivered
-        journal.read()
-        found |= {each.opened.stage for each in journal.attempts.values() if each.closed and each.closed[0] > delivered}
+        attempts, delivered = Journal(path).read().attempts.values(), Delivery.read(path).delivered
+        found |= {each.opened.stage for each in attempts if each.closed and each.closed[0] > delivered}
     return found
