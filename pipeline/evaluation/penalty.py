@@ -17,7 +17,7 @@ from pipeline.learning.path import fit_path
 from pipeline.learning.weights import total_weight, training_rows
 from pipeline.model.card import separation_sentence
 
-FOLDS, VALUES = 5, 25
+FOLDS, VALUES = 5, 20
 STRONGEST = 100.0  # times the greatest slope at w = 0: glmnet's lambda_max for a penalty of which 1 % is lasso
 WEAKEST = 0.01  # times 1/rows: scikit-learn's C = 100
 
@@ -94,7 +94,7 @@ def resolve(
     weighted = None if weight is None else weight[rows]
     if asked == "auto":
         total = total_weight(y, weighted, model.class_weight, classes)
-        what = "rows" if m is None else "total weight of the rows"
+        what = "training rows" if m is None else "total weight of the training rows"
         return Resolved(asked, 1 / total, f"model.l2=auto is {1 / total:.3g}: 1/({what}), scikit-learn's C=1")
     curve = cross_validate(lambda one, other: features(rows[one], rows[other]), y, m, model, classes)
     chosen = curve.within_one_standard_error if asked == "cv_1se" else curve.best
@@ -104,7 +104,7 @@ def resolve(
 def cross_validate(
     features: FoldFeatures, y: Array, m: Array | None, model: Logistic, classes: Sequence[Any] = (0, 1)
 ) -> Curve:
-    """The validation loss on a path of l2, by stratified folds; in float64, whatever the model computes in.
+    """The validation loss on a path of l2, by stratified folds; the same for every kind and dtype of model.
 
     m: the weights of the rows (n,), of mean 1, or None. They count in the fits and in the validation loss.
     """

@@ -21,9 +21,10 @@ from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, with
 from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.newton import Newton, factored, solved
 
+LARGE = 20_000  # rows of a dense table from which on float32 is exact enough
 MAX_STEPS, MEMORY = 500, 20  # for each l2, and the steps that the metric is corrected by
 SAMPLE, ROWS_A_COLUMN = 10_000, 50  # rows that a Hessian is made from, at least
-CLOSE, SAMPLED_CLOSE = 1e-6, 5e-4  # of the root of the loss: the Newton decrement from which the next step ends at the minimum
+CLOSE, SAMPLED_CLOSE = 1e-6, 1e-3  # of the root of the loss: the Newton decrement from which the next step ends at the minimum
 SLOW = 0.3  # of a step's decrement: where the next one is still greater, the Hessian is made again
 GRADIENT_CLOSE = 1e-5  # likewise for L-BFGS, of the greatest decrement that a gradient can have: every curvature is at least l2
 
@@ -68,29 +69,25 @@ def _slope(theta: Array, l2: float) -> Array:
 
 
 def fit_path(X: Features, y: Array, m: Array | None, l2s: Sequence[float], standardize: bool) -> Path:
-    """The minimiser for each of `l2s`, which fall; in float64. m: row weights (n,) of mean 1, or None.
+    """The minimiser for each of `l2s`, which fall. m: row weights (n,) of mean 1, or None.
 
-    Each is so close to the minimum that the losses of other rows are those of the minimiser to within 1e-4.
+    Each is so close to the minimum that the losses of other rows are those of the minimiser to within 1e-4. So a large dense
+    table that is standardised may be in float32, and all others are in float64.
     """
+    is_dense, before = isinstance(X, np.ndarray), float(l2s[0])
+    has_hessian = isinstance(Auto().for_shape(X.shape, sparse=not is_dense), Newton)
+    dtype = "float32" if has_hessian and standardize and len(y) > LARGE else "float64"
+    thetas = []
     with one_thread, np.errstate(all="ignore"):
-        Z, mean, scale = training_features(X, NumpyModel(standardize=standardize), m=m)
-        f = log_loss(Z, y.astype(np.float64), 0.0, m)
-        is_dense = isinstance(X, np.ndarray)
-        has_hessian = isinstance(Auto().for_shape(X.shape, sparse=not is_dense), Newton)
-        theta = _null_model(X.shape[1], y, m)
-        state: State = {**evaluated(_Penalised(f, l2s[0]), theta), **without_memory(theta)}
-        thetas, before = [], l2s[0]
-        if has_hessian:
-            metric = _Metric(f, theta)
-        else:
-            diagonal = None if is_dense else f.curvatures()
-        for l2 in l2s:
-            state = _with_penalty(state, l2 - before)
-            if has_hessian:
-                state, theta = _by_newton(_Penalised(f, l2), state, metric)
-            else:
-                state = _by_lbfgs(_Penalised(f, l2), state, diagonal)
-                theta = state["theta"]
+        Z, mean, scale = training_features(X, NumpyModel(dtype=dtype, standardize=standardize), m=m)
+        f = log_loss(Z, y.astype(Z.dtype), 0.0, m)
+        theta = _null_model(X.shape[1], y, m).astype(Z.dtype)
+        state: State = {**evaluated(_Penalised(f, before), theta), **without_memory(theta)}
+        metric = _Metric(f, theta) if has_hessian else None
+        diagonal = None if is_dense else f.curvatures()
+        for l2 in map(float, l2s):
+            penalised, state = _Penalised(f, l2), _with_penalty(state, l2 - before)
+            state, theta = _by_newton(penalised, state, metric) if metric else _by_lbfgs(penalised, state, diagonal)
             thetas.append(theta)
             before = l2
     return Path(mean, scale, np.column_stack(thetas))
@@ -148,7 +145,8 @@ def _by_newton(f: _Penalised, state: State, metric: _Metric) -> tuple[State, Arr
     return state, state["theta"]
 
 
-def _by_lbfgs(f: _Penalised, state: State, diagonal: Array | None) -> State:
+def _by_lbfgs(f: _Penalised, state: State, diagonal: Array | None) -> tuple[State, Array]:
+    """The same. diagonal: an approximate Hessian's, without the penalty."""
     metric = None if diagonal is None else lambda q: q / (diagonal + f.l2)
     for _ in range(MAX_STEPS):
         if np.linalg.norm(state["gradient"]) <= GRADIENT_CLOSE * math.sqrt(f.l2 * state["loss"]):
@@ -157,4 +155,4 @@ def _by_lbfgs(f: _Penalised, state: State, diagonal: Array | None) -> State:
         if new is None:
             break
         state = new
-    return state
+    return state, state["theta"]

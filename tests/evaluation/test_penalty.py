@@ -110,7 +110,7 @@ def test_the_least_loss_and_the_strongest_within_one_standard_error_are_chosen()
     assert least.l2 == curve.l2[curve.loss.argmin()]
     limit = curve.loss.min() + curve.standard_error[curve.loss.argmin()]
     assert one_se.l2 == max(l2 for l2, loss in zip(curve.l2, curve.loss, strict=True) if loss <= limit) > least.l2
-    assert least.sentence.startswith(f"model.l2=cv is {least.l2:.3g}: the least validation loss of 25 values in 5 folds (")
+    assert least.sentence.startswith(f"model.l2=cv is {least.l2:.3g}: the least validation loss of 20 values in 5 folds (")
     assert least.sentence.endswith(f"; one standard error allows {one_se.l2:.3g}")
     assert "the strongest within one standard error of the least validation loss" in one_se.sentence
 
@@ -153,7 +153,7 @@ def test_auto_is_scikit_learn_s_c_of_1() -> None:
     weight = np.random.default_rng(0).integers(0, 4, len(y)).astype(float)
     asked = NumpyModel(l2="auto")
     assert resolve(asked, features_of(X), y) == Resolved(
-        "auto", 1 / 400, "model.l2=auto is 0.0025: 1/(rows), scikit-learn's C=1"
+        "auto", 1 / 400, "model.l2=auto is 0.0025: 1/(training rows), scikit-learn's C=1"
     )
     assert resolve(asked, features_of(X), y, weight).l2 == pytest.approx(1 / weight.sum(), rel=1e-15)
     repeated = np.repeat(np.arange(len(y)), weight.astype(int))

@@ -95,7 +95,7 @@ def test_a_table_alone_is_fitted_by_auto_with_scikit_learn_s_penalty(repo: Path,
     assert forked(f"python -m pipeline.stages.generate {words}", repo).returncode == 0
     done = forked(f"python -m pipeline.stages.train {words} model={model} tracking=none", repo)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("model.l2=auto is 0.0167: 1/(rows), scikit-learn's C=1\nauto picks newton\n")
+    assert done.stdout.startswith("model.l2=auto is 0.0167: 1/(training rows), scikit-learn's C=1\nauto picks newton\n")
     folder = repo / "out" / "models" / model
     trained = read_card(folder)
     assert (trained.content.config["model"]["l2"], trained.content.config["optimizer"]["name"]) == ("auto", "auto")
