@@ -117,9 +117,14 @@ def cross_validate(
     path = l2_path(features(every, every), y, m, model.standardize)
     parts = [_fold_losses(features, y, m, model, path, fold) for fold in folds]
     losses, shares = np.array([loss for loss, _ in parts]), np.array([share for _, share in parts])
-    mean = np.average(losses, axis=0, weights=shares)
-    variance = np.average(np.square(losses - mean), axis=0, weights=shares) / (len(folds) - 1)
-    return Curve(path, mean, np.sqrt(variance), model.seed)
+    with np.errstate(all="ignore"):
+        mean = np.average(losses, axis=0, weights=shares)
+        largest = np.abs(losses - mean).max(axis=0)  # squares of what is divided by it do not overflow
+        squares = np.square(np.divide(losses - mean, largest, where=largest > 0, out=np.zeros_like(losses)))
+        deviation = largest * np.sqrt(np.average(squares, axis=0, weights=shares) / (FOLDS - 1))
+    if not (np.isfinite(mean) & np.isfinite(deviation)).all():
+        raise DataError("cross-validation needs finite log-odds; a row has values too far from all others for that")
+    return Curve(path, mean, deviation, model.seed)
 
 
 def _fold_losses(
@@ -129,9 +134,10 @@ def _fold_losses(
     rows, held_out = fold
     weights = None if m is None else m[rows] / m[rows].mean()
     fitted = fit_path(features(rows, rows), y[rows], weights, path.tolist(), model.standardize)
-    Z = fitted.log_odds(features(rows, held_out))
     weights = None if m is None else m[held_out]
-    losses = [np.average(log_losses(z, y[held_out]), weights=weights) for z in Z.T]
+    with np.errstate(all="ignore"):  # an overflow shows in the losses
+        Z = fitted.log_odds(features(rows, held_out))
+        losses = [np.average(log_losses(z, y[held_out]), weights=weights) for z in Z.T]
     return np.array(losses), float(len(held_out) if weights is None else weights.sum())
 
 
@@ -142,10 +148,10 @@ def l2_path(X: Features, y: Array, m: Array | None, standardize: bool) -> Array:
         weights = np.ones(len(y)) if m is None else m
         residual = weights * (np.average(y, weights=weights) - y)
         slopes = (X.T @ residual - mean * residual.sum()) / scale / len(y)
-    unit = 1.0 if standardize else float(np.square(scale).max())
-    weakest = WEAKEST / len(y) * unit
-    strongest = max(STRONGEST * float(np.abs(slopes).max(initial=0)) * unit, 1e4 * weakest)
-    return np.array([float(f"{value:.3g}") for value in np.geomspace(strongest, weakest, VALUES)])
+        unit = 1.0 if standardize else float(np.square(scale).max())
+        weakest = WEAKEST / len(y) * unit
+        strongest = max(STRONGEST * float(np.abs(slopes).max(initial=0)) * unit, 1e4 * weakest)
+        return np.array([float(f"{value:.3g}") for value in np.geomspace(strongest, weakest, VALUES)])
 
 
 def _sentence(asked: str, curve: Curve, chosen: int) -> str:

@@ -180,6 +180,20 @@ def test_too_few_rows_of_a_class_are_one_sentence() -> None:
         resolve(NumpyModel(l2="cv"), features_of(X), np.repeat([0.0, 1.0], [27, 3]), classes=("no", "yes"))
 
 
+def test_a_row_far_from_all_others_leaves_finite_numbers_or_one_sentence() -> None:
+    X, y = table(60, 3)
+    far = 1e200 if y[7] == 0 else -1e200  # on the wrong side
+    X[7, 1] = far
+    curve = cross_validate(features_of(X), y, None, NumpyModel())
+    assert np.isfinite(curve.loss).all()
+    assert np.isfinite(curve.standard_error).all()
+    assert curve.loss.max() > 1e150
+    X[:, 1] /= 1e200
+    X[7, 1] = far
+    with pytest.raises(DataError, match="^cross-validation needs finite log-odds; a row has values too far from all others"):
+        cross_validate(features_of(X), y, None, NumpyModel())
+
+
 def test_a_fit_takes_a_number_alone() -> None:
     X, y = table()
     with pytest.raises(ConfigError, match="^model.l2 must be a number by the time a model is fitted; got auto$"):
