@@ -9,6 +9,8 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 from pipeline.errors import ArtifactError
 from pipeline.files import digest_of
 from pipeline.manifest import Manifest, read_manifest
+from pipeline.model.columns import TYPES, USED, Column
+from pipeline.model.encoder import STEPS, Encoder
 
 Label = bool | int | float | str
 Section = Mapping[str, Any]  # a group of the configuration: its name, and its values
@@ -17,9 +19,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DataSchema:
-    """schema.json: what the numbers of a training and a test table mean. classes[1] is the one with y = 1."""
+    """schema.json: what the columns of a training and a test table mean. classes[1] is the one with y = 1."""
 
-    features: list[str]
+    features: list[str]  # the columns that a model may use
+    columns: list[Column]  # all of a user's table, left-out ones too; none where the source is a matrix of numbers
     target: str
     classes: list[Label]
     rows: dict[str, int]  # of "training" and "test", as the next two
@@ -58,7 +61,9 @@ class ModelCard:
 
     fingerprint: str
     fingerprint_of: dict[str, str]  # the digests of config, data and code
-    features: list[str]
+    columns: list[Column]  # that predictions need of a table; none where the source is a matrix of numbers
+    features: list[str]  # what the model's weights are of
+    encoder: list[dict[str, Any]] | None  # the steps from columns to features; None where the features are the columns
     target: str
     classes: list[Label]
     data: DataFacts
@@ -72,6 +77,7 @@ class ModelCard:
         made_of = {"config": digest_of(card.config), "data": digest_of(card.data.digest)}
         if card.fingerprint != digest_of(card.fingerprint_of) or not made_of.items() <= card.fingerprint_of.items():
             raise ArtifactError("the fingerprint must be that of the configuration and the data; it is not")
+        _check_encoder(card)
         return card
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +112,20 @@ def read_schema_of(model: Manifest[ModelCard], data: Path) -> Manifest[DataSchem
     return tables
 
 
+def _check_encoder(card: ModelCard) -> None:
+    """Raise ArtifactError unless the steps are of the card's columns and make its features."""
+    if wrong := [column.name for column in card.columns if column.kind not in USED or column.type not in TYPES]:
+        raise ArtifactError(f"columns must be of a kind and type that a model takes; {wrong[0]} is not")
+    names = {column.name for column in card.columns}
+    for step in card.encoder or []:
+        if step.get("kind") not in STEPS:
+            raise ArtifactError(f"encoder must have steps of the kinds {', '.join(STEPS)}; got {step.get('kind')}")
+        if _typed(STEPS[step["kind"]], step).column not in names:
+            raise ArtifactError(f"encoder must have steps of the columns; {step['column']} is none")
+    if card.encoder is not None and card.fit and Encoder.from_list(card.encoder).features != card.features:
+        raise ArtifactError("features must be those that encoder makes; they are not")
+
+
 def separation_sentence(entry: Mapping[str, Any]) -> str:
     """What a model.json's `separation`, whose columns are names, says."""
     first, *rest = entry["columns"] or ["the intercept"]
@@ -131,6 +151,9 @@ def _value(name: str, hint: Any, value: Any) -> Any:
     nested = next((kind for kind in kinds if is_dataclass(kind)), None)
     if isinstance(nested, type) and isinstance(value, Mapping):
         return _typed(nested, value)
+    parts = get_args(hint)
+    if get_origin(hint) is list and is_dataclass(parts[0]) and isinstance(value, list):
+        return [_value(name, parts[0], each) for each in value]
     if not _is_of(hint, value):
         names = " or ".join("null" if kind is NoneType else (get_origin(kind) or kind).__name__ for kind in kinds)
         raise ArtifactError(f"{name} must be of type {names}; got {type(value).__name__}")

@@ -17,6 +17,21 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
+class EncoderOptions:
+    """How the columns of a table become features."""
+
+    min_rows: int = 5  # training rows of a category's level; rarer ones are pooled
+    max_levels: int = 1000  # of a category, the pool among them: the most frequent
+    max_words: int = 1000  # of a text column: the most frequent
+
+    def __post_init__(self) -> None:
+        from pipeline.learning.optimizer import check_at_least
+
+        for name, least in (("min_rows", 1), ("max_levels", 2), ("max_words", 1)):
+            check_at_least(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True)
 class Logistic:
     """The settings of a logistic regression; a subclass says what computes its objective."""
 
@@ -25,6 +40,7 @@ class Logistic:
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
     seed: int = 0  # of init: uniform
     standardize: bool = True  # train on (x - mean) / scale
+    encoder: EncoderOptions = EncoderOptions()
 
     def __post_init__(self) -> None:
         from pipeline.learning.logistic import check_settings
