@@ -1,12 +1,14 @@
 """What a data source gives: features and labels in a training and a test part, and the split that makes these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Array
 from pipeline.errors import ConfigError, DataError
+from pipeline.model.columns import Column
 
 Label = bool | int | float | str
 
@@ -15,8 +17,9 @@ Label = bool | int | float | str
 class Split:
     """Features X (n, d) float64 as read, an array or SciPy's CSR, and labels y (n,) float64 in {0, 1}."""
 
-    X: Features
+    X: Any
     y: Array
+    weight: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Dataset:
     train: Split
     test: Split
     notes: tuple[str, ...] = ()
+    columns: Sequence[Column] = ()
 
 
 class Source(Protocol):

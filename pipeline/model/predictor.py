@@ -21,6 +21,7 @@ __all__ = ["PredictionError", "Predictor", "probability"]
 BLOCK_VALUES = 1 << 20  # that are checked or encoded at a time
 MAX_WRONG = 3  # columns in an error
 Arrays = Mapping[str, NDArray[Any]]
+Formula = Callable[[Arrays, Any], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Predictor:
     features: Sequence[str]
     classes: Sequence[Any]  # classes[1] is the one with log-odds > 0
     arrays: Arrays
-    formula: Callable[[Arrays, Any], NDArray[np.float64]]
+    formula: Formula
     columns: Sequence[Column] = ()
     encoder: Encoder | None = None
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any], arrays: Arrays, formula: Callable[[Arrays, Any], NDArray[np.float64]]) -> "Predictor":
+    def from_card(
+        cls, card: Mapping[str, Any], arrays: Arrays, formula: Callable[[Arrays, Any], NDArray[np.float64]]
+    ) -> "Predictor":
         """Of a model's card, as JSON has it."""
         encoder = None if card["encoder"] is None else Encoder.from_list(card["encoder"])
         return cls(card["features"], card["classes"], arrays, formula, [Column(**each) for each in card["columns"]], encoder)
@@ -60,28 +63,30 @@ class Predictor:
         """z (n,) of a table, whose columns are found by their names, in any order and with any others beside them; or, by
         position, of an array or a SciPy sparse matrix (n, d) of numbers. Raises PredictionError."""
         if self.encoder is None:
-            return self._of_features(_values(table, self.features))
-        parts = [self._of_features(X, first) for first, X in self._encoded(self.encoder, table)]
+            return self.of_features(_values(table, self.features))
+        parts = [self.of_features(X, first) for first, X in self.encoded(table)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def decide(self, z: NDArray[Any]) -> NDArray[Any]:
         """The class (n,) of each row, from its log-odds."""
         return np.array(self.classes)[(z > 0).astype(int)]
 
-    def _of_features(self, X: Any, first: int = 0) -> NDArray[np.float64]:
+    def of_features(self, X: Any, first: int = 0) -> NDArray[np.float64]:
+        """z (n,) of X, whose columns are the features. first: the number of its first row, for an error."""
         with np.errstate(all="ignore"):  # an overflow shows in z
             z = self.formula(self.arrays, X)
         for row in np.flatnonzero(~np.isfinite(z))[:1]:
             raise PredictionError(f"every value must be a finite number; the log-odds of row {first + row} is {z[row]}")
         return z
 
-    def _encoded(self, encoder: Encoder, table: Any) -> Iterator[tuple[int, Any]]:
-        """X of blocks of rows, each with the number of its first row."""
+    def encoded(self, table: Any) -> Iterator[tuple[int, Any]]:
+        """X of blocks of a table's rows, each with the number of its first row."""
+        assert self.encoder
         rows, given = _columns_of(table, self.columns)
         step = max(1, BLOCK_VALUES // max(1, len(self.columns)))
         for start in range(0, rows, step):
             size = min(step, rows - start)
-            yield start, encoder.encode(_read(self.columns, given, start, size), size)
+            yield start, self.encoder.encode(_read(self.columns, given, start, size), size)
 
 
 def probability(z: NDArray[Any]) -> NDArray[Any]:
@@ -138,7 +143,9 @@ def _read(columns: Sequence[Column], given: Sequence[Any], start: int, size: int
             cells[column.name] = read_cells(column, _slice(values, start, size))
         except InvalidCell as error:
             shown = repr(error.value) if isinstance(error.value, str) else str(error.value)
-            wrong.append(f"column {cut(column.name)} must be {TYPES[column.type]}, in row {start + error.row} it is {cut(shown)}")
+            wrong.append(
+                f"column {cut(column.name)} must be {TYPES[column.type]}, in row {start + error.row} it is {cut(shown)}"
+            )
     if wrong:
         more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
         raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
