@@ -134,14 +134,15 @@ def _date(name: str, cells: NDArray[Any], options: EncoderOptions) -> Step:
 
 
 def _text(name: str, cells: Codes, options: EncoderOptions) -> Step:
-    """The words and weights of TfidfVectorizer(max_features). Of words as frequent, the first in the alphabet."""
+    """The words and weights of TfidfVectorizer(min_df, max_features). Of words as frequent, the first in the alphabet."""
     times = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
     total, texts = Counter[str](), Counter[str]()  # how often each word stands there, and in how many cells
     for value, count in zip(cells.values, times[1:].tolist(), strict=True):
         for word, repeats in Counter(words(value)).items():
             total[word] += repeats * count
             texts[word] += count
-    chosen = sorted(sorted(total, key=lambda word: (-total[word], word))[: options.max_words])
+    frequent = [word for word in total if texts[word] >= options.min_rows]
+    chosen = sorted(sorted(frequent, key=lambda word: (-total[word], word))[: options.max_words])
     rows = len(cells.positions)
     idf = [float(np.log((1 + rows) / (1 + texts[word])) + 1) for word in chosen]
     return Text(name, chosen, idf, bool(times[0]))

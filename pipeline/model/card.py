@@ -74,6 +74,7 @@ class ModelCard:
     fit: FitSummary | None
     columns: list[Column] = field(default_factory=list)  # that predictions need of a table; none where the source is a matrix
     encoder: list[dict[str, Any]] | None = None  # the steps from columns to features; None where the features are the columns
+    identifiers: list[str] = field(default_factory=list)  # columns that name the rows, which predictions keep
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
@@ -148,9 +149,13 @@ def _typed(kind: type[T], content: Section) -> T:
     for each in fields(kind):  # type: ignore[arg-type]
         if each.name in content:
             values[each.name] = _value(each.name, hints[each.name], content[each.name])
-        elif each.default is MISSING and each.default_factory is MISSING:
-            raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {each.name}")
+        elif each.name in _required(kind):
+            raise ArtifactError(f"it must have {', '.join(_required(kind))}; it lacks {each.name}")
     return kind(**values)
+
+
+def _required(kind: type[Any]) -> list[str]:
+    return [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def _value(name: str, hint: Any, value: Any) -> Any:

@@ -45,7 +45,10 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     parts = {"config": digest_of(config), "data": digest_of(schema.digest), "code": numerical_code()}
     facts = DataFacts(schema.rows, schema.digest)
     columns, features = schema.used, [] if schema.columns else schema.features
-    return ModelCard(digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None, columns)
+    names = [column.name for column in schema.columns if column.kind == "identifier"]
+    return ModelCard(
+        digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None, columns, identifiers=names
+    )
 
 
 def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
@@ -67,7 +70,7 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
 class FitObserver:
     """What a fit's records and states are used for while it lasts: shown, tracked, and saved to go on from."""
 
-    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.EpochProgress, first: int) -> None:
+    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.Progress, first: int) -> None:
         self._tracker, self._checkpoints, self._progress, self._first = tracker, checkpoints, progress, first
         self.history: list[Record] = []
 
@@ -110,7 +113,7 @@ def train(
         first = checkpoint.epoch if checkpoint else 0
         if first:
             logger.info(f"going on from epoch {first}, which an earlier run had reached")
-        with console.EpochProgress(optimizer.epochs, first) as progress:
+        with console.Progress(optimizer.epochs, first) as progress:
             observer = FitObserver(tracker, checkpoints, progress, first)
             seen = Observer(observer.record, observer.callback, checkpoint)
             result = model.fit(X, y, optimizer, card.features, seen)

@@ -131,11 +131,11 @@ def test_dates_become_what_varies_of_them() -> None:
     assert encoded(["signup"], day)[0] == ["signup: Friday", "signup: Saturday"]
 
 
-@pytest.mark.parametrize("most", [1000, 3])
-def test_text_is_tf_idf(most: int) -> None:
-    features, X = encoded(["notes"], options=EncoderOptions(max_words=most))
+@pytest.mark.parametrize(("least", "most"), [(1, 1000), (150, 1000), (1, 3)])
+def test_text_is_tf_idf(least: int, most: int) -> None:
+    features, X = encoded(["notes"], options=EncoderOptions(least, max_words=most))
     texts = [text or "" for text in TABLE["notes"].to_pylist()]
-    oracle = TfidfVectorizer(max_features=most)
+    oracle = TfidfVectorizer(min_df=least, max_features=most)
     expected = oracle.fit_transform(texts).toarray()
     assert features == [*(f"notes: {word}" for word in oracle.get_feature_names_out()), "notes is missing"]
     np.testing.assert_allclose(X[:, :-1], expected, rtol=0, atol=1e-15)
