@@ -1,12 +1,13 @@
 """A table as it was read: named Arrow columns of five types, null where a value is missing."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 MAX_EXACT = 2**53  # from it on float64 does not hold every integer
 
@@ -15,16 +16,45 @@ MAX_EXACT = 2**53  # from it on float64 does not hold every integer
 class RawTable:
     """What a file holds. Columns are int64, float64, bool, timestamp[us], or text: string or dictionary<int32, string>.
 
-    locate: where a row stands in the file, such as "line 7"; cell: a row's cell of a column, as it is written; rounded: of
-    columns that float64 rounds, the first such row; row_labels: columns that only label the rows, and why.
+    is_text: the file's cells are text (CSV); locate: where a row stands in the file, such as "line 7"; cell: a row's cell of a
+    column, as it is written; rounded: of columns that float64 rounds, the first such row; row_labels: columns that only label the
+    rows, and why.
     """
 
     columns: Mapping[str, pa.ChunkedArray]
+    is_text: bool
     locate: Callable[[int], str]
     cell: Callable[[int, str], str]
     rounded: Mapping[str, int]
     row_labels: Mapping[str, str]
     notes: tuple[str, ...] = ()  # how it was read
+
+    def filter(self, mask: NDArray[np.bool_]) -> "RawTable":
+        """The rows of the mask."""
+        rows, arrow_mask = np.flatnonzero(mask), pa.array(mask)
+        columns = {name: column.filter(arrow_mask) for name, column in self.columns.items()}
+        rounded = {name: int(np.searchsorted(rows, row)) for name, row in self.rounded.items() if mask[row]}
+        return replace(
+            self,
+            columns=columns,
+            locate=lambda row: self.locate(int(rows[row])),
+            cell=lambda row, name: self.cell(int(rows[row]), name),
+            rounded=rounded,
+        )
+
+    def append(self, other: "RawTable", path: str) -> "RawTable":
+        """The rows of this table and below them those of another, of the file at `path`, whose columns have the same names."""
+        size = len(next(iter(self.columns.values())))
+        pairs = [pa.table({name: part.columns[name] for name in self.columns}) for part in (self, other)]
+        joined = pa.concat_tables(pairs, promote_options="permissive").unify_dictionaries().combine_chunks()
+        rounded = {name: row + size for name, row in other.rounded.items()} | dict(self.rounded)
+        return replace(
+            self,
+            columns={name: joined[name] for name in joined.column_names},
+            locate=lambda row: self.locate(row) if row < size else f"{other.locate(row - size)} of {path}",
+            cell=lambda row, name: self.cell(row, name) if row < size else other.cell(row - size, name),
+            rounded=rounded,
+        )
 
 
 def first_infinite(column: pa.ChunkedArray) -> int:
@@ -64,3 +94,13 @@ def compact(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.num_chunks and len(column.chunk(0).dictionary) > len(column) / 2:
         return pc.cast(column, pa.string())
     return column
+
+
+def type_of(column: pa.ChunkedArray) -> str:
+    """integer, number, boolean, date or text."""
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "integer" if pa.types.is_integer(kind) else "number"
+    return "date" if pa.types.is_timestamp(kind) else "text"

@@ -76,7 +76,7 @@ class CsvFile:
             typed = {name: reading.typed(name) for name in columns}
             rounded = {name: row for name, column in typed.items() if (row := first_rounded(column)) >= 0} | reading.rounded
             notes = (*self.dialect.notes, *reading.notes)
-            return RawTable(typed, self.locate, self.cell, rounded, self.row_labels, notes)
+            return RawTable(typed, True, self.locate, self.cell, rounded, self.row_labels, notes)
 
     def chunks(self, types: Mapping[str, str]) -> Iterator[pa.Table]:
         """These columns, some rows at a time. types: of each column, a name of TYPES. Raises DataError."""

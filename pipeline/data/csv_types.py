@@ -48,7 +48,13 @@ class Reading:
         self._marks = self._resolve(marks, "," if has_comma else ".")
 
     def typed(self, name: str) -> pa.ChunkedArray:
-        """A column of the type that all of its cells have; null where one is missing."""
+        """A column of the type that all of its cells have, in one chunk; null where one is missing."""
+        column = self._typed(name)
+        if pa.types.is_dictionary(column.type) and column.num_chunks > 1:
+            column = column.unify_dictionaries()
+        return pa.chunked_array([column.combine_chunks()])
+
+    def _typed(self, name: str) -> pa.ChunkedArray:
         found, told = self._parsed.pop(name), self._told[name]
         kinds = {kind for kind, _ in found if kind}
         if name in self._texts:
@@ -213,7 +219,7 @@ class Reading:
         """Raise DataError for the first cell that is not of the kind that the column is told to have."""
         _, row = as_told(texts, told, self._decimal or ".", self._file.settings.dates)
         place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
-        raise DataError(f"data.kinds={{{name}: {told}}} must fit every cell in {self._file.path}; {place}")
+        raise DataError(f"every cell of {name} must be of the kind {told} in {self._file.path}; {place}")
 
     def _trimmed(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column of text without spaces around its cells."""

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Array
 from pipeline.errors import ConfigError, DataError
 from pipeline.model.columns import Column
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Label = bool | int | float | str
 
@@ -22,7 +19,7 @@ class Split:
     """Features X (n, d) float64 as read, an array or SciPy's CSR, or a table of raw columns; labels y (n,) float64 in {0, 1}, and
     the weight (n,) of each row, where there is one."""
 
-    X: Union[Features, "pa.Table"]
+    X: Any
     y: Array
     weight: Array | None = None
 

@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote_if_needed, shorten
 
-__all__ = ["Column", "KINDS_TOLD", "kinds_table", "recognise"]
+__all__ = ["KINDS_TOLD", "Column", "kinds_table", "recognise"]
 
 KINDS_TOLD = (*USED, "identifier")  # that data.kinds may name
 TYPES_OF = {  # of cells, by the kind that a column may be told to have
@@ -30,6 +30,7 @@ MIN_DISTINCT = 0.9  # of the rows, for text to name them
 MIN_WORDS, MIN_TEXTS, MIN_TEXT_SHARE = 3, 20, 0.3  # of free text: words in a cell, distinct cells, and their share of the rows
 MAX_SAMPLED = 10_000  # distinct texts whose words are counted
 MAX_EXAMPLE, MAX_SHOWN = 24, 60  # letters of an example, and columns that a table shows
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,14}", re.ASCII)  # written in the one way in which a number is
 _KEY = re.compile(r"(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num))$|[a-z]I[dD]$", re.IGNORECASE)
 
 
@@ -39,7 +40,8 @@ def recognise(
     keep: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> list[Column]:
-    """The kind of each column of a table whose columns are int64, float64, bool, timestamp or string, null where missing.
+    """The kind of each column of a table whose columns are int64, float64, bool, timestamp or string, null where missing; text
+    may have a dictionary.
 
     told: kinds by column that hold whatever the column looks like; keep: columns that are not left out; labels: columns that
     only label the rows, and why. Raises DataError where a column cannot be of the kind that it is told to have.
@@ -47,17 +49,19 @@ def recognise(
     told, labels = told or {}, labels or {}
     columns = []
     same: dict[tuple[Any, ...], list[str]] = {}  # by what equal columns have in common: their names
-    for name, cells in zip(table.column_names, table.columns, strict=True):
+    for name, given in zip(table.column_names, table.columns, strict=True):
+        cells = given.unify_dictionaries()
         column = _measure(name, cells)
         if name in told:
-            column = _as_told(column, told[name])
+            column = _as_told(column, told[name], cells)
         elif name in keep:
             column = replace(column, kind=_natural(column, cells))
         elif name in labels:
             column = replace(column, kind="identifier", reason=labels[name])
         else:
             column = _find_kind(column, cells)
-            twin = next((other for other in same.get(_signature(column), []) if table[other].equals(cells)), None)
+            alike = same.get(_signature(column), [])
+            twin = next((other for other in alike if _decoded(table[other]).equals(_decoded(cells))), None)
             if twin is not None and column.is_used:
                 column = replace(column, kind="duplicate", reason=f"the same as {quote_if_needed(twin)}")
         if column.is_used:
@@ -92,7 +96,7 @@ def _measure(name: str, cells: pa.ChunkedArray) -> Column:
     """A column of no kind yet."""
     first = pc.index(pc.is_valid(cells), True).as_py()
     example = "" if first < 0 else shorten(_written(cells[first].as_py()), MAX_EXAMPLE)
-    distinct = pc.count_distinct(cells, mode="only_valid").as_py()
+    distinct = len(pc.unique(cells)) - (cells.null_count > 0)
     return Column(name, "", _type_of(cells.type), cells.null_count, distinct, example)
 
 
@@ -109,7 +113,7 @@ def _signature(column: Column) -> tuple[Any, ...]:
     return column.type, column.missing, column.distinct, column.example
 
 
-def _as_told(column: Column, kind: str) -> Column:
+def _as_told(column: Column, kind: str, cells: pa.ChunkedArray) -> Column:
     if kind not in KINDS_TOLD:
         raise DataError(f"data.kinds must be of {', '.join(KINDS_TOLD)}; got {kind} for {quote_if_needed(column.name)}")
     if kind == "identifier":
@@ -117,7 +121,14 @@ def _as_told(column: Column, kind: str) -> Column:
     if column.type not in TYPES_OF.get(kind, (column.type,)):
         cells = f"its cells are read as {'numbers' if column.type in ('integer', 'number') else column.type}"
         raise DataError(f"data.kinds={{{column.name}: {kind}}} must fit the column; {cells}, such as {column.example}")
-    return replace(column, kind=kind)
+    texts = _decoded(pc.unique(cells)).drop_null().to_pylist() if kind == "category" and column.type == "text" else []
+    is_code = bool(texts) and all(map(_INTEGER.fullmatch, texts))
+    return replace(column, kind=kind, type="integer" if is_code else column.type)
+
+
+def _decoded(cells: Any) -> Any:
+    """Cells without a dictionary."""
+    return pc.cast(cells, cells.type.value_type) if types.is_dictionary(cells.type) else cells
 
 
 def _find_kind(column: Column, cells: pa.ChunkedArray) -> Column:
@@ -172,7 +183,7 @@ def _is_prose(column: Column, cells: pa.ChunkedArray) -> bool:
     valid = len(cells) - column.missing
     if column.distinct <= max(MIN_TEXTS, MIN_TEXT_SHARE * valid):
         return False
-    sample = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.drop_null(cells)[:MAX_SAMPLED]))
+    sample = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(_decoded(pc.drop_null(cells)[:MAX_SAMPLED])))
     return bool(pc.mean(pc.list_value_length(sample)).as_py() >= MIN_WORDS)
 
 

@@ -68,7 +68,7 @@ class ParquetFile:
                 row = first_rounded(typed[name]) if not types.is_uint64(column.type) else _first_beyond(column)
                 if row >= 0:
                     rounded[name] = row
-        return RawTable(typed, self.locate, self.cell, rounded, self.row_labels)
+        return RawTable(typed, False, self.locate, self.cell, rounded, self.row_labels)
 
     def chunks(self, columns: Mapping[str, str]) -> Iterator[pa.Table]:
         """These columns, some rows at a time. columns: the type of each, a name of TYPES. Raises DataError."""
@@ -123,7 +123,7 @@ class ParquetFile:
                 values, row = as_told(texts, told, ".", "")
                 if values is None:
                     place = f"{self.locate(row)} has {quote(self.cell(row, name))} in {name}"
-                    raise DataError(f"data.kinds={{{name}: {told}}} must fit every cell in {self.path}; {place}")
+                    raise DataError(f"every cell of {name} must be of the kind {told} in {self.path}; {place}")
                 return pa.chunked_array([texts.rows(values)])
             return compact(column)
         if told in TEXT_KINDS and not types.is_timestamp(kind):

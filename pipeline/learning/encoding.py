@@ -1,8 +1,9 @@
 """Fit an encoder to the training rows of a table, and encode these, into memory that is mapped from scratch space."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def _cheaper(blocks: Callable[[], Iterable[Any]], n: int, d: int) -> Features:
 
 
 def _dense(blocks: Iterable[Any], n: int, d: int) -> Array:
-    X, start = _scratch(n * d, np.float64).reshape(n, d), 0
+    X, start = _zeros(n, d), 0
     for block in blocks:
         block.toarray(out=X[start : start + block.shape[0]])
         start += block.shape[0]
@@ -69,18 +70,21 @@ def _sparse(blocks: Iterable[Any], n: int, d: int) -> Any:
             block.indices.tofile(indices)
             indptr[start + 1 : start + 1 + block.shape[0]] = indptr[start] + block.indptr[1:]
             start += block.shape[0]
-        data.flush(), indices.flush()
-        count = int(indptr[-1])
-        kind = np.int32 if count < 2**31 else np.int64
-        mapped = [np.memmap(f, t, "r+", shape=(count,)) if count else np.empty(0, t) for f, t in ((data, np.float64), (indices, np.int32))]
-    return csr_array((mapped[0], mapped[1].astype(kind, copy=False), indptr.astype(kind)), shape=(n, d))
+        arrays = [_mapped(file, dtype, int(indptr[-1])) for file, dtype in ((data, np.float64), (indices, np.int32))]
+    kind = np.int32 if indptr[-1] < 2**31 else np.int64
+    return csr_array((arrays[0], arrays[1].astype(kind, copy=False), indptr.astype(kind)), shape=(n, d))
 
 
-def _scratch(size: int, dtype: Any) -> NDArray[Any]:
-    if not size:
-        return np.empty(0, dtype)
+def _mapped(file: IO[bytes], dtype: Any, size: int) -> NDArray[Any]:
+    """What was written to a file, which may be closed then."""
+    file.flush()
+    return np.memmap(file, dtype, "r+", shape=(size,)) if size else np.empty(0, dtype)
+
+
+def _zeros(n: int, d: int) -> Array:
     with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=(size,))
+        file.truncate(8 * n * d)
+        return _mapped(file, np.float64, n * d).reshape(n, d)
 
 
 def _cells(table: "pa.Table", column: Column) -> Any:
@@ -105,8 +109,10 @@ def _boolean(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> 
 def _category(name: str, cells: Codes, options: EncoderOptions) -> Step:
     """The levels of OneHotEncoder(min_frequency, max_categories, handle_unknown="infrequent_if_exist")."""
     counts = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
-    count_of = {level: int(count) for level, count in zip(cells.values, counts[1:], strict=True) if count}
-    found = [(count_of[level], level) for level in sorted(count_of)]
+    count_of = Counter[str]()
+    for level, count in zip(cells.values, counts[1:].tolist(), strict=True):
+        count_of[level] += count
+    found: list[tuple[int, str | None]] = [(count_of[level], level) for level in sorted(count_of) if count_of[level]]
     if counts[0]:
         found.append((int(counts[0]), None))
     frequent = [(count, level) for count, level in found if count >= options.min_rows]
@@ -128,17 +134,15 @@ def _date(name: str, cells: NDArray[Any], options: EncoderOptions) -> Step:
 
 
 def _text(name: str, cells: Codes, options: EncoderOptions) -> Step:
-    """The words and weights of TfidfVectorizer(max_features). Of words as frequent, the first in the alphabet."""
+    """The words and weights of TfidfVectorizer(min_df, max_features). Of words as frequent, the first in the alphabet."""
     times = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
-    total: dict[str, int] = {}
-    texts: dict[str, int] = {}
+    total, texts = Counter[str](), Counter[str]()  # how often each word stands there, and in how many cells
     for value, count in zip(cells.values, times[1:].tolist(), strict=True):
-        found = words(value)
-        for word in found:
-            total[word] = total.get(word, 0) + count
-        for word in set(found):
-            texts[word] = texts.get(word, 0) + count
-    chosen = sorted(sorted(total, key=lambda word: (-total[word], word))[: options.max_words])
+        for word, repeats in Counter(words(value)).items():
+            total[word] += repeats * count
+            texts[word] += count
+    frequent = [word for word in total if texts[word] >= options.min_rows]
+    chosen = sorted(sorted(frequent, key=lambda word: (-total[word], word))[: options.max_words])
     rows = len(cells.positions)
     idf = [float(np.log((1 + rows) / (1 + texts[word])) + 1) for word in chosen]
     return Text(name, chosen, idf, bool(times[0]))

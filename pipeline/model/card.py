@@ -1,7 +1,7 @@
 """What the JSON files beside a table and a model say, typed: the schema of the data, and the card of a model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -22,17 +22,22 @@ class DataSchema:
     """schema.json: what the columns of a training and a test table mean. classes[1] is the one with y = 1."""
 
     features: list[str]  # the columns that a model may use
-    columns: list[Column]  # all of a user's table, left-out ones too; none where the source is a matrix of numbers
     target: str
     classes: list[Label]
     rows: dict[str, int]  # of "training" and "test", as the next two
     positives: dict[str, int]
     digest: dict[str, str]  # SHA-256
     source: dict[str, Any]  # the configuration that made it
+    columns: list[Column] = field(default_factory=list)  # all of a user's table; none where the source is a matrix of numbers
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
         return _typed(cls, content)
+
+    @property
+    def used(self) -> list[Column]:
+        """The columns of a user's table that a model may use."""
+        return [column for column in self.columns if column.is_used]
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,15 @@ class ModelCard:
 
     fingerprint: str
     fingerprint_of: dict[str, str]  # the digests of config, data and code
-    columns: list[Column]  # that predictions need of a table; none where the source is a matrix of numbers
     features: list[str]  # what the model's weights are of
-    encoder: list[dict[str, Any]] | None  # the steps from columns to features; None where the features are the columns
     target: str
     classes: list[Label]
     data: DataFacts
     config: dict[str, dict[str, Any]]  # the groups data, model and optimizer
     fit: FitSummary | None
+    columns: list[Column] = field(default_factory=list)  # that predictions need of a table; none where the source is a matrix
+    encoder: list[dict[str, Any]] | None = None  # the steps from columns to features; None where the features are the columns
+    identifiers: list[str] = field(default_factory=list)  # columns that name the rows, which predictions keep
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
@@ -122,6 +128,8 @@ def _check_encoder(card: ModelCard) -> None:
             raise ArtifactError(f"encoder must have steps of the kinds {', '.join(STEPS)}; got {step.get('kind')}")
         if _typed(STEPS[step["kind"]], step).column not in names:
             raise ArtifactError(f"encoder must have steps of the columns; {step['column']} is none")
+    if card.fit and card.columns and card.encoder is None:
+        raise ArtifactError("a model of a table must have an encoder; it has none")
     if card.encoder is not None and card.fit and Encoder.from_list(card.encoder).features != card.features:
         raise ArtifactError("features must be those that encoder makes; they are not")
 
@@ -137,13 +145,17 @@ def separation_sentence(entry: Mapping[str, Any]) -> str:
 
 def _typed(kind: type[T], content: Section) -> T:
     """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out."""
-    hints = get_type_hints(kind)
-    values = {}
-    for name, hint in hints.items():
-        if name not in content:
-            raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {name}")
-        values[name] = _value(name, hint, content[name])
+    hints, values = get_type_hints(kind), {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        if each.name in content:
+            values[each.name] = _value(each.name, hints[each.name], content[each.name])
+        elif each.name in _required(kind):
+            raise ArtifactError(f"it must have {', '.join(_required(kind))}; it lacks {each.name}")
     return kind(**values)
+
+
+def _required(kind: type[Any]) -> list[str]:
+    return [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def _value(name: str, hint: Any, value: Any) -> Any:

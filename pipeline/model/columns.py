@@ -62,7 +62,7 @@ class Codes:
     """Text cells as positions (n,) among distinct values, -1 where a cell is missing."""
 
     positions: NDArray[np.int64]
-    values: Sequence[str]
+    values: Sequence[Any]
 
     def lookup(self, found: Sequence[Any], missing: Any, dtype: Any) -> NDArray[Any]:
         """(n,) of what was found for each distinct value."""
@@ -137,7 +137,7 @@ def _from_pandas(given: Any) -> Cells:
     if kind.kind == "M":
         at_utc = given.dt.tz_convert(None) if getattr(given.dt, "tz", None) is not None else given
         return np.asarray(at_utc.to_numpy(MICROSECONDS, na_value=np.datetime64("NaT")))
-    if isinstance(kind, pd.StringDtype) or (kind == object and pd.api.types.infer_dtype(given) == "string"):
+    if isinstance(kind, pd.StringDtype) or (kind.kind == "O" and pd.api.types.infer_dtype(given) == "string"):
         positions, values = pd.factorize(given)
         return Codes(positions.astype(np.int64), values.tolist())
     return _code(given.tolist())
@@ -204,10 +204,24 @@ def _texts(kind: str, cells: Cells) -> Codes:
             return cells
         _refuse(cells, ~(np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells)))
         return Codes(np.full(len(cells), -1, np.int64), [])
+    if isinstance(cells, Codes) and kind in ("integer", "number"):
+        texts = [_number_text(value) for value in cells.values]
+        wrong = [text is None for text in texts]
+        if any(wrong):
+            _refuse_value(cells, wrong)
+        return Codes(cells.positions, texts)
     values = _dates(cells) if kind == "date" else _numbers(kind, cells)
     distinct, positions = np.unique(values, return_inverse=True)
     missing = np.isnat(values) if kind == "date" else np.isnan(values)
     return Codes(np.where(missing, -1, positions), [_written(kind, value) for value in distinct])
+
+
+def _number_text(value: object) -> str | None:
+    """A category's level among numbers: a number in the one way in which it is written, or other text as it is."""
+    found = number(value)
+    if found is None:
+        return value if isinstance(value, str) else None
+    return _written("number", found)
 
 
 def _written(kind: str, value: Any) -> str:

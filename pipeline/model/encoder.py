@@ -26,14 +26,17 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 HOUR = 3_600_000_000  # microseconds
 NONE = -1  # the position of what has no feature
 Slot = tuple[NDArray[np.int64], NDArray[np.float64]]
-Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # how many of each row (n,), their positions and values
+Entries = tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]
+]  # how many of each row (n,), their positions and values
 
 
 class Step(Protocol):
     """What makes features of one column."""
 
-    kind: str
-    column: str
+    @property
+    def column(self) -> str:
+        """Which it needs."""
 
     @property
     def features(self) -> list[str]:

@@ -21,6 +21,7 @@ __all__ = ["PredictionError", "Predictor", "probability"]
 BLOCK_VALUES = 1 << 20  # that are checked or encoded at a time
 MAX_WRONG = 3  # columns in an error
 Arrays = Mapping[str, NDArray[Any]]
+Formula = Callable[[Arrays, Any], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Predictor:
     features: Sequence[str]
     classes: Sequence[Any]  # classes[1] is the one with log-odds > 0
     arrays: Arrays
-    formula: Callable[[Arrays, Any], NDArray[np.float64]]
+    formula: Formula
     columns: Sequence[Column] = ()
     encoder: Encoder | None = None
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any], arrays: Arrays, formula: Callable[[Arrays, Any], NDArray[np.float64]]) -> "Predictor":
+    def from_card(
+        cls, card: Mapping[str, Any], arrays: Arrays, formula: Callable[[Arrays, Any], NDArray[np.float64]]
+    ) -> "Predictor":
         """Of a model's card, as JSON has it."""
         encoder = None if card["encoder"] is None else Encoder.from_list(card["encoder"])
         return cls(card["features"], card["classes"], arrays, formula, [Column(**each) for each in card["columns"]], encoder)
@@ -48,40 +51,50 @@ class Predictor:
         """The columns that a table must have."""
         return self.features if self.encoder is None else [column.name for column in self.columns]
 
-    def predict(self, table: Any) -> "pd.DataFrame":
-        """The columns prediction and probability (of classes[1]), with the index of a table that has one."""
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise PredictionError unless these are the names of a table that can be predicted."""
+        positions_of(self.names, names)
+
+    def predict(self, table: Any, first: int = 0) -> "pd.DataFrame":
+        """The columns prediction and probability (of classes[1]), with the index of a table that has one.
+
+        first: see `log_odds`.
+        """
         import pandas as pd
 
-        z = self.log_odds(table)
+        z = self.log_odds(table, first)
         index = table.index if isinstance(table, pd.DataFrame | pd.Series) else None
         return pd.DataFrame({"prediction": self.decide(z), "probability": probability(z)}, index=index)
 
-    def log_odds(self, table: Any) -> NDArray[np.float64]:
+    def log_odds(self, table: Any, first: int = 0) -> NDArray[np.float64]:
         """z (n,) of a table, whose columns are found by their names, in any order and with any others beside them; or, by
-        position, of an array or a SciPy sparse matrix (n, d) of numbers. Raises PredictionError."""
+        position, of an array or a SciPy sparse matrix (n, d) of numbers. first: the number of its first row, for an error.
+        Raises PredictionError."""
         if self.encoder is None:
-            return self._of_features(_values(table, self.features))
-        parts = [self._of_features(X, first) for first, X in self._encoded(self.encoder, table)]
+            return self.of_features(_values(table, self.features, first), first)
+        parts = [self.of_features(X, start) for start, X in self.encoded(table, first)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def decide(self, z: NDArray[Any]) -> NDArray[Any]:
         """The class (n,) of each row, from its log-odds."""
         return np.array(self.classes)[(z > 0).astype(int)]
 
-    def _of_features(self, X: Any, first: int = 0) -> NDArray[np.float64]:
+    def of_features(self, X: Any, first: int = 0) -> NDArray[np.float64]:
+        """z (n,) of X, whose columns are the features. first: the number of its first row, for an error."""
         with np.errstate(all="ignore"):  # an overflow shows in z
             z = self.formula(self.arrays, X)
         for row in np.flatnonzero(~np.isfinite(z))[:1]:
             raise PredictionError(f"every value must be a finite number; the log-odds of row {first + row} is {z[row]}")
         return z
 
-    def _encoded(self, encoder: Encoder, table: Any) -> Iterator[tuple[int, Any]]:
-        """X of blocks of rows, each with the number of its first row."""
+    def encoded(self, table: Any, first: int = 0) -> Iterator[tuple[int, Any]]:
+        """X of blocks of a table's rows, each with the number of its first row; that of the table is `first`."""
+        assert self.encoder
         rows, given = _columns_of(table, self.columns)
         step = max(1, BLOCK_VALUES // max(1, len(self.columns)))
         for start in range(0, rows, step):
             size = min(step, rows - start)
-            yield start, encoder.encode(_read(self.columns, given, start, size), size)
+            yield first + start, self.encoder.encode(_read(self.columns, given, start, size, first), size)
 
 
 def probability(z: NDArray[Any]) -> NDArray[Any]:
@@ -130,7 +143,7 @@ def _same_length(columns: list[Any]) -> tuple[int, list[Any]]:
     return lengths.pop() if lengths else 0, columns
 
 
-def _read(columns: Sequence[Column], given: Sequence[Any], start: int, size: int) -> dict[str, Any]:
+def _read(columns: Sequence[Column], given: Sequence[Any], start: int, size: int, first: int) -> dict[str, Any]:
     """The cells of some rows by column. Raises PredictionError that names each column of another type, and its first row."""
     cells, wrong = {}, list[str]()
     for column, values in zip(columns, given, strict=True):
@@ -138,7 +151,9 @@ def _read(columns: Sequence[Column], given: Sequence[Any], start: int, size: int
             cells[column.name] = read_cells(column, _slice(values, start, size))
         except InvalidCell as error:
             shown = repr(error.value) if isinstance(error.value, str) else str(error.value)
-            wrong.append(f"column {cut(column.name)} must be {TYPES[column.type]}, in row {start + error.row} it is {cut(shown)}")
+            wrong.append(
+                f"column {cut(column.name)} must be {TYPES[column.type]}, in row {first + start + error.row} it is {cut(shown)}"
+            )
     if wrong:
         more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
         raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
@@ -153,11 +168,11 @@ def _slice(values: Any, start: int, size: int) -> Any:
     return (values.iloc if hasattr(values, "iloc") else values)[start : start + size]
 
 
-def _values(table: Any, features: Sequence[str]) -> Any:
+def _values(table: Any, features: Sequence[str], first: int = 0) -> Any:
     """Finite values (n, d), as float64 or in CSR format."""
     if isinstance(table, np.ndarray) and not isinstance(table, np.ma.MaskedArray) and table.dtype.kind in KINDS:
         _require_width(table.shape, features)
-        _require_finite(table, table, features)
+        _require_finite(table, table, features, first)
         return table
     if hasattr(table, "tocsr"):  # before mappings, which SciPy's DOK is one of
         return _csr(table, features)
@@ -165,7 +180,7 @@ def _values(table: Any, features: Sequence[str]) -> Any:
     if _is_sparse(frame):
         return _csr(frame.sparse.to_coo(), features)
     X = _numbers_in(frame)
-    _require_finite(X, frame.iat, features)
+    _require_finite(X, frame.iat, features, first)
     return X
 
 
@@ -249,14 +264,14 @@ def _numbers_in(frame: Any) -> NDArray[np.float64]:
     return X
 
 
-def _require_finite(X: NDArray[Any], cells: Any, features: Sequence[str]) -> None:
+def _require_finite(X: NDArray[Any], cells: Any, features: Sequence[str], first: int) -> None:
     """Name the first value, as it was given in cells[row, column], that is missing, infinite or no number."""
     step = max(1, BLOCK_VALUES // max(1, X.shape[1]))
     for start in range(0, len(X), step):
         is_finite = np.isfinite(X[start : start + step])
         if not is_finite.all():
             row, column = np.argwhere(~is_finite)[0]
-            raise _not_finite(features[column], start + row, cells[start + row, column])
+            raise _not_finite(features[column], first + start + row, cells[start + row, column])
 
 
 def _not_finite(name: str, row: int, value: object) -> PredictionError:

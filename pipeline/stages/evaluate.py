@@ -38,7 +38,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
     card = trained.content
     with track(tracking, "evaluate", card, folder.name) as tracker:
         predictor, tables = load_predictor(trained), read_schema_of(trained, data)
-        X, y = tables.features("test", len(card.features)), tables.array("test/y.npy")
+        X = tables.table("test.parquet") if card.columns else tables.features("test", len(card.features))
+        y = tables.array("test/y.npy")
         if X.shape[0] != len(y):
             raise ArtifactError(f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         with predicting():

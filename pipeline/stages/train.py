@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 
 from pipeline import console
+from pipeline.arrays import Features
 from pipeline.atomic import atomic_dir
 from pipeline.config.code import numerical_code
 from pipeline.config.files import compose_overrides, read_config, to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking, stage_tracking
-from pipeline.errors import ArtifactError, PipelineError
+from pipeline.errors import ArtifactError, DataError, PipelineError
 from pipeline.files import HISTORY, OUT, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import ENDS
+from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.model import Fit, Observer, Record
-from pipeline.learning.models import MODELS
+from pipeline.learning.models import MODELS, EncoderOptions
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
-from pipeline.manifest import write_manifest
+from pipeline.manifest import Manifest, write_manifest
 from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
 from pipeline.registry import name_of
 from pipeline.stages import MODELS as MODELS_DIR
@@ -42,13 +44,33 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     """The card of a model that is still to be fitted."""
     parts = {"config": digest_of(config), "data": digest_of(schema.digest), "code": numerical_code()}
     facts = DataFacts(schema.rows, schema.digest)
-    return ModelCard(digest_of(parts), parts, schema.features, schema.target, schema.classes, facts, config, None)
+    columns, features = schema.used, [] if schema.columns else schema.features
+    names = [column.name for column in schema.columns if column.kind == "identifier"]
+    return ModelCard(
+        digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None, columns, identifiers=names
+    )
+
+
+def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
+    """X (n, d) of the training rows, and the card with what encodes a table's columns, if it is one."""
+    if not card.columns:
+        return tables.features("train", len(card.features)), card
+    table = tables.table("train.parquet")
+    encoder = fit_encoder(table, card.columns, options)
+    if not encoder.features:
+        raise DataError("a column must vary among the training rows for a model to learn from it; none does")
+    used = {step.column for step in encoder.steps}
+    columns = [column for column in card.columns if column.name in used]
+    X = encode(encoder, columns, table)
+    how = "" if isinstance(X, np.ndarray) else f", {X.nnz / X.shape[0]:.0f} of them not 0 in a row"
+    logger.info(f"{len(columns)} columns become {X.shape[1]} features{how}")
+    return X, replace(card, columns=columns, features=encoder.features, encoder=encoder.to_list())
 
 
 class FitObserver:
     """What a fit's records and states are used for while it lasts: shown, tracked, and saved to go on from."""
 
-    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.EpochProgress, first: int) -> None:
+    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.Progress, first: int) -> None:
         self._tracker, self._checkpoints, self._progress, self._first = tracker, checkpoints, progress, first
         self.history: list[Record] = []
 
@@ -81,7 +103,8 @@ def train(
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, "train", card, folder.name, trains=True) as tracker:
-        X, y = tables.features("train", len(schema.features)), tables.array("train/y.npy")
+        y = tables.array("train/y.npy")
+        X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
             logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
@@ -90,10 +113,10 @@ def train(
         first = checkpoint.epoch if checkpoint else 0
         if first:
             logger.info(f"going on from epoch {first}, which an earlier run had reached")
-        with console.EpochProgress(optimizer.epochs, first) as progress:
+        with console.Progress(optimizer.epochs, first) as progress:
             observer = FitObserver(tracker, checkpoints, progress, first)
             seen = Observer(observer.record, observer.callback, checkpoint)
-            result = model.fit(X, y, optimizer, schema.features, seen)
+            result = model.fit(X, y, optimizer, card.features, seen)
         if not observer.history:  # of a model that has no epochs
             observer.history.append(Record(result.epochs, result.loss, result.gradient_norm))
         for warning in result.warnings:

@@ -69,7 +69,7 @@ def test_which_keys_take_text() -> None:
         ("tags=1_1", "1_1"),
         ("tags=[1_1,grade 3, >4]", ["1_1", "grade 3", ">4"]),
         ("tags=[0,10)", "[0,10)"),
-        ("kinds={1_1: category, relapse (y/n): date,\"a, b\": text,a:b : number}", None),
+        ('kinds={1_1: category, relapse (y/n): date,"a, b": text,a:b : number}', None),
         ("kinds=null", None),
     ],
 )

@@ -20,7 +20,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class EncoderOptions:
     """How the columns of a table become features."""
 
-    min_rows: int = 5  # training rows of a category's level; rarer ones are pooled
+    min_rows: int = 5  # training rows of a category's level, and of a word; rarer levels are pooled, rarer words left out
     max_levels: int = 1000  # of a category, the pool among them: the most frequent
     max_words: int = 1000  # of a text column: the most frequent
 
