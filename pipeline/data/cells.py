@@ -1,7 +1,7 @@
 """Text cells as values: numbers, true and false, dates and times. What could be read in two ways is refused, never guessed."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -146,7 +146,7 @@ def numbers(texts: Any, mark: str) -> Any:
 
 
 def date_orders(texts: Any) -> list[str]:
-    """"d" and "m": what may stand first in dates without a month's name, so that all texts are dates; [] if they are not."""
+    """ "d" and "m": what may stand first in dates without a month's name, so that all texts are dates; [] if they are not."""
     tried = [text for text in texts[:MAX_TRIED].to_pylist() if text is not None]
     if not all(_DATE.fullmatch(text) or _from_iso(text) for text in tried):
         return []
@@ -156,8 +156,10 @@ def date_orders(texts: Any) -> list[str]:
 
 def dates(texts: Any, order: str, form: str = "") -> Any:
     """Texts as timestamps; those with a zone at UTC. order: see `date_orders`; form: in which they are written, if given."""
-    parse = (lambda text: _from_form(text, form)) if form else (lambda text: parse_date(text, order))
-    return pa.array([None if text is None else parse(text) for text in texts.to_pylist()], MICROSECONDS)
+    known = [
+        None if text is None else _from_form(text, form) if form else parse_date(text, order) for text in texts.to_pylist()
+    ]
+    return pa.array(known, MICROSECONDS)
 
 
 def parse_date(text: str, order: str) -> datetime | None:

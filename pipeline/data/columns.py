@@ -17,8 +17,8 @@ class RawTable:
     """What a file holds. Columns are int64, float64, bool, timestamp[us], or text: string or dictionary<int32, string>.
 
     is_text: the file's cells are text (CSV); locate: where a row stands in the file, such as "line 7"; cell: a row's cell of a
-    column, as it is written; rounded: of columns that float64 rounds, the first such row; row_labels: columns that only label the
-    rows, and why.
+    column, as it is written; rounded: of columns that float64 rounds, the first such row; row_labels: columns that only label
+    the rows, and why.
     """
 
     columns: Mapping[str, pa.ChunkedArray]
@@ -83,7 +83,9 @@ def without(column: Any, numbers: list[float]) -> Any:
     if not numbers or pa.types.is_boolean(column.type):
         return column
     known = pa.array(numbers, pa.float64())
-    return pc.if_else(pc.is_in(pc.cast(column, pa.float64(), safe=False), value_set=known), pa.scalar(None, column.type), column)
+    return pc.if_else(
+        pc.is_in(pc.cast(column, pa.float64(), safe=False), value_set=known), pa.scalar(None, column.type), column
+    )
 
 
 def compact(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -109,8 +109,7 @@ class BlockParser:
         return Parsed(columns, rows != lines and self.dialect.quote.encode() in block)
 
     def _columns(self, block: bytes, types: Mapping[str, str]) -> dict[str, Cells]:
-        """The columns of a block. types: what each is expected to hold, "text" for any; a column with another cell comes as text
-        or, if they are numbers, as these."""
+        """The columns of a block. types: what each is expected to hold, "text" for any; one with another cell is numbers or text."""
         with suppress(pa.ArrowInvalid):
             parsed = self._parse(block, {name: _PARSED[types[name]] for name in self.wanted})
             return {name: _checked(types[name], column) for name, column in parsed.items()}

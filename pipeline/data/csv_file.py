@@ -1,17 +1,16 @@
 """CSV files as typed columns, whose types come from the whole file.
 
-A first pass parses blocks of rows side by side, by the types that the file's beginning shows. A column with another cell in some
-block is read again as text, from which its type is found with all of its cells in view.
+A first pass parses blocks of rows side by side, by the types that the file's beginning shows. A column that has another cell in
+some block is read again as text, from which its type is found with all of its cells in view.
 """
 
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +34,7 @@ class CsvFile:
     """A CSV file, which gzip or zstd may have compressed. missing_values: texts that stand for no value, beside ""."""
 
     path: str
-    settings: CsvFormat = CsvFormat()
+    settings: CsvFormat = field(default_factory=CsvFormat)
     missing_values: Sequence[str] = cells.MISSING_VALUES
 
     @cached_property
@@ -63,7 +62,7 @@ class CsvFile:
 
     def read(self, columns: Mapping[str, str]) -> RawTable:
         """These columns. Their values: the kind that a column is told to have, "label" for its cells as they are written, or ""
-        for what the cells show. Raises DataError where the file, or a cell of a column that is told its kind, cannot be read."""
+        for what the cells show. Raises DataError where the file, or a cell as the kind that is told, cannot be read."""
         with self._errors():
             try:
                 reading = Reading(self, columns)
@@ -128,18 +127,20 @@ class CsvFile:
             raise DataError(f"cells must be of the type that the model was trained on in {self.path}; {place}")
         return pa.chunked_array([pc.cast(texts.rows(values), TYPES[kind], safe=False)])
 
-    def _records(self, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each row begins, and its fields. Raises csv.Error, if `strict`, where a quoted field does not end, or
-        text follows its end."""
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """The line on which each row begins, and its fields."""
         first = self.dialect.first_line
-        with open_bytes(self.path) as file:
-            lines = io.TextIOWrapper(file, encoding=self._text_encoding, errors="replace", newline="")
-            for line, record in numbered(self.dialect.reader(islice(lines, first - 1, None), strict)):
+        with self._lines() as lines:
+            for line, record in numbered(self.dialect.reader(lines)):
                 yield line + first - 1, record
 
-    @property
-    def _text_encoding(self) -> str:
-        return "utf-8-sig" if self.dialect.encoding == "utf-8" else self.dialect.encoding
+    @contextmanager
+    def _lines(self) -> Iterator[Iterator[str]]:
+        """The lines below the header."""
+        encoding = "utf-8-sig" if self.dialect.encoding == "utf-8" else self.dialect.encoding
+        with open_bytes(self.path) as file:
+            text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+            yield islice(text, self.dialect.first_line - 1, None)
 
     def _check_widths(self) -> None:
         """Raise DataError if a row has more or fewer fields than there are columns."""
@@ -161,13 +162,15 @@ class CsvFile:
 
     def check_quotes(self) -> None:
         """Raise DataError where a quoted field does not end, or text follows its end: such quotes hide rows."""
-        line = self.dialect.first_line
-        try:
-            for line, _ in self._records(strict=True):  # noqa: B007
-                pass
-        except csv.Error:
-            rule = f"a quoted field must end before a {name_of(self.dialect.delimiter)} or the end of a line in {self.path}"
-            raise DataError(f"{rule}; one that begins after line {line} does not") from None
+        with self._lines() as lines:
+            reader, line = self.dialect.reader(lines, strict=True), 1
+            try:
+                for _ in reader:
+                    line = reader.line_num + 1
+            except csv.Error:
+                line += self.dialect.first_line - 1
+                rule = f"a quoted field must end before a {name_of(self.dialect.delimiter)} or the end of a line in {self.path}"
+                raise DataError(f"{rule}; one that begins in line {line} does not") from None
 
     def _undecodable(self, error: UnicodeDecodeError) -> DataError:
         """Where the file is no text in its encoding."""

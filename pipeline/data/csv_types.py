@@ -72,7 +72,7 @@ class Reading:
         if told not in ("", *TEXT_KINDS):
             self._refuse(name, self._as_texts(name), told)
         column = _joined(found, pa.dictionary(pa.int32(), pa.string()))
-        return compact(column if told == "label" else self._trimmed(column))
+        return self._label(column) if told == "label" else compact(self._trimmed(column))
 
     @property
     def _decimal(self) -> str:
@@ -155,7 +155,7 @@ class Reading:
                 self._refuse_sign(name, cells.matches(self._texts[name].distinct, r".*\..*"), "point")
             if mark == ".," and not self._decimal and decimal == ",":
                 mark = ","
-            is_clear = self._decimal or len(mark) < 2 and (mark != "," or self._file.dialect.delimiter != ",")
+            is_clear = self._decimal or (len(mark) < 2 and (mark != "," or self._file.dialect.delimiter != ","))
             if not is_clear:
                 self._refuse_sign(name, cells.matches(self._texts[name].distinct, ".*,.*"), "comma")
             if mark == "." and self._decimal == "" and cells.is_padded(known) and self._told[name] != "number":
@@ -176,7 +176,7 @@ class Reading:
 
     def _from_texts(self, name: str, texts: Texts) -> pa.ChunkedArray | None:
         """A column of numbers, dates, true and false; None if it is text."""
-        told, mark, known = self._told[name], self._marks[name], texts.known
+        told, mark = self._told[name], self._marks[name]
         if told:
             values, _ = as_told(texts, told, mark, self._file.settings.dates)
             if values is None:
@@ -220,6 +220,15 @@ class Reading:
         _, row = as_told(texts, told, self._decimal or ".", self._file.settings.dates)
         place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
         raise DataError(f"every cell of {name} must be of the kind {told} in {self._file.path}; {place}")
+
+    def _label(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """A column of text as it is written, spaces around it and all."""
+        distinct, positions = cells.factorize(column)
+        texts = Texts.of(column, self._file.missing_values)
+        numbers = self._missing_numbers
+        gaps = [text is None or (cells.is_number(text) and float(text) in numbers) for text in texts.distinct.to_pylist()]
+        values = pc.if_else(pa.array(gaps, pa.bool_()), pa.scalar(None, pa.string()), distinct)
+        return compact(pa.chunked_array([Texts(values, positions).rows(values)]))
 
     def _trimmed(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column of text without spaces around its cells."""

@@ -16,8 +16,8 @@ Label = bool | int | float | str
 
 @dataclass(frozen=True)
 class Split:
-    """Features X (n, d) float64 as read, an array or SciPy's CSR, or a table of raw columns; labels y (n,) float64 in {0, 1}, and
-    the weight (n,) of each row, where there is one."""
+    """Features X (n, d) float64 as read, an array or SciPy's CSR, or an Arrow table of raw columns; labels y (n,) float64 in
+    {0, 1}, and the weight (n,) of each row, where there is one."""
 
     X: Any
     y: Array
@@ -28,8 +28,8 @@ class Split:
 class Dataset:
     """A training and a test part, and what their numbers mean: classes[1] is the one with y = 1.
 
-    notes: a line each for how the user's file was read, which the user should see; columns: of a table, all that may be features,
-    the left-out ones, too.
+    notes: a line each for how the user's file was read, which the user should see; columns: of a table, all that may be
+    features, the left-out ones, too.
     """
 
     features: list[str]

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.data.cells import is_number
 from pipeline.data.reading import unique_names
 from pipeline.errors import ConfigError, DataError
-from pipeline.text import is_one_line, join_limited, quote, quote_if_needed
+from pipeline.text import quote, quote_if_needed
 
 SIGNS = {  # names that settings may have for signs
     "comma": ",",
@@ -115,10 +115,13 @@ def sniff(path: str, start: bytes, is_all: bool, settings: CsvFormat) -> Dialect
     delimiter = delimiter or _find_delimiter(path, text, quotes)
     records = [*islice(_records(text, delimiter, quotes), MAX_SNIFFED)]
     header, has_header = records[0][1], settings.header
+    if len(header) == 1 and "," in header[0] and not settings.delimiter:
+        rule = f"fields must be separated by commas in {path}; line {records[0][0]} is one field in quotes"
+        raise DataError(f"{rule}, {quote(header[0])}")
     if has_header is None:
         has_header = _has_header(path, header, [record for _, record in records[1:] if len(record) == len(header)])
-    first_line = (records[1][0] if len(records) > 1 else sys.maxsize) if has_header else 1
-    body = "".join(islice(io.StringIO(text, newline=""), first_line - 1))
+    begin = (records[1][0] if len(records) > 1 else sys.maxsize) if has_header else 1  # the line of the first row
+    body = "".join(islice(io.StringIO(text, newline=""), begin - 1))
     names = ([""] if settings.row_names and has_header else []) + header
     if not has_header:
         names = [f"column {i + 1}" for i in range(len(header))]
@@ -129,9 +132,9 @@ def sniff(path: str, start: bytes, is_all: bool, settings: CsvFormat) -> Dialect
         raise DataError(f"{error}{hint}") from None
     notes = _notes(settings, encoding, delimiter, quotes, has_header)
     newline = "\n" if "\n" in text else "\r"
-    first_line += skipped.count(newline) if skipped else 0
-    body = len((skipped + body).encode())
-    return Dialect(path, encoding, delimiter, quotes, names, unnamed, has_header, newline, first_line, body, notes)
+    begin += skipped.count(newline)
+    size = len((skipped + body).encode())
+    return Dialect(path, encoding, delimiter, quotes, names, unnamed, has_header, newline, begin, size, notes)
 
 
 def _notes(settings: CsvFormat, encoding: str, delimiter: str, quotes: str, has_header: bool) -> tuple[str, ...]:
@@ -149,7 +152,7 @@ def _notes(settings: CsvFormat, encoding: str, delimiter: str, quotes: str, has_
 
 def _is_encoding(name: str) -> bool:
     try:
-        return codecs.lookup(name)._is_text_encoding  # type: ignore[no-any-return, attr-defined]
+        return codecs.lookup(name)._is_text_encoding
     except (LookupError, ValueError):
         return False
 

@@ -27,8 +27,8 @@ class Target:
     path: str
 
     def read(self, table: RawTable) -> tuple[Array, tuple[Label, Label]]:
-        """y (n,) in {0, 1}, NaN where there is no label, and the classes, the positive one last. Raises DataError unless there are
-        two."""
+        """y (n,) in {0, 1}, NaN where there is no label, and the classes, the positive one last. Raises DataError unless they
+        are two."""
         values, codes = factorize(table.columns[self.name])
         cells = values.to_pylist()
         labels = _parse_labels(cells) if table.is_text else cells

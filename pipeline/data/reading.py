@@ -11,7 +11,6 @@ from typing import Any
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.text import is_one_line, join_limited, quote, quote_if_needed
 
-
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # by a file's first bytes
 
 
@@ -62,7 +61,9 @@ def open_bytes(path: str) -> Any:
 
     with open(path, "rb") as file:
         start = file.read(4)
-    return pa.input_stream(path, compression=next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None))
+    return pa.input_stream(
+        path, compression=next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
+    )
 
 
 @contextmanager

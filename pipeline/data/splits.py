@@ -12,12 +12,11 @@ from pipeline.errors import DataError
 from pipeline.text import join_limited, quote_if_needed
 
 TRAINING, TEST = ("train", "training"), ("test", "testing")  # how a column may call the parts
-PART = {"group": "data.group", "time": "data.time", "split": "data.split"}
 
 
 def by_group(table: RawTable, name: str, y: Array, test_fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Seeded: about test_fraction of the rows, of whole groups. Groups with mostly the one class are drawn apart from those with
-    mostly the other."""
+    """Seeded: about test_fraction of the rows, all rows of a group on one side. Groups with a higher share of positives than
+    the table's, and the others, are drawn apart."""
     _check_there(table, name, "data.group")
     _, groups = factorize(table.columns[name])
     sizes = np.bincount(groups)
@@ -71,8 +70,8 @@ def check_parts(y: Array, test: NDArray[np.bool_], how: str) -> None:
     """Raise DataError unless both parts have rows of both classes."""
     for name, part in (("training", y[~test]), ("test", y[test])):
         if len(np.unique(part)) < 2:
-            rows = f"{len(part)} rows of one class" if len(part) else "no rows"
-            raise DataError(f"the training and the test part must both have rows of both classes; by {how} the {name} part has {rows}")
+            rows = f"by {how} the {name} part has {f'{len(part)} rows of one class' if len(part) else 'no rows'}"
+            raise DataError(f"the training and the test part must both have rows of both classes; {rows}")
 
 
 def _check_there(table: RawTable, name: str, key: str) -> None:

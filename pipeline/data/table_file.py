@@ -48,7 +48,7 @@ def table_format(path: str, key: str = "path") -> str:
 def open_table(
     path: str, csv: CsvFormat | None = None, missing_values: Sequence[str] | None = None, key: str = "data.path"
 ) -> TableFile:
-    """Raises DataError where there is no such file. csv, missing_values: of a CSV file. key: the setting that names the path."""
+    """csv, missing_values: of a CSV file; key: the setting that names the path. Raises DataError if there is no such file."""
     from pipeline.data.cells import MISSING_VALUES
     from pipeline.data.csv_file import CsvFile
     from pipeline.data.parquet_file import ParquetFile

@@ -37,8 +37,8 @@ class Table:
     The class with y = 1 is `positive`, or where that is empty the second in sorted order (1 of {0, 1}, "yes" of {"no", "yes"});
     a list names all labels that make it, and the others make the other class. Features are `columns`, or where that is null all
     but `drop`; of them, what only names the rows, is constant, or repeats another column is left out unless `keep` or `kinds`
-    names it. missing_values: texts of a CSV file, or numbers, that stand for a missing value besides the usual ones, such as NA;
-    []: only the empty field does. The test part is random and stratified, or what one of `group`, `time`, `split` and
+    names it. missing_values: texts of a CSV file, or numbers, that stand for a missing value besides the usual ones, such as
+    NA; []: only the empty field does. The test part is random and stratified, or what one of `group`, `time`, `split` and
     `test_path` says.
     """
 
@@ -104,9 +104,9 @@ class Table:
             notes.append(f"left out: {len(y) - labelled.sum()} rows without a target")
             table, y, is_test = table.filter(labelled), y[labelled], is_test[labelled]
         weight = self._weights(table, chosen)
+        columns = self._recognise(table, chosen)
         if not self.test_path:
             is_test = self._test_rows(table, chosen, y)
-        columns = self._recognise(table, chosen)
         used = [column.name for column in columns if column.is_used]
         notes = [
             summary(self.path, len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
@@ -167,9 +167,7 @@ class Table:
             raise DataError(f"data.{key} must name columns of {self.path}; there is no {wanted}: {known}")
         return name
 
-    def _with_test_table(
-        self, table: "RawTable", file: "TableFile", chosen: "_Chosen"
-    ) -> tuple["RawTable", NDArray[np.bool_]]:
+    def _with_test_table(self, table: "RawTable", file: "TableFile", chosen: "_Chosen") -> tuple["RawTable", NDArray[np.bool_]]:
         """The table and, below it, that of test_path; and which rows are of that."""
         from pipeline.data.columns import type_of
 
@@ -181,8 +179,11 @@ class Table:
             name = next(name for name in (*file.names, *other.names) if name in differing)
             lacking = self.test_path if name in file.names else self.path
             raise DataError(f"data.test_path must have the same columns as data.path; {lacking} has no {name}")
-        told = {name: _TOLD_BY_TYPE[type_of(column)] for name, column in table.columns.items()}
-        test = other.read({name: kind if told_kind != "label" else "label" for (name, kind), told_kind in zip(told.items(), chosen.told.values(), strict=True)})
+        told = {
+            name: "label" if kind == "label" else _TOLD_BY_TYPE[type_of(table.columns[name])]
+            for name, kind in chosen.told.items()
+        }
+        test = other.read(told)
         if len(test.columns[chosen.target]) == 0:
             raise DataError(f"there are no rows in {self.test_path}")
         return table.append(test, self.test_path), np.arange(rows + len(test.columns[chosen.target])) >= rows
@@ -202,7 +203,9 @@ class Table:
         if wrong.any():
             row = int(np.argmax(wrong))
             found = quote(table.cell(row, name)) if not np.isnan(weights[row]) else "nothing"
-            raise DataError(f"weights must be finite and not negative in {self.path}; {table.locate(row)} has {found} in {name}")
+            raise DataError(
+                f"weights must be finite and not negative in {self.path}; {table.locate(row)} has {found} in {name}"
+            )
         return np.asarray(weights, np.float64)
 
     def _test_rows(self, table: "RawTable", chosen: "_Chosen", y: Array) -> NDArray[np.bool_]:
@@ -256,11 +259,12 @@ class Table:
         from pipeline.data.kinds import left_out
 
         notes = [f"left out by data.drop: {join_limited(chosen.drop)}"] if chosen.drop else []
-        roles = [f"{name} (data.{key})" for key, name in chosen.roles.items() if key != "target" and name not in chosen.candidates]
+        others = {key: name for key, name in chosen.roles.items() if key != "target" and name not in chosen.candidates}
+        roles = [f"{name} (data.{key})" for key, name in others.items()]
         first = next((column.name for column in columns if not column.is_used), "")
         parts = [*roles, *([left_out(columns)] if first else [])]
         if parts:
-            first = first or next(name for key, name in chosen.roles.items() if key != "target")
+            first = first or next(iter(others.values()))
             notes.append(f"left out: {', '.join(parts)}; {_keep_override(first)} keeps it")
         return notes
 
