@@ -31,7 +31,7 @@ MIN_WORDS, MIN_TEXTS, MIN_TEXT_SHARE = 3, 20, 0.3  # of free text: words in a ce
 MAX_SAMPLED = 10_000  # distinct texts whose words are counted
 MAX_EXAMPLE, MAX_SHOWN = 24, 60  # letters of an example, and columns that a table shows
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,14}", re.ASCII)  # written in the one way in which a number is
-_KEY = re.compile(r"(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num))$|[a-z]I[dD]$", re.IGNORECASE)
+_KEY = re.compile(r"(?i:(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num)))$|[a-z]I[dD]$")
 
 
 def recognise(
