@@ -45,7 +45,9 @@ DATES: dict[str, Any] = {  # noon of a day, missing, the next day
     "timestamps": pd.Series([pd.Timestamp(NOON), pd.NaT, pd.Timestamp(2024, 5, 7)]),
     "objects": pd.Series([pd.Timestamp(NOON), pd.NaT, pd.Timestamp(2024, 5, 7)], dtype=object),
     "nanoseconds": pd.Series([pd.Timestamp(NOON), pd.NaT, pd.Timestamp(2024, 5, 7)]).astype("datetime64[ns]"),
-    "zoned": pd.Series([pd.Timestamp(NOON), pd.NaT, pd.Timestamp(2024, 5, 7)]).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+    "zoned": pd.Series([pd.Timestamp(NOON), pd.NaT, pd.Timestamp(2024, 5, 7)])
+    .dt.tz_localize("UTC")
+    .dt.tz_convert("Asia/Tokyo"),
     "arrays": np.array([np.datetime64("2024-05-06T12"), NAT, np.datetime64("2024-05-07T00")]),
     "pyarrow": pa.array([NOON, None, datetime.datetime(2024, 5, 7)], pa.timestamp("ms")),
     "pyarrow in pandas": pd.Series([NOON, None, datetime.datetime(2024, 5, 7)], dtype=pd.ArrowDtype(pa.timestamp("us"))),

@@ -127,7 +127,10 @@ def test_no_rows_have_no_answers(predictor: Predictor) -> None:
         ({"job": 5}, "column job must be text, in row 1 it is 5$"),
         ({"member": "often"}, "column member must be true or false, in row 1 it is 'often'$"),
         ({"signup": "05/06/2024"}, "column signup must be a date or time, such as 2024-05-06 .*, in row 1 it is '05/06/2024'$"),
-        ({"age": "old", "job": 5}, "column age must be a number, in row 1 it is 'old'; column job must be text, in row 1 it is 5$"),
+        (
+            {"age": "old", "job": 5},
+            "column age must be a number, in row 1 it is 'old'; column job must be text, in row 1 it is 5$",
+        ),
         ({"income": float("inf")}, "column income must be a number, in row 1 it is inf$"),
         (dict.fromkeys(NAMES, [1]), "in row 1 it is .1.; so are 4 more columns$"),
     ],
@@ -143,7 +146,10 @@ def test_a_batch_that_is_partly_bad_names_row_and_column(predictor: Predictor, c
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (TABLE.drop_columns(["age", "job"]), "the table must have every column that the model was trained on; it lacks age, job$"),
+        (
+            TABLE.drop_columns(["age", "job"]),
+            "the table must have every column that the model was trained on; it lacks age, job$",
+        ),
         (TABLE.to_pandas().drop(columns="age"), "it lacks age$"),
         ([{"age": 1}], "it lacks income, job"),
         ({"age": 1}, "it lacks income, job"),
