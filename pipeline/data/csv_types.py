@@ -1,0 +1,260 @@
+"""The types of a CSV file's columns, from all of their cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.data import cells
+from pipeline.data.cells import MAX_TRIED, Texts
+from pipeline.data.columns import MAX_EXACT, compact, without
+from pipeline.data.csv_blocks import BlockParser, Cells, blocks, narrowed, parsed_blocks
+from pipeline.data.reading import open_bytes
+from pipeline.errors import DataError
+from pipeline.text import join_limited, quote, quote_if_needed
+
+if TYPE_CHECKING:
+    from pipeline.data.csv_file import CsvFile
+
+PLANNED_BYTES = 1 << 17  # of the first rows, whose types are expected of the others
+TEXT_KINDS = ("category", "text", "label")  # that a column may be told to have, whose cells are text
+
+
+class Reading:
+    """The columns of a file. told: the kind that each is told to have, or "".
+
+    Raises UnicodeDecodeError and Malformed, and DataError for a cell that may be read in two ways.
+    """
+
+    def __init__(self, file: "CsvFile", told: Mapping[str, str]) -> None:
+        self._file, self._told = file, told
+        self.notes: list[str] = []
+        self.rounded: dict[str, int] = {}
+        self._parsed = self._parse([*told], self._plan())
+        types = {name: {kind for kind, _ in found if kind} for name, found in self._parsed.items()}
+        self._texts = {name: self._as_texts(name) for name in told if types[name] == {"text"} and self._may_be_values(name)}
+        again = [name for name, found in types.items() if not self._is_one_type(name, found)]
+        marks = {name: self._possible_marks(name) for name in self._texts}
+        has_comma = self._decimal == "," or "," in marks.values()
+        if has_comma:  # a point may then be between thousands
+            again += [name for name, found in types.items() if "number" in found and name not in again]
+        if again:
+            self._parsed |= self._parse(again, dict.fromkeys(again, "text"))
+            more = {name: self._as_texts(name) for name in again if self._may_be_values(name)}
+            self._texts |= more
+            marks |= {name: self._possible_marks(name) for name in more}
+        self._marks = self._resolve(marks, "," if has_comma else ".")
+
+    def typed(self, name: str) -> pa.ChunkedArray:
+        """A column of the type that all of its cells have, in one chunk; null where one is missing."""
+        column = self._typed(name)
+        if pa.types.is_dictionary(column.type) and column.num_chunks > 1:
+            column = column.unify_dictionaries()
+        return pa.chunked_array([column.combine_chunks()])
+
+    def _typed(self, name: str) -> pa.ChunkedArray:
+        found, told = self._parsed.pop(name), self._told[name]
+        kinds = {kind for kind, _ in found if kind}
+        if name in self._texts:
+            column = self._from_texts(name, self._texts.pop(name))
+            if column is not None:
+                return without(column, self._missing_numbers)
+        if not kinds:
+            kind = pa.string() if told in TEXT_KINDS else pa.float64()
+            return pa.chunked_array([pa.nulls(sum(len(column) for _, column in found), kind)])
+        if kinds <= {"integer", "number"}:
+            kind = pa.int64() if kinds == {"integer"} else pa.float64()
+            return without(_joined(found, kind), self._missing_numbers)
+        if kinds == {"date"}:
+            return _joined(found, cells.MICROSECONDS)
+        if told not in ("", *TEXT_KINDS):
+            self._refuse(name, self._as_texts(name), told)
+        column = _joined(found, pa.dictionary(pa.int32(), pa.string()))
+        return self._label(column) if told == "label" else compact(self._trimmed(column))
+
+    @property
+    def _decimal(self) -> str:
+        """The decimal mark that is set."""
+        settings = self._file.settings
+        return settings.sign("decimal") or {",": ".", ".": ","}.get(settings.sign("thousands"), "")
+
+    @property
+    def _missing_numbers(self) -> list[float]:
+        return cells.numbers_among(self._file.missing_values)
+
+    def _plan(self) -> dict[str, str]:
+        """The type of each column, as the first block shows it."""
+        names = [*self._told]
+        parser = BlockParser(self._file.dialect, names, self._file.missing_values)
+        with open_bytes(self._file.path) as file:
+            block = next(blocks(file, self._file.dialect, PLANNED_BYTES), b"")
+        if not block:
+            return dict.fromkeys(names, "text")
+        found = parser.parse(block, dict.fromkeys(names, "text")).columns
+        plan = {name: narrowed(pc.cast(column, pa.string()))[0] or "number" for name, (_, column) in found.items()}
+        return {name: "text" if self._told[name] in TEXT_KINDS else kind for name, kind in plan.items()}
+
+    def _parse(self, names: Sequence[str], types: Mapping[str, str]) -> dict[str, list[Cells]]:
+        parser = BlockParser(self._file.dialect, names, self._file.missing_values)
+        found: dict[str, list[Cells]] = {name: [] for name in names}
+        may_hide_rows = False
+        with open_bytes(self._file.path) as file:
+            for parsed in parsed_blocks(file, self._file.dialect, parser, types):
+                may_hide_rows |= parsed.may_hide_rows
+                for name, column in parsed.columns.items():
+                    found[name].append(column)
+        if may_hide_rows:
+            self._file.check_quotes()
+        return found
+
+    def _is_one_type(self, name: str, types: set[str]) -> bool:
+        """Whether the blocks' types of a column make one, in which nothing is rounded."""
+        if "number" not in types:
+            return len(types) < 2
+        if not types <= {"integer", "number"}:
+            return False
+        columns = [column for kind, column in self._parsed[name] if kind]
+        bounds = [abs(bound or 0) for column in columns for bound in pc.min_max(column).as_py().values()]
+        return max(bounds) < MAX_EXACT
+
+    def _may_be_values(self, name: str) -> bool:
+        """Whether a column of text may hold numbers, dates, true and false, by some of its cells."""
+        if self._told[name] in TEXT_KINDS:
+            return False
+        chunk = next((column for kind, column in self._parsed[name] if kind), None)
+        if chunk is None:
+            return False
+        some = Texts.of(chunk, self._file.missing_values).known[:MAX_TRIED]
+        form = self._file.settings.dates
+        return (
+            cells.booleans(some) is not None
+            or bool(cells.decimal_marks(some) or cells.date_orders(some))
+            or bool(form and None not in cells.dates(some, "d", form).to_pylist())
+            or len(some) == 0
+        )
+
+    def _as_texts(self, name: str) -> Texts:
+        column = _joined(self._parsed[name], pa.dictionary(pa.int32(), pa.string()))
+        return Texts.of(column, self._file.missing_values)
+
+    def _possible_marks(self, name: str) -> str:
+        """The decimal marks by which a column's cells may be numbers."""
+        if self._told[name] == "date":
+            return ""
+        marks = cells.decimal_marks(self._texts[name].known)
+        return marks if not self._decimal else self._decimal if self._decimal in marks else ""
+
+    def _resolve(self, possible: Mapping[str, str], decimal: str) -> dict[str, str]:
+        """The decimal mark of each column. decimal: that of the file, as far as it is known."""
+        marks = {}
+        for name, mark in possible.items():
+            known = self._texts[name].known
+            if mark == "." and not self._decimal and decimal == "," and cells.has_point_groups(known):
+                self._refuse_sign(name, cells.matches(self._texts[name].distinct, r".*\..*"), "point")
+            if mark == ".," and not self._decimal and decimal == ",":
+                mark = ","
+            is_clear = self._decimal or (len(mark) < 2 and (mark != "," or self._file.dialect.delimiter != ","))
+            if not is_clear:
+                self._refuse_sign(name, cells.matches(self._texts[name].distinct, ".*,.*"), "comma")
+            if mark == "." and self._decimal == "" and cells.is_padded(known) and self._told[name] != "number":
+                mark = ""
+            marks[name] = mark[:1]
+        if commas := [quote_if_needed(name) for name, mark in marks.items() if mark == ","]:
+            self.notes.append(f"a decimal comma in {join_limited(commas)} (data.csv.decimal)")
+        return marks
+
+    def _refuse_sign(self, name: str, mask: Any, sign: str) -> None:
+        texts = self._texts[name]
+        row = texts.first_row(mask & texts.distinct.is_valid().to_numpy(False))
+        place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
+        remedy = f"set data.csv.decimal={sign} or data.csv.thousands={sign}, or data.kinds={{{name}: category}} if it is a code"
+        if sign == "point":
+            remedy = "set data.csv.decimal=comma or data.csv.decimal=point"
+        raise DataError(f"a {sign} in numbers must mean one thing in {self._file.path}; {place}: {remedy}")
+
+    def _from_texts(self, name: str, texts: Texts) -> pa.ChunkedArray | None:
+        """A column of numbers, dates, true and false; None if it is text."""
+        told, mark = self._told[name], self._marks[name]
+        if told:
+            values, _ = as_told(texts, told, mark, self._file.settings.dates)
+            if values is None:
+                self._refuse(name, texts, told)
+        elif (values := cells.booleans(texts.distinct)) is None:
+            if mark:
+                values = cells.numbers(texts.distinct, mark)
+            elif (values := self._dates(name, texts)) is None:
+                return None
+        column = pa.chunked_array([texts.rows(values)])
+        if pa.types.is_floating(column.type):
+            self._find_rounded(name, texts, values)
+        return column
+
+    def _find_rounded(self, name: str, texts: Texts, values: Any) -> None:
+        """Note the first row whose integer is beyond 64 bits and rounded."""
+        written = cells.matches(texts.distinct, r"[+-]?\d{16,}") & texts.distinct.is_valid().to_numpy(False)
+        for i in np.flatnonzero(written).tolist():
+            if int(texts.distinct[i].as_py()) != int(values[i].as_py()):
+                mask = np.zeros(len(written), bool)
+                mask[i] = True
+                self.rounded[name] = texts.first_row(mask)
+                return
+
+    def _dates(self, name: str, texts: Texts) -> Any:
+        form = self._file.settings.dates
+        if form:
+            values = cells.dates(texts.distinct, "d", form)
+            if values.null_count == texts.distinct.null_count:
+                return values
+        orders = cells.date_orders(texts.known)
+        if len(orders) > 1:
+            row = texts.first_row(texts.distinct.is_valid().to_numpy(False))
+            place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
+            forms = "data.csv.dates=%d/%m/%Y or data.csv.dates=%m/%d/%Y, or as they are written"
+            raise DataError(f"dates must be day/month or month/day in {self._file.path}; {place}: set {forms}")
+        return cells.dates(texts.distinct, orders[0]) if orders else None
+
+    def _refuse(self, name: str, texts: Texts, told: str) -> None:
+        """Raise DataError for the first cell that is not of the kind that the column is told to have."""
+        _, row = as_told(texts, told, self._decimal or ".", self._file.settings.dates)
+        place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
+        raise DataError(f"every cell of {name} must be of the kind {told} in {self._file.path}; {place}")
+
+    def _label(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """A column of text as it is written, spaces around it and all."""
+        distinct, positions = cells.factorize(column)
+        texts = Texts.of(column, self._file.missing_values)
+        numbers = self._missing_numbers
+        gaps = [text is None or (cells.is_number(text) and float(text) in numbers) for text in texts.distinct.to_pylist()]
+        values = pc.if_else(pa.array(gaps, pa.bool_()), pa.scalar(None, pa.string()), distinct)
+        return compact(pa.chunked_array([Texts(values, positions).rows(values)]))
+
+    def _trimmed(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """A column of text without spaces around its cells."""
+        if all(pc.utf8_trim_whitespace(chunk.dictionary).equals(chunk.dictionary) for chunk in column.chunks):
+            return column
+        texts = Texts.of(column, self._file.missing_values)
+        return pa.chunked_array([texts.rows(texts.distinct)])
+
+
+def as_told(texts: Texts, told: str, mark: str, form: str) -> tuple[Any, int]:
+    """The distinct cells as values of the kind that a column is told to have, or None and the first row that is not of it."""
+    distinct = texts.distinct
+    if told == "number":
+        wrong = ~cells.are_numbers(distinct, mark or ".")
+        return (None, texts.first_row(wrong)) if wrong.any() else (cells.numbers(distinct, mark or "."), -1)
+    if told == "date":
+        orders = ["d"] if form else cells.date_orders(texts.known)
+        values = cells.dates(distinct, (orders or ["d"])[0], form)
+    else:
+        found = [None if text is None else cells.BOOLEANS.get(text) for text in distinct.to_pylist()]
+        values = pa.array(found, pa.bool_())
+    wrong = values.is_null().to_numpy(False) & distinct.is_valid().to_numpy(False)
+    return (None, texts.first_row(wrong)) if wrong.any() else (values, -1)
+
+
+def _joined(found: Sequence[Cells], kind: Any) -> pa.ChunkedArray:
+    """The columns of blocks as one, whose type they have or are nulls."""
+    chunks = [pa.nulls(len(column), kind) if was == "" else pc.cast(column, kind) for was, column in found]
+    return pa.chunked_array(chunks, kind)
