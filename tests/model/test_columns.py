@@ -29,7 +29,7 @@ NUMBERS: dict[str, Any] = {  # 3, missing, 1
     "mixed": pd.Series([3, pd.NA, np.float32(1)], dtype=object),
     "text": pd.Series(["3", None, " 1e0 "]),
     "categorical": pd.Series([3.0, None, 1.0], dtype="category"),
-    "sparse": pd.Series([3.0, NAN, 1.0]).astype("Sparse[float]"),
+    "sparse": pd.Series([3.0, NAN, 1.0]).astype(pd.SparseDtype(float)),
     "pyarrow": pa.array([3, None, 1]),
     "chunks": pa.chunked_array([[3.0], [None, 1.0]]),
     "decimals": pa.array([Decimal(3), None, Decimal(1)], pa.decimal128(5, 2)),
@@ -54,6 +54,9 @@ DATES: dict[str, Any] = {  # noon of a day, missing, the next day
 }
 TEXTS: dict[str, Any] = {  # b, missing, a
     "a list": ["b", None, "a"],
+    "spaces": ["b ", " ", " a"],
+    "spaces in a frame": pd.Series([" b", "", "a"]),
+    "spaces in pyarrow": pa.array([" b", "", "a"]),
     "objects": np.array(["b", NAN, "a"], object),
     "a frame's": pd.Series(["b", None, "a"]),
     "of objects": pd.Series(["b", None, "a"], dtype=object),
@@ -81,7 +84,9 @@ def test_numbers(form: str, cells_type: str) -> None:
     + [pd.Series([True, None, False], dtype=kind) for kind in ("boolean", object)],
 )
 def test_booleans(given: Any) -> None:
-    assert np.array_equal(read_cells(column("boolean", "boolean"), given), [1, NAN, 0], equal_nan=True)
+    got = read_cells(column("boolean", "boolean"), given)
+    assert isinstance(got, np.ndarray)
+    assert np.array_equal(got, [1, NAN, 0], equal_nan=True)
 
 
 @pytest.mark.parametrize("form", DATES)
@@ -150,6 +155,19 @@ def test_the_first_cell_of_another_type_is_named(kind: str, cells_type: str, giv
 def test_all_may_be_missing(given: Any, kind: str) -> None:
     cells = read_cells(column(kind, "text" if kind == "category" else kind), given)
     assert texts(cells) == [None, None] if isinstance(cells, Codes) else pd.isna(cells).all()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[1, -999, "-999.0", "n/a", None, 3], pa.array([1, -999, -999.0, None, None, 3]), np.array([1, -999, -999, NAN, -999, 3])],
+)
+def test_what_stands_for_a_missing_value_is_missing(given: Any) -> None:
+    missing = ["n/a", "-999"]
+    numbers = read_cells(column("number", "number"), given, missing)
+    assert isinstance(numbers, np.ndarray)
+    assert np.array_equal(numbers, [1, NAN, NAN, NAN, NAN, 3], equal_nan=True)
+    assert texts(read_cells(column("category", "integer"), given, missing)) == ["1", None, None, None, None, "3"]
+    assert texts(read_cells(column("category", "text"), ["a", " n/a", "-999", "NA"], missing)) == ["a", None, None, "NA"]
 
 
 def test_equal_hashes_are_no_equal_cells() -> None:

@@ -15,6 +15,7 @@ import pytest
 from pipeline.learning.prediction import load_predictor
 from pipeline.model import predictor as module
 from pipeline.model.card import read_card
+from pipeline.model.encoder import Number
 from pipeline.model.predictor import PredictionError, Predictor
 from tests.conftest import ROOT
 from tests.typed import made, people
@@ -97,8 +98,9 @@ def test_what_training_did_not_see_goes_to_the_pool(predictor: Predictor) -> Non
 def test_a_value_that_is_missing_where_training_had_none_is_the_median(predictor: Predictor) -> None:
     row = rows()[0]
     assert "income is missing" not in predictor.features
-    step = next(step for step in predictor.encoder.steps if step.column == "income")  # type: ignore[union-attr]
-    assert predictor.log_odds({**row, "income": None}) == predictor.log_odds({**row, "income": step.fill})  # type: ignore[attr-defined]
+    assert predictor.encoder
+    fill = next(step.fill for step in predictor.encoder.steps if isinstance(step, Number) and step.column == "income")
+    assert predictor.log_odds({**row, "income": None}) == predictor.log_odds({**row, "income": fill})
 
 
 def test_one_row_takes_less_than_5_milliseconds(predictor: Predictor) -> None:
@@ -132,7 +134,7 @@ def test_no_rows_have_no_answers(predictor: Predictor) -> None:
             "column age must be a number, in row 1 it is 'old'; column job must be text, in row 1 it is 5$",
         ),
         ({"income": float("inf")}, "column income must be a number, in row 1 it is inf$"),
-        (dict.fromkeys(NAMES, [1]), "in row 1 it is .1.; so are 4 more columns$"),
+        ({name: [1] for name in NAMES}, "in row 1 it is .1.; so are 4 more columns$"),
     ],
 )
 def test_a_batch_that_is_partly_bad_names_row_and_column(predictor: Predictor, change: Any, sentence: str) -> None:
