@@ -121,6 +121,11 @@ def are_numbers(texts: Any, mark: str) -> NDArray[np.bool_]:
     return matches(texts, _PLAIN, _POINT) if mark == "." else matches(texts, _INTEGER, _COMMA, _COMMA_GROUPS)
 
 
+def has_groups(texts: Any) -> bool:
+    """Whether some of these numbers with a decimal point have groups of three digits."""
+    return not matches(texts, _PLAIN).all()
+
+
 def has_point_groups(texts: Any) -> bool:
     """Whether all texts are integers if the point separates thousands, and some have one."""
     return bool(matches(texts, _INTEGER, _COMMA_GROUPS).all() and not matches(texts, _INTEGER).all())
@@ -145,21 +150,23 @@ def numbers(texts: Any, mark: str) -> Any:
     return pa.array([None if text is None else float(text) for text in plain.to_pylist()], pa.float64())
 
 
-def date_orders(texts: Any) -> list[str]:
-    """ "d" and "m": what may stand first in dates without a month's name, so that all texts are dates; [] if they are not."""
+def date_orders(texts: Any, order: str = "") -> list[str]:
+    """What may stand first in dates without a month's name, "d" or "m", so that all texts are dates; [] if they are not.
+
+    order: the one that is set.
+    """
     tried = [text for text in texts[:MAX_TRIED].to_pylist() if text is not None]
     if not all(_DATE.fullmatch(text) or _from_iso(text) for text in tried):
         return []
-    orders = [order for order in "dm" if all(text is None or parse_date(text, order) for text in texts.to_pylist())]
-    return orders[:1] if not any(_has_two_orders(text) for text in texts.to_pylist()) else orders
+    known = [text for text in texts.to_pylist() if text is not None]
+    orders = [first for first in order or "dm" if all(parse_date(text, first) for text in known)]
+    return orders if any(map(has_two_orders, known)) else orders[:1]
 
 
-def dates(texts: Any, order: str, form: str = "") -> Any:
-    """Texts as timestamps; those with a zone at UTC. order: see `date_orders`; form: in which they are written, if given."""
-    known = [
-        None if text is None else _from_form(text, form) if form else parse_date(text, order) for text in texts.to_pylist()
-    ]
-    return pa.array(known, MICROSECONDS)
+def dates(texts: Any, form: str) -> Any:
+    """Texts as timestamps, those with a zone at UTC; null for what is none. form: see `date_orders`, or as strftime writes."""
+    parse = _from_form if "%" in form else parse_date
+    return pa.array([None if text is None else parse(text, form) for text in texts.to_pylist()], MICROSECONDS)
 
 
 def parse_date(text: str, order: str) -> datetime | None:
@@ -186,9 +193,9 @@ def parse_date(text: str, order: str) -> datetime | None:
         return None
 
 
-def _has_two_orders(text: str | None) -> bool:
+def has_two_orders(text: str) -> bool:
     """Whether a date is another one with day and month exchanged; a point is written after days alone."""
-    found = None if text is None else _DATE.fullmatch(text)
+    found = _DATE.fullmatch(text)
     return bool(found and found["first"] and found["t"] != "." and int(found["first"]) != int(found["second"]))
 
 

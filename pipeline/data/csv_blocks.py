@@ -106,10 +106,11 @@ class BlockParser:
         columns = self._columns(block, types)
         newline, rows = self.dialect.newline.encode(), len(next(iter(columns.values()))[1])
         lines = block.count(newline) + (not block.endswith(newline))
-        return Parsed(columns, rows != lines and self.dialect.quote.encode() in block)
+        quotes = self.dialect.quote.encode()
+        return Parsed(columns, rows != lines and quotes != b"" and quotes in block)
 
     def _columns(self, block: bytes, types: Mapping[str, str]) -> dict[str, Cells]:
-        """The columns of a block. types: what each is expected to hold, "text" for any; one with another cell is numbers or text."""
+        """The columns of a block. types: what each is expected to hold; one with another cell is of a wider type."""
         with suppress(pa.ArrowInvalid):
             parsed = self._parse(block, {name: _PARSED[types[name]] for name in self.wanted})
             return {name: _checked(types[name], column) for name, column in parsed.items()}

@@ -20,7 +20,17 @@ from pipeline.data.cells import Texts
 from pipeline.data.columns import RawTable, first_rounded
 from pipeline.data.csv_blocks import BlockParser, Cells, Malformed, parsed_blocks
 from pipeline.data.csv_types import Reading, as_told
-from pipeline.data.dialect import FALLBACK, FALLBACK_NOTE, CsvFormat, Dialect, name_of, numbered, sniff, undecodable
+from pipeline.data.dialect import (
+    DATE_ORDERS,
+    FALLBACK,
+    FALLBACK_NOTE,
+    CsvFormat,
+    Dialect,
+    name_of,
+    numbered,
+    sniff,
+    undecodable,
+)
 from pipeline.data.reading import is_unchanged, open_bytes, reader_errors
 from pipeline.errors import DataError
 from pipeline.text import quote
@@ -120,8 +130,9 @@ class CsvFile:
             return pa.chunked_array([pc.cast(column, TYPES[kind])]) if was != "text" else pa.chunked_array([column])
         texts = Texts.of(column, self.missing_values)
         told = {"integer": "number"}.get(kind, kind)
-        mark = self.settings.sign("decimal") or cells.decimal_marks(texts.known)
-        values, wrong = as_told(texts, told, mark, self.settings.dates)
+        mark = self.settings.sign("decimal") or cells.decimal_marks(texts.known)[:1]
+        form = self.settings.dates if "%" in self.settings.dates else (cells.date_orders(texts.known) or ["d"])[0]
+        values, wrong = as_told(texts, told, mark, DATE_ORDERS.get(self.settings.dates, form))
         if values is None:
             place = f"{self.locate(row + wrong)} has {quote(self.cell(row + wrong, name))} in {name}"
             raise DataError(f"cells must be of the type that the model was trained on in {self.path}; {place}")

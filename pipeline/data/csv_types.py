@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from pipeline.data import cells
 from pipeline.data.cells import MAX_TRIED, Texts
 from pipeline.data.columns import MAX_EXACT, compact, without
-from pipeline.data.csv_blocks import BlockParser, Cells, blocks, narrowed, parsed_blocks
+from pipeline.data.csv_blocks import CODES, BlockParser, Cells, blocks, narrowed, parsed_blocks
+from pipeline.data.dialect import DATE_ORDERS
 from pipeline.data.reading import open_bytes
 from pipeline.errors import DataError
 from pipeline.text import join_limited, quote, quote_if_needed
@@ -70,8 +71,8 @@ class Reading:
         if kinds == {"date"}:
             return _joined(found, cells.MICROSECONDS)
         if told not in ("", *TEXT_KINDS):
-            self._refuse(name, self._as_texts(name), told)
-        column = _joined(found, pa.dictionary(pa.int32(), pa.string()))
+            self._refuse(name, Texts.of(_joined(found, CODES), self._file.missing_values), told)
+        column = _joined(found, CODES)
         return self._label(column) if told == "label" else compact(self._trimmed(column))
 
     @property
@@ -87,14 +88,22 @@ class Reading:
     def _plan(self) -> dict[str, str]:
         """The type of each column, as the first block shows it."""
         names = [*self._told]
-        parser = BlockParser(self._file.dialect, names, self._file.missing_values)
+        parser, types = BlockParser(self._file.dialect, names, ()), dict.fromkeys(names, "text")
         with open_bytes(self._file.path) as file:
             block = next(blocks(file, self._file.dialect, PLANNED_BYTES), b"")
         if not block:
-            return dict.fromkeys(names, "text")
-        found = parser.parse(block, dict.fromkeys(names, "text")).columns
-        plan = {name: narrowed(pc.cast(column, pa.string()))[0] or "number" for name, (_, column) in found.items()}
-        return {name: "text" if self._told[name] in TEXT_KINDS else kind for name, kind in plan.items()}
+            return types
+        words, found, plan = pa.array(self._file.missing_values, pa.string()), set(), {}
+        for name, (_, column) in parser.parse(block, types).columns.items():
+            texts = pc.cast(column, pa.string())
+            is_missing = pc.is_in(texts, value_set=words)
+            found |= {*pc.unique(texts.filter(is_missing)).to_pylist()} - {None}
+            kind, _ = narrowed(pc.if_else(is_missing, pa.scalar(None, pa.string()), texts))
+            plan[name] = "text" if self._told[name] in TEXT_KINDS else kind or "number"
+        if found:
+            shown = join_limited([word for word in self._file.missing_values if word in found])
+            self.notes.append(f"{shown} read as missing (data.missing_values)")
+        return plan
 
     def _parse(self, names: Sequence[str], types: Mapping[str, str]) -> dict[str, list[Cells]]:
         parser = BlockParser(self._file.dialect, names, self._file.missing_values)
@@ -128,16 +137,11 @@ class Reading:
             return False
         some = Texts.of(chunk, self._file.missing_values).known[:MAX_TRIED]
         form = self._file.settings.dates
-        return (
-            cells.booleans(some) is not None
-            or bool(cells.decimal_marks(some) or cells.date_orders(some))
-            or bool(form and None not in cells.dates(some, "d", form).to_pylist())
-            or len(some) == 0
-        )
+        is_formed = "%" in form and not cells.dates(some, form).null_count
+        return is_formed or cells.booleans(some) is not None or bool(cells.decimal_marks(some) or cells.date_orders(some))
 
     def _as_texts(self, name: str) -> Texts:
-        column = _joined(self._parsed[name], pa.dictionary(pa.int32(), pa.string()))
-        return Texts.of(column, self._file.missing_values)
+        return Texts.of(_joined(self._parsed[name], CODES), self._file.missing_values)
 
     def _possible_marks(self, name: str) -> str:
         """The decimal marks by which a column's cells may be numbers."""
@@ -163,6 +167,9 @@ class Reading:
             marks[name] = mark[:1]
         if commas := [quote_if_needed(name) for name, mark in marks.items() if mark == ","]:
             self.notes.append(f"a decimal comma in {join_limited(commas)} (data.csv.decimal)")
+        points = [name for name, mark in marks.items() if mark == "." and cells.has_groups(self._texts[name].known)]
+        if points:
+            self.notes.append(f"groups of thousands in {join_limited([*map(quote_if_needed, points)])} (data.csv.thousands)")
         return marks
 
     def _refuse_sign(self, name: str, mask: Any, sign: str) -> None:
@@ -178,13 +185,15 @@ class Reading:
         """A column of numbers, dates, true and false; None if it is text."""
         told, mark = self._told[name], self._marks[name]
         if told:
-            values, _ = as_told(texts, told, mark, self._file.settings.dates)
+            values, _ = as_told(texts, told, mark, self._date_form(name, texts) if told == "date" else "")
             if values is None:
                 self._refuse(name, texts, told)
         elif (values := cells.booleans(texts.distinct)) is None:
             if mark:
                 values = cells.numbers(texts.distinct, mark)
-            elif (values := self._dates(name, texts)) is None:
+            elif form := self._date_form(name, texts):
+                values = cells.dates(texts.distinct, form)
+            else:
                 return None
         column = pa.chunked_array([texts.rows(values)])
         if pa.types.is_floating(column.type):
@@ -201,23 +210,23 @@ class Reading:
                 self.rounded[name] = texts.first_row(mask)
                 return
 
-    def _dates(self, name: str, texts: Texts) -> Any:
+    def _date_form(self, name: str, texts: Texts) -> str:
+        """How a column's dates are written; "" if they are none. Raises DataError where that cannot be known."""
         form = self._file.settings.dates
-        if form:
-            values = cells.dates(texts.distinct, "d", form)
-            if values.null_count == texts.distinct.null_count:
-                return values
-        orders = cells.date_orders(texts.known)
+        if "%" in form and cells.dates(texts.distinct, form).null_count == texts.distinct.null_count:
+            return form
+        orders = cells.date_orders(texts.known, DATE_ORDERS.get(form, ""))
         if len(orders) > 1:
-            row = texts.first_row(texts.distinct.is_valid().to_numpy(False))
+            mask = np.array([text is not None and cells.has_two_orders(text) for text in texts.distinct.to_pylist()])
+            row = texts.first_row(mask)
             place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
-            forms = "data.csv.dates=%d/%m/%Y or data.csv.dates=%m/%d/%Y, or as they are written"
-            raise DataError(f"dates must be day/month or month/day in {self._file.path}; {place}: set {forms}")
-        return cells.dates(texts.distinct, orders[0]) if orders else None
+            rule = f"dates must be day/month or month/day in {self._file.path}"
+            raise DataError(f"{rule}; {place}: set data.csv.dates=day_first or data.csv.dates=month_first")
+        return orders[0] if orders else ""
 
     def _refuse(self, name: str, texts: Texts, told: str) -> None:
         """Raise DataError for the first cell that is not of the kind that the column is told to have."""
-        _, row = as_told(texts, told, self._decimal or ".", self._file.settings.dates)
+        _, row = as_told(texts, told, self._decimal or ".", "")
         place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
         raise DataError(f"every cell of {name} must be of the kind {told} in {self._file.path}; {place}")
 
@@ -245,8 +254,7 @@ def as_told(texts: Texts, told: str, mark: str, form: str) -> tuple[Any, int]:
         wrong = ~cells.are_numbers(distinct, mark or ".")
         return (None, texts.first_row(wrong)) if wrong.any() else (cells.numbers(distinct, mark or "."), -1)
     if told == "date":
-        orders = ["d"] if form else cells.date_orders(texts.known)
-        values = cells.dates(distinct, (orders or ["d"])[0], form)
+        values = cells.dates(distinct, form or "d")
     else:
         found = [None if text is None else cells.BOOLEANS.get(text) for text in distinct.to_pylist()]
         values = pa.array(found, pa.bool_())

@@ -24,6 +24,7 @@ SIGNS = {  # names that settings may have for signs
     "apostrophe": "'",
 }
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
+DATE_ORDERS = {"day_first": "d", "month_first": "m"}
 THOUSANDS = (",", ".", " ", "'")
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 FALLBACK = "cp1252"  # of text that is no UTF-8
@@ -52,7 +53,7 @@ class CsvFormat:
     row_names: bool = False  # every row begins with a field that the header does not name, as R writes row names
     decimal: str = ""  # point or comma
     thousands: str = ""  # comma, point, space or apostrophe
-    dates: str = ""  # as strftime writes them: %d/%m/%Y
+    dates: str = ""  # day_first or month_first of 1/2/2024, or as strftime writes them: %d%m%y
 
     def __post_init__(self) -> None:
         for key in ("delimiter", "quote"):
@@ -66,8 +67,9 @@ class CsvFormat:
             raise ConfigError(f"decimal and thousands must differ; both are {quote_if_needed(self.decimal)}")
         if self.encoding and not _is_encoding(self.encoding):
             raise ConfigError(f"encoding must be one that Python knows, such as utf-8 or cp1252; got {self.encoding}")
-        if self.dates and "%" not in self.dates:
-            raise ConfigError(f"dates must be a format such as %d/%m/%Y; got {quote_if_needed(self.dates)}")
+        if self.dates and "%" not in self.dates and self.dates not in DATE_ORDERS:
+            rule = f"dates must be {' or '.join(DATE_ORDERS)}, or a format such as %d%m%y"
+            raise ConfigError(f"{rule}; got {quote_if_needed(self.dates)}")
 
     def sign(self, key: str) -> str:
         """The sign that a setting names; "" for none and for what is to be detected."""
@@ -141,6 +143,8 @@ def _notes(settings: CsvFormat, encoding: str, delimiter: str, quotes: str, has_
     found = []
     if encoding == FALLBACK and not settings.encoding:
         found.append(FALLBACK_NOTE)
+    elif encoding != "utf-8" and not settings.encoding:
+        found.append(f"encoding {encoding} (data.csv.encoding)")
     if delimiter != "," and not settings.delimiter:
         found.append(f"fields separated by {DELIMITERS.get(delimiter, repr(delimiter))} (data.csv.delimiter)")
     if quotes == "'" and not settings.quote:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.data.cells import NUMBER, factorize, is_number
@@ -25,11 +26,14 @@ class Target:
     name: str
     positive: str | list[str]
     path: str
+    drop_unlabelled: bool = False  # else every row must have a label
 
     def read(self, table: RawTable) -> tuple[Array, tuple[Label, Label]]:
         """y (n,) in {0, 1}, NaN where there is no label, and the classes, the positive one last. Raises DataError unless they
         are two."""
         values, codes = factorize(table.columns[self.name])
+        if (codes < 0).any() and not self.drop_unlabelled:
+            raise self._missing(table, codes < 0)
         cells = values.to_pylist()
         labels = _parse_labels(cells) if table.is_text else cells
         if isinstance(self.positive, str):
@@ -46,14 +50,13 @@ class Target:
             positive, negative = _joined([label for label in known if label in ones]), _joined(others)
         return np.array([*(float(label in ones) for label in labels), np.nan])[codes], (negative, positive)
 
-    def missing(self, table: RawTable, y: Array) -> DataError:
+    def _missing(self, table: RawTable, is_missing: NDArray[np.bool_]) -> DataError:
         """Why a row has no label; it names the first."""
-        wrong = np.isnan(y)
-        row = int(np.argmax(wrong))
+        row = int(np.argmax(is_missing))
         text = table.cell(row, self.name) if table.is_text else ""
         remedy = f": {text} is read as missing; if it is a class, set data.missing_values=[]" if text else ""
         offer = "data.drop_unlabelled=true leaves such rows out"
-        which = f"{wrong.sum()} are missing, the first in {table.locate(row)}{remedy or f': {offer}'}"
+        which = f"{is_missing.sum()} are missing, the first in {table.locate(row)}{remedy or f': {offer}'}"
         return DataError(f"{self} must have a value in every row; {which}{f', or {offer}' if remedy else ''}")
 
     def __str__(self) -> str:

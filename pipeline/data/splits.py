@@ -26,12 +26,14 @@ def by_group(table: RawTable, name: str, y: Array, test_fraction: float, seed: i
         raise DataError(f"data.group must name a column with at least 2 groups; {name} has {len(sizes)}")
     rng, test = np.random.default_rng(seed), np.zeros(len(sizes), bool)
     is_high = np.bincount(groups, weights=y) / sizes > y.mean()
+    wanted = 0.0
     for side in (is_high, ~is_high):
         order = rng.permutation(np.flatnonzero(side))
-        ends = np.cumsum(sizes[order])
-        if len(order):
-            wanted = test_fraction * ends[-1]
-            test[order[: int(np.searchsorted(ends, wanted - sizes[order].mean() / 2, side="right"))]] = True
+        ends = np.concatenate([[0], np.cumsum(sizes[order])])
+        wanted += test_fraction * ends[-1]
+        taken = int(np.argmin(np.abs(ends - wanted)))
+        test[order[:taken]] = True
+        wanted -= ends[taken]
     if not test.any():
         test[rng.integers(len(sizes))] = True
     return np.asarray(test[groups])

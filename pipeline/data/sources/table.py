@@ -94,16 +94,13 @@ class Table:
         if len(table.columns[chosen.target]) == 0:
             raise DataError(f"there are no rows in {self.path}")
         table, is_test = self._with_test_table(table, file, chosen)
-        target = Target(chosen.target, self.positive, self.path)
-        y, classes = target.read(table)
+        y, classes = Target(chosen.target, self.positive, self.path, self.drop_unlabelled).read(table)
         labelled = ~np.isnan(y)
         notes = []
         if not labelled.all():
-            if not self.drop_unlabelled:
-                raise target.missing(table, y)
             notes.append(f"left out: {len(y) - labelled.sum()} rows without a target")
             table, y, is_test = table.filter(labelled), y[labelled], is_test[labelled]
-        weight = self._weights(table, chosen)
+        weight = self._weights(table, chosen, y)
         columns = self._recognise(table, chosen)
         if not self.test_path:
             is_test = self._test_rows(table, chosen, y)
@@ -188,7 +185,7 @@ class Table:
             raise DataError(f"there are no rows in {self.test_path}")
         return table.append(test, self.test_path), np.arange(rows + len(test.columns[chosen.target])) >= rows
 
-    def _weights(self, table: "RawTable", chosen: "_Chosen") -> Array | None:
+    def _weights(self, table: "RawTable", chosen: "_Chosen", y: Array) -> Array | None:
         name = chosen.roles.get("weight")
         if name is None:
             return None
@@ -206,6 +203,8 @@ class Table:
             raise DataError(
                 f"weights must be finite and not negative in {self.path}; {table.locate(row)} has {found} in {name}"
             )
+        if not (weights[y == 0].any() and weights[y == 1].any()):
+            raise DataError(f"weights must be positive in some row of each class in {self.path}; those in {name} are not")
         return np.asarray(weights, np.float64)
 
     def _test_rows(self, table: "RawTable", chosen: "_Chosen", y: Array) -> NDArray[np.bool_]:
