@@ -18,9 +18,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that a product keeps apart
 
 def leaks(dataset: Dataset) -> list[str]:
     """A sentence for each sign that is there."""
-    found: list[str] = []
-    if hasattr(dataset.train.X, "column_names"):
-        return found
+    found = []
     if columns := separating_columns(dataset.train):
         names = [quote_if_needed(dataset.features[i]) for i in columns]
         which = f"each of the columns {join_limited(names)}" if len(names) > 1 else names[0]
@@ -74,9 +72,17 @@ def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
             return False
         shared = np.isin(codes[ones & ~is_missing], codes[~ones & ~is_missing]).any()
         return not shared
-    numbers = column.to_numpy()
+    numbers = _numbers(column)
     zero, one = numbers[~ones & ~is_missing], numbers[ones & ~is_missing]
     return bool(not len(zero) or not len(one) or zero.max() < one.min() or one.max() < zero.min())
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """The numbers or times of a table's column; any where one is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return (pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column).to_numpy()
 
 
 def _row_hashes(part: Split) -> NDArray[np.uint64]:
@@ -92,7 +98,7 @@ def _row_hashes(part: Split) -> NDArray[np.uint64]:
             keys = np.array([*(hash(text) for text in values.to_pylist()), 0], np.int64)[codes]
         else:
             is_missing = column.is_null().to_numpy()
-            numbers = column.to_numpy()
+            numbers = _numbers(column)
             keys = numbers.astype(np.int64) if numbers.dtype.kind in "Mb" else (numbers + 0.0).view(np.int64)
             keys = np.where(is_missing, np.int64(-1), keys)
         hashes = (hashes ^ keys.view(np.uint64)) * MULTIPLIER

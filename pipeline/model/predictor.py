@@ -100,7 +100,7 @@ class Predictor:
             yield first + start, self.encoder.encode(self._read(part, first + start), size)
 
     def _read(self, given: Sequence[Any], first: int) -> dict[str, Cells]:
-        """The cells of some rows by column. Raises PredictionError that names the columns of another type, and the first row."""
+        """The cells of some rows by column. Raises PredictionError that names columns of another type, and the first row."""
         cells, wrong = dict[str, Cells](), list[str]()
         for column, values in zip(self.columns, given, strict=True):
             try:

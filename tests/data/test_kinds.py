@@ -21,6 +21,13 @@ KINDS: dict[str, tuple[Any, str, str]] = {  # cells, kind and reason
     "shuffled": (pa.array(RNG.permutation(ROWS) + 5000), "identifier", "numbers the rows"),
     "customer_id": (pa.array(RNG.choice(10**6, ROWS, replace=False)), "identifier", "another number in every row"),
     "customerID": (pa.array(RNG.choice(10**6, ROWS, replace=False)), "identifier", "another number in every row"),
+    "ID": (pa.array(RNG.integers(0, 60, ROWS)), "identifier", "named as what only names the rows"),
+    "region_id": (pa.array(RNG.integers(0, 60, ROWS)), "number", ""),
+    "rownames": (
+        pa.array([f"Allen, Miss Elisabeth {i}" for i in range(ROWS)]),
+        "identifier",
+        "named as what only names the rows",
+    ),
     "paid": (pa.array(RNG.choice(10**6, ROWS, replace=False)), "number", ""),
     "income": (pa.array(RNG.random(ROWS)), "number", ""),
     "age": (pa.array([None, *RNG.integers(18, 90, ROWS - 1).tolist()], pa.int64()), "number", ""),
