@@ -52,6 +52,7 @@ class Typed:
 
     table: pa.Table
     y: Any
+    missing_texts = ("None", "n/a")
 
     def load(self) -> Dataset:
         columns = recognise(self.table)

@@ -31,7 +31,8 @@ MIN_WORDS, MIN_TEXTS, MIN_TEXT_SHARE = 3, 20, 0.3  # of free text: words in a ce
 MAX_SAMPLED = 10_000  # distinct texts whose words are counted
 MAX_EXAMPLE, MAX_SHOWN = 24, 60  # letters of an example, and columns that a table shows
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,14}", re.ASCII)  # written in the one way in which a number is
-_KEY = re.compile(r"(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num))$|[a-z]I[dD]$", re.IGNORECASE)
+_NAMES_ROWS = re.compile(r"id|ids|key|uuid|guid|index|rownames?", re.IGNORECASE)
+_KEY = re.compile(r"(?i:(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num)))$|[a-z]I[dD]$")
 
 
 def recognise(
@@ -150,7 +151,9 @@ def _natural(column: Column, cells: pa.ChunkedArray) -> str:
 
 def _identifies(column: Column, cells: pa.ChunkedArray) -> str:
     """Why a column only names the rows; "" if it does not."""
-    rows = len(cells)
+    rows, is_key = len(cells), _KEY.search(column.name) is not None
+    if column.type in ("integer", "text") and column.distinct >= MIN_ROWS and _NAMES_ROWS.fullmatch(column.name):
+        return "named as what only names the rows"
     if column.type == "integer" and not column.missing:
         if _counts_rows(cells):
             return "counts the rows"
@@ -158,9 +161,9 @@ def _identifies(column: Column, cells: pa.ChunkedArray) -> str:
             bounds = pc.min_max(cells).as_py()
             if bounds["max"] - bounds["min"] == rows - 1:
                 return "numbers the rows"
-            if _KEY.search(column.name):
+            if is_key:
                 return "another number in every row"
-    if column.type == "text" and rows - column.missing >= MIN_ROWS and not _is_prose(column, cells):
+    if column.type == "text" and rows - column.missing >= MIN_ROWS and (is_key or not _is_prose(column, cells)):
         if column.distinct == rows - column.missing:
             return "another value in every row"
         if column.distinct > MIN_DISTINCT * (rows - column.missing):

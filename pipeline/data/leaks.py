@@ -72,9 +72,17 @@ def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
             return False
         shared = np.isin(codes[ones & ~is_missing], codes[~ones & ~is_missing]).any()
         return not shared
-    numbers = column.to_numpy()
+    numbers = _numbers(column)
     zero, one = numbers[~ones & ~is_missing], numbers[ones & ~is_missing]
     return bool(not len(zero) or not len(one) or zero.max() < one.min() or one.max() < zero.min())
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """The numbers or times of a table's column; any where one is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return (pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column).to_numpy()
 
 
 def _row_hashes(part: Split) -> NDArray[np.uint64]:
@@ -90,7 +98,7 @@ def _row_hashes(part: Split) -> NDArray[np.uint64]:
             keys = np.array([*(hash(text) for text in values.to_pylist()), 0], np.int64)[codes]
         else:
             is_missing = column.is_null().to_numpy()
-            numbers = column.to_numpy()
+            numbers = _numbers(column)
             keys = numbers.astype(np.int64) if numbers.dtype.kind in "Mb" else (numbers + 0.0).view(np.int64)
             keys = np.where(is_missing, np.int64(-1), keys)
         hashes = (hashes ^ keys.view(np.uint64)) * MULTIPLIER

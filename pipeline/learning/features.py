@@ -1,6 +1,6 @@
 """The features that a fit is given: whether they can be used, and standardised."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from pipeline.arrays import Array, Features, row_blocks
 from pipeline.errors import DataError
+
+BLOCK_ENTRIES = 1 << 20  # of a sparse matrix, that are worked on at a time
 
 
 def check_data(X: Features, y: Array) -> None:
@@ -63,8 +65,8 @@ def unscaled(X: Features, dtype: DTypeLike) -> tuple[Features, Array, Array]:
 def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:
     """(X - mean) / scale in this dtype, with mean and scale (d,) in float64. A constant column has scale 1.
 
-    A sparse X is scaled by its columns' root mean squares and not shifted, so it stays sparse. Raises DataError where a
-    column's values are too large, by its name if `names` has the columns'.
+    A sparse X stays sparse, for only columns without a zero are shifted: since the intercept has no penalty, the best model is
+    that of a dense X. Raises DataError where a column's values are too large, by its name if `names` has the columns'.
     """
     if not isinstance(X, np.ndarray):
         return _scaled(X, dtype, names)
@@ -82,13 +84,27 @@ def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tu
 
 
 def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str]) -> tuple[Features, Array, Array]:
-    mean = np.zeros(X.shape[1])
-    norms = np.sqrt(np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1]) / max(X.shape[0], 1))
-    scale = np.where(norms > 0, norms, 1.0)
-    _require_representable(X, mean, scale, names)
+    n, d = X.shape
+    step = max(BLOCK_ENTRIES, d)
+    entries = [slice(start, start + step) for start in range(0, X.nnz, step)]
+
+    def sums(of: Callable[[Any, Any], Any]) -> Array:
+        """By column, over the stored entries: of their values and columns."""
+        parts = (np.bincount(X.indices[i], of(X.data[i].astype(np.float64), X.indices[i]), d) for i in entries)
+        return np.asarray(sum(parts, np.zeros(d)))
+
+    stored = np.bincount(X.indices, minlength=d)
+    is_full = (stored == n) & (sums(lambda x, j: x != 0) == n)
+    mean = sums(lambda x, j: x) / max(n, 1)
+    squares = sums(lambda x, j: np.square(x - mean[j])) + (n - stored) * np.square(mean)
+    lowest, highest = (np.asarray(bound.toarray(), np.float64).ravel() for bound in (X.min(axis=0), X.max(axis=0)))
+    scale = np.where((lowest < highest) & (squares > 0), np.sqrt(squares / max(n, 1)), 1.0)
+    shift = np.where(is_full, np.where(lowest < highest, mean, lowest), 0.0)
+    _require_representable(X, shift, scale, names)
     scaled = X.astype(dtype)
-    scaled.data /= scale.astype(dtype)[X.indices]
-    return scaled, mean, scale
+    for i in entries:
+        scaled.data[i] = (X.data[i] - shift[X.indices[i]]) / scale[X.indices[i]]
+    return scaled, shift, scale
 
 
 def _require_representable(X: Features, mean: Array, scale: Array, names: Sequence[str]) -> None:

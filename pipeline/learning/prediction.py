@@ -20,7 +20,9 @@ def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
         raise ArtifactError(f"{trained.path} must be of one of the models {', '.join(MODELS)}; it is of {card.model}")
     module = import_module(MODELS[card.model].__module__)
     encoder = None if card.encoder is None else Encoder.from_list(card.encoder)
-    return Predictor(card.features, card.classes, trained.arrays("model.npz"), module.log_odds, card.columns, encoder)
+    return Predictor(
+        card.features, card.classes, trained.arrays("model.npz"), module.log_odds, card.columns, encoder, card.missing_values
+    )
 
 
 @contextmanager

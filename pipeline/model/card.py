@@ -29,6 +29,7 @@ class DataSchema:
     digest: dict[str, str]  # SHA-256
     source: dict[str, Any]  # the configuration that made it
     columns: list[Column] = field(default_factory=list)  # all of a user's table; none where the source is a matrix of numbers
+    missing_values: list[str] = field(default_factory=list)  # texts in the table that stand for a missing value
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
@@ -74,6 +75,7 @@ class ModelCard:
     fit: FitSummary | None
     columns: list[Column] = field(default_factory=list)  # that predictions need of a table; none where the source is a matrix
     encoder: list[dict[str, Any]] | None = None  # the steps from columns to features; None where the features are the columns
+    missing_values: list[str] = field(default_factory=list)  # texts in a table that stand for a missing value
     identifiers: list[str] = field(default_factory=list)  # columns that name the rows, which predictions keep
 
     @classmethod

@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -79,9 +79,14 @@ class InvalidCell(Exception):
         self.row, self.value = row, value
 
 
-def read_cells(column: Column, given: Any) -> Cells:
-    """The cells of a column as its kind has them. Raises InvalidCell for the first that is not of its type."""
+def read_cells(column: Column, given: Any, missing: Sequence[str] = ()) -> Cells:
+    """The cells of a column as its kind has them. Raises InvalidCell for the first that is not of its type.
+
+    missing: texts, and so the numbers that they are, which stand for a missing value.
+    """
     cells = _unpack(given)
+    if missing:
+        cells = _without(cells, missing)
     if column.kind in ("number", "boolean"):
         return _numbers(column.type, cells)
     if column.kind == "date":
@@ -101,6 +106,20 @@ def _unpack(given: Any) -> Cells:
         if given.dtype.kind == "M":
             return given.astype(MICROSECONDS)
     return _code(given.tolist() if isinstance(given, np.ndarray) else list(given))
+
+
+def _without(cells: Cells, missing: Sequence[str]) -> Cells:
+    """Cells without the values that stand for a missing one."""
+    numbers = [found for text in missing if (found := number(text)) is not None]
+    if isinstance(cells, Codes):
+        known = {*missing}
+        gone = [i for i, value in enumerate(cells.values) if _written_so(value, known, numbers)]
+        return Codes(np.where(np.isin(cells.positions, gone), -1, cells.positions), cells.values) if gone else cells
+    return np.where(np.isin(cells, numbers), np.nan, cells) if numbers and cells.dtype.kind == "f" else cells
+
+
+def _written_so(value: object, texts: Collection[str], numbers: Collection[float]) -> bool:
+    return (isinstance(value, str) and value.strip() in texts) or (bool(numbers) and number(value) in numbers)
 
 
 def _from_arrow(given: Any) -> Cells:
@@ -139,7 +158,7 @@ def _from_pandas(given: Any) -> Cells:
         return np.asarray(at_utc.to_numpy(MICROSECONDS, na_value=np.datetime64("NaT")))
     if isinstance(kind, pd.StringDtype) or (kind.kind == "O" and pd.api.types.infer_dtype(given) == "string"):
         positions, values = pd.factorize(given)
-        return Codes(positions.astype(np.int64), values.tolist())
+        return _recode(positions.astype(np.int64), values.tolist())
     return _code(given.tolist())
 
 
@@ -168,7 +187,8 @@ def _code(cells: Sequence[Any]) -> Codes:
 
 
 def _is_missing(cell: object) -> bool:
-    if cell is None:
+    """Text without a letter is missing, as in a CSV file."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
         return True
     if isinstance(cell, float | np.floating | np.datetime64):
         return bool(cell != cell)
@@ -201,7 +221,7 @@ def _texts(kind: str, cells: Cells) -> Codes:
             wrong = [not isinstance(value, str) for value in cells.values]
             if any(wrong):
                 _refuse_value(cells, wrong)
-            return cells
+            return Codes(cells.positions, [value.strip() if isinstance(value, str) else value for value in cells.values])
         _refuse(cells, ~(np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells)))
         return Codes(np.full(len(cells), -1, np.int64), [])
     if isinstance(cells, Codes) and kind in ("integer", "number"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import KINDS, TYPES, Column, InvalidCell, PredictionError, cut, number, positions_of, read_cells
+from .columns import KINDS, TYPES, Cells, Column, InvalidCell, PredictionError, cut, number, positions_of, read_cells
 from .encoder import Encoder
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Predictor:
     formula: Formula
     columns: Sequence[Column] = ()
     encoder: Encoder | None = None
+    missing_values: Sequence[str] = ()  # texts in a table that stand for a missing value
 
     @classmethod
     def from_card(
@@ -44,7 +45,8 @@ class Predictor:
     ) -> "Predictor":
         """Of a model's card, as JSON has it."""
         encoder = None if card["encoder"] is None else Encoder.from_list(card["encoder"])
-        return cls(card["features"], card["classes"], arrays, formula, [Column(**each) for each in card["columns"]], encoder)
+        columns = [Column(**each) for each in card["columns"]]
+        return cls(card["features"], card["classes"], arrays, formula, columns, encoder, card["missing_values"])
 
     @property
     def names(self) -> Sequence[str]:
@@ -94,7 +96,23 @@ class Predictor:
         step = max(1, BLOCK_VALUES // max(1, len(self.columns)))
         for start in range(0, rows, step):
             size = min(step, rows - start)
-            yield first + start, self.encoder.encode(_read(self.columns, given, start, size, first), size)
+            part = [_slice(values, start, size) for values in given]
+            yield first + start, self.encoder.encode(self._read(part, first + start), size)
+
+    def _read(self, given: Sequence[Any], first: int) -> dict[str, Cells]:
+        """The cells of some rows by column. Raises PredictionError that names columns of another type, and the first row."""
+        cells, wrong = dict[str, Cells](), list[str]()
+        for column, values in zip(self.columns, given, strict=True):
+            try:
+                cells[column.name] = read_cells(column, values, self.missing_values)
+            except InvalidCell as error:
+                shown = repr(error.value) if isinstance(error.value, str) else str(error.value)
+                where = f"in row {first + error.row} it is {cut(shown)}"
+                wrong.append(f"column {cut(column.name)} must be {TYPES[column.type]}, {where}")
+        if wrong:
+            more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
+            raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
+        return cells
 
 
 def probability(z: NDArray[Any]) -> NDArray[Any]:
@@ -121,10 +139,22 @@ def _columns_of(given: Any, columns: Sequence[Column]) -> tuple[int, list[Any]]:
     if isinstance(given, Mapping) and not hasattr(given, "tocsr"):
         positions_of(names, [str(name) for name in given])
         return _same_length([_as_list(given[name]) for name in names])
-    if isinstance(given, np.ndarray) and all(column.type in ("integer", "number") for column in columns):
-        _require_width(given.shape, names)
-        return len(given), list(given.T)
+    if all(column.kind in ("number", "boolean") for column in columns) and (array := _as_array(given)) is not None:
+        _require_width(array.shape, names)
+        return len(array), list(array.T)
     raise PredictionError(f"the input must be a table with named columns; got {cut(type(given).__name__)}")
+
+
+def _as_array(given: Any) -> NDArray[Any] | None:
+    """Cells by position; None where they are not."""
+    if hasattr(given, "tocsr"):
+        return np.asarray(given.toarray())
+    if not isinstance(given, np.ndarray | list):
+        return None
+    try:
+        return np.asanyarray(given, None if isinstance(given, np.ndarray) else object)  # a masked one stays so
+    except ValueError as error:
+        raise PredictionError(f"the input must make a table; {cut(str(error).partition('.')[0])}") from None
 
 
 def _as_list(values: Any) -> Any:
@@ -141,23 +171,6 @@ def _same_length(columns: list[Any]) -> tuple[int, list[Any]]:
     if len(lengths) > 1:
         raise PredictionError(f"the input must make a table; its columns have {min(lengths)} to {max(lengths)} rows")
     return lengths.pop() if lengths else 0, columns
-
-
-def _read(columns: Sequence[Column], given: Sequence[Any], start: int, size: int, first: int) -> dict[str, Any]:
-    """The cells of some rows by column. Raises PredictionError that names each column of another type, and its first row."""
-    cells, wrong = {}, list[str]()
-    for column, values in zip(columns, given, strict=True):
-        try:
-            cells[column.name] = read_cells(column, _slice(values, start, size))
-        except InvalidCell as error:
-            shown = repr(error.value) if isinstance(error.value, str) else str(error.value)
-            wrong.append(
-                f"column {cut(column.name)} must be {TYPES[column.type]}, in row {first + start + error.row} it is {cut(shown)}"
-            )
-    if wrong:
-        more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
-        raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
-    return cells
 
 
 def _slice(values: Any, start: int, size: int) -> Any:

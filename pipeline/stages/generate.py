@@ -84,6 +84,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
             {
                 "features": dataset.features,
                 "columns": [asdict(column) for column in dataset.columns] if is_table(dataset) else [],
+                "missing_values": list(getattr(source, "missing_texts", ())),
                 "target": dataset.target,
                 "classes": list(dataset.classes),
                 "rows": {name: len(part.y) for name, (_, part) in parts.items()},
@@ -114,11 +115,10 @@ def main(argv: Sequence[str]) -> None:
     )
     config = read["data"]
     source = build("data", SOURCES, config)
-    path = getattr(source, "path", None)
-    if path:
+    for path in filter(None, (config.get("path"), config.get("test_path"))):
         check_in_copy(path)
-    if args.config and path and WATCHED_DIR.resolve() not in Path(path).resolve().parents:
-        logger.warning(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
+        if args.config and WATCHED_DIR.resolve() not in Path(path).resolve().parents:
+            logger.warning(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
     generate(source, config, OUT / "data")
 
 

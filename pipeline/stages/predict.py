@@ -7,7 +7,7 @@ Columns that name the rows are kept. It is no stage of the DAG.
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
+from pipeline.data.dialect import CsvFormat
+from pipeline.data.table_file import TableFile, open_table
 from pipeline.errors import ArtifactError, CommandError, DataError
 from pipeline.files import OUT
 from pipeline.learning.prediction import load_predictor, predicting
@@ -24,7 +26,6 @@ from pipeline.text import join_limited, quote_if_needed
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 logger = logging.getLogger("pipeline.stages.predict")
 
@@ -45,44 +46,28 @@ def model_folder(reference: str) -> Iterator[Path]:
         yield import_module("pipeline.runs._records").model_folder(reference, Path(temporary))
 
 
-def column_names(path: Path) -> list[str]:
-    return list(next(chunks(path, {}, ())).column_names)
-
-
-def chunks(path: Path, types: Mapping[str, str], ids: Sequence[str]) -> "Iterator[pa.Table]":
-    """Parts of a Parquet file, or of a CSV file in UTF-8."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    with path.open("rb") as file:
-        try:
-            if path.suffix == ".parquet":
-                for batch in parquet.ParquetFile(file).iter_batches():
-                    yield pa.Table.from_batches([batch])
-            else:
-                names = csv.open_csv(file).schema.names
-                file.seek(0)
-                text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
-                for batch in csv.open_csv(file, convert_options=text):
-                    yield pa.Table.from_batches([batch])
-        except pa.ArrowException as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"{path} must be a table in CSV or, named *.parquet, Parquet: {reason}") from None
+def open_rows(table: Path, card: ModelCard) -> TableFile:
+    """The table to predict; a CSV file is read with the settings of the one that the model was trained on."""
+    data = card.config["data"]
+    missing_values = None if data.get("missing_values") is None else card.missing_values
+    return open_table(str(table), CsvFormat(**data.get("csv", {})), missing_values, "TABLE")
 
 
 def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[str] = ()) -> None:
     """Write ids, prediction and probability for each row of `table` to `out`, else as CSV to stdout."""
     trained = read_card(folder)
     predictor, card = load_predictor(trained), trained.content
-    names = column_names(table)
+    file = open_rows(table, card)
+    names = file.names
     kept = _kept(card, names, ids, table)
     with predicting():
         predictor.check_names(names)
     ignored = [quote_if_needed(name) for name in names if name not in {*predictor.names, *kept}]
     types = {column.name: column.type for column in card.columns} or dict.fromkeys(predictor.features, "number")
+    types |= {name: "text" for name in kept if name not in types}
     rows = 0
     with _writer(out) as write, console.Progress(0, unit="row") as progress:
-        for chunk in chunks(table, types, kept):
+        for chunk in file.chunks(types):
             with predicting():
                 answer = predictor.predict(chunk, rows)
             for i, name in enumerate(kept):
@@ -142,7 +127,7 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[["pd.DataFrame"], 
 def main(argv: Sequence[str]) -> None:
     parser = console.parser("stages.predict", __doc__, "numpy patients.csv --out risks.csv")
     parser.add_argument("model", metavar="MODEL", help="its folder, candidate, run id, fingerprint, or @champion")
-    parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, or a Parquet file named *.parquet")
+    parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, or a Parquet file, folder or pattern")
     parser.add_argument("--out", type=Path, metavar="FILE", help="to write: CSV or, named *.parquet, Parquet; else stdout")
     parser.add_argument("--id", action="append", default=[], metavar="COLUMN", help="to stand beside each prediction")
     args = parser.parse_args(argv)

@@ -45,10 +45,9 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     parts = {"config": digest_of(config), "data": digest_of(schema.digest), "code": numerical_code()}
     facts = DataFacts(schema.rows, schema.digest)
     columns, features = schema.used, [] if schema.columns else schema.features
+    made = ModelCard(digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None)
     names = [column.name for column in schema.columns if column.kind == "identifier"]
-    return ModelCard(
-        digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None, columns, identifiers=names
-    )
+    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=names)
 
 
 def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:

@@ -79,21 +79,26 @@ def _inputs(card: ModelCard) -> Schema | None:
     """The columns of a table that is not of numbers alone, whose model MLflow is to give any number, array or matrix.
 
     MLflow converts what it is given to these types, so those that it would convert to wrong values are `any`: of a JSON null it
-    makes false, of 2.5 the integer 2, of 05/06/2024 some date; and of integers it makes no numbers.
+    makes false or the text None, of 2.5 the integer 2, of 05/06/2024 some date; and of integers it makes no numbers.
     """
-    if len(card.columns) > WIDE or all(column.kind in ("number", "boolean") for column in card.columns):
+    if len(card.columns) > WIDE or _is_numeric(card):
         return None
-    safe = {"number": DataType.double, "text": DataType.string}
+    safe = {"number": DataType.double, **({"text": DataType.string} if "None" in card.missing_values else {})}
     return Schema([ColSpec(safe.get(column.type, AnyType()), column.name, required=False) for column in card.columns])
 
 
+def _is_numeric(card: ModelCard) -> bool:
+    return all(column.kind in ("number", "boolean") for column in card.columns)
+
+
 def _example(card: ModelCard) -> Any:
-    if not card.columns:
-        zeros = np.zeros((1, len(card.features)))
-        return pd.DataFrame(zeros, columns=card.features) if len(card.features) <= WIDE else zeros
+    names = [column.name for column in card.columns] or card.features
+    if _is_numeric(card):
+        zeros = np.zeros((1, len(names)))
+        return pd.DataFrame(zeros, columns=names) if len(names) <= WIDE else zeros
     read: dict[str, Callable[[str], Any]] = {"number": float, "integer": int, "boolean": lambda text: text == "true"}
     row = {column.name: read.get(column.type, str)(column.example) for column in card.columns}
-    return pd.DataFrame([row]) if len(row) <= WIDE else None
+    return pd.DataFrame([row])
 
 
 def _copy_package(folder: Path, model: str) -> Path:

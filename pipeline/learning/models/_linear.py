@@ -1,7 +1,7 @@
 """What logistic regressions share: their settings, how they are fitted, and a linear model's log-odds in NumPy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -40,7 +40,7 @@ class Logistic:
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
     seed: int = 0  # of init: uniform
     standardize: bool = True  # train on (x - mean) / scale
-    encoder: EncoderOptions = EncoderOptions()
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
 
     def __post_init__(self) -> None:
         from pipeline.learning.logistic import check_settings
