@@ -126,8 +126,9 @@ class CsvFile:
         was, column = found
         if was == "":
             return pa.chunked_array([pa.nulls(len(column), TYPES[kind])])
-        if was == kind or {was, kind} <= {"integer", "number"}:
-            return pa.chunked_array([pc.cast(column, TYPES[kind])]) if was != "text" else pa.chunked_array([column])
+        if was == kind or (was, kind) == ("integer", "number"):
+            column = pc.cast(column, TYPES[kind])
+            return pa.chunked_array([pc.utf8_trim_whitespace(column) if kind == "text" else column])
         texts = Texts.of(column, self.missing_values)
         told = {"integer": "number"}.get(kind, kind)
         mark = self.settings.sign("decimal") or cells.decimal_marks(texts.known)[:1]

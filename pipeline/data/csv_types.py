@@ -99,7 +99,8 @@ class Reading:
             is_missing = pc.is_in(texts, value_set=words)
             found |= {*pc.unique(texts.filter(is_missing)).to_pylist()} - {None}
             kind, _ = narrowed(pc.if_else(is_missing, pa.scalar(None, pa.string()), texts))
-            plan[name] = "text" if self._told[name] in TEXT_KINDS else kind or "number"
+            is_text = self._told[name] in TEXT_KINDS or (self._told[name] == "date" and kind != "date")
+            plan[name] = "text" if is_text else kind or "number"
         if found:
             shown = join_limited([word for word in self._file.missing_values if word in found])
             self.notes.append(f"{shown} read as missing (data.missing_values)")
@@ -132,6 +133,8 @@ class Reading:
         """Whether a column of text may hold numbers, dates, true and false, by some of its cells."""
         if self._told[name] in TEXT_KINDS:
             return False
+        if self._told[name]:
+            return True
         chunk = next((column for kind, column in self._parsed[name] if kind), None)
         if chunk is None:
             return False

@@ -43,29 +43,24 @@ def test_a_folder_and_a_pattern_of_files(tmp_path: Path) -> None:
     table = pa.table({"a": AGES, "b": [age / 4 for age in AGES], "y": LABELS})
     folder = tmp_path / "parts.v1"
     (folder / "more").mkdir(parents=True)
-    pq.write_table(table[:5], folder / "part-0.parquet")
-    pq.write_table(
-        table[5:].select(["y", "b", "a"]).cast(pa.schema([("y", pa.int8()), ("b", "float"), ("a", "float")])),
-        folder / "more" / "part-1.parquet",
-    )
+    narrow = pa.schema([("y", pa.int8()), ("b", "float"), ("a", "float")])
+    last = folder / "more" / "part-1.parquet"
+    pq.write_table(table[:5], folder / "a.parquet")
+    pq.write_table(table[5:].select(["y", "b", "a"]).cast(narrow), last)
     (folder / "_SUCCESS").touch()
     whole = load(tmp_path, table)
     for path in (folder, folder / "**" / "*.parquet"):
         data = Table(path=str(path), target="y").load()
         assert data.train.X.cast(whole.train.X.schema).equals(whole.train.X)
-    pq.write_table(table[5:].rename_columns(["a", "c", "y"]), folder / "more" / "part-1.parquet")
-    with pytest.raises(
-        PipelineError, match="all files of .* must have the same columns; b is not both in .*part-1.* and in|not both"
-    ):
+    pq.write_table(table[5:].rename_columns(["a", "c", "y"]), last)
+    with pytest.raises(PipelineError, match="all files of .* must have the same columns; . is not both in"):
         Table(path=str(folder), target="y").load()
-    pq.write_table(table[5:].set_column(0, "a", pa.array(["x"] * 7)), folder / "more" / "part-1.parquet")
+    pq.write_table(table[5:].set_column(0, "a", pa.array(["x"] * 7)), last)
     with pytest.raises(PipelineError, match="could not be read as parquet"):
         Table(path=str(folder), target="y").load()
     for path in (tmp_path / "none*.parquet", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
-        with pytest.raises(
-            PipelineError, match="must name a Parquet file, a folder of such, or a pattern of names; there is none at"
-        ):
+        with pytest.raises(PipelineError, match="a Parquet file, a folder of such, or a pattern of names; there is none"):
             Table(path=str(path), target="y").load()
 
 
@@ -75,7 +70,5 @@ def test_chunks_have_the_types_that_are_asked_for(tmp_path: Path) -> None:
     file = open_table(str(tmp_path / "t.parquet"))
     (chunk,) = file.chunks({"n": "text", "a": "number"})
     assert chunk.schema == pa.schema([("n", "string"), ("a", "double")])
-    with pytest.raises(
-        PipelineError, match="must be of the type that the model was trained on in .*; n is of string, not of number"
-    ):
+    with pytest.raises(PipelineError, match="of the type that the model was trained on in .*; n is of string, not of"):
         [*file.chunks({"n": "number"})]

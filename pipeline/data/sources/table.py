@@ -88,7 +88,7 @@ class Table:
     def load(self) -> Dataset:
         from pipeline.data.labels import Target
 
-        file = open_table(self.path, self.csv, self._missing_values)
+        file = open_table(self.path, self.csv, self.missing_texts)
         chosen = self._find_columns(file.names)
         table = file.read(chosen.told)
         if len(table.columns[chosen.target]) == 0:
@@ -115,12 +115,13 @@ class Table:
         return Dataset(used, chosen.target, classes, train, test, tuple(notes), columns)
 
     @property
-    def _missing_values(self) -> list[str] | None:
-        if not self.missing_values:
-            return self.missing_values
+    def missing_texts(self) -> list[str]:
+        """The texts, beside "", that stand for a missing value."""
         from pipeline.data.cells import MISSING_VALUES
 
-        return [*MISSING_VALUES, *self.missing_values]
+        if table_format(self.path) == "parquet" or self.missing_values == []:
+            return []
+        return [*MISSING_VALUES, *(self.missing_values or [])]
 
     def _find_columns(self, names: Sequence[str]) -> "_Chosen":
         """What the settings say of the file's columns."""
@@ -171,7 +172,7 @@ class Table:
         rows = len(table.columns[chosen.target])
         if not self.test_path:
             return table, np.zeros(rows, bool)
-        other = open_table(self.test_path, self.csv, self._missing_values, "data.test_path")
+        other = open_table(self.test_path, self.csv, self.missing_texts, "data.test_path")
         if differing := set(other.names) ^ set(file.names):
             name = next(name for name in (*file.names, *other.names) if name in differing)
             lacking = self.test_path if name in file.names else self.path
