@@ -1,5 +1,7 @@
 """Fit one model to the training table."""
 
+import csv
+import io
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,7 @@ from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import ENDS
 from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.model import Fit, Observer, Record
-from pipeline.learning.models import MODELS, EncoderOptions
+from pipeline.learning.models import MODELS, EncoderOptions, linear_model
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import Manifest, write_manifest
@@ -38,6 +40,7 @@ from pipeline.tracking.store import project_root
 logger = logging.getLogger("pipeline.stages.train")
 
 DOWNSTREAM_OUTPUTS = downstream("train")
+MAX_WEIGHTS = 1000  # that MLflow shows
 
 
 def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard:
@@ -46,8 +49,8 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     facts = DataFacts(schema.rows, schema.digest)
     columns, features = schema.used, [] if schema.columns else schema.features
     made = ModelCard(digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None)
-    names = [column.name for column in schema.columns if column.kind == "identifier"]
-    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=names)
+    identifiers = [column.name for column in schema.columns if column.kind == "identifier"]
+    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=identifiers)
 
 
 def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
@@ -102,6 +105,8 @@ def train(
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, "train", card, folder.name, trains=True) as tracker:
+        if "train/weight.npy" in tables.files:
+            raise DataError("data.weight must be empty, since no model takes weights yet; the table has a column of them")
         y = tables.array("train/y.npy")
         X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
@@ -147,11 +152,26 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
         [folder / name for name in ("model.json", "model.npz", "history.csv")],
         metrics={f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")},
         tags={**tags, NOTE: note(card)},
-        texts={"config.yaml": to_yaml(card.config)},
+        texts={"config.yaml": to_yaml(card.config), **_weights(trained)},
         table="training",
         is_model=True,
         are_outs=True,
     )
+
+
+def _weights(trained: Manifest[ModelCard]) -> dict[str, str]:
+    """weights.csv of a linear model: its largest weights, on the scale that it was trained on and on that of the features."""
+    model = linear_model(trained.arrays("model.npz"))
+    if model is None:
+        return {}
+    raw, b = model.raw_weights()
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["feature", "weight", "raw_weight"])
+    for i in np.argsort(-np.abs(model.w), kind="stable")[:MAX_WEIGHTS]:
+        writer.writerow([trained.content.features[i], float(model.w[i]), float(raw[i])])
+    writer.writerow(["(intercept)", float(model.b), b])
+    return {"weights.csv": file.getvalue()}
 
 
 def _summary(result: Fit) -> FitSummary:
