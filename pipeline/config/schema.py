@@ -77,9 +77,13 @@ def build(group: str, registry: Mapping[str, type[T]], section: Section) -> T:
 
 
 def to_section(part: Any, registry: Registry) -> dict[str, Any]:
-    """What `build` makes the part of."""
+    """What `build` makes the part of. A mapping of texts is a list of `NAME: VALUE` each, as its names are no keys of MLflow's."""
     name = next(name for name, schema in registry.items() if schema is type(part))
-    return {"name": name, **asdict(part)}
+    values = asdict(part)
+    for key, hint in get_type_hints(type(part)).items():
+        if kind_of(hint) is Kind.TEXT_BY_TEXT and values[key] is not None:
+            values[key] = [f"{of}: {value}" for of, value in values[key].items()]
+    return {"name": name, **values}
 
 
 def build_typed(group: str, schema: type[T], values: Section) -> T:

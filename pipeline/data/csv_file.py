@@ -55,12 +55,16 @@ class CsvFile:
 
     @cached_property
     def _start(self) -> bytes:
+        """The file's beginning, with two line breaks at least if it has so many."""
+        start = b""
         with open_bytes(self.path) as file:
-            return bytes(file.read(SNIFFED_BYTES))
+            while start.count(b"\n") < 2 and (more := file.read(SNIFFED_BYTES)):
+                start += more
+        return start
 
     @property
     def _is_all(self) -> bool:
-        return len(self._start) < SNIFFED_BYTES
+        return len(self._start) < SNIFFED_BYTES or self._start.count(b"\n") < 2
 
     @property
     def names(self) -> list[str]:

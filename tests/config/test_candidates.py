@@ -128,5 +128,5 @@ def test_a_mapping_of_texts_in_the_mapping_form(tmp_path: Path) -> None:
     data = "data: {name: table, path: t.csv, target: y, kinds: {zip: category, 'a (b)': date}, csv: {decimal: comma}}"
     path.write_text(f"overrides: {{{data}}}\ncandidates: {{numpy: [model=numpy]}}\n")
     content = compose_candidates(path)["numpy"].to_dict()["data"]
-    assert content["kinds"] == {"zip": "category", "a (b)": "date"}
+    assert content["kinds"] == ["zip: category", "a (b): date"]
     assert content["csv"]["decimal"] == "comma"

@@ -1,6 +1,6 @@
 """Composition: conf/ equals the dataclasses' defaults, and every wrong word ends in one sentence."""
 
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 
 import pytest
 import yaml
@@ -28,7 +28,8 @@ def test_mappings_and_nested_keys_of_a_section() -> None:
     table = ["data=table", "data.path=t.csv", "data.target=y"]
     config = compose([*table, "data.kinds={zip: category, 1_1: date}", "data.csv.delimiter=;", "data.csv.header=false"])
     content = config.to_dict()["data"]
-    assert content["kinds"] == {"zip": "category", "1_1": "date"}
+    assert content["kinds"] == ["zip: category", "1_1: date"]
+    assert config.data == replace(config.data, kinds={"zip": "category", "1_1": "date"})  # type: ignore[type-var]
     assert (content["csv"]["delimiter"], content["csv"]["header"]) == (";", False)
     assert build("data", REGISTRIES["data"], content) == config.data
     for override, sentence in {

@@ -148,16 +148,10 @@ class Table:
             key = "keep" if both[0] in lists["keep"] else "columns"
             raise DataError(f"data.{key} and data.drop must not name the same column; both have {both[0]}")
         kinds = dict(zip(lists["kinds"], (self.kinds or {}).values(), strict=True))
-        wanted = lists["columns"] if self.columns is not None else names
-        candidates = [
-            name
-            for name in names
-            if name in wanted
-            and name != target
-            and name not in lists["drop"]
-            and (name not in roles.values() or name in lists["keep"] or name in lists["columns"])
-        ]
-        return _Chosen(roles, candidates, lists["drop"], [*lists["keep"], *lists["columns"]], kinds)
+        keep = [*lists["keep"], *lists["columns"]]
+        left_out = ({target} | set(lists["drop"])) | (set(roles.values()) - set(keep))
+        wanted = set(names if self.columns is None else lists["columns"]) - left_out
+        return _Chosen(roles, [name for name in names if name in wanted], lists["drop"], keep, kinds)
 
     def _find_listed(self, key: str, wanted: str, names: Sequence[str], known: str) -> str:
         name = _find(names, wanted)
@@ -301,9 +295,10 @@ def _parts(
     sides = (~is_test, is_test)
     masks = [pa.array(side) for side in sides]
     parts: list[dict[str, Any]] = [{}, {}]
+    is_used = set(used)
     for name in [*columns]:
         column = columns.pop(name)
-        if name in used:
+        if name in is_used:
             for part, mask in zip(parts, masks, strict=True):
                 part[name] = column.filter(mask)
     train, test = (
