@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DENSE_BYTES = 1 << 26  # up to which X is dense, since NumPy's products of it are the fastest
-BLOCK_ENTRIES = 1 << 21  # that are encoded at a time
+BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
 
 def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOptions) -> Encoder:
