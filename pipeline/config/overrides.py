@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
 BEFORE_QUOTES = ("", *OPENING, ",", ":", "=")  # elsewhere a quote is a letter, as in don't
-_BRACKETS = {Kind.TEXTS: "[]", Kind.TEXT_OR_TEXTS: "[]", Kind.TEXT_BY_TEXT: "{}"}  # around several texts
+_BRACKETS = {Kind.TEXTS: ("[]",), Kind.TEXT_OR_TEXTS: ("[]",), Kind.TEXT_BY_TEXT: ("{}", "[]")}  # around several texts
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")  # text that Hydra itself takes, and never sweeps over
 
 
@@ -67,9 +67,9 @@ def _values(key: str, text: str, kind: Kind) -> str:
 def _value(key: str, text: str, kind: Kind) -> str:
     """One value, quoted where Hydra would read something else than the typed text."""
     bare = text.strip()
-    if kind in _BRACKETS and bare[:1] + bare[-1:] == _BRACKETS[kind]:
+    if bare[:1] + bare[-1:] in _BRACKETS.get(kind, ()):
         parts = [part.strip() for part in _parts(key, bare[1:-1]) if part.strip()]
-        return f"[{','.join(_pair(part) if kind is Kind.TEXT_BY_TEXT else _value(key, part, Kind.TEXT) for part in parts)}]"
+        return f"[{','.join(_pair(part) if bare[0] == '{' else _value(key, part, Kind.TEXT) for part in parts)}]"
     if kind in (Kind.OPTIONAL_TEXT, Kind.TEXTS, Kind.TEXT_BY_TEXT) and text == "null":
         return text
     read = _read(text)

@@ -80,7 +80,7 @@ def without(column: Any, numbers: list[float]) -> Any:
     """A column of numbers in which NaN and these numbers are missing."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    if not numbers or pa.types.is_boolean(column.type):
+    if not numbers or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return column
     known = pa.array(numbers, pa.float64())
     return pc.if_else(

@@ -37,11 +37,11 @@ class Malformed(Exception):
     """A block has a row of another width, or is otherwise no CSV."""
 
 
-def parsed_blocks(file: Any, dialect: Dialect, parser: "BlockParser", types: Mapping[str, str]) -> Iterator[Parsed]:
-    """What the parser makes of each block of an open file, in order, parsed side by side."""
+def parsed_blocks(found: Iterator[bytes], parser: "BlockParser", types: Mapping[str, str]) -> Iterator[Parsed]:
+    """What the parser makes of each block, in order, parsed side by side."""
     pending: deque[Future[Parsed]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
-        for block in blocks(file, dialect):
+        for block in found:
             pending.append(pool.submit(parser.parse, block, types))
             if len(pending) > WORKERS + 1:
                 yield pending.popleft().result()
@@ -50,15 +50,17 @@ def parsed_blocks(file: Any, dialect: Dialect, parser: "BlockParser", types: Map
 
 
 def blocks(file: Any, dialect: Dialect, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The rows below the header as UTF-8, some whole ones at a time. Raises UnicodeDecodeError, and Malformed for a row that is
-    longer than a block may be."""
+    """The rows below the header as UTF-8, in blocks of whole rows, about as long as size; 0: in one block.
+
+    Raises UnicodeDecodeError, and Malformed for a row that is longer than a block may be.
+    """
     rest, skip, quotes = b"", dialect.body, dialect.quote.encode()
     newline = dialect.newline.encode()
-    for text in _utf8(file, dialect.encoding, size):
+    for text in _utf8(file, dialect.encoding, size or BLOCK_BYTES):
         data = rest + text
         if skip:
             data, skip = data[skip:], max(0, skip - len(data))
-        end = _end_of_rows(data, quotes, newline)
+        end = _end_of_rows(data, quotes, newline) if size else 0
         if end:
             yield data[:end]
         rest = data[end:]

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pipeline.data import cells
 from pipeline.data.cells import Texts
 from pipeline.data.columns import RawTable, first_rounded
-from pipeline.data.csv_blocks import BlockParser, Cells, Malformed, parsed_blocks
+from pipeline.data.csv_blocks import BLOCK_BYTES, BlockParser, Cells, Malformed, Parsed, blocks, parsed_blocks
 from pipeline.data.csv_types import Reading, as_told
 from pipeline.data.dialect import (
     DATE_ORDERS,
@@ -46,6 +46,7 @@ class CsvFile:
     path: str
     settings: CsvFormat = field(default_factory=CsvFormat)
     missing_values: Sequence[str] = cells.MISSING_VALUES
+    _is_split: bool = True  # into blocks that are parsed by themselves
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -73,15 +74,13 @@ class CsvFile:
     def read(self, columns: Mapping[str, str]) -> RawTable:
         """These columns. Their values: the kind that a column is told to have, "label" for its cells as they are written, or ""
         for what the cells show. Raises DataError where the file, or a cell as the kind that is told, cannot be read."""
-        with self._errors():
-            try:
-                reading = Reading(self, columns)
-            except UnicodeDecodeError:
-                if self.settings.encoding or self.dialect.encoding == FALLBACK:
-                    raise
-                self.dialect = sniff(self.path, self._start, self._is_all, replace(self.settings, encoding=FALLBACK))
-                reading = Reading(self, columns)
-                reading.notes.insert(0, FALLBACK_NOTE)
+        with reader_errors(self.path, "csv"), is_unchanged(self.path):
+            reading = None
+            while reading is None:
+                try:
+                    reading = Reading(self, columns)
+                except (UnicodeDecodeError, Malformed) as error:
+                    self._read_otherwise(error)
             typed = {name: reading.typed(name) for name in columns}
             rounded = {name: row for name, column in typed.items() if (row := first_rounded(column)) >= 0} | reading.rounded
             notes = (*self.dialect.notes, *reading.notes)
@@ -89,15 +88,37 @@ class CsvFile:
 
     def chunks(self, types: Mapping[str, str]) -> Iterator[pa.Table]:
         """These columns, some rows at a time. types: of each column, a name of TYPES. Raises DataError."""
-        with self._errors():
-            row, parser = 0, BlockParser(self.dialect, [*types], self.missing_values)
-            planned = {name: kind if kind != "boolean" else "text" for name, kind in types.items()}
-            with open_bytes(self.path) as file:
-                for parsed in parsed_blocks(file, self.dialect, parser, planned):
-                    made = {name: self._chunk(name, types[name], found, row) for name, found in parsed.columns.items()}
-                    table = pa.table(made)
-                    row += table.num_rows
-                    yield table
+        done, is_done = 0, False
+        with reader_errors(self.path, "csv"), is_unchanged(self.path):
+            while not is_done:
+                try:
+                    for table in self._chunks(types, done):
+                        done += table.num_rows
+                        yield table
+                    is_done = True
+                except (UnicodeDecodeError, Malformed) as error:
+                    self._read_otherwise(error)
+
+    def _chunks(self, types: Mapping[str, str], first: int) -> Iterator[pa.Table]:
+        """The same from a row on."""
+        row, parser = 0, BlockParser(self.dialect, [*types], self.missing_values)
+        planned = {name: kind if kind != "boolean" else "text" for name, kind in types.items()}
+        for parsed in self.parse(parser, planned):
+            rows = len(next(iter(parsed.columns.values()))[1])
+            if row + rows > first:
+                table = pa.table({name: self._chunk(name, types[name], found, row) for name, found in parsed.columns.items()})
+                yield table[max(first - row, 0) :]
+            row += rows
+
+    def parse(self, parser: BlockParser, types: Mapping[str, str]) -> Iterator[Parsed]:
+        """What the parser makes of each block, in order."""
+        with open_bytes(self.path) as file:
+            yield from parsed_blocks(blocks(file, self.dialect, BLOCK_BYTES if self._is_split else 0), parser, types)
+
+    def first_block(self, size: int) -> bytes:
+        """The first rows; b"" if there are none."""
+        with open_bytes(self.path) as file:
+            return next(blocks(file, self.dialect, size if self._is_split else 0), b"")
 
     def locate(self, row: int) -> str:
         """The line on which a row begins."""
@@ -108,18 +129,19 @@ class CsvFile:
         position = self.names.index(name)
         return next((record[position].strip() for _, record in islice(self._records(), row, None)), "")
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """What goes wrong inside the block is raised as a DataError that names the line."""
-        with reader_errors(self.path, "csv"), is_unchanged(self.path):
-            try:
-                yield
-            except Malformed as error:
-                self._check_widths()
-                self.check_quotes()
-                raise (error.__cause__ or DataError(f"a row must have less than 1 GiB in {self.path}")) from None
-            except UnicodeDecodeError as error:
+    def _read_otherwise(self, error: UnicodeDecodeError | Malformed) -> None:
+        """Prepare to read the file in another way than the one that failed. Raises DataError where none can help."""
+        if isinstance(error, UnicodeDecodeError):
+            if self.settings.encoding or self.dialect.encoding == FALLBACK:
                 raise self._undecodable(error) from None
+            found = sniff(self.path, self._start, self._is_all, replace(self.settings, encoding=FALLBACK))
+            self.dialect = replace(found, notes=(FALLBACK_NOTE, *found.notes))
+            return
+        self._check_widths()
+        self.check_quotes()
+        if not self._is_split:
+            raise error.__cause__ or DataError(f"a row must have less than 1 GiB in {self.path}")
+        self._is_split = False  # a quote inside of a field misleads the search for the ends of rows
 
     def _chunk(self, name: str, kind: str, found: Cells, row: int) -> pa.ChunkedArray:
         """Cells of a column as its type has them. row: that the cells begin with."""

@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 from pipeline.data import cells
 from pipeline.data.cells import MAX_TRIED, Texts
 from pipeline.data.columns import MAX_EXACT, compact, without
-from pipeline.data.csv_blocks import CODES, BlockParser, Cells, blocks, narrowed, parsed_blocks
+from pipeline.data.csv_blocks import CODES, BlockParser, Cells, narrowed
 from pipeline.data.dialect import DATE_ORDERS
-from pipeline.data.reading import open_bytes
 from pipeline.errors import DataError
 from pipeline.text import join_limited, quote, quote_if_needed
 
@@ -89,8 +88,7 @@ class Reading:
         """The type of each column, as the first block shows it."""
         names = [*self._told]
         parser, types = BlockParser(self._file.dialect, names, ()), dict.fromkeys(names, "text")
-        with open_bytes(self._file.path) as file:
-            block = next(blocks(file, self._file.dialect, PLANNED_BYTES), b"")
+        block = self._file.first_block(PLANNED_BYTES)
         if not block:
             return types
         words, found, plan = pa.array(self._file.missing_values, pa.string()), set(), {}
@@ -110,11 +108,10 @@ class Reading:
         parser = BlockParser(self._file.dialect, names, self._file.missing_values)
         found: dict[str, list[Cells]] = {name: [] for name in names}
         may_hide_rows = False
-        with open_bytes(self._file.path) as file:
-            for parsed in parsed_blocks(file, self._file.dialect, parser, types):
-                may_hide_rows |= parsed.may_hide_rows
-                for name, column in parsed.columns.items():
-                    found[name].append(column)
+        for parsed in self._file.parse(parser, types):
+            may_hide_rows |= parsed.may_hide_rows
+            for name, column in parsed.columns.items():
+                found[name].append(column)
         if may_hide_rows:
             self._file.check_quotes()
         return found

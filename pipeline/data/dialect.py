@@ -74,7 +74,7 @@ class CsvFormat:
     def sign(self, key: str) -> str:
         """The sign that a setting names; "" for none and for what is to be detected."""
         value = str(getattr(self, key))
-        return "" if value == "none" else SIGNS.get(value, "\t" if value == "\\t" else value)
+        return "" if (key, value) == ("quote", "none") else SIGNS.get(value, "\t" if value == "\\t" else value)
 
 
 @dataclass(frozen=True)

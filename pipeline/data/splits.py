@@ -61,8 +61,8 @@ def by_column(table: RawTable, name: str) -> NDArray[np.bool_]:
     """The rows that a column calls test; it must call all others train."""
     _check_there(table, name, "data.split")
     values, codes = factorize(pc.cast(table.columns[name], pa.string()))
-    parts = [str(value).strip().lower() for value in values.to_pylist()]
-    other = [value for value, part in zip(values.to_pylist(), parts, strict=True) if part not in (*TRAINING, *TEST)]
+    parts = [value.strip().lower() for value in values.to_pylist()]
+    other = [quote_if_needed(text) for text, part in zip(values.to_pylist(), parts, strict=True) if part not in TRAINING + TEST]
     if other:
         raise DataError(f"data.split must name a column with the values train and test; {name} has {join_limited(other)}, too")
     return np.array([part in TEST for part in parts])[codes]

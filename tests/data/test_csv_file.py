@@ -189,3 +189,13 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(content + "1,0\n")
     with pytest.raises(PipelineError, match="t.csv must stay as it is while it is read; it has changed: run this again"):
         next(chunks)
+
+
+def test_a_quote_inside_of_a_field_hides_no_end_of_a_row(tmp_path: Path) -> None:
+    rows = 9_000
+    notes = ['5" pipe', *(f'"two\nlines {i}"' for i in range(rows - 1))]
+    content = csv_text("n,a,y", notes, [1, 2, 3] * (rows // 3), [0, 0, 1] * (rows // 3))
+    data = load(tmp_path, content, kinds={"n": "category"})
+    assert cells(data, "n") == sorted(['5" pipe', *(f"two\nlines {i}" for i in range(rows - 1))])
+    file = open_table(str(tmp_path / "t.csv"))
+    assert pa.concat_tables(file.chunks({"n": "text"}))["n"].to_pylist() == [notes[0], *(note[1:-1] for note in notes[1:])]

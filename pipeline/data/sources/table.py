@@ -196,7 +196,7 @@ class Table:
         column = table.columns[name]
         if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type) or pa.types.is_timestamp(column.type):
             raise DataError(f"data.weight must name a column of numbers; {name} in {self.path} is not one")
-        weights = pc.cast(column, pa.float64()).to_numpy()
+        weights = pc.cast(column, pa.float64(), safe=False).to_numpy()
         wrong = ~(np.isfinite(weights) & (weights >= 0))
         if wrong.any():
             row = int(np.argmax(wrong))
