@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DENSE_BYTES = 1 << 26  # up to which X is dense, since NumPy's products of it are the fastest
-BLOCK_ENTRIES = 1 << 21  # that are encoded at a time
+BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
 
 def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOptions) -> Encoder:
@@ -97,7 +97,8 @@ def _cells(table: "pa.Table", column: Column) -> Any:
 
 def _number(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> Step:
     known = cells[~np.isnan(cells)]
-    return Number(name, float(np.median(known)) if len(known) else 0.0, len(known) < len(cells))
+    halved = float(np.median(known / 2)) if len(known) else 0.0  # the sum of two may be too great
+    return Number(name, 2 * halved, len(known) < len(cells))
 
 
 def _boolean(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> Step:

@@ -1,6 +1,6 @@
 """The features that a fit is given: whether they can be used, and standardised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,11 @@ def require_finite(X: Features) -> None:
 
 def varying(X: Features) -> NDArray[np.bool_]:
     """Which columns (d,) of X hold more than one value. A sparse X's are those that hold anything."""
-    if not isinstance(X, np.ndarray):
-        return np.bincount(X.indices, X.data != 0, X.shape[1]) > 0
     found = np.zeros(X.shape[1], bool)
+    if not isinstance(X, np.ndarray):
+        for entries in _entry_blocks(X):
+            found[X.indices[entries][X.data[entries] != 0]] = True
+        return found
     for rows in row_blocks(*X.shape):
         found |= (X[rows] != X[0]).any(axis=0)
         if found.all():
@@ -85,26 +87,32 @@ def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tu
 
 def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str]) -> tuple[Features, Array, Array]:
     n, d = X.shape
-    step = max(BLOCK_ENTRIES, d)
-    entries = [slice(start, start + step) for start in range(0, X.nnz, step)]
 
     def sums(of: Callable[[Any, Any], Any]) -> Array:
         """By column, over the stored entries: of their values and columns."""
-        parts = (np.bincount(X.indices[i], of(X.data[i].astype(np.float64), X.indices[i]), d) for i in entries)
+        parts = (np.bincount(X.indices[i], of(X.data[i].astype(np.float64), X.indices[i]), d) for i in _entry_blocks(X))
         return np.asarray(sum(parts, np.zeros(d)))
 
+    first = np.zeros(d)  # row
+    first[X.indices[: X.indptr[1]]] = X.data[: X.indptr[1]]
     stored = np.bincount(X.indices, minlength=d)
     is_full = (stored == n) & (sums(lambda x, j: x != 0) == n)
-    mean = sums(lambda x, j: x) / max(n, 1)
+    is_constant = is_full & (sums(lambda x, j: x != first[j]) == 0)
+    mean = sums(lambda x, j: x) / n
     squares = sums(lambda x, j: np.square(x - mean[j])) + (n - stored) * np.square(mean)
-    lowest, highest = (np.asarray(bound.toarray(), np.float64).ravel() for bound in (X.min(axis=0), X.max(axis=0)))
-    scale = np.where((lowest < highest) & (squares > 0), np.sqrt(squares / max(n, 1)), 1.0)
-    shift = np.where(is_full, np.where(lowest < highest, mean, lowest), 0.0)
+    scale = np.where((squares > 0) & ~is_constant, np.sqrt(squares / n), 1.0)
+    shift = np.where(is_full, np.where(is_constant, first, mean), 0.0)
     _require_representable(X, shift, scale, names)
     scaled = X.astype(dtype)
-    for i in entries:
+    for i in _entry_blocks(X):
         scaled.data[i] = (X.data[i] - shift[X.indices[i]]) / scale[X.indices[i]]
     return scaled, shift, scale
+
+
+def _entry_blocks(X: Any) -> Iterator[slice]:
+    """Slices of the stored entries of a sparse matrix."""
+    step = max(BLOCK_ENTRIES, X.shape[1])
+    return (slice(start, start + step) for start in range(0, X.nnz, step))
 
 
 def _require_representable(X: Features, mean: Array, scale: Array, names: Sequence[str]) -> None:

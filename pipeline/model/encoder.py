@@ -189,18 +189,21 @@ class Encoder:
         """X (rows, d) in CSR format, of columns as `read_cells` makes them."""
         from scipy.sparse import csr_array
 
-        counts, offset, made = np.zeros((len(self.steps), rows), np.int64), 0, list[Entries]()
+        counts, offset, made = np.empty((len(self.steps), rows), np.int32), 0, list[Entries]()
         for i, (step, width) in enumerate(zip(self.steps, self._widths, strict=True)):
             counts[i], positions, values = step.entries(cells[step.column])
             made.append((counts[i], positions + offset, values))
             offset += width
-        ends = counts.sum(axis=0).cumsum()
-        indptr = np.concatenate([[0], ends])
+        indptr = np.concatenate([[0], counts.sum(axis=0).cumsum()])
         indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1])
-        starts = indptr[:-1] + counts.cumsum(axis=0) - counts  # of each step's entries of each row
-        for i, (count, positions, values) in enumerate(made):
-            places = np.repeat(starts[i] - (count.cumsum() - count), count) + np.arange(len(values))
-            indices[places], data[places] = positions, values
+        places = indptr[:-1].copy()  # of the next entry of each row
+        for count, positions, values in made:
+            if len(values) == np.count_nonzero(count):  # one a row at most
+                at = places[count != 0]
+            else:
+                at = np.repeat(places - (count.cumsum() - count), count) + np.arange(len(values))
+            indices[at], data[at] = positions, values
+            places += count
         return csr_array((data, indices, indptr.astype(np.int32)), shape=(rows, offset))
 
 

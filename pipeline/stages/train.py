@@ -57,6 +57,8 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     """X (n, d) of the training rows, and the card with what encodes a table's columns, if it is one."""
     if not card.columns:
         return tables.features("train", len(card.features)), card
+    from pyarrow import default_memory_pool
+
     table = tables.table("train.parquet")
     encoder = fit_encoder(table, card.columns, options)
     if not encoder.features:
@@ -64,6 +66,8 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     used = {step.column for step in encoder.steps}
     columns = [column for column in card.columns if column.name in used]
     X = encode(encoder, columns, table)
+    del table
+    default_memory_pool().release_unused()  # which the fit may need
     how = "" if isinstance(X, np.ndarray) else f", {X.nnz / X.shape[0]:.0f} of them not 0 in a row"
     logger.info(f"{len(columns)} columns become {X.shape[1]} features{how}")
     return X, replace(card, columns=columns, features=encoder.features, encoder=encoder.to_list())

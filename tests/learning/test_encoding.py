@@ -1,6 +1,7 @@
 """Encoders as training fits them: scikit-learn's transformers are the oracle."""
 
 import datetime
+import json
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
@@ -17,7 +20,7 @@ from pipeline.arrays import Features
 from pipeline.learning import encoding
 from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.models import EncoderOptions
-from pipeline.model.columns import Column
+from pipeline.model.columns import Column, read_cells
 from pipeline.model.encoder import Encoder
 
 ROWS = 400
@@ -139,7 +142,7 @@ def test_text_is_tf_idf(least: int, most: int) -> None:
     expected = oracle.fit_transform(texts).toarray()
     assert features == [*(f"notes: {word}" for word in oracle.get_feature_names_out()), "notes is missing"]
     np.testing.assert_allclose(X[:, :-1], expected, rtol=0, atol=1e-15)
-    assert X[:, -1].tolist() == [float(text is None) for text in TABLE["notes"].to_pylist()]
+    assert X[:, -1].tolist() == [float(not text) for text in texts]
 
 
 @pytest.mark.parametrize("dense_bytes", [0, 1 << 30])
@@ -176,3 +179,44 @@ def test_an_encoder_is_what_its_list_makes() -> None:
 def test_columns_of_which_nothing_is_left_have_no_step() -> None:
     rare = pa.table({"job": pa.array([f"j{i}" for i in range(30)]), "signup": pa.array([DAYS[0]] * 30, pa.timestamp("us"))})
     assert fit_encoder(rare, [COLUMNS[2], COLUMNS[6]], OPTIONS).steps == []
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-3, 3).map(float)
+TIMES = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31))
+CELLS: dict[str, Any] = {
+    "number": (NUMBERS, pa.float64()),
+    "boolean": (st.booleans(), pa.bool_()),
+    "category": (st.sampled_from("abc") | st.text(max_size=3), pa.string()),
+    "date": (TIMES, pa.timestamp("us")),
+    "text": (st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=6).map(" ".join), pa.string()),
+}
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[pa.Table, list[Column]]:
+    """A table of any kinds and names, with gaps, and its columns."""
+    rows = draw(st.integers(1, 12))
+    names = draw(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=5, unique=True))
+    kinds = [draw(st.sampled_from(sorted(CELLS))) for _ in names]
+    cells = {
+        name: pa.array(draw(st.lists(st.none() | CELLS[kind][0], min_size=rows, max_size=rows)), CELLS[kind][1])
+        for name, kind in zip(names, kinds, strict=True)
+    }
+    types = {"category": "text"}
+    return pa.table(cells), [column(name, kind, types.get(kind, kind)) for name, kind in zip(names, kinds, strict=True)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(drawn=tables(), least=st.integers(1, 4), most=st.integers(2, 4))
+def test_any_table_is_encoded_alike_whole_and_row_by_row(drawn: tuple[pa.Table, list[Column]], least: int, most: int) -> None:
+    table, columns = drawn
+    encoder = fit_encoder(table, columns, EncoderOptions(least, most, most))
+    read = Encoder.from_list(json.loads(json.dumps(encoder.to_list(), allow_nan=False)))
+    assert read == encoder
+    X = encode(encoder, columns, table)
+    assert isinstance(X, np.ndarray)
+    assert X.shape == (table.num_rows, len(encoder.features))
+    assert np.isfinite(X).all()
+    for i, row in enumerate(table.to_pylist()):
+        cells = {each.name: read_cells(each, [row[each.name]]) for each in columns}
+        assert np.array_equal(read.encode(cells, 1).toarray()[0], X[i])
