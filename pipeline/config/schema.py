@@ -77,7 +77,7 @@ def build(group: str, registry: Mapping[str, type[T]], section: Section) -> T:
 
 
 def to_section(part: Any, registry: Registry) -> dict[str, Any]:
-    """What `build` makes the part of. A mapping of texts is a list of `NAME: VALUE` each, as its names are no keys of MLflow's."""
+    """What `build` makes the part of. A mapping of texts is a list of `NAME: VALUE` each: MLflow takes few signs in a key."""
     name = next(name for name, schema in registry.items() if schema is type(part))
     values = asdict(part)
     for key, hint in get_type_hints(type(part)).items():
