@@ -78,7 +78,7 @@ def first_rounded(column: pa.ChunkedArray) -> int:
 
 def without(column: Any, numbers: list[float]) -> Any:
     """A column of numbers in which NaN and these numbers are missing."""
-    if pa.types.is_floating(column.type):
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     if not numbers or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return column

@@ -16,13 +16,14 @@ from pyarrow import csv as arrow
 
 from pipeline.data.dialect import Dialect
 
-BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 20, 1 << 30  # of text that is parsed at a time; a row must be shorter
+BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 30  # of text that a thread takes at a time; a row must be shorter
+PARSED_BYTES = 1 << 20  # of it that fit into a core's cache
 WORKERS = min(os.cpu_count() or 1, 8)
 MICROSECONDS = pa.timestamp("us")
 CODES = pa.dictionary(pa.int32(), pa.string())
 _PARSED = {"integer": pa.string(), "number": pa.float64(), "date": MICROSECONDS, "text": CODES}  # Arrow's type, by ours
 _WIDER = {"integer": ("integer", "number"), "number": ("number",), "date": ("date",), "text": ()}  # that a block may have
-Cells = tuple[str, Any]  # "integer", "number", "date" or "text", and an array of that; "" where all are missing
+Cells = tuple[str, pa.ChunkedArray]  # "integer", "number", "date" or "text", and cells of that; "" where all are missing
 
 
 @dataclass(frozen=True)
@@ -114,20 +115,20 @@ class BlockParser:
     def _columns(self, block: bytes, types: Mapping[str, str]) -> dict[str, Cells]:
         """The columns of a block. types: what each is expected to hold; one with another cell is of a wider type."""
         with suppress(pa.ArrowInvalid):
-            parsed = self._parse(block, {name: _PARSED[types[name]] for name in self.wanted})
+            parsed = self._parse(block, {name: _PARSED[types[name]] for name in self.wanted}, PARSED_BYTES)
             return {name: _checked(types[name], column) for name, column in parsed.items()}
         try:
-            parsed = self._parse(block, dict.fromkeys(self.wanted, pa.string()))
+            parsed = self._parse(block, dict.fromkeys(self.wanted, pa.string()), len(block) + 1)
         except pa.ArrowInvalid as error:
             block.decode()
             raise Malformed from error
         return {name: narrowed(column, _WIDER[types[name]]) for name, column in parsed.items()}
 
-    def _parse(self, block: bytes, types: Mapping[str, Any]) -> dict[str, Any]:
+    def _parse(self, block: bytes, types: Mapping[str, Any], size: int) -> dict[str, pa.ChunkedArray]:
         dialect = self.dialect
         table = arrow.read_csv(
             pa.BufferReader(block),
-            arrow.ReadOptions(column_names=dialect.names, use_threads=False, block_size=len(block) + 1),
+            arrow.ReadOptions(column_names=dialect.names, use_threads=False, block_size=size),
             arrow.ParseOptions(
                 delimiter=dialect.delimiter, quote_char=dialect.quote or False, double_quote=True, newlines_in_values=True
             ),
@@ -138,27 +139,27 @@ class BlockParser:
                 strings_can_be_null=True,
             ),
         )
-        columns = (column.combine_chunks() for column in table.columns)
-        return dict(zip(table.column_names, columns, strict=True))
+        return dict(zip(table.column_names, table.columns, strict=True))
 
 
-def narrowed(column: Any, types: Sequence[str] = ("integer", "number", "date")) -> Cells:
-    """An array of strings as the first of these types that all of it has, else as text."""
+def narrowed(column: pa.ChunkedArray, types: Sequence[str] = ("integer", "number", "date")) -> Cells:
+    """Strings as the first of these types that all of it has, else as text."""
     if column.null_count == len(column):
         return "", column
     trimmed = pc.utf8_trim_whitespace(column)
-    for kind in types if not _has_codes(trimmed) else ():
+    for kind in types if not any(map(_has_codes, trimmed.chunks)) else ():
         with suppress(pa.ArrowInvalid):
             return _checked(kind, trimmed if kind == "integer" else pc.cast(trimmed, _PARSED[kind]))
     return "text", pc.dictionary_encode(column)
 
 
-def _checked(kind: str, column: Any) -> Cells:
+def _checked(kind: str, column: pa.ChunkedArray) -> Cells:
     """A parsed column. Raises ArrowInvalid for integers that are none; such as 007 are text."""
     if column.null_count == len(column):
         return "", column
     if kind == "integer":
-        return ("text", pc.dictionary_encode(column)) if _has_codes(column) else (kind, pc.cast(column, pa.int64()))
+        has_codes = any(map(_has_codes, column.chunks))
+        return ("text", pc.dictionary_encode(column)) if has_codes else (kind, pc.cast(column, pa.int64()))
     return kind, column
 
 

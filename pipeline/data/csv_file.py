@@ -155,7 +155,7 @@ class CsvFile:
             return pa.chunked_array([pa.nulls(len(column), TYPES[kind])])
         if was == kind or (was, kind) == ("integer", "number"):
             column = pc.cast(column, TYPES[kind])
-            return pa.chunked_array([pc.utf8_trim_whitespace(column) if kind == "text" else column])
+            return pc.utf8_trim_whitespace(column) if kind == "text" else column
         texts = Texts.of(column, self.missing_values)
         told = {"integer": "number"}.get(kind, kind)
         mark = self.settings.sign("decimal") or cells.decimal_marks(texts.known)[:1]

@@ -48,13 +48,7 @@ class Reading:
         self._marks = self._resolve(marks, "," if has_comma else ".")
 
     def typed(self, name: str) -> pa.ChunkedArray:
-        """A column of the type that all of its cells have, in one chunk; null where one is missing."""
-        column = self._typed(name)
-        if pa.types.is_dictionary(column.type) and column.num_chunks > 1:
-            column = column.unify_dictionaries()
-        return pa.chunked_array([column.combine_chunks()])
-
-    def _typed(self, name: str) -> pa.ChunkedArray:
+        """A column of the type that all of its cells have; null where one is missing."""
         found, told = self._parsed.pop(name), self._told[name]
         kinds = {kind for kind, _ in found if kind}
         if name in self._texts:
@@ -122,9 +116,8 @@ class Reading:
             return len(types) < 2
         if not types <= {"integer", "number"}:
             return False
-        columns = [column for kind, column in self._parsed[name] if kind]
-        bounds = [abs(bound or 0) for column in columns for bound in pc.min_max(column).as_py().values()]
-        return max(bounds) < MAX_EXACT
+        bounds = pc.min_max(_joined(self._parsed[name], pa.float64())).as_py()
+        return max(abs(bounds["min"] or 0), abs(bounds["max"] or 0)) < MAX_EXACT
 
     def _may_be_values(self, name: str) -> bool:
         """Whether a column of text may hold numbers, dates, true and false, by some of its cells."""
@@ -264,5 +257,6 @@ def as_told(texts: Texts, told: str, mark: str, form: str) -> tuple[Any, int]:
 
 def _joined(found: Sequence[Cells], kind: Any) -> pa.ChunkedArray:
     """The columns of blocks as one, whose type they have or are nulls."""
-    chunks = [pa.nulls(len(column), kind) if was == "" else pc.cast(column, kind) for was, column in found]
-    return pa.chunked_array(chunks, kind)
+    columns = (pa.chunked_array([pa.nulls(len(column), kind)]) if was == "" else column for was, column in found)
+    same = (column if column.type == kind else pc.cast(column, kind) for column in columns)
+    return pa.chunked_array([chunk for column in same for chunk in column.chunks], kind)

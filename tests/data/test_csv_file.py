@@ -169,7 +169,7 @@ def test_chunks_of_a_file_have_the_types_that_are_asked_for(tmp_path: Path) -> N
     path.write_text(content)
     wanted = {"b": "boolean", "q": "number", "id": "text", "d": "date", "n": "text"}
     chunks = [*open_table(str(path)).chunks(wanted)]
-    assert len(chunks) > 3
+    assert len(chunks) > 1
     whole = pa.concat_tables(chunks)
     assert whole.column_names == [*wanted]
     assert [str(field.type) for field in whole.schema] == ["bool", "double", "string", "timestamp[us]", "string"]
