@@ -1,6 +1,6 @@
 """All stages for one configuration in one process, or with -m for each of a sweep; `python -m pipeline --help` has examples."""
 
-import pipeline.stages  # noqa: F401  the door, before NumPy is loaded
+import pipeline.stages  # noqa: F401  sets up the process, before NumPy is loaded
 
 # isort: split
 import argparse
@@ -24,9 +24,10 @@ from pipeline.config.hydra_errors import as_config_error
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
 from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.files import METRICS_FILE, read_numbers
 from pipeline.redaction import scrub
-from pipeline.stages import MODELS, evaluate, generate, plot, report, train
+from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, sweep_job
 from pipeline.sweeps.plan import plan
 from pipeline.sweeps.summary import log_failures, summarize
@@ -39,19 +40,14 @@ MAX_REASON = 200  # letters of a launcher's error
 
 def run_stages(config: Config, root: Path) -> dict[str, float]:
     """All stages for one configuration, into root. Returns the test metrics."""
-    content, data = config.to_dict(), root / "data"
-    name, tracking = content["model"]["name"], config.tracking
-    folder = root / MODELS / name
-    check_writable(tracking)
-    generate.generate(config.data, content["data"], data)
+    check_writable(config.tracking)
+    first, *others = (stage for stage in STAGES.values() if stage.inputs)  # all but `compose`
+    first.run(config, root)  # data that cannot be used leave nothing behind
     with atomic_dir(root) as made:
-        (made / "config.yaml").write_text(to_yaml(content), encoding="utf-8")
-    groups = {group: content[group] for group in ("model", "optimizer")}
-    checksum = train.train(groups, data, folder, tracking, content["data"])
-    metrics = evaluate.evaluate(data, folder, tracking, checksum)
-    plot.plot(data, folder, tracking)
-    report.report(root, [name], tracking)
-    return metrics
+        (made / "config.yaml").write_text(to_yaml(config.to_dict()), encoding="utf-8")
+    for stage in others:
+        stage.run(config, root)
+    return read_numbers(root / MODELS_DIR / config.model_name / METRICS_FILE, *METRICS)
 
 
 def run_composed(composed: DictConfig) -> dict[str, float]:
@@ -76,12 +72,6 @@ def run_job(composed: DictConfig) -> float:
             return metrics[OBJECTIVE]
     except Exception:  # which sweep_job has logged; Hydra's sweep would end with the first
         return float("nan")
-
-
-def run_once(overrides: Sequence[str], primary: str) -> None:
-    """One run."""
-    compose(overrides, primary)  # fails before there is a folder
-    hydra.run(as_typed(overrides, text_keys()), run_composed, primary)
 
 
 def run_sweep(overrides: Sequence[str], primary: str) -> None:
@@ -132,7 +122,8 @@ def main(argv: Sequence[str]) -> None:
     elif args.multirun or hydra.is_multirun(as_typed(overrides, text_keys()), primary):
         run_sweep(overrides, primary)
     else:
-        run_once(overrides, primary)
+        compose(overrides, primary)  # fails before there is a folder
+        hydra.run(as_typed(overrides, text_keys()), run_composed, primary)
 
 
 def _search_path(folder: str | None) -> list[str]:

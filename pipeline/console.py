@@ -20,7 +20,7 @@ from pipeline.redaction import scrub
 
 FAILED, SIGNALLED, INTERRUPTED = 1, 128, 130  # exit codes; one by a signal is SIGNALLED and its number
 ERASED_LINE = "\r\x1b[2K"  # what makes a terminal erase the line that its cursor is in
-LONGEST_LINE = 10_000  # letters of a table
+MAX_LINE = 10_000  # letters of a table
 PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
 job: ContextVar[str] = ContextVar("job", default="")  # the number of the sweep's job that is at work, as "[3] "
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Redaction(logging.Filter):
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """To the stream that sys.stdout or sys.stderr is when it is written to; each line whole where several processes write."""
+    """To what sys.stdout or sys.stderr is when something is logged; a line in one piece, also where several processes write."""
 
     def __init__(self, name: str) -> None:
         logging.Handler.__init__(self)
@@ -164,7 +164,7 @@ class Progress:
         self._unit = unit
         self._total, self._before, self._started = total, done, time.monotonic()
         self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._is_shown, self._next = False, self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
+        self._is_drawn, self._next = False, self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
 
     def __enter__(self) -> Self:
         for handler in logging.getLogger("pipeline").handlers:
@@ -195,8 +195,8 @@ class Progress:
 
     def clear(self, record: logging.LogRecord | None = None) -> bool:
         """Leave the terminal's line to others: as a filter of a handler, to what is logged next, which it lets through."""
-        if self._is_shown:
-            self._is_shown = False
+        if self._is_drawn:
+            self._is_drawn = False
             print(ERASED_LINE, end="", file=sys.stderr, flush=True)
         return True
 
@@ -210,7 +210,7 @@ class Progress:
         line = Segment.adjust_line_length([*bar, Segment(f" {text}")], console.width - 1, pad=False)
         print(ERASED_LINE, end="", file=sys.stderr)
         console.print(Segments(line), end="")
-        self._is_shown = True
+        self._is_drawn = True
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -221,7 +221,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     made = Table(*header, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for row in rows:
         made.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
-    console = Console(width=LONGEST_LINE, color_system=None, markup=False, emoji=False, highlight=False)
+    console = Console(width=MAX_LINE, color_system=None, markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(made)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -36,7 +36,7 @@ def pin_kernels() -> None:
 @lru_cache(maxsize=1)
 def _controller(modules: int) -> "ThreadpoolController":
     """What limits the BLAS libraries in this process; looked up anew when more modules, perhaps with a BLAS, are loaded."""
-    from threadpoolctl import ThreadpoolController  # the door must be light: see `stages`
+    from threadpoolctl import ThreadpoolController  # which `pin_kernels` must be called before
 
     return ThreadpoolController()
 

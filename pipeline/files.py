@@ -8,6 +8,8 @@ import math
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,8 @@ OUT = Path("out")
 MIN_CACHED_BYTES = 2**20  # of a file whose digest is cached
 SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
-HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of history.csv
+HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
+WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -108,17 +111,25 @@ def file_digest(path: Path, kind: str = "sha256") -> str:
 def open_file_digest(file: BufferedReader, kind: str = "sha256") -> str:
     """The same of an open file. A large file that has not changed since is read once in a process."""
     status = os.fstat(file.fileno())
-    key = (kind, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if found := _DIGESTS.get(key):
-        return found
-    found = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
-    file.seek(0)
-    if status.st_size >= MIN_CACHED_BYTES:  # a small file may change within one tick of the file system's clock
-        _DIGESTS[key] = found
+    opened = _Opened(kind, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), file)
+    # a small file may change within one tick of the file system's clock
+    return _digest_of_opened(opened) if status.st_size >= MIN_CACHED_BYTES else _digest_of_opened.__wrapped__(opened)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An open file to digest; its content is that of any other file with this identity, size and time."""
+
+    kind: str
+    version: tuple[int, ...]
+    file: BufferedReader = field(compare=False)
+
+
+@lru_cache(maxsize=1000)
+def _digest_of_opened(opened: _Opened) -> str:
+    found = hashlib.file_digest(opened.file, lambda: hashlib.new(opened.kind, usedforsecurity=False)).hexdigest()
+    opened.file.seek(0)
     return found
-
-
-_DIGESTS: dict[tuple[str, int, int, int, int], str] = {}  # a cache, by a file's identity, size and time
 
 
 def parse_arrays(content: bytes, path: Path) -> Arrays:

@@ -20,7 +20,7 @@ from pipeline.arrays import Arrays, Features
 from pipeline.errors import ArtifactError
 from pipeline.files import Table
 
-EVALUATION, FIGURES, REPORT = "evaluation.json", "figures.json", "report.json"
+SCHEMA, CARD, EVALUATION, FIGURES, REPORT = "schema.json", "model.json", "evaluation.json", "figures.json", "report.json"
 T = TypeVar("T")
 Source = TypeVar("Source")
 

@@ -88,7 +88,7 @@ def _look_up_without_proc(pid: int) -> tuple[Process, int] | None:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether it runs; true, too, where this process may not or cannot look."""
+    """Whether it runs; true, too, where this process cannot know."""
     try:
         found = look_up(process.pid)
     except OSError:

@@ -27,13 +27,13 @@ def left_behind(address: str) -> list[psutil.Process]:
 
 
 def reap(address: str) -> None:
-    """SIGTERM for each once, then SIGKILL for those that are still there; until two looks find none."""
+    """SIGTERM for each once, then SIGKILL for those that are still there; until two searches find none."""
     terminated: set[psutil.Process] = set()
     kill_at = time.monotonic() + GRACE_SECONDS
-    looks = 2
-    while looks and (now := time.monotonic()) < kill_at + KILL_SECONDS:
+    searches = 2
+    while searches and (now := time.monotonic()) < kill_at + KILL_SECONDS:
         found = left_behind(address)
-        looks = 2 if found else looks - 1
+        searches = 2 if found else searches - 1
         for each in found:
             with suppress(psutil.Error):
                 if now >= kill_at:

@@ -1,4 +1,4 @@
-"""Values in sentences: shortened, on one line, in quotes where they would mislead without, and lists of at most a few names."""
+"""Values in sentences: shortened, on one line, in quotes where they would mislead without, in lists of a few, and counted."""
 
 from collections.abc import Sequence
 
@@ -26,6 +26,11 @@ def join_limited(names: Sequence[str], limit: int = MAX_NAMES) -> str:
     """Names with commas between them, and how many more there are than `limit`."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun, in the singular or the plural."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def is_one_line(text: str) -> bool:

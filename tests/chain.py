@@ -1,17 +1,11 @@
 """The stages as functions, on small data in a folder: data/, models/numpy/ and report/."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from pipeline import stages
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.generate import generate
-from pipeline.stages.plot import plot
-from pipeline.stages.report import report
-from pipeline.stages.train import train
 
 NOWHERE = Tracking(None)
 SMALL = ("data.rows=60", "data.test_rows=40", "optimizer.epochs=20")
@@ -21,17 +15,7 @@ composed = cache(lambda *overrides: compose(overrides))
 
 def run(stage: str, root: Path, *overrides: str, base: tuple[str, ...] = SMALL) -> None:
     """One stage in `root`."""
-    config = composed(*base, *overrides)
-    content, data, folder = config.to_dict(), root / "data", root / "models" / "numpy"
-    groups = {group: content[group] for group in ("model", "optimizer")}
-    calls: dict[str, Callable[[], object]] = {
-        "generate": lambda: generate(config.data, content["data"], data),
-        "train": lambda: train(groups, data, folder, NOWHERE),
-        "evaluate": lambda: evaluate(data, folder, NOWHERE),
-        "plot": lambda: plot(data, folder, NOWHERE),
-        "report": lambda: report(root, ["numpy"], NOWHERE),
-    }
-    calls[stage]()
+    stages.STAGES[stage].run(composed("tracking=none", *base, *overrides), root)
 
 
 def made(root: Path, *overrides: str, until: str = "report") -> Path:

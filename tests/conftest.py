@@ -24,6 +24,7 @@ from pipeline.stages.generate import generate
 from pipeline.stages.train import train
 from pipeline.tracking.publisher import wait_for_publishers
 from tests.forked import ForkServer
+from tests.secrets import QUOTED_VALUE, VALUE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -130,18 +131,18 @@ def environment(**more: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     who = {f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     ours = ("DVC_", "MLFLOW_", "HYDRA_", *KERNELS)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    return {**kept, **who, "PATH": path, "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **more}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return {**inherited, **who, "PATH": path, "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **more}
 
 
 @pytest.fixture
 def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with data/ and a fitted model in numpy/, whose fingerprint is this test's own."""
     lr = 0.1 + random.Random(request.node.name).random()
-    plain = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).to_dict()
-    generate(compose().data, plain["data"], tmp_path / "data")
+    config = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).to_dict()
+    generate(compose().data, config["data"], tmp_path / "data")
     train(
-        {group: plain[group] for group in ("model", "optimizer")},
+        {group: config[group] for group in ("model", "optimizer")},
         tmp_path / "data",
         tmp_path / "models" / "numpy",
         Tracking(None),
@@ -157,8 +158,15 @@ def local(tmp_path: Path, store: Path) -> Tracking:
 
 
 @pytest.fixture
+def secret_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two environment variables that hold a secret."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://ada:{QUOTED_VALUE}@host:5000")
+    monkeypatch.setenv("SOME_TOKEN", VALUE)
+
+
+@pytest.fixture
 def shell() -> Shell:
-    """Run a command in a folder, until MLflow has been told of it; its output is kept, its exit code is not judged."""
+    """Run a command in a folder, until what it logs is in MLflow, and capture its output; any exit code is fine."""
 
     def run(command: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(

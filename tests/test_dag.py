@@ -265,7 +265,7 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_clones_threads_and_doors_give_the_same_bytes(tmp_path: Path, store: Path, shell: Shell) -> None:
+def test_two_clones_threads_and_entry_points_give_the_same_bytes(tmp_path: Path, store: Path, shell: Shell) -> None:
     one, two = (copy_repo(tmp_path / name, store) for name in ("one", "numerics"))
     (tmp_path / "matplotlibrc").write_text("font.size: 20")
     assert shell("dvc repro", one, OMP_NUM_THREADS="1").returncode == 0
@@ -319,3 +319,21 @@ def test_experiments_land_in_the_one_store(repo: Path, shell: Shell) -> None:
     shell("dvc queue stop", repo)
     lrs = {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
     assert {"0.4", "0.5"} < lrs
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_copy_has_a_report_of_its_own(repo: Path, shell: Shell) -> None:
+    """The run that it shares with the repository shows the report that lies here, too."""
+    assert shell("dvc repro && git add -A && git commit -qm lock", repo).returncode == 0
+    page = (repo / "out/report/index.html").read_bytes()
+    other = """dvc exp run --temp -n other -S 'overrides.yaml:candidates.torch=["model=torch","optimizer.lr=0.7"]'"""
+    ran = shell(other, repo)
+    assert ran.returncode == 0, ran.stderr
+    new, *runs = runs_of(repo)
+    assert (new.data.params["optimizer.lr"], len(runs)) == ("0.7", 2)
+    numpy = next(run for run in runs if run.data.tags["model"] == "numpy")
+    reports = [Path(run.info.artifact_uri.removeprefix("file://")) / "report" for run in (numpy, new)]
+    assert (reports[0] / "index.html").read_bytes() == page
+    assert (reports[0] / "other" / "index.html").read_bytes() == (reports[1] / "other" / "index.html").read_bytes() != page
+    verified = shell("python -m pipeline.runs verify", repo)
+    assert verified.returncode == 0, verified.stdout

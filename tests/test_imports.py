@@ -112,10 +112,10 @@ def _imports(node: ast.AST) -> list[str]:
 def test_every_single_file_has_a_layer() -> None:
     (contract, *_) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     named = {name for row in contract["layers"] for name in row.replace(":", "|").replace(" ", "").split("|")}
-    rooms = {f"pipeline.{path.stem}" for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert rooms - {"pipeline.__init__"} == named
+    found = {f"pipeline.{path.stem}" for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert found - {"pipeline.__init__"} == named
 
 
-def test_the_drawing_of_the_house_is_of_these_imports() -> None:
-    drawn = subprocess.run([sys.executable, "-m", "docs.house"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_the_drawing_is_of_these_imports() -> None:
+    drawn = subprocess.run([sys.executable, "-m", "docs.imports"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert drawn.strip() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

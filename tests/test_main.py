@@ -32,6 +32,16 @@ from tests.observing import points, runs_of, wait_for
         ("pipeline.stages.evaluate numpy", "there is no out/models/numpy/model.json"),
         ("pipeline.stages.plot numpy", "there is no out/models/numpy/model.json"),
         ("pipeline.stages.report numpy", "there is no out/models/numpy/model.json"),
+        (
+            "pipeline.stages.evaluate ../x",
+            "a candidate's name must be a letter or _, then letters, digits, _ and -;",
+        ),
+        ("pipeline.stages.plot ''", "a candidate's name must be a letter or _, then letters, digits, _ and -; got ''"),
+        (
+            "pipeline.stages.report numpy a/b",
+            "letters, digits, _ and -; got 'a/b'",
+        ),
+        ("pipeline.stages.train --candidate ../x", "a candidate's name must be a letter or _, then letters, digits"),
         ("pipeline data=table data.path=t.csv data.target=y tracking.experiment=..", "tracking.experiment must have 1 to"),
         ("pipeline foo", "overrides must be KEY=VALUE each, in Hydra's syntax; got foo"),
         ("pipeline optimizer.lr=[", "overrides must be KEY=VALUE each, in Hydra's syntax; got optimizer.lr=["),
@@ -165,7 +175,7 @@ def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("arguments", "sentence"),
     [
         ("-m hydra/sweeper=optuna optimizer.lr=0.1,0.2", "hydra/sweeper=optuna: there is no such hydra/sweeper; choose basic"),
         ("-m hydra/launcher=slurm", "hydra/launcher=slurm: there is no such hydra/launcher; choose basic, joblib"),
@@ -185,8 +195,8 @@ def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:
         ("data.rows=900_000_000_000", "Unable to allocate"),
     ],
 )
-def test_one_sentence_and_no_run_left_behind(repo: Path, forked: Shell, words: str, sentence: str) -> None:
-    done = forked(f"python -m pipeline {words}", repo)
+def test_one_sentence_and_no_run_left_behind(repo: Path, forked: Shell, arguments: str, sentence: str) -> None:
+    done = forked(f"python -m pipeline {arguments}", repo)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {sentence}")
     assert done.stderr.count("\n") == 1

@@ -1,30 +1,22 @@
 """Credentials: on any text in linear time, in whatever form, refused in a configuration."""
 
 import base64
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
-from pipeline.config import hydra
-from pipeline.config.config import REGISTRIES, VOCABULARY, check_sweep, compose
-from pipeline.config.files import read_config, read_yaml
+from pipeline.config.config import VOCABULARY, check_sweep, compose
 from pipeline.config.hydra_settings import refuse_secret_settings
-from pipeline.config.tracking import tracking_of
 from pipeline.diff_redaction import scrub_diff
 from pipeline.errors import PipelineError
 from pipeline.files import ROOT
-from pipeline.flatten import flatten
 from pipeline.redaction import refuse_secrets, scrub, without_credentials
 from tests.conftest import Shell, change_overrides
+from tests.secrets import LEAKED, QUOTED_VALUE, VALUE
 
-LEAKED = "s3cret-Pa55word"
-VALUE = "vQ7+tR/2xK9wL4"
-QUOTED_VALUE = "vQ7%2BtR%2F2xK9wL4"
 UNITS = (
     *("a", "a:", "a://", "://", "://@", "@", ".", "/", "-", "+", "x@", "é", "%40", "0123456789abcdef", "a=", "w_=", " ", "\n"),
     *("?a", "&a", "?password", "&token", "?password=", "token=", "sig=", "mysql", "mysql+", "mysql://", "mysql://a@"),
@@ -39,12 +31,6 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-@pytest.fixture
-def secret_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://ada:{QUOTED_VALUE}@host:5000")
-    monkeypatch.setenv("SOME_TOKEN", VALUE)
 
 
 def scrub_file(text: str) -> str:
@@ -118,39 +104,6 @@ def test_a_configuration_with_a_secret_is_refused(key: str, secret_environment: 
         check_sweep([*([word] for word in table), [f"{key}=other1.csv", REFUSED[key]]])
 
 
-SETTINGS = (
-    "+hydra.job.env_set.OTHER=${oc.env:SOME_TOKEN}",
-    "+hydra.job.env_set.SOME_TOKEN=typed",
-    "+hydra.job.env_set={DB_PASSWORD: typed}",
-    "hydra.run.dir='out/${oc.env:SOME_TOKEN}'",
-    "hydra.sweep.subdir='${hydra.job.num}-${oc.env:SOME_TOKEN}'",
-    f"hydra.job.name='{VALUE}'",
-    "+hydra.job.env_set.STORE=http://ada:typed@host",
-    f"+data.{VALUE}=1",
-    f"tracking.experiment=a,'{VALUE}'",
-)
-
-
-@pytest.mark.parametrize("word", SETTINGS)
-def test_a_setting_of_hydra_with_a_secret_is_refused(word: str, secret_environment: None) -> None:
-    with pytest.raises(PipelineError, match="must hold no credential") as raised:
-        refuse_secret_settings(["optimizer.lr=0.1,0.2", word])
-    assert "typed" not in str(raised.value)
-    assert VALUE not in str(raised.value)
-
-
-def test_settings_in_another_primary_file_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret_environment: None
-) -> None:
-    settings = "hydra: {job: {env_set: {OTHER: '${oc.env:SOME_TOKEN}'}}}"
-    shutil.copytree(hydra.CONF, tmp_path / "conf")
-    (tmp_path / "conf" / "other.yaml").write_text(f"defaults: [config, _self_]\n{settings}\n")
-    monkeypatch.setattr("pipeline.config.hydra.CONF", tmp_path / "conf")
-    monkeypatch.setattr("pipeline.config.hydra.hydra_over_conf", hydra.hydra_over_conf.__wrapped__)
-    with pytest.raises(PipelineError, match=r"hydra\.job\.env_set\.OTHER must hold no credential"):
-        refuse_secret_settings([], "other")
-
-
 @pytest.mark.parametrize("key", REFUSED)
 def test_the_key_that_was_typed_is_named(key: str, secret_environment: None) -> None:
     with pytest.raises(PipelineError, match=f"^{key} must hold no credential"):
@@ -171,14 +124,6 @@ def test_what_is_no_secret_is_not_refused(monkeypatch: pytest.MonkeyPatch, secre
         refuse_secret_settings(["experiment=breast_cancer", "hydra.run.dir='out/short7!'"])
     monkeypatch.setenv("DOCKER_HOST", "ssh://patients@host")  # an account, not a password
     refuse_secrets([("data.path", "data/patients.csv")], VOCABULARY)
-
-
-def test_a_file_for_a_stage_with_a_secret_is_refused(tmp_path: Path, secret_environment: None) -> None:
-    content = {"data": {**compose().to_dict()["data"], "name": VALUE}}
-    (tmp_path / "generate.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(PipelineError, match="data.name must hold no credential"):
-        read_config(tmp_path / "generate.yaml", "generate", {"data": REGISTRIES["data"]})
-    assert dict(flatten(content))["data.name"] == VALUE
 
 
 @pytest.mark.slow
@@ -234,18 +179,3 @@ def test_no_error_shows_a_secret(tmp_path: Path, shell: Shell, error: str) -> No
     assert "at http://h with ***\n" in done.stderr
     assert ("Traceback" in done.stderr) == (error == "ValueError")
     assert LEAKED not in done.stderr
-
-
-def test_credentials_come_from_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = f"http://ada:{LEAKED}@127.0.0.1:5000"
-    with pytest.raises(
-        PipelineError, match="no credentials in it: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    ) as raised:
-        compose([f"tracking.uri='{uri}'"])
-    assert LEAKED not in str(raised.value)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    config = compose(["tracking=server"])
-    assert config.tracking.uri == uri
-    assert config.to_dict()["tracking"]["uri"] == "http://127.0.0.1:5000"
-    (tmp_path / "tracking.yaml").write_text(yaml.safe_dump(config.to_dict()["tracking"]))
-    assert tracking_of(read_yaml(tmp_path / "tracking.yaml")) == config.tracking

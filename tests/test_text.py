@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text import join_limited, quote, quote_if_needed, shorten
+from pipeline.text import count, join_limited, quote, quote_if_needed, shorten
 
 
 def test_a_text_is_shortened_and_on_one_line() -> None:
@@ -27,3 +27,7 @@ def test_names_beyond_a_limit_are_counted() -> None:
     assert join_limited([*"abcdefghij"]) == "a, b, c, d, e, f, g, h, i, j"
     assert join_limited([*"abcdefghijkl"]) == "a, b, c, d, e, f, g, h, i, j and 2 more"
     assert join_limited([*"abcd"], 2) == "a, b and 2 more"
+
+
+def test_one_is_no_plural() -> None:
+    assert [count(number, "epoch") for number in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]

@@ -99,5 +99,5 @@ def are_gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
-def heed_interrupts() -> None:
+def allow_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in a shell's background ignores it

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.config import Config, compose, text_keys
-from pipeline.config.files import read_yaml
+from pipeline.config.files import check_candidate_name, read_yaml
 from pipeline.config.hydra_errors import UnreadableOverride
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import quoted
@@ -15,7 +15,6 @@ from pipeline.config.schema import Kind
 from pipeline.errors import ConfigError
 from pipeline.flatten import flatten
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")  # of a folder, and a key that DVC's YAML takes for text, too; 1e5 is none
 KEYS = ("overrides", "candidates")
 SHARED = ("data", "tracking")
 
@@ -31,10 +30,7 @@ def compose_candidates(path: Path) -> dict[str, Config]:
         raise ConfigError(f"candidates in {path} must map at least one name to overrides; got {candidates}")
     made = {}
     for name, own in candidates.items():
-        if not (isinstance(name, str) and NAME.fullmatch(name)):
-            raise ConfigError(
-                f"a candidate's name must be a letter or _, then letters, digits, _ and -; got {name!r} in {path}"
-            )
+        check_candidate_name(name, f" in {path}")
         made[name] = _composed(path, common, name, _override_list(path, f"candidates.{name}", own))
     _check_distinct(path, made)
     return made
@@ -71,10 +67,14 @@ def _override_list(path: Path, key: str, written: Any) -> list[str]:
     """KEY=VALUE each, of such a list, or of a mapping in which the `name` of a group chooses its file in conf/."""
     if isinstance(written, Mapping):
         return [_from_mapping(leaf, value) for leaf, value in _leaves(written)]
-    overrides = written or []
-    if not (isinstance(overrides, list) and all(isinstance(override, str) for override in overrides)):
+    overrides = [] if written is None else written
+    if not isinstance(overrides, list):
         example = "a list with commas, such as [data=breast_cancer, model.l2=0.01], or a mapping"
         raise ConfigError(f"{key} in {path} must be {example}; got {written}")
+    for override in overrides:
+        if not isinstance(override, str):  # as of [model.l2=0,1]
+            rule = f"{key} in {path} must be KEY=VALUE each, with one value: only `python -m pipeline -m` sweeps over several"
+            raise ConfigError(f"{rule}; got {override} in {written}")
     return overrides
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.config.hydra import CONF, PRIMARY, composed, options
 from pipeline.config.overrides import as_typed
-from pipeline.config.schema import MAX_VALUE, Kind, Registry, build, build_typed, text_fields, to_section, vocabulary
+from pipeline.config.schema import MAX_VALUE, Kind, Registry, build, build_typed, text_fields, to_values, vocabulary
 from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Source
 from pipeline.data.sources import SOURCES
@@ -18,6 +18,7 @@ from pipeline.learning.models import MODELS
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.redaction import refuse_secrets
+from pipeline.registry import name_of
 from pipeline.text import shorten
 
 REGISTRIES: dict[str, Registry] = {"data": SOURCES, "model": MODELS, "optimizer": OPTIMIZERS}
@@ -35,8 +36,13 @@ class Config:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """As it is written, hashed and shown."""
-        groups = {group: to_section(getattr(self, group), registry) for group, registry in REGISTRIES.items()}
+        parts = {group: getattr(self, group) for group in REGISTRIES}
+        groups = {group: {"name": name_of(part), **to_values(part)} for group, part in parts.items()}
         return {**groups, "tracking": self.tracking.to_dict()}
+
+    @property
+    def model_name(self) -> str:
+        return name_of(self.model)
 
 
 def compose(overrides: Sequence[str] = (), primary: str = PRIMARY) -> Config:

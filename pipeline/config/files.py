@@ -1,5 +1,6 @@
 """The YAML files of the configuration: overrides.yaml, and the one that `compose` writes for each stage."""
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.config.config import Config
 
 CODE = "code"  # the key of the hash of the stage's code
+CANDIDATE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")  # names a folder, and is text in DVC's YAML, too, as 1e5 is not
 
 
 def to_yaml(content: Mapping[str, Any]) -> str:
@@ -43,6 +45,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a mapping; it does not")
     return dict(content)
+
+
+def check_candidate_name(name: object, where: str = "") -> None:
+    """Raise ConfigError unless it can be a candidate's. where: the end of the sentence, such as ` in overrides.yaml`."""
+    if not (isinstance(name, str) and CANDIDATE.fullmatch(name)):
+        raise ConfigError(f"a candidate's name must be a letter or _, then letters, digits, _ and -; got {name!r}{where}")
 
 
 def read_stage_file(path: Path, stage: str, *keys: str) -> dict[str, Any]:

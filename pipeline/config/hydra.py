@@ -13,7 +13,7 @@ from pipeline.text import shorten
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
     from hydra.core.override_parser.types import Override
-    from hydra.types import TaskFunction
+    from hydra.types import HydraContext, RunMode, TaskFunction
 
 CONF = ROOT / "conf"
 PRIMARY = "config"  # the name of the file in conf/ that composition starts from
@@ -44,9 +44,11 @@ def composed(overrides: Sequence[str], primary: str = PRIMARY) -> Any:
     from omegaconf import OmegaConf, flag_override
 
     for override in parse_overrides(overrides):
+        given = shorten(str(override.input_line), MAX_VALUE)
         if override.is_sweep_override():
-            given = shorten(str(override.input_line), MAX_VALUE)
             raise ConfigError(f"one value must be given; only `python -m pipeline -m` sweeps over several values; got {given}")
+        if override.is_delete() and "." not in override.key_or_group and not isinstance(override.value(), str | None):
+            raise ConfigError(f"what deletes a group must be ~GROUP or ~GROUP=NAME; got {given}")
     with as_config_error(overrides):
         config = with_hydra_section(overrides, primary)
         with flag_override(config, "struct", False):
@@ -68,21 +70,27 @@ def is_multirun(overrides: Sequence[str], primary: str = PRIMARY) -> bool:
     return bool(hydra_over_conf().get_mode(primary, list(overrides)) == RunMode.MULTIRUN)
 
 
+def prepare(overrides: Sequence[str], primary: str, mode: "RunMode") -> "tuple[Any, HydraContext]":
+    """The configuration of a run or a sweep with Hydra's own settings, and what Hydra's functions take beside it."""
+    from hydra._internal.callbacks import Callbacks
+    from hydra.types import HydraContext
+
+    hydra, arguments = hydra_over_conf(), [*overrides, f"hydra.mode={mode.name}"]
+    config = hydra.compose_config(primary, arguments, mode, with_log_configuration=True)
+    return config, HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+
+
 def run(overrides: Sequence[str], task: "TaskFunction", primary: str = PRIMARY) -> None:
     """Call `task` with the configuration, in the folder hydra.run.dir. Raises what it raises."""
-    from hydra._internal.callbacks import Callbacks
     from hydra.core.utils import JobStatus, run_job
-    from hydra.types import HydraContext, RunMode
+    from hydra.types import RunMode
 
-    hydra = hydra_over_conf()
     with as_config_error(overrides):
-        config = hydra.compose_config(primary, [*overrides, "hydra.mode=RUN"], RunMode.RUN, with_log_configuration=True)
+        config, context = prepare(overrides, primary, RunMode.RUN)
         str(config.hydra.run.dir)  # fails here, where an interpolation cannot be resolved
-        callbacks = Callbacks(config)
-    callbacks.on_run_start(config=config, config_name=primary)
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+    context.callbacks.on_run_start(config=config, config_name=primary)
     done = run_job(task, config, "hydra.run.dir", job_subdir_key=None, hydra_context=context)
-    callbacks.on_run_end(config=config, config_name=primary, job_return=done)
+    context.callbacks.on_run_end(config=config, config_name=primary, job_return=done)
     if done.status == JobStatus.FAILED:
         raise done._return_value  # its `return_value` prints a line of its own first
 

@@ -17,12 +17,9 @@ REPEATED = "hydra.job.override_dirname"  # likewise: all overrides in one text
 def refuse_secret_settings(overrides: Sequence[str], primary: str = PRIMARY) -> None:
     """Raise PipelineError where overrides, as they were typed, or Hydra's settings by them hold a credential."""
     typed = [override.lstrip("+~").partition("=")[::2] for override in overrides]
-    refuse_secrets((("the key of an override", key) for key, _ in typed), VOCABULARY)
-    refuse_secrets(typed, VOCABULARY)
-    refuse_secrets(
-        (part for key, value in typed if key != "tracking.uri" for part in _from_environment(key, value)), VOCABULARY
-    )
-    refuse_secrets(_settings(overrides, primary), VOCABULARY)
+    keys = (("the key of an override", key) for key, _ in typed)
+    variables = (part for key, value in typed if key != "tracking.uri" for part in _from_environment(key, value))
+    refuse_secrets((*keys, *typed, *variables, *_settings(overrides, primary)), VOCABULARY)
 
 
 def _settings(overrides: Sequence[str], primary: str) -> Iterator[tuple[str, Any]]:

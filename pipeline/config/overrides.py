@@ -25,7 +25,7 @@ def as_typed(overrides: Sequence[str], kinds: Mapping[str, Kind], sweep: bool = 
     return [_typed(override, kinds, sweep) for override in overrides]
 
 
-def shown(override: str) -> tuple[str, str]:
+def unquoted(override: str) -> tuple[str, str]:
     """An override's key and value as people read them: without Hydra's quotes and escapes."""
     key, _, value = override.partition("=")
     content = _read(value) if _means_more(value) else None

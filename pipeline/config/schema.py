@@ -76,14 +76,13 @@ def build(group: str, registry: Mapping[str, type[T]], section: Section) -> T:
     return build_typed(group, registry[name], values)
 
 
-def to_section(part: Any, registry: Registry) -> dict[str, Any]:
-    """What `build` makes the part of. A mapping of texts is a list of `NAME: VALUE` each: MLflow takes few signs in a key."""
-    name = next(name for name, schema in registry.items() if schema is type(part))
+def to_values(part: Any) -> dict[str, Any]:
+    """What `build_typed` makes the part of. A mapping of texts is a list of `NAME: VALUE` each: one entry for MLflow."""
     values = asdict(part)
     for key, hint in get_type_hints(type(part)).items():
         if kind_of(hint) is Kind.TEXT_BY_TEXT and values[key] is not None:
-            values[key] = [f"{of}: {value}" for of, value in values[key].items()]
-    return {"name": name, **values}
+            values[key] = [f"{name}: {value}" for name, value in values[key].items()]
+    return values
 
 
 def build_typed(group: str, schema: type[T], values: Section) -> T:
@@ -112,20 +111,23 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         return _mapping(key, value)
     if text:
         return _text(key, value, text is Kind.TEXTS or (text is Kind.TEXT_OR_TEXTS and isinstance(value, list | tuple)))
+    kind = kinds[0]
     try:
-        return {bool: _bool, int: _int, float: _float}[kinds[0]](value)
+        if isinstance(value, bool) != (kind is bool):
+            raise TypeError
+        return _whole_number(value) if kind is int else kind(value)
     except OverflowError:
-        limit = "whole number of 64 bits" if kinds[0] is int else "number below 1.8e308"
-        raise ConfigError(f"{key} must be a {limit}; got {_shown(value)}") from None
+        limit = "whole number of 64 bits" if kind is int else "number below 1.8e308"
+        raise ConfigError(f"{key} must be a {limit}; got {_excerpt(value)}") from None
     except (TypeError, ValueError):
-        raise ConfigError(f"{key} must be of type {kinds[0].__name__}; got {_shown(value)}") from None
+        raise ConfigError(f"{key} must be of type {kind.__name__}; got {_excerpt(value)}") from None
 
 
 def _nested(key: str, schema: Any, value: Any) -> Any:
     """The dataclass of a section within a section."""
     if not isinstance(value, Mapping):
         names = ", ".join(field.name for field in fields(schema))
-        raise ConfigError(f"{key} must be a mapping of some of {names}; got {_shown(value)}")
+        raise ConfigError(f"{key} must be a mapping of some of {names}; got {_excerpt(value)}")
     return build_typed(key, schema, value)
 
 
@@ -138,7 +140,7 @@ def _mapping(key: str, value: Any) -> dict[str, str]:
             value = None
     if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
         form = "a mapping of texts, such as {a: b}, each in quotes where YAML would read something else"
-        raise ConfigError(f"{key} must be {form}; got {_shown(value)}")
+        raise ConfigError(f"{key} must be {form}; got {_excerpt(value)}")
     return dict(value)
 
 
@@ -147,35 +149,23 @@ def _text(key: str, value: Any, is_list: bool) -> Any:
     texts: Sequence[Any] = value if is_list and isinstance(value, list | tuple) else [value]
     if isinstance(value, list | tuple) != is_list or not all(isinstance(text, str) for text in texts):
         wanted = "a list of texts, such as [a, b], each" if is_list else "text,"
-        raise ConfigError(f"{key} must be {wanted} in quotes where YAML would read something else; got {_shown(value)}")
+        raise ConfigError(f"{key} must be {wanted} in quotes where YAML would read something else; got {_excerpt(value)}")
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"{key} must be text in UTF-8; got {_shown(value)}") from None
+        raise ConfigError(f"{key} must be text in UTF-8; got {_excerpt(value)}") from None
     return value
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     return shorten(repr(value), MAX_VALUE)
 
 
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _int(value: Any) -> int:
+def _whole_number(value: Any) -> int:
     """Of 64 bits; 1e3 is one."""
-    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+    if isinstance(value, float) and not value.is_integer():
         raise TypeError
     number = int(value)
     if abs(number) >= 2**63:
         raise OverflowError
     return number
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    return float(value)

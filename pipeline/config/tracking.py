@@ -25,12 +25,12 @@ class Tracking:
         name = self.experiment.strip(". ")
         if not 0 < len(name) <= MAX_LETTERS:
             raise ConfigError(f"experiment must have 1 to {MAX_LETTERS} letters; got {self.experiment!r}")
-        shown = self.to_dict()["uri"]
+        public = self.to_dict()["uri"]
         if not (self.uri is None or re.fullmatch(r"sqlite:///[^?]+|(?!sqlite:)[\w+-]+://.+", self.uri)):
-            raise ConfigError(f"uri must be like sqlite:///FILE or http://HOST:PORT, or null; got {shown}")
-        if self.uri not in (shown, os.environ.get(URI_VARIABLE)):
+            raise ConfigError(f"uri must be like sqlite:///FILE or http://HOST:PORT, or null; got {public}")
+        if self.uri not in (public, os.environ.get(URI_VARIABLE)):
             ways = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or all of it as"
-            raise ConfigError(f"uri must have no credentials in it: {ways} {URI_VARIABLE} with tracking=server; got {shown}")
+            raise ConfigError(f"uri must have no credentials in it: {ways} {URI_VARIABLE} with tracking=server; got {public}")
 
     def to_dict(self) -> dict[str, str | None]:
         """As it may be written and shown: without credentials."""

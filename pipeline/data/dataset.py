@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import DataError
 from pipeline.model.columns import Column
 
 Label = bool | int | float | str
@@ -46,16 +46,6 @@ class Source(Protocol):
 
     def load(self) -> Dataset:
         """Read and split. Raises DataError where the data cannot be used."""
-
-
-def check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**32:
-        raise ConfigError(f"seed must be in [0, 2^32); got {seed}")
-
-
-def check_fraction(fraction: float) -> None:
-    if not 0 < fraction < 1:
-        raise ConfigError(f"test_fraction must be in (0, 1); got {fraction}")
 
 
 def split(data: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:

@@ -1,1 +1,1 @@
-"""What a test table says of a model: metrics, intervals, figures. No framework, no printing."""
+"""How well a model predicts a test table: metrics, intervals, figures. No framework, no printing."""

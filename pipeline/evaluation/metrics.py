@@ -26,7 +26,7 @@ class Metric:
     label: str
     greater_is_better: bool | None  # None: a count, which no report ranks models by
     function: Callable[[Array, Array], float]  # of z and y
-    in_summary: bool = False  # shown by evaluate, and of each of a sweep's jobs
+    in_summary: bool = False  # logged by evaluate, and listed for each job of a sweep
     row_scores: Callable[[Array, Array], Array] | None = None  # (n,), whose mean is the metric
     resampled: Callable[[Array, Array], Callable[[Counts], Array]] | None = None  # from Counts to the values (B,)
 
@@ -143,4 +143,4 @@ METRICS = {
 }
 SUMMARY_METRICS = tuple(name for name, metric in METRICS.items() if metric.in_summary)
 COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if metric.row_scores or metric.resampled)
-OBJECTIVE = "log_loss"  # what a sweep minimises, and by what `runs promote` decides where it is not told
+OBJECTIVE = "log_loss"  # what a sweep minimises, and what `runs promote` decides by unless another is named

@@ -1,4 +1,4 @@
-"""The report: candidates side by side on one HTML page with nothing outside it, rendered from report.html.j2."""
+"""The report: candidates side by side on one self-contained HTML page, rendered from report.html.j2."""
 
 import base64
 from collections.abc import Mapping

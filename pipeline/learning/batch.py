@@ -79,8 +79,7 @@ def fit_together(
         ends = measure(optimizer.epochs, is_last=True)
 
     def result(column: int, end: Record) -> LogisticFit:
-        theta = state["theta"][:, column].copy()
-        arrays = LinearModel(mean, scale, theta[:-1], float(theta[-1])).arrays
+        arrays = LinearModel.at(state["theta"][:, column].copy(), mean, scale).arrays
         start, optimizer = monitors[column].first, optimizers[column]
         return LogisticFit(arrays, end.epoch, end.loss, end.gradient_norm, "epochs", optimizer, start_loss=start)
 

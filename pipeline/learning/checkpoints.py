@@ -1,4 +1,4 @@
-"""Checkpoints: a fit that was killed goes on where it was, to the same bytes. They are named by the fit's fingerprint."""
+"""Checkpoints: a fit that was killed continues from one, to the same bytes. They are named by the fit's fingerprint."""
 
 import os
 import time
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays import Arrays
 from pipeline.atomic import atomic_dir, remove_leftovers
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.learning.model import Checkpoint, Record
@@ -30,7 +29,7 @@ class CheckpointFile:
         self._next, self._has_failed = time.monotonic() + self._seconds, False
 
     def read(self) -> Checkpoint | None:
-        """What an earlier run of the same fit left; None where there is nothing that can be used."""
+        """What an earlier run of the same fit left; None where there is none, or a damaged one."""
         try:
             with np.load(self._path) as arrays:
                 state = {name.removeprefix(STATE): arrays[name] for name in arrays.files if name.startswith(STATE)}
@@ -45,10 +44,11 @@ class CheckpointFile:
     def write_if_due(self, epoch: int, state: State, history: Sequence[Record]) -> None:
         if time.monotonic() < self._next:
             return
-        rows = [(row.epoch, row.loss, row.gradient_norm) for row in history if row.epoch < epoch]
-        arrays = {STATE + name: value for name, value in state.items()}
+        rows = np.array([(row.epoch, row.loss, row.gradient_norm) for row in history if row.epoch < epoch]).reshape(-1, 3)
+        arrays = {"epoch": np.array(epoch), "history": rows, **{STATE + name: value for name, value in state.items()}}
         try:
-            self._write({"epoch": np.array(epoch), "history": np.array(rows).reshape(-1, 3), **arrays})
+            with atomic_dir(self._path.parent) as folder:
+                np.savez(folder / self._path.name, **arrays)  # type: ignore[arg-type]
         except (OSError, PipelineError) as error:
             if not self._has_failed:
                 self._warn(f"no checkpoint could be written to {self._path}: {error}")
@@ -59,10 +59,6 @@ class CheckpointFile:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             remove_leftovers(self._path.parent)
-
-    def _write(self, arrays: Arrays) -> None:
-        with atomic_dir(self._path.parent) as folder:
-            np.savez(folder / self._path.name, **arrays)  # type: ignore[arg-type]
 
 
 def _interval() -> float:

@@ -13,21 +13,21 @@ from pipeline.learning.logistic import fit
 from pipeline.learning.model import Fit, Observer
 from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.optimizer import Optimizer
+from pipeline.learning.signed_rows import MAX_COLUMNS
 from pipeline.learning.suboptimality import distance
-from pipeline.model.card import separation_sentence
+from pipeline.model.card import ENDS, separation_sentence
 from pipeline.text import join_limited
 
-ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # what may stop a fit
-SAMPLED_ROWS, MIN_SIZE, MAX_SIZE = 1000, 1e-6, 1e6  # rows that are looked at, and the sizes that gradients cope with
-SAMPLED_VALUES, MAX_ROWS = 200_000, 1000  # that are looked at for values which a dtype does not tell apart
-MIN_DISTINCT = 0.9  # of a column's values, to be told apart
+SAMPLED_ROWS, MIN_SIZE, MAX_SIZE = 1000, 1e-6, 1e6  # rows whose sizes are measured, and the sizes that gradients cope with
+SAMPLED_VALUES, MAX_ROWS = 200_000, 1000  # that are compared before and after rounding
+MIN_DISTINCT = 0.9  # of a column's distinct values, that must stay distinct
 SET_L2 = "set model.l2, such as model.l2=0.01"
 
 
 def fit_and_diagnose(
     model: Logistic, X: Features, y: Array, optimizer: Optimizer, features: Sequence[str], observer: Observer | None
 ) -> Fit:
-    """What `Model.fit` says."""
+    """See `pipeline.learning.model.Model.fit`."""
     result = fit(X, y, model, optimizer, observer, features)
     fitted = result.model
     names = features or [f"column {j + 1}" for j in range(X.shape[1])]
@@ -43,21 +43,18 @@ def fit_and_diagnose(
 
 
 def _of_features(X: Features, model: Logistic, names: Sequence[str]) -> Iterator[str]:
-    if not model.standardize:
-        yield from _of_sizes(X)
-    elif constant := [name for name, varies in zip(names, varying(X), strict=True) if not varies]:
-        yield f"constant in the training table, so without any say in the model: {join_limited(constant)}"
-
-
-def _of_sizes(X: Features) -> Iterator[str]:
-    """Whether X (n, d), by its first rows, is of a size at which a fit may end anywhere."""
+    """Columns without effect or, by the first rows, of a size at which a fit may end anywhere unless they are standardised."""
+    if model.standardize:
+        if constant := [name for name, varies in zip(names, varying(X), strict=True) if not varies]:
+            yield f"constant in the training table, so without effect on the model: {join_limited(constant)}"
+        return
     largest = abs(X[:SAMPLED_ROWS].astype(np.float64)).max(axis=0)
     sizes = largest if isinstance(X, np.ndarray) else largest.data
     extreme = sizes[(sizes != 0) & ((sizes < MIN_SIZE) | (sizes > MAX_SIZE))]
     if extreme.size:
         yield (
             f"features of a size of {extreme.min():.0e} to {extreme.max():.0e} that are not standardised: gradients, and so "
-            "tol and the length of steps, go by it, and the fit may have ended far from the best one"
+            "tol and the length of steps, depend on it, and the fit may have ended far from the best one"
         )
 
 
@@ -70,7 +67,7 @@ def _of_precision(X: Features, model: Logistic, fitted: LinearModel, names: Sequ
     if found := [names[j] for j in indistinct_columns(X, fitted.mean, fitted.scale, model.dtype)]:
         remedy = "model.dtype=float64 may" if model.dtype == "float32" else "smaller numbers, such as their logarithms, would"
         yield (
-            f"{model.dtype} does not tell all values apart, for some are so much larger than the rest, in "
+            f"{model.dtype} does not distinguish all values, since some are so much larger than the rest, in "
             f"{join_limited(found)}: {remedy}"
         )
 
@@ -86,9 +83,9 @@ def _of_end(
         )
     elif result.stopped_by != "tol":
         yield from _of_distance(X, y, model, fitted, result)
-    elif not model.l2 and X.shape[1] >= separation.MAX_COLUMNS:
+    elif not model.l2 and X.shape[1] >= MAX_COLUMNS:
         yield (
-            f"with {X.shape[1]} columns it was not looked for whether several together separate all but rows on the boundary "
+            f"with {X.shape[1]} columns it was not checked whether several together separate all but rows on the boundary "
             f"between the classes; if so, no finite best model exists without a penalty: {SET_L2}"
         )
 
@@ -109,7 +106,7 @@ def _of_distance(X: Features, y: Array, model: Logistic, fitted: LinearModel, re
 
 
 def indistinct_columns(X: Features, mean: Array, scale: Array, dtype: str) -> list[int]:
-    """The columns of X (n, d) whose standardised values this type of numbers does not tell apart."""
+    """The columns of X (n, d) of whose standardised values this type of numbers makes many equal."""
     if not isinstance(X, np.ndarray) or not X.shape[1]:
         return []  # hardly shifted, so hardly any digits are lost
     rows = min(MAX_ROWS, max(50, SAMPLED_VALUES // X.shape[1]))
@@ -120,6 +117,6 @@ def indistinct_columns(X: Features, mean: Array, scale: Array, dtype: str) -> li
 
 
 def _distinct(x: Array) -> Array:
-    """How many different values each column has."""
+    """The number of distinct values in each column."""
     ordered = np.sort(x, axis=0)
     return 1 + (ordered[1:] != ordered[:-1]).sum(axis=0)

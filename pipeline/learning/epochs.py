@@ -46,13 +46,13 @@ class DivergenceMonitor:
             if not math.isfinite(value):
                 return f"{name} is {value}"
         if self._rises >= MAX_RISES and row.loss > FACTOR * self._least:
-            return f"loss has risen to {row.loss:.4g} without end"
+            return f"loss has risen to {row.loss:.4g} and goes on rising"
         return f"loss has risen from {self.first:.4g} to {row.loss:.4g}" if has_risen else ""
 
 
 @dataclass(frozen=True)
 class EpochLoop:
-    """What an optimizer does to an objective, recorded and observed as `Model.fit` says."""
+    """An optimizer at work on an objective, epoch by epoch."""
 
     f: Objective
     optimizer: Optimizer
@@ -97,7 +97,7 @@ class EpochLoop:
         return row
 
     def _norm(self, state: State, epoch: int) -> float:
-        """max |gradient|, where it is looked at; the epoch is recorded where it is to be."""
+        """max |gradient| where the stop depends on it, else infinity; the epoch is recorded where it is to be."""
         if epoch % self.optimizer.record_every == 0:
             row = self.measure(state, epoch)
             self.observer.record(row)

@@ -1,4 +1,4 @@
-"""The features that a fit is given: whether they can be used, and standardised."""
+"""The features that a fit is given: checked, and standardised."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -45,7 +45,7 @@ def require_finite(X: Features) -> None:
 
 
 def varying(X: Features) -> NDArray[np.bool_]:
-    """Which columns (d,) of X hold more than one value. A sparse X's are those that hold anything."""
+    """Which columns (d,) of X hold more than one value. A sparse X's are those that have entries."""
     found = np.zeros(X.shape[1], bool)
     if not isinstance(X, np.ndarray):
         for entries in _entry_blocks(X):
@@ -56,12 +56,6 @@ def varying(X: Features) -> NDArray[np.bool_]:
         if found.all():
             break
     return found
-
-
-def unscaled(X: Features, dtype: DTypeLike) -> tuple[Features, Array, Array]:
-    """X in this dtype, not copied where its dtype and layout allow, with the mean 0 and the scale 1 (d,) of each column."""
-    mean, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-    return X.astype(dtype) if not isinstance(X, np.ndarray) else np.ascontiguousarray(X, dtype), mean, scale
 
 
 def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:

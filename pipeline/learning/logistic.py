@@ -10,11 +10,12 @@ from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import ConfigError, DataError
 from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
-from pipeline.learning.features import check_data, standardised, unscaled, varying
+from pipeline.learning.features import check_data, standardised, varying
 from pipeline.learning.model import Fit, Observer
 from pipeline.learning.models import LinearModel, Logistic
-from pipeline.learning.optimizer import Optimizer, check_at_least
+from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.suboptimality import refined
+from pipeline.limits import check_seed
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 INITS = ("zeros", "uniform")
@@ -35,7 +36,7 @@ def check_settings(m: Logistic) -> None:
     """Raise ConfigError where a value is impossible."""
     if m.dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {m.dtype}")
-    check_at_least("seed", m.seed, 0)
+    check_seed(m.seed)
     most = float(np.finfo(m.dtype).max)
     if not 0 <= m.l2 <= most:
         raise ConfigError(f"l2 must be >= 0 and finite in {m.dtype}; got {m.l2}")
@@ -68,9 +69,12 @@ def starting_point(X: Features, model: Logistic) -> Array:
 
 
 def training_features(X: Features, model: Logistic, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:
-    """The features that `model` trains on, in its dtype, with their mean and scale (d,)."""
-    dtype = DTYPES[model.dtype]
-    return standardised(X, dtype, names) if model.standardize else unscaled(X, dtype)
+    """The features that `model` trains on, in its dtype, with their mean and scale (d,); not copied if nothing changes."""
+    dtype, d = DTYPES[model.dtype], X.shape[1]
+    if model.standardize:
+        return standardised(X, dtype, names)
+    Z = np.ascontiguousarray(X, dtype) if isinstance(X, np.ndarray) else X.astype(dtype)
+    return Z, np.zeros(d), np.ones(d)
 
 
 def fit(
@@ -81,7 +85,7 @@ def fit(
     observer: Observer | None = None,
     features: Sequence[str] = (),
 ) -> LogisticFit:
-    """What `Model.fit` says, without a diagnosis of the end."""
+    """See `Model.fit`; without a diagnosis of the end."""
     check_data(X, y)
     with one_thread, np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
         Z, mean, scale = training_features(X, model, features)
@@ -96,8 +100,7 @@ def fit(
         end = loop.measure(state, epoch, is_last=True)
     if end.gradient_norm <= chosen.tol > 0:
         stopped_by = "tol"
-    theta = state["theta"]
-    arrays = LinearModel(mean, scale, theta[:-1], float(theta[-1])).arrays
+    arrays = LinearModel.at(state["theta"], mean, scale).arrays
     return LogisticFit(arrays, epoch, end.loss, end.gradient_norm, stopped_by, chosen, start_loss=monitor.first)
 
 

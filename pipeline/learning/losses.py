@@ -60,8 +60,8 @@ def _sum_of_losses(z: Array, u: Array) -> Any:
         products = np.multiply.reduceat(u, _starts(len(u)))
         return np.add.reduce(np.log(products, products)) - np.add.reduce(z, dtype=np.float64)
     # NumPy adds columns one number after the other: sums of few, and of few small differences, keep their digits.
-    whole = len(z) - len(z) % FACTORS
-    groups = [part[:whole].reshape(FACTORS, -1, z.shape[1]) for part in (z, u)], [z[whole:], u[whole:]]
+    end = len(z) - len(z) % FACTORS
+    groups = [part[:end].reshape(FACTORS, -1, z.shape[1]) for part in (z, u)], [z[end:], u[end:]]
     losses = (np.log(np.multiply.reduce(u, axis=0)) - np.add.reduce(z, axis=0, dtype=np.float64) for z, u in groups)
     return sum(np.add.reduce(np.atleast_2d(part), axis=0) for part in losses)
 

@@ -64,15 +64,14 @@ class Augmented(Matrix):
         return self._transposed.dot(r)
 
     def gram(self, weights: Array) -> Array:
-        S = self.array * np.sqrt(weights)[:, None]
-        return np.dot(S.T, S)
+        return gram(self.array, weights)
 
     def squares(self) -> Array:
         return np.square(self.array).sum(axis=0)
 
 
 class Dense(Matrix):
-    """X as the user has it: nothing is copied."""
+    """X as the user has it, without a copy."""
 
     def __init__(self, X: Array) -> None:
         n, d = X.shape
@@ -94,7 +93,7 @@ class Dense(Matrix):
         return out
 
     def gram(self, weights: Array) -> Array:
-        return Augmented(with_ones(self._X)).gram(weights)
+        return gram(with_ones(self._X), weights)
 
     def squares(self) -> Array:
         return np.append(np.square(self._X).sum(axis=0), self.shape[0])
@@ -132,6 +131,12 @@ class Sparse(Matrix):
     def squares(self) -> Array:
         d = self.shape[1] - 1
         return np.append(np.bincount(self._X.indices, np.square(self._X.data), d), self.shape[0])
+
+
+def gram(A: Array, weights: Array) -> Array:
+    """A^T diag(weights) A (k, k) of an array A (n, k), for weights (n,) >= 0."""
+    S = A * np.sqrt(weights)[:, None]
+    return np.dot(S.T, S)
 
 
 def _row_slice(X: "csr_array[Any, Any]", rows: slice) -> "csr_array[Any, Any]":

@@ -33,7 +33,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit ended with. separation: by what the classes can be separated, if that was looked for and found."""
+    """What a fit ended with. separation: by what the classes can be separated, if they can."""
 
     arrays: Arrays  # all that `log_odds` needs, by name
     epochs: int
@@ -47,11 +47,11 @@ class Fit:
 
 @dataclass(frozen=True)
 class Observer:
-    """What sees a fit while it lasts, and where the fit goes on from."""
+    """What a fit calls while it runs, and the checkpoint that it continues from."""
 
-    record: Callable[[Record], None] = lambda row: None  # gets a row every `record_every` epochs, before that epoch's update
-    callback: Callable[[int, State], None] = lambda epoch, state: None  # gets every epoch's state, or some where they are short
-    resume: Checkpoint | None = None  # made there and then of what `callback` got
+    record: Callable[[Record], None] = lambda row: None  # every `record_every` epochs, before that epoch's update
+    callback: Callable[[int, State], None] = lambda epoch, state: None  # every epoch, or some of them where they are short
+    resume: Checkpoint | None = None  # of an epoch and a state that `callback` got
 
 
 class Model(Protocol):

@@ -22,7 +22,7 @@ from pipeline.arrays import Array
 
 
 class Objective(Protocol):
-    """What an optimizer may ask for, whatever computes it (NumPy in `log_loss`, autograd in `torch_objective`)."""
+    """What an optimizer may call, whatever computes it (NumPy in `log_loss`, autograd in `torch_objective`)."""
 
     n: int
 
@@ -31,6 +31,7 @@ class Objective(Protocol):
 
     def gradient(self, theta: Array) -> Array:
         """The gradient of f, (d+1,)."""
+        return self.loss_and_gradient(theta)[1]
 
     def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
         """Both, in one pass over A."""
@@ -43,6 +44,7 @@ class Objective(Protocol):
 
     def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
         """The function t -> the derivative of f(theta + t direction)."""
+        return lambda t: float(self.gradient(theta + np.asarray(t, theta.dtype) * direction) @ direction)
 
     def curvatures(self) -> Array:
         """The Hessian's diagonal where every p is 1/2, (d+1,): its greatest."""

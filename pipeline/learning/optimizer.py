@@ -1,20 +1,16 @@
-"""What an optimizer is, and the limits of the hyperparameters that several share.
+"""What an optimizer is.
 
 An optimizer is a frozen dataclass in the module optimizers/NAME.py, whose fields are its hyperparameters and the schema of
 conf/optimizer/NAME.yaml. `start` makes the state at the initial point, `step` the state one epoch later. state["theta"] is the
 point and state["gradient"], where a method knows it, the full gradient there. No optimizer logs.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.errors import ConfigError
 from pipeline.learning.objective import Objective
+from pipeline.limits import check_at_least, check_not_negative
 
 State = Mapping[str, Array]
 
@@ -25,13 +21,12 @@ class Optimizer:
 
     epochs: int = 500  # at most: passes or iterations
     record_every: int = 1  # epochs from one record of the loss to the next
-    tol: float = 0.0  # stop when max |gradient| is at most this (sgd looks where it records); 0 never stops early
+    tol: float = 0.0  # stop when max |gradient| is at most this (sgd: at recorded epochs); 0 never stops early
 
     def __post_init__(self) -> None:
         check_at_least("epochs", self.epochs, 1)
         check_at_least("record_every", self.record_every, 1)
-        if not 0 <= self.tol < math.inf:
-            raise ConfigError(f"tol must be >= 0 and finite; got {self.tol}")
+        check_not_negative("tol", self.tol)
 
     @property
     def lr(self) -> float | None:
@@ -55,33 +50,9 @@ class Optimizer:
         raise NotImplementedError
 
     def advance(self, f: Objective, state: State, epoch: int) -> tuple[State | None, int]:
-        """A later state and its epoch: the next one, or a later one where epochs that nobody looks at are faster together."""
+        """A later state and its epoch: the next one, or a later one where several epochs are faster in one call."""
         return self.step(f, state, epoch), epoch + 1
 
     def remedies(self, steepest: float) -> list[str]:
         """What may help where it ended far from the optimum. steepest: the Hessian's greatest eigenvalue."""
         return []
-
-
-# A hyperparameter may be an array (k,), a value a fit: see `batch`.
-
-
-def check_positive(name: str, value: Any) -> None:
-    if not (np.greater(value, 0) & np.isfinite(value)).all():
-        raise ConfigError(f"{name} must be > 0 and finite; got {value}")
-
-
-def check_fraction(name: str, value: Any) -> None:
-    if not (np.greater_equal(value, 0) & np.less(value, 1)).all():
-        raise ConfigError(f"{name} must be in [0, 1); got {value}")
-
-
-def check_momentum(momentum: Any, nesterov: bool) -> None:
-    check_fraction("momentum", momentum)
-    if nesterov and not np.greater(momentum, 0).all():
-        raise ConfigError(f"nesterov needs momentum > 0; got momentum {momentum}")
-
-
-def check_at_least(name: str, value: int, least: int) -> None:
-    if not value >= least:
-        raise ConfigError(f"{name} must be >= {least}; got {value}")

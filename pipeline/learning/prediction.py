@@ -6,6 +6,7 @@ from importlib import import_module
 
 from pipeline.determinism import one_thread
 from pipeline.errors import ArtifactError, DataError
+from pipeline.files import WEIGHTS_FILE
 from pipeline.learning.models import MODELS
 from pipeline.manifest import Manifest
 from pipeline.model.card import ModelCard
@@ -20,9 +21,8 @@ def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
         raise ArtifactError(f"{trained.path} must be of one of the models {', '.join(MODELS)}; it is of {card.model}")
     module = import_module(MODELS[card.model].__module__)
     encoder = None if card.encoder is None else Encoder.from_list(card.encoder)
-    return Predictor(
-        card.features, card.classes, trained.arrays("model.npz"), module.log_odds, card.columns, encoder, card.missing_values
-    )
+    arrays = trained.arrays(WEIGHTS_FILE)
+    return Predictor(card.features, card.classes, arrays, module.log_odds, card.columns, encoder, card.missing_values)
 
 
 @contextmanager

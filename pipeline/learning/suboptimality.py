@@ -9,10 +9,12 @@ from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import PipelineError
 from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
+from pipeline.learning.matrix import gram
 from pipeline.learning.model import Observer
 from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.optimizer import Optimizer, State
-from pipeline.learning.separation import MAX_COLUMNS, MIN_ROWS, ROWS_A_COLUMN, SignedRows, gram, pseudo_solve, sample_of
+from pipeline.learning.separation import pseudo_solve
+from pipeline.learning.signed_rows import MAX_COLUMNS, SignedRows, sample_of, sample_size
 from pipeline.model.predictor import probability
 
 FAR = 0.01  # of the loss, by which it must still be able to fall for a fit to have ended far from the optimum
@@ -39,12 +41,12 @@ def distance(X: Features, y: Array, model: LinearModel, l2: float) -> Distance:
     Beyond MAX_COLUMNS columns it is what the best step along the gradient would gain, which is less.
     """
     with one_thread, np.errstate(all="ignore"):
-        C, theta = SignedRows(X, y, model.mean, model.scale), np.append(model.w.astype(np.float64), model.b)
+        C, theta = SignedRows(X, y, model.mean, model.scale), model.theta
         penalty = np.append(np.full(len(model.w), l2), 0.0)
         margins = C.times(theta)
         loss = float(np.logaddexp(0, -margins).mean() + 0.5 * (penalty * theta) @ theta)
         gradient = penalty * theta - C.transposed_times(probability(-margins)) / len(y)
-        chosen = sample_of(y, max(MIN_ROWS, ROWS_A_COLUMN * len(theta)) if len(theta) <= MAX_COLUMNS else MIN_ROWS)
+        chosen = sample_of(y, sample_size(len(theta)))
         B, p = C.take(chosen), probability(-margins[chosen])
         shares = _shares(y, chosen)
         if len(theta) > MAX_COLUMNS:
@@ -65,7 +67,7 @@ def refined(state: State, Z: Features, y: Array, model: Logistic, optimizer: Opt
     """
     theta = state["theta"].astype(np.float64)
     d = len(theta) - 1
-    left = distance(Z, y, LinearModel(np.zeros(d), np.ones(d), theta[:-1], theta[-1]), model.l2)
+    left = distance(Z, y, LinearModel.at(theta, np.zeros(d), np.ones(d)), model.l2)
     if d >= MAX_COLUMNS or left.decrease <= ROUNDING_SHARE * left.loss:
         return state
     f, method = replace(model, dtype="float64").objective(Z.astype(np.float64), y.astype(np.float64), optimizer)

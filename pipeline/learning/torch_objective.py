@@ -1,4 +1,4 @@
-"""The objective in torch: an nn.Module and autograd. Imported only where a torch model is trained."""
+"""The objective in torch: nn.Linear and autograd. Imported only where a torch model is trained."""
 
 import warnings
 from collections.abc import Callable
@@ -14,41 +14,6 @@ from pipeline.arrays import Array, Features
 from pipeline.errors import ConfigError
 from pipeline.learning.matrix import matrix
 from pipeline.learning.objective import Objective
-
-
-class LogisticRegression(nn.Module):
-    """z = X w + b (n, 1)."""
-
-    def __init__(self, d: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.linear = nn.Linear(d, 1, dtype=dtype)
-
-    def forward(self, X: Tensor) -> Tensor:
-        return self.linear(X)
-
-    @property
-    def theta(self) -> Array:
-        """[w, b] (d+1,), a copy."""
-        return _joined(self.linear.weight, self.linear.bias)
-
-    @theta.setter
-    def theta(self, value: Array) -> None:
-        point = torch.from_numpy(np.ascontiguousarray(value))
-        with torch.no_grad():
-            self.linear.weight.copy_(point[None, :-1])
-            self.linear.bias.copy_(point[-1:])
-
-    @property
-    def gradient(self) -> Array:
-        """What autograd left at theta (d+1,), a copy."""
-        weight, bias = self.linear.weight.grad, self.linear.bias.grad
-        assert weight is not None
-        assert bias is not None
-        return _joined(weight, bias)
-
-
-def _joined(weight: Tensor, bias: Tensor) -> Array:
-    return np.concatenate([weight.detach().cpu().numpy()[0], bias.detach().cpu().numpy()])
 
 
 def choose_device(name: str, dtype: str) -> torch.device:
@@ -68,8 +33,8 @@ class TorchLogLoss(Objective):
     def __init__(self, X: Features, y: Array, l2: float = 0.0, device: str = "cpu", compile: bool = False) -> None:
         # One thread: torch's sums in another order would give other bits.
         torch.set_num_threads(1)
-        self._device, self._dtype = choose_device(device, str(X.dtype)), torch.from_numpy(y).dtype
-        self.module = LogisticRegression(X.shape[1], self._dtype).to(self._device)
+        self._device = choose_device(device, str(X.dtype))
+        self.module = nn.Linear(X.shape[1], 1, dtype=torch.from_numpy(y).dtype).to(self._device)
         self._call = torch.compile(self.module) if compile else self.module
         self._set(X, y, l2)
 
@@ -82,37 +47,53 @@ class TorchLogLoss(Objective):
         part._set(self._features[index], self._labels[index], self._l2)
         return part
 
-    def forward(self) -> Tensor:
-        """The objective at the module's parameters, a scalar tensor that autograd can differentiate."""
-        loss = functional.binary_cross_entropy_with_logits(self._call(self._X), self._y)
-        if self._l2:
-            loss = loss + self._l2 / 2 * self.module.linear.weight.square().sum()
-        return loss
+    @property
+    def theta(self) -> Array:
+        """The module's parameters [w, b] (d+1,), a copy."""
+        return _joined(self.module.weight, self.module.bias)
+
+    @theta.setter
+    def theta(self, value: Array) -> None:
+        point = torch.from_numpy(np.ascontiguousarray(value))
+        with torch.no_grad():
+            self.module.weight.copy_(point[None, :-1])
+            self.module.bias.copy_(point[-1:])
+
+    @property
+    def parameter_gradient(self) -> Array:
+        """What `backward` left at the module's parameters (d+1,), a copy."""
+        weight, bias = self.module.weight.grad, self.module.bias.grad
+        assert weight is not None
+        assert bias is not None
+        return _joined(weight, bias)
+
+    def _of(self, z: Tensor, w: Tensor) -> Tensor:
+        """The objective, from log-odds z (n, 1) and weights w: a scalar tensor that autograd can differentiate."""
+        loss = functional.binary_cross_entropy_with_logits(z, self._y)
+        return loss + self._l2 / 2 * w.square().sum() if self._l2 else loss
+
+    def _at_parameters(self) -> Tensor:
+        return self._of(self._call(self._X), self.module.weight)
+
+    def _at(self, point: Tensor) -> Tensor:
+        """The objective as a function of theta, for second derivatives."""
+        return self._of(self._X @ point[:-1, None] + point[-1], point[:-1])
 
     def backward(self) -> float:
         """The loss; leaves the gradient at the module's parameters in their `grad`."""
-        self.module.linear.weight.grad = self.module.linear.bias.grad = None  # faster than zero_grad, which looks for them
-        loss = self.forward()
+        self.module.weight.grad = self.module.bias.grad = None  # faster than zero_grad
+        loss = self._at_parameters()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     def loss(self, theta: Array) -> float:
-        self.module.theta = theta
+        self.theta = theta
         with torch.no_grad():
-            return float(self.forward())
-
-    def gradient(self, theta: Array) -> Array:
-        return self.loss_and_gradient(theta)[1]
+            return float(self._at_parameters())
 
     def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
-        self.module.theta = theta
-        return self.backward(), self.module.gradient
-
-    def _at(self, point: Tensor) -> Tensor:
-        """The objective as a function of theta, for second derivatives."""
-        z = self._X @ point[:-1, None] + point[-1]
-        penalty = self._l2 / 2 * point[:-1].square().sum()
-        return functional.binary_cross_entropy_with_logits(z, self._y) + penalty
+        self.theta = theta
+        return self.backward(), self.parameter_gradient
 
     def hessian(self, theta: Array) -> Array:
         point = torch.from_numpy(theta).to(self._device)
@@ -129,13 +110,14 @@ class TorchLogLoss(Objective):
 
         return product
 
-    def slope_along(self, theta: Array, direction: Array) -> Callable[[float], float]:
-        return lambda t: float(self.gradient(theta + np.asarray(t, theta.dtype) * direction) @ direction)
-
     def curvatures(self) -> Array:
         curvatures = matrix(self._features).squares() / (4 * self.n)
         curvatures[:-1] += self._l2
         return curvatures.astype(self._features.dtype)
+
+
+def _joined(weight: Tensor, bias: Tensor) -> Array:
+    return np.concatenate([weight.detach().cpu().numpy()[0], bias.detach().cpu().numpy()])
 
 
 def _tensor(X: Features) -> Tensor:

@@ -21,7 +21,7 @@ BUFFERS = "optim."  # begins the names, in a state, of torch.optim's arrays
 
 
 class LazyState(UserDict[str, Array]):
-    """The state that the module and torch.optim are in, copied at the first look, which must be before the next step."""
+    """The state that the module and torch.optim are in, copied when first read, which must be before the next step."""
 
     def __init__(self, read: Callable[[], dict[str, Array]]) -> None:
         self._read = read
@@ -58,7 +58,7 @@ class TorchOptim(Optimizer):
 
     def _load(self, state: State) -> float:
         """Put the module and torch.optim into this state; the loss there."""
-        self._f.module.theta = state["theta"]
+        self._f.theta = state["theta"]
         buffers: dict[int, dict[str, Tensor]] = {}
         for key, value in state.items():
             if key.startswith(BUFFERS):
@@ -71,8 +71,8 @@ class TorchOptim(Optimizer):
         """The state now; with the gradient that autograd has left and the loss, unless they are of a mini-batch."""
 
         def read() -> dict[str, Array]:
-            full = {} if loss is None else {"gradient": self._f.module.gradient, "loss": np.asarray(loss)}
-            return {"theta": self._f.module.theta, **full, **self._buffers()}
+            full = {} if loss is None else {"gradient": self._f.parameter_gradient, "loss": np.asarray(loss)}
+            return {"theta": self._f.theta, **full, **self._buffers()}
 
         return LazyState(read)
 

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import ArtifactError
 from pipeline.files import digest_of
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import CARD, SCHEMA, Manifest, read_manifest
 from pipeline.model.columns import TYPES, USED, Column
 from pipeline.model.encoder import STEPS, Encoder
 
@@ -49,13 +49,16 @@ class DataFacts:
     digest: dict[str, str]
 
 
+ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # what a fit may be stopped by
+
+
 @dataclass(frozen=True)
 class FitSummary:
     """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists."""
 
     optimizer: str
     epochs: int
-    stopped_by: str
+    stopped_by: str  # of ENDS
     loss: float
     gradient_norm: float
     separation: dict[str, Any] | None
@@ -105,11 +108,11 @@ class ModelCard:
 
 
 def read_schema(data: Path) -> Manifest[DataSchema]:
-    return read_manifest(data / "schema.json", DataSchema.from_dict)
+    return read_manifest(data / SCHEMA, DataSchema.from_dict)
 
 
 def read_card(folder: Path) -> Manifest[ModelCard]:
-    return read_manifest(folder / "model.json", ModelCard.from_dict)
+    return read_manifest(folder / CARD, ModelCard.from_dict)
 
 
 def read_schema_of(model: Manifest[ModelCard], data: Path) -> Manifest[DataSchema]:

@@ -17,7 +17,7 @@ COMMANDS = (publish, doctor, reproduce, diff, verify, promote)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line. MLflow is imported when a command runs: its help must not wait for that."""
+    """The command line. MLflow is imported when a command runs: its help must not wait for that."""
     parser = console.parser("runs", __doc__, "diff @champion 3f2a91; each COMMAND has its own --help")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     except Exception as error:
         if isinstance(error, PipelineError) or not is_of_store(error):
             raise
-        raise CommandError(f"the tracking store must answer and be whole; it says: {first_line(error)}") from error
+        raise CommandError(f"the tracking store must answer and be undamaged; it says: {first_line(error)}") from error
     if args.json:
         print(json.dumps(content, indent=2))
     if not success:

@@ -3,16 +3,18 @@
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.tracking import tracking_of
 from pipeline.errors import CommandError, PipelineError
 from pipeline.redaction import first_line
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.journal import Journal, folder, journals
 from pipeline.tracking.sqlite_store import is_of_store
-from pipeline.tracking.store import project_root
+from pipeline.tracking.store import absolute_uri, database_of, project_root
 
 logger = logging.getLogger(__name__)
 
@@ -20,17 +22,54 @@ Result = dict[str, Any]  # how: sent, there, open, untracked or skipped; why; th
 
 
 def sync_all() -> list[Result]:
-    """Sync each journal that may hold more than MLflow has, and is not served by another process; what was done about it."""
-    results, failing = list[Result](), dict[str, str]()
+    """Sync each journal of which MLflow may lack something, or whose run is gone from its store; what was done about each."""
+    from pipeline.tracking.sync import RunSync
+
+    results, clients, failing = list[Result](), dict[str, Any](), dict[str, str]()
     for path in journals():
-        journal = Journal(path)
-        if not Delivery.read(path).is_complete(path.stat().st_size) or journal.kept.exists():
+        journal, delivery, size = Journal(path), Delivery.read(path), path.stat().st_size
+        is_complete = delivery.is_complete(size)
+        is_gone = is_complete and _is_gone(delivery, clients, failing)
+        if size and (is_gone or not is_complete):
             remedy = "; to forget it, remove the file"
-            results.append(attempt(path.relative_to(project_root()), partial(_sync, journal, failing), remedy))
-    for kept in (folder() / "files").glob("*"):
-        if not (folder() / f"{kept.name}.jsonl").exists():  # its journal was removed
-            shutil.rmtree(kept, ignore_errors=True)
+            results.append(attempt(path.relative_to(project_root()), partial(_sync, journal, is_gone, failing), remedy))
+        elif journal.links.exists():  # left by a sync that was killed
+            with suppress(BlockingIOError), closing(RunSync(journal, wait=False)) as opened:
+                opened.deliver()
+    for links in (folder() / "files").glob("*"):
+        if not (folder() / f"{links.name}.jsonl").exists():  # its journal was removed
+            shutil.rmtree(links, ignore_errors=True)
     return results
+
+
+def _is_gone(delivery: Delivery, clients: dict[str, Any], failing: dict[str, str]) -> bool:
+    """Whether the store has no such run, as after its database was removed; false where it does not answer.
+
+    clients, failing: the stores that were asked and those that do not answer, by their URIs in the journals; filled here.
+    """
+    from pipeline.tracking.mlflow_run import connect, has_run
+
+    uri = delivery.settings.get("uri")
+    if not uri or uri in failing:
+        return False
+    try:
+        tracking = tracking_of(delivery.settings)
+        absolute = absolute_uri(tracking.uri or "")
+        if (database := database_of(absolute)) and not database.exists():
+            return True
+        if uri not in clients:
+            clients[uri], _ = connect(absolute, tracking.experiment)
+        return not has_run(clients[uri], delivery.run_id)
+    except Exception as error:
+        failing[uri] = _reason(error)
+        return False
+
+
+def _reason(error: Exception) -> str:
+    """Why a store failed or a file cannot be used. Raises any other error."""
+    if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
+        raise error
+    return first_line(error)
 
 
 def attempt(source: Path, send: Callable[[], Result], remedy: str = "") -> Result:
@@ -38,14 +77,12 @@ def attempt(source: Path, send: Callable[[], Result], remedy: str = "") -> Resul
     try:
         result = send()
     except Exception as error:
-        if not (isinstance(error, PipelineError | OSError) or is_of_store(error)):
-            raise
-        result = {"how": "skipped", "why": first_line(error)}
+        result = {"how": "skipped", "why": _reason(error)}
     texts = {
         "sent": f"sent {', '.join(result.get('stages', [])) or 'what MLflow lacked'}",
         "there": "all is there",
-        "open": "its run is being worked at",
-        "untracked": "made with tracking=none, so not to be shown",
+        "open": "its run is still being worked at",
+        "untracked": "made with tracking=none, so MLflow has no run of it",
         "skipped": f"skipped, {result.get('why')}{remedy}",
     }
     run = f" -> runs:/{result['run']}" if result.get("run") else ""
@@ -53,19 +90,25 @@ def attempt(source: Path, send: Callable[[], Result], remedy: str = "") -> Resul
     return {"folder": str(source), **result}
 
 
-def _sync(journal: Journal, failing: dict[str, str]) -> Result:
+def _sync(journal: Journal, is_gone: bool, failing: dict[str, str]) -> Result:
     """failing: the stores that do not answer, each of which is asked once."""
-    from pipeline.tracking.sync import open_sync
+    from pipeline.tracking.sync import RunSync
 
-    journal.read()
-    store = journal.opened.settings["uri"] if journal.opened else ""
+    events = journal.read()
+    if events.opened is None:
+        raise CommandError("no line of it is undamaged and of this version")
+    store = events.opened.settings["uri"]
     if store in failing:
         raise CommandError(failing[store])
-    with open_sync(journal, wait=False) as sync:
-        if sync is None:
-            return {"how": "open"}
+    try:
+        opened = RunSync(journal, wait=False)
+    except BlockingIOError:
+        return {"how": "open"}
+    with closing(opened) as sync:
+        if is_gone:
+            sync.delivery.begin_again()
         try:
-            sync.deliver()
+            sync.deliver(events)
         except Exception as error:
             failing[store] = first_line(error)
             raise

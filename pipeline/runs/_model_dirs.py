@@ -1,14 +1,16 @@
-"""The models' folders in out/: where they are, whether they are whole, and the sweeps that they belong to."""
+"""The models' folders in out/: where they are, whether they are complete, and the sweeps that they belong to."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import HISTORY, read_csv, read_json
-from pipeline.manifest import REPORT, read_evaluation, read_figures, read_manifest
+from pipeline.files import HISTORY, HISTORY_FILE, read_csv, read_json
+from pipeline.manifest import CARD, REPORT, read_evaluation, read_figures, read_manifest
 from pipeline.model.card import ModelCard, read_card
-from pipeline.stages import STAGES
+from pipeline.stages import MODELS_DIR, STAGES
+
+MODEL = f"{MODELS_DIR}/*/{CARD}"
 
 
 def validate_model_dir(folder: Path) -> ModelCard:
@@ -30,7 +32,7 @@ def validate_model_dir(folder: Path) -> ModelCard:
 
 def curve(folder: Path) -> dict[int, tuple[float, float]]:
     """The points of a fit, by epoch: history.csv, measured before an epoch's update, and the fit's end."""
-    history, fit = read_csv(folder / "history.csv", *HISTORY), read_card(folder).content.ended
+    history, fit = read_csv(folder / HISTORY_FILE, *HISTORY), read_card(folder).content.ended
     rows = zip(*(column.tolist() for column in history.values()), strict=True)
     points = {int(epoch): (loss, norm) for epoch, loss, norm in rows}
     points.setdefault(fit.epochs, (fit.loss, fit.gradient_norm))
@@ -39,9 +41,9 @@ def curve(folder: Path) -> dict[int, tuple[float, float]]:
 
 def models_in(out: Path) -> list[Path]:
     """The folders in out/ that have a model.json, and those of the jobs of its sweeps, wherever these lie."""
-    jobs = (path for job in sweep_jobs(out) for path in sorted(job.glob("models/*/model.json")))
+    jobs = (path for job in sweep_jobs(out) for path in sorted(job.glob(MODEL)))
     found: dict[Path, Path] = {}
-    for path in (*sorted(out.rglob("models/*/model.json")), *jobs):
+    for path in (*sorted(out.rglob(MODEL)), *jobs):
         found.setdefault(path.resolve(), path.parent)
     return list(found.values())
 

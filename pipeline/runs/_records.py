@@ -12,13 +12,12 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS
-from pipeline.files import OUT
+from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
 from pipeline.runs._model_dirs import models_in
-from pipeline.runs._references import SHORTEST_FINGERPRINT, find
-from pipeline.runs._store import Store, name_of, open_store
+from pipeline.runs._store import MIN_FINGERPRINT, Store, find, name_of, open_store
 from pipeline.stages import STAGES
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Records:
 
 
 def records(store: Store, run: "Run", temporary: Path) -> Records:
-    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are not whole, and of one fit."""
+    """The run's records, copied into a folder of `temporary`. Raises CommandError where they are damaged, or not of one fit."""
     folder = temporary / run.info.run_id
     for artifacts in (TRAINING, EVALUATED):
         download(store, run, artifacts, folder)
@@ -56,10 +55,10 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         evaluation = read_made_of(folder / EVALUATED / EVALUATION, "model", trained)
         trained.verify()
         evaluation.verify()
-        metrics = evaluation.numbers("metrics.json", "rows", *COMPARED_METRICS)
+        metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
-        raise CommandError(f"run {name_of(run)} must have its artifacts whole: {reason}") from None
+        raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
     return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED))
 
 
@@ -77,7 +76,7 @@ def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
 
 def model_folder(reference: str, temporary: Path) -> Path:
     """The folder of a model by its run id, fingerprint or alias: in out/ or, downloaded into `temporary`, of its run."""
-    if re.fullmatch(f"[0-9a-f]{{{SHORTEST_FINGERPRINT},64}}", reference):
+    if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference):
         cards = {folder: read_card(folder).content.fingerprint for folder in models_in(OUT)}
         found = {fingerprint: folder for folder, fingerprint in cards.items() if fingerprint.startswith(reference)}
         if len(found) == 1:
@@ -90,7 +89,7 @@ def read_predictions(folder: Path) -> Columns:
     """actual, predicted and probability of each test row, from an evaluated model's folder."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(folder / "predictions.parquet")
+    table = pq.read_table(folder / PREDICTIONS_FILE)
     return {name: table[name].to_numpy() for name in table.column_names}
 
 

@@ -1,5 +1,6 @@
-"""The tracking store that the repository's stages log to, and its runs."""
+"""The tracking store that the repository's stages log to, its runs, and which of them RUN on the command line names."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,14 +9,16 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import CommandError
 from pipeline.files import OUT
 from pipeline.redaction import without_credentials
+from pipeline.text import join_limited
 from pipeline.tracking.publisher import wait_for_publishers
 from pipeline.tracking.store import absolute_uri, check_writable, database_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities import Run
 
-SHOWN_LETTERS = 8  # of a run id
+ID_LETTERS = 8  # of a run id, in sentences
+MIN_FINGERPRINT = 6  # letters of a fingerprint that names a run
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where it is, as it may be shown."""
+        """Where it is, without credentials."""
         return str(database_of(self.uri) or without_credentials(self.uri))
 
     def search(self, condition: str) -> "list[Run]":
@@ -45,16 +48,21 @@ class Store:
 
 
 def tracked_to() -> tuple[Tracking, str]:
-    """Where the repository's stages log to, and the absolute URI of that. Commands that have ended are waited for, until all is
-    sent. Raises CommandError where there is no store yet."""
+    """Where the repository's stages log to, or would by conf/ where they log nowhere, and the absolute URI of that.
+
+    Publishers of commands that have ended are waited for. Raises CommandError where there is no store yet.
+    """
     wait_for_publishers()
     tracking = stage_tracking(OUT)
-    tracking = tracking if tracking.uri else compose().tracking
-    assert tracking.uri is not None
+    is_tracked = tracking.uri is not None
+    tracking = tracking if is_tracked else compose().tracking
+    if tracking.uri is None:
+        raise CommandError("tracking.uri must not be null, so that there are runs; it is null")
     uri = absolute_uri(tracking.uri)
     database = database_of(uri)
     if database and not (database.is_file() and database.stat().st_size):
-        raise CommandError(f"there are no runs yet: {database} does not exist; `dvc repro` makes it")
+        remedy = "`dvc repro` makes it" if is_tracked else "it is made when stages run without tracking=none"
+        raise CommandError(f"there are no runs yet: {database} does not exist; {remedy}")
     check_writable(tracking)
     return tracking, uri
 
@@ -69,11 +77,51 @@ def open_store() -> Store:
 
 
 def name_of(run: "Run") -> str:
-    """A run as it is shown: the beginning of its id, and its name."""
-    return f"{run.info.run_id[:SHOWN_LETTERS]} ({run.info.run_name})"
+    """A run in a sentence: the beginning of its id, and its name."""
+    return f"{run.info.run_id[:ID_LETTERS]} ({run.info.run_name})"
 
 
-def models_of(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
-    """The run's models in MLflow that were not deleted, the newest last."""
-    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    return sorted(found, key=lambda model: model.creation_timestamp)
+def find(store: Store, reference: str) -> "Run":
+    """The run that a reference names; of several with one fingerprint, the one outside sweeps. Raises CommandError."""
+    from pipeline.tracking.mlflow_run import PARENT_RUN
+
+    found = _matches(store, reference)
+    outside = [run for run in found if PARENT_RUN not in run.data.tags]
+    if len(outside) == 1 and len({run.data.tags.get("fingerprint") for run in found}) == 1:
+        found = outside
+    if not found:
+        where = f"{store.place}, where the DAG logs"
+        raise CommandError(f"a run must be in MLflow, and not deleted there; {reference} is not in {where}")
+    if len(found) != 1:
+        sweeps = [run.data.tags.get(PARENT_RUN, "")[:ID_LETTERS] for run in found]
+        names = [name_of(run) + (f" in the sweep {sweep}" if sweep else "") for run, sweep in zip(found, sweeps, strict=True)]
+        raise CommandError(f"a run must be named unambiguously, as by its id; {reference} may be any of {join_limited(names)}")
+    if "fingerprint" not in found[0].data.tags:
+        ours = "a run must be of one model of this project, with its fingerprint"
+        raise CommandError(f"{ours}; {name_of(found[0])} has none: a sweep, or another project's")
+    return found[0]
+
+
+def _matches(store: Store, reference: str) -> "list[Run]":
+    if "@" in reference:
+        return [store.client.get_run(_aliased(store, *reference.rpartition("@")[::2]))]
+    if not re.fullmatch("[0-9a-f]{1,64}", reference):
+        ways = "a run must be given as run id, fingerprint (6 letters at least), prefix of either or @champion"
+        raise CommandError(f"{ways}; got {reference}")
+    found = store.search(f"attributes.run_id LIKE '{reference}%'")
+    if len(reference) >= MIN_FINGERPRINT:
+        found += store.search(f"tags.fingerprint LIKE '{reference}%'")
+    return found
+
+
+def _aliased(store: Store, name: str, alias: str) -> str:
+    """The id of the run of a registered model's alias."""
+    from mlflow.exceptions import MlflowException
+
+    name = name or store.experiment
+    try:
+        return str(store.client.get_model_version_by_alias(name, alias).run_id)
+    except MlflowException:
+        raise CommandError(
+            f"{name}@{alias} must be a registered model's alias; there is none: `runs promote RUN` makes champion"
+        ) from None

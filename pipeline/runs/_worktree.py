@@ -40,8 +40,8 @@ def _output(command: list[str], cwd: Path) -> str:
         raise CommandError(f"{command[0]} must be installed; it is not on the path") from None
     except subprocess.CalledProcessError as error:
         message = next((line for line in error.stderr.splitlines() if line.startswith(FAILURES)), "no message")
-        shown = " ".join(command).removeprefix(f"{sys.executable} -m ")
-        raise CommandError(f"`{shown}` must succeed; it ended with: {message}") from None
+        typed = " ".join(command).removeprefix(f"{sys.executable} -m ")
+        raise CommandError(f"`{typed}` must succeed; it ended with: {message}") from None
     return done.stdout.strip()
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GONE = "its process ended without a word; closed by `runs doctor`"  # the reason of a run that was closed
-LEFT = {
-    "alive": "its process works at it",
+GONE = "its process ended without giving a reason; closed by `runs doctor`"  # the reason of a run that was closed
+LEFT_RUNNING = {
+    "alive": "its process is alive",
     "elsewhere": "it is of another machine, {host}; only a doctor there can tell",
     "unknown": "it does not name its process; only whoever started it can tell",
 }
@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         return False, {**content, "damage": damage}
     store = open_store()
     running = [(found, _state(found)) for found in store.search("attributes.status = 'RUNNING'")]
-    if not args.dry_run:
-        sync_all()  # what is known to have ended needs no guess
+    results = [] if args.dry_run else sync_all()  # what is known to have ended needs no guess
+    skipped = [result["folder"] for result in results if result["how"] == "skipped"]
     for found, state in running:
         if state == "gone":
             ended = "would be closed" if args.dry_run else f"closed as {_close(store, tracking, found)}"
             logger.info(f"{name_of(found)}: {ended}, its process is gone")
         else:
-            why = LEFT[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
+            why = LEFT_RUNNING[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
             logger.info(f"{name_of(found)}: left RUNNING, {why}")
     missing = [found for found in store.search("tags.`stage.train` = 'finished'") if _is_missing(found)]
     for found in missing:
@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     closed = [found.info.run_id for found, state in running if state == "gone"]
     left = {found.info.run_id: state for found, state in running if state != "gone"}
     is_unsure = not set(left.values()) <= {"alive"}
-    if not (missing or closed or is_unsure):
+    if not (missing or closed or is_unsure or skipped):
         logger.info(f"{store.place} is healthy")
     content |= {"closed": closed, "missing_artifacts": [found.info.run_id for found in missing], "left_running": left}
-    return not (missing or is_unsure or (args.dry_run and closed)), content
+    return not (missing or is_unsure or skipped or (args.dry_run and closed)), {**content, "skipped_journals": skipped}
 
 
 def _state(found: "Run") -> str:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.files import file_digest
+from pipeline.files import WEIGHTS_FILE, file_digest
 from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import SEED, compare, records
-from pipeline.runs._references import find
-from pipeline.runs._store import Store, models_of, name_of, open_store
+from pipeline.runs._store import Store, find, name_of, open_store
 from pipeline.tracking.names import NOTE
 from pipeline.tracking.store import store_lock
 
@@ -132,6 +131,8 @@ def _version(store: Store, run: "Run", name: str) -> "ModelVersion":
     """The version of the registered model that is the run's, made where there is none."""
     from mlflow.exceptions import MlflowException
 
+    from pipeline.tracking.mlflow_run import models_of
+
     versions = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
     if own := [version for version in versions if version.name == name]:
         return own[0]
@@ -154,7 +155,7 @@ def _weights_digest(model: "LoggedModel") -> str:
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as temporary, suppress(MlflowException, OSError):
-        return file_digest(Path(download_artifacts(f"{model.artifact_location}/artifacts/model.npz", dst_path=temporary)))
+        return file_digest(Path(download_artifacts(f"{model.artifact_location}/artifacts/{WEIGHTS_FILE}", dst_path=temporary)))
     return ""
 
 

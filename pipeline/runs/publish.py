@@ -1,6 +1,7 @@
-"""Send to MLflow what it lacks of the models' folders in out/models/, out/runs/ and out/sweeps/, or of those given.
+"""Send to MLflow what it lacks of out/journal/ and of the models' folders in out/, or of those given.
 
-Files alone do not bring back the model registry, runs whose files were overwritten, old run ids, code.diff and the environment.
+A store that was lost comes back, but for the model registry, old run ids and files that were overwritten. A folder without its
+journal brings back neither code.diff nor the environment.
 """
 
 import argparse
@@ -16,13 +17,12 @@ from pipeline.config.code import numerical_code
 from pipeline.config.files import read_yaml
 from pipeline.config.tracking import Tracking, stage_tracking, tracking_of
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import OUT, ROOT, read_json
+from pipeline.files import OUT, ROOT, file_digest, read_json
 from pipeline.model.card import ModelCard
 from pipeline.processes import Process
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._journals import Result, attempt, sync_all
 from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record, validate_model_dir
-from pipeline.runs._store import models_of
 from pipeline.runs._worktree import commit_of, dvc, worktree
 from pipeline.runs.doctor import GONE
 from pipeline.stages import STAGES
@@ -81,15 +81,15 @@ def results_of(commit: str) -> Iterator[None]:
         try:
             dvc("checkout", "--quiet", cwd=tree)
         except PipelineError:
-            raise CommandError(f"the results of {commit} must be whole in DVC's cache or its remote; they are not") from None
+            raise CommandError(f"the results of {commit} must be complete in DVC's cache or its remote; they are not") from None
         with chdir(tree):
             yield
 
 
 def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = "") -> Result:
-    """Publish one folder. served: the runs of earlier folders, of which the first is shown where several are of one run.
+    """Publish one folder. served: the runs of earlier folders; where several folders are of one run, MLflow has the first.
     commit: where it is from if that is not the working tree."""
-    from pipeline.tracking.mlflow_run import connect, find
+    from pipeline.tracking.mlflow_run import connect, find, is_below
     from pipeline.tracking.sync import sync
 
     root = folder.parent.parent
@@ -101,24 +101,24 @@ def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = 
     check_writable(tracking)
     client, experiment = connect(absolute_uri(tracking.uri), tracking.experiment)
     sweep = _sweep_of(sweep_record(root, jobs), tracking, client, experiment)
-    _, found = find(client, experiment, card.fingerprint, sweep)
+    parent, found = find(client, experiment, card.fingerprint, sweep)
     worker = Process.from_tags(found.data.tags) if found and found.info.status == "RUNNING" else None
     if worker and worker.state() == "alive":
         raise CommandError("its run is still being worked at")
-    shown = {stage.name: stage.shown(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
-    lacking = [stage for stage in shown if found is None or lacks(client, found, stage, shown[stage])]
-    if found and (not lacking or found.info.run_id in served):
+    artifacts = {stage.name: stage.artifacts_of(folder, in_dvc) for stage in STAGES.values() if stage.artifacts}
+    lacking = [stage for stage in artifacts if found is None or lacks(client, found, stage, artifacts[stage], in_dvc)]
+    if found and ((not lacking and is_below(found, parent)) or found.info.run_id in served):
         served.add(found.info.run_id)
         return {"how": "there", "run": found.info.run_id}
     journal = Journal.of(tracking.to_dict(), card.fingerprint, sweep)
     tags = {**({"dvc.stage": f"train@{folder.name}"} if in_dvc else {}), **({} if found else _source(card, commit))}
     description = {"sweep": sweep, "candidate": folder.name, "card": card.to_dict(), "tags": tags}
     events = list[Event]()
-    for stage in lacking:
+    for stage in lacking or artifacts:
         opened = new_attempt(stage, tracking.to_dict(), **description)
-        points = curve(folder).items() if shown[stage].is_model else ()
+        points = curve(folder).items() if artifacts[stage].is_model else ()
         events += [opened, *(Epoch(opened.attempt, epoch, *pair) for epoch, pair in points)]
-        events += [journal.keep(opened.attempt, shown[stage], in_dvc), Closed.finished(opened.attempt)]
+        events += [journal.link(opened.attempt, artifacts[stage], in_dvc), Closed.finished(opened.attempt)]
     journal.append(*events)
     delivery = sync(journal)
     if reason := next(iter(delivery.lacking.values()), ""):
@@ -167,25 +167,29 @@ def _sweep_of(record: Path, tracking: Tracking, client: "MlflowClient", experime
     return key
 
 
-def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts) -> bool:
-    """Whether MLflow does not show a stage whole: its ending, each file by its size, its numbers, its curve, its model."""
-    from pipeline.tracking.sync import has_files
+def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts, in_dvc: bool) -> bool:
+    """Whether MLflow lacks anything of a stage: its ending, a file, a number, a point of the curve, the model.
+
+    Files are compared by their sizes; those of the DAG, whose report may be another DAG's in MLflow, by their bytes, too.
+    """
+    from pipeline.tracking.mlflow_run import has_file, has_model_files, models_of
 
     run_id, ending = found.info.run_id, found.data.tags.get(f"stage.{stage}")
     if ending in (FAILED, KILLED) and found.data.tags.get("reason") != GONE:
         return False  # a later attempt than what made the files, and its success alone mends it
     folders = {artifacts.folder, *(str(Path(text).parent).strip(".") for text in artifacts.texts)}
-    there = {item.path: item.file_size for folder in folders for item in client.list_artifacts(run_id, folder or None)}
+    sizes = {item.path: item.file_size for folder in folders for item in client.list_artifacts(run_id, folder or None)}
+    files = {f"{artifacts.folder}/{path.name}": path for path in artifacts.paths}
     if (
         ending != FINISHED
-        or any(there.get(f"{artifacts.folder}/{path.name}") != path.stat().st_size for path in artifacts.paths)
-        or not there.keys() >= artifacts.texts.keys()
+        or any(sizes.get(name) != path.stat().st_size for name, path in files.items())
+        or not sizes.keys() >= artifacts.texts.keys()
         or any(found.data.metrics.get(name) != value for name, value in artifacts.metrics.items())
+        or (in_dvc and not all(has_file(client, run_id, name, file_digest(path)) for name, path in files.items()))
     ):
         return True
     if not artifacts.is_model:
         return False
     steps = {point.step for point in client.get_metric_history(run_id, "loss")}
-    return steps != set(curve(artifacts.paths[0].parent)) or not any(
-        has_files(client, each) for each in models_of(client, found)
-    )
+    models = models_of(client, found)
+    return steps != set(curve(artifacts.paths[0].parent)) or not any(has_model_files(client, model) for model in models)

@@ -13,14 +13,13 @@ import numpy as np
 
 from pipeline.config.files import to_yaml
 from pipeline.errors import CommandError
-from pipeline.files import OUT, ROOT, digest_of, file_digest, read_json
+from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_json
 from pipeline.model.card import read_card, read_schema
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, download, read_predictions, records
-from pipeline.runs._references import find
-from pipeline.runs._store import Store, name_of, open_store
+from pipeline.runs._store import Store, find, name_of, open_store
 from pipeline.runs._worktree import commit_of, environment, git, worktree
-from pipeline.stages import MODELS
+from pipeline.stages import MODELS_DIR, STAGES, Stage
 from pipeline.tracking.provenance import provenance
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMMIT, VERSION = "mlflow.source.git.commit", "version."  # a tag; what begins the tags of libraries
-HASH_LETTERS = 12  # of a hash that is shown
+HASH_LETTERS = 12  # of a hash, in sentences
 NAME = "reproduced"  # of the model's folder in the worktree
 Difference = tuple[str, str]  # its kind, and what differs in one sentence
 
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         with worktree(commit) as tree:
             logger.info(f"{name_of(found)}: again, at {commit[:HASH_LETTERS]}")
             _apply_diff(store, found, Path(temporary), tree)
-            difference = _remake(original, tree) or next(differences(original, tree / OUT / MODELS / NAME), None)
+            difference = _remake(original, tree) or next(differences(original, tree / OUT / MODELS_DIR / NAME), None)
     changes = found.data.tags.get("git.diff")
     doubt = "; what was not committed when it was made is unknown" if difference and changes == "unknown" else ""
     verdict = f"not reproduced: {difference[0]}: {difference[1]}{doubt}" if difference else "reproduced: every bit is equal"
@@ -83,21 +82,31 @@ def _apply_diff(store: Store, found: "Run", temporary: Path, tree: Path) -> None
 
 def _remake(original: Records, tree: Path) -> Difference | None:
     """Run the stages by the run's records; the difference, if they fail or find other data."""
-    config = original.card.config
+    config, folder = original.card.config, tree / OUT / "config"
     _link_table(config["data"], tree)
-    (tree / OUT / "config").mkdir(parents=True)
-    files: dict[str, Mapping[str, Any]] = {  # without the code's hash, which the stages then do not compare
-        "generate": {"data": config["data"]},
-        "train": {group: config[group] for group in ("model", "optimizer")},
-        "tracking": {"uri": None, "experiment": NAME},
-    }
-    for file, content in files.items():
-        (tree / OUT / "config" / f"{file}.yaml").write_text(to_yaml(content), encoding="utf-8")
-    if failure := _run_stage("generate", ["--config", "out/config/generate.yaml"], tree) or _changed_data(original, tree):
-        return "data", failure
-    training = ["--config", "out/config/train.yaml", "--candidate", NAME]
-    failure = _run_stage("train", training, tree) or _run_stage("evaluate", [NAME], tree)
-    return ("bits", failure) if failure else None
+    folder.mkdir(parents=True)
+    (folder / "tracking.yaml").write_text(to_yaml({"uri": None, "experiment": NAME}), encoding="utf-8")
+    for stage in _chain(STAGES["evaluate"]):
+        makes_data, file = "data" in stage.groups, stage.config_file.format(candidate=NAME)
+        argv = [NAME]
+        if stage.groups:  # the file is without the code's hash, which the stage then does not compare
+            (folder / file).write_text(to_yaml(stage.settings(config)), encoding="utf-8")
+            argv = ["--config", f"{OUT}/config/{file}", *(["--candidate", NAME] if file != stage.config_file else [])]
+        failure = _run_stage(stage.name, argv, tree)
+        if makes_data and not failure:
+            failure = _changed_data(original, tree)
+        if failure:
+            return "data" if makes_data else "bits", failure
+    return None
+
+
+def _chain(last: Stage) -> list[Stage]:
+    """A stage and before it those that make its inputs, but for `compose`, whose files are written here."""
+    chain = [last]
+    for stage in reversed(STAGES.values()):
+        if any(set(stage.outputs) & set(later.inputs) for later in chain):
+            chain.insert(0, stage)
+    return chain
 
 
 def _changed_data(original: Records, tree: Path) -> str:
@@ -142,7 +151,7 @@ def differences(original: Records, folder: Path) -> Iterator[Difference]:
         was, now = (card.fingerprint_of[part] for card in (original.card, again))
         if was != now:
             yield kind, f"fingerprint.{part} was {was[:HASH_LETTERS]} and is {now[:HASH_LETTERS]}"
-    bits = [*_different_files(original, folder), *_different_metrics(original, read_json(folder / "metrics.json"))]
+    bits = [*_different_files(original, folder), *_different_metrics(original, read_json(folder / METRICS_FILE))]
     if original.card.fit != again.fit:
         bits.append(f"the fit ended at {original.card.fit} and now at {again.fit}")
     versions = changed_versions(original.run)
@@ -164,13 +173,15 @@ def _different_files(original: Records, folder: Path) -> Iterator[str]:
             yield f"{name} differs"
     now = read_predictions(folder)  # its bytes tell pyarrow's version, too
     if not all(np.array_equal(column, now[name]) for name, column in original.predictions.items()):
-        yield "predictions.parquet differs"
+        yield f"{PREDICTIONS_FILE} differs"
 
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:
-    """By the run's file and by MLflow."""
-    shown = {key.removeprefix("test/"): value for key, value in original.run.data.metrics.items() if key.startswith("test/")}
-    for where, was in (("metrics.json", original.metrics), ("MLflow", shown)):
+    """By the run's file and by its metrics in MLflow."""
+    of_mlflow = {
+        key.removeprefix("test/"): value for key, value in original.run.data.metrics.items() if key.startswith("test/")
+    }
+    for where, was in ((METRICS_FILE, original.metrics), ("MLflow", of_mlflow)):
         for name in sorted(was.keys() | again.keys()):
             if was.get(name) != again.get(name):
                 yield f"{name} was {was.get(name)} in {where} and is {again.get(name)}"

@@ -13,7 +13,8 @@ from pipeline.config.code import Code
 from pipeline.config.files import CODE, read_yaml
 from pipeline.config.tracking import stage_tracking
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import HISTORY, OUT, file_digest, read_json
+from pipeline.files import HISTORY, HISTORY_FILE, METRICS_FILE, OUT, file_digest, read_json
+from pipeline.manifest import CARD
 from pipeline.model.card import read_card
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._model_dirs import curve
@@ -22,6 +23,7 @@ from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import dvc
 from pipeline.stages import STAGES
 from pipeline.stages.compose import OVERRIDES
+from pipeline.text import count
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +41,16 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     params, outs = read_lock()
     if stage_tracking(OUT).uri is None:
         raise CommandError("tracking.uri must not be null, so that there are runs to verify; it is null")
-    store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == "model.json"})
+    store, folders = open_store(), sorted({Path(path).parent for path in outs if Path(path).name == CARD})
     changed = [*_overrides(params.pop("compose")), *_code(params)]
     drifts = [*changed, *_files(outs, "dvc repro" if changed else "dvc checkout")]
-    shown = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
+    of_dvc = json.loads(dvc("metrics", "show", "--json")).get("", {}).get("data", {})
     for folder in folders:
-        drifts += [*_readable(_metrics(folder, shown)), *_readable(_run(store, folder, outs))]
+        drifts += [*_readable(_metrics(folder, of_dvc)), *_readable(_run(store, folder, outs))]
     for drift in drifts:
         logger.info(drift)
-    agree = f"{len(outs)} outs, DVC's metrics and {len(folders)} runs in MLflow agree"
-    logger.info(f"{len(drifts)} drifts from {LOCK}" if drifts else agree)
+    agree = f"{count(len(outs), 'out')}, DVC's metrics and {count(len(folders), 'run')} in MLflow agree"
+    logger.info(f"{count(len(drifts), 'drift')} from {LOCK}" if drifts else agree)
     return not drifts, {"outs": len(outs), "models": [folder.name for folder in folders], "drifts": drifts}
 
 
@@ -107,16 +109,16 @@ def _readable(drifts: Iterator[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _metrics(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
+def _metrics(folder: Path, of_dvc: Mapping[str, Any]) -> Iterator[str]:
     """Where `dvc metrics show` and the file differ."""
-    path = folder / "metrics.json"
-    of_dvc = shown.get(str(path), {}).get("data")
-    if path.is_file() and of_dvc != read_json(path):
-        yield f"{path} is not what `dvc metrics show` has: {of_dvc}"
+    path = folder / METRICS_FILE
+    found = of_dvc.get(str(path), {}).get("data")
+    if path.is_file() and found != read_json(path):
+        yield f"{path} is not what `dvc metrics show` has: {found}"
 
 
 def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
-    """Where a model's run in MLflow shows something else."""
+    """Where a model's run in MLflow differs from its files."""
     from pipeline.tracking.mlflow_run import run_with
 
     found = run_with(store.client, store.experiment_id, read_card(folder).content.fingerprint, None)
@@ -131,10 +133,10 @@ def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
             place = download(store, found, stage.artifacts, Path(temporary))
             for path in stage.files(folder):  # dvc.lock has each or, as of figures, their folder
                 if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
-                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}"
-    for metric, value in read_json(folder / "metrics.json").items():
+                    yield f"{stage.artifacts}/{path.name} of {name} is not {path}; `runs publish` sends it"
+    for metric, value in read_json(folder / METRICS_FILE).items():
         if (seen := found.data.metrics.get(f"test/{metric}")) != value:
-            yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder}/metrics.json"
+            yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder / METRICS_FILE}"
     yield from _curve(store, found.info.run_id, folder, name)
 
 
@@ -143,6 +145,6 @@ def _curve(store: Store, run_id: str, folder: Path, name: str) -> Iterator[str]:
     for i, key in enumerate(HISTORY[1:]):
         points = store.client.get_metric_history(run_id, key)
         if {(p.step, p.value) for p in points} != {(epoch, pair[i]) for epoch, pair in made.items()}:
-            yield f"the curve {key} of {name} is not that of {folder}/history.csv and its end in {folder}/model.json"
+            yield f"the curve {key} of {name} is not that of {folder / HISTORY_FILE} and its end in {folder / CARD}"
         elif len(points) != len(made):
             yield f"the curve {key} of {name} has double points in MLflow"

@@ -1,33 +1,39 @@
 """The stages of the DAG, a module each: `python -m pipeline.stages.NAME`. `STAGES` lists them and their files.
 
-Importing this package is a program's door: it sets up the process before NumPy is loaded.
+Importing this package sets up the process, before NumPy is loaded.
 """
 
 import logging
 import shutil
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.determinism import pin_kernels
 from pipeline.processes import exit_with_command
 
+if TYPE_CHECKING:
+    from pipeline.config.config import Config
+
 pin_kernels()
 exit_with_command()
 
+from pipeline.files import HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
+from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA
+
 logger = logging.getLogger(__name__)
 
-MODELS = "models"  # the folder below out/ with a folder for each candidate
-CANDIDATE = f"{MODELS}/{{candidate}}/"
+MODELS_DIR = "models"  # the folder below out/ with a folder for each candidate
+CANDIDATE = f"{MODELS_DIR}/{{candidate}}/"
 
 
 @dataclass(frozen=True)
 class Stage:
     """One step from files to files. All paths are patterns below out/; {candidate} is the name of a model's folder."""
 
-    name: str
+    name: str  # of its module, too
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     artifacts: str = ""  # the folder in MLflow of what it shows of a run; none where it shows nothing
@@ -38,6 +44,14 @@ class Stage:
     def config_file(self) -> str:
         """The pattern of its file in config/; "" of the stage that writes these."""
         return next((pattern.removeprefix("config/") for pattern in self.inputs if pattern.startswith("config/")), "")
+
+    def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The groups of a configuration that the stage reads."""
+        return {group: config[group] for group in self.groups}
+
+    def run(self, config: "Config", root: Path) -> None:
+        """Do for one configuration, in this process, what the DAG does for a candidate, with `root` in place of out/."""
+        self._module().run(root / "data", root / MODELS_DIR / config.model_name, config.tracking, config.to_dict())
 
     def files(self, folder: Path) -> list[Path]:
         """The files that MLflow shows of the candidate in `folder`, as far as they exist."""
@@ -50,50 +64,56 @@ class Stage:
         patterns = [pattern.format(candidate=folder.name) for pattern in self.outputs]
         return [pattern.removeprefix(own) for pattern in patterns if not any(root.glob(pattern))]
 
-    def shown(self, folder: Path, in_dvc: bool) -> Any:
-        """The events' `Artifacts` of the candidate in `folder`. in_dvc: the DAG made it, so dvc.lock says more of it."""
-        return import_module(f"{__name__}.{self.name}").artifacts(folder, in_dvc)
+    def artifacts_of(self, folder: Path, in_dvc: bool) -> Any:
+        """The events' `Artifacts` of the candidate in `folder`. in_dvc: the DAG made it, so dvc.lock describes it, too."""
+        return self._module().artifacts(folder, in_dvc)
+
+    def downstream(self) -> tuple[str, ...]:
+        """What later stages write beside a candidate's model, by its first folder: patterns below the candidate's folder."""
+        later = _STAGES[_STAGES.index(self) + 1 :]
+        patterns = [pattern for stage in later for pattern in stage.outputs if pattern.startswith(CANDIDATE)]
+        return tuple(dict.fromkeys(pattern.removeprefix(CANDIDATE).partition("/")[0] for pattern in patterns))
+
+    def _module(self) -> Any:
+        return import_module(f"{__name__}.{self.name}")
 
 
 def _of_candidate(*patterns: str) -> tuple[str, ...]:
     return tuple(CANDIDATE + pattern for pattern in patterns)
 
 
-_MODEL = _of_candidate("model.json", "model.npz")
-_EVALUATION = _of_candidate("evaluation.json", "metrics.json")
-_CURVES = _of_candidate("curves.*.csv")
+_MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
+_EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE), _of_candidate("curves.*.csv")
+_TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
-    Stage("generate", ("config/generate.yaml",), ("data/schema.json", "data/*.parquet", "data/*/*.npy"), groups=("data",)),
+    Stage("generate", ("config/generate.yaml",), (f"data/{SCHEMA}", "data/*.parquet", "data/*/*.npy"), groups=("data",)),
     Stage(
         "train",
-        ("config/train.{candidate}.yaml", "data/schema.json", "data/train/*"),
-        (*_MODEL, *_of_candidate("history.csv")),
+        ("config/train.{candidate}.yaml", *_TRAINING_DATA),
+        (*_MODEL, *_HISTORY),
         "training",
         groups=("model", "optimizer"),
     ),
     Stage(
         "evaluate",
-        ("config/evaluate.yaml", "data/schema.json", "data/test/*", *_MODEL),
-        (*_EVALUATION, *_of_candidate("predictions.parquet"), *_CURVES),
+        ("config/evaluate.yaml", *_TEST_DATA, *_MODEL),
+        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
         "evaluation",
     ),
     Stage(
         "plot",
-        (
-            *("config/plot.yaml", "data/schema.json", "data/train/*", *_MODEL),
-            *(*_of_candidate("history.csv"), *_EVALUATION, *_CURVES),
-        ),
+        ("config/plot.yaml", *_TRAINING_DATA, *_MODEL, *_HISTORY, *_EVALUATION, *_CURVES),
         _of_candidate("figures/*.png"),
         "figures",
-        _of_candidate("figures/figures.json"),
+        _of_candidate(f"figures/{FIGURES}"),
     ),
     Stage(
         "report",
         ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate("figures/*")),
         ("report/index.html",),
         "report",
-        ("report/report.json", "report/comparison.csv"),
+        (f"report/{REPORT}", "report/comparison.csv"),
         groups=("candidates",),
     ),
 )
@@ -103,14 +123,7 @@ STAGES = {stage.name: stage for stage in _STAGES}
 def remove_other_candidates(out: Path, names: Container[str]) -> None:
     """Delete the folders of candidates that are gone: `compose` does so, and `report`, since DVC may restore what `compose`
     wrote without running it."""
-    for folder in (out / MODELS).glob("*"):
+    for folder in (out / MODELS_DIR).glob("*"):
         if folder.is_dir() and folder.name not in names:
             shutil.rmtree(folder)
             logger.info(f"removed {folder}, which is no candidate of overrides.yaml")
-
-
-def downstream(name: str) -> tuple[str, ...]:
-    """What later stages write beside a candidate's model, by its first folder: patterns below the candidate's folder."""
-    later = _STAGES[_STAGES.index(STAGES[name]) + 1 :]
-    patterns = [pattern for stage in later for pattern in stage.outputs if pattern.startswith(CANDIDATE)]
-    return tuple(dict.fromkeys(pattern.removeprefix(CANDIDATE).partition("/")[0] for pattern in patterns))

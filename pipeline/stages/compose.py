@@ -29,8 +29,7 @@ def stage_files(candidates: Mapping[str, Config], code: Code) -> dict[str, Mappi
         if stage.config_file:
             digest = code.stage(stage.name)
             for name, config in configs.items():
-                content = {group: config[group] for group in stage.groups}
-                files[stage.config_file.format(candidate=name)] = {**content, CODE: digest}
+                files[stage.config_file.format(candidate=name)] = {**stage.settings(config), CODE: digest}
     return files
 
 

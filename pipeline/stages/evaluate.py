@@ -1,42 +1,43 @@
 """Measure one model on the test table."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.config.files import check_stage_file
-from pipeline.config.tracking import Tracking, stage_tracking
+from pipeline.config.tracking import Tracking
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import SUMMARY_METRICS, measure
-from pipeline.files import OUT, read_json, write_csv, write_json, write_parquet
+from pipeline.files import METRICS_FILE, PREDICTIONS_FILE, digest_of, read_json, write_csv, write_json, write_parquet
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import EVALUATION, read_evaluation, write_manifest
 from pipeline.model.card import read_card, read_schema_of
 from pipeline.model.predictor import probability
-from pipeline.stages import MODELS, downstream
+from pipeline.stages import STAGES
+from pipeline.stages._command import run_on_candidate
 from pipeline.tracking.client import track, wait_at_end
 from pipeline.tracking.events import Artifacts
 
 logger = logging.getLogger("pipeline.stages.evaluate")
 
-DOWNSTREAM_OUTPUTS = downstream("evaluate")
+STAGE = STAGES["evaluate"]
 
 
-def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None = None) -> dict[str, float]:
+def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any] | None = None) -> dict[str, float]:
     """Predict the test table in `data` with the model in `folder`; write predictions, curves and metrics, and return these.
 
-    checksum: of the model.json that is meant.
+    config: the configuration that the model must have been trained by.
     """
     trained = read_card(folder)
-    if checksum not in (None, trained.checksum):
-        raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     card = trained.content
-    with track(tracking, "evaluate", card, folder.name) as tracker:
+    if config and card.fingerprint_of["config"] != digest_of({group: config[group] for group in card.config}):
+        raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
+    with track(tracking, STAGE.name, card, folder.name) as tracker:
         predictor, tables = load_predictor(trained), read_schema_of(trained, data)
         X = tables.table("test.parquet") if card.columns else tables.features("test", len(card.features))
         y = tables.array("test/y.npy")
@@ -48,13 +49,13 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
         values = measure(z, y)
         classes = np.array(card.classes)
         predictions = {"actual": classes[y.astype(int)], "predicted": predictor.decide(z)}
-        with atomic_dir(folder, EVALUATION, DOWNSTREAM_OUTPUTS, trained.check_not_replaced) as made:
-            write_json(made / "metrics.json", values)
-            write_parquet(made / "predictions.parquet", {**predictions, "probability": probability(z)})
+        with atomic_dir(folder, EVALUATION, STAGE.downstream(), trained.check_not_replaced) as made:
+            write_json(made / METRICS_FILE, values)
+            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z)})
             for curve in CURVES.values():
                 write_csv(made / curve.file, curve.of(z, y))
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
-            write_manifest(made / EVALUATION, "evaluate", {"model": trained.checksum}, [path.name for path in made.iterdir()])
+            write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         summary = ", ".join(f"{name} {values[name]:.4f}" for name in SUMMARY_METRICS)
         logger.info(f"{len(y)} test rows: {summary} -> {folder}")
         tracker.files(artifacts(folder))
@@ -64,18 +65,16 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, checksum: str | None 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the evaluation in `folder`."""
     read_evaluation(read_card(folder)).verify()
-    metrics = folder / "metrics.json"
-    paths = [folder / EVALUATION, metrics, folder / "predictions.parquet", *sorted(folder.glob("curves.*"))]
-    values = {f"test/{name}": value for name, value in read_json(metrics).items()}
-    return Artifacts("evaluation", paths, values, table="test", are_outs=True)
+    values = {f"test/{name}": value for name, value in read_json(folder / METRICS_FILE).items()}
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, table="test", are_outs=True)
+
+
+def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
+    evaluate(data, folder, tracking, config)
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("stages.evaluate", __doc__, "numpy")
-    parser.add_argument("candidate", help="its folder in out/models/")
-    folder = OUT / MODELS / parser.parse_args(argv).candidate
-    check_stage_file(OUT, "evaluate")
-    evaluate(OUT / "data", folder, stage_tracking(OUT))
+    run_on_candidate(STAGE, __doc__, evaluate, argv)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import logging
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from pipeline.data.leaks import leaks
 from pipeline.data.sources import SOURCES
 from pipeline.errors import DataError
 from pipeline.files import OUT, digest_of, file_digest, list_column, write_features, write_parquet
-from pipeline.manifest import write_manifest
+from pipeline.manifest import SCHEMA, write_manifest
+from pipeline.stages import STAGES
 
 logger = logging.getLogger("pipeline.stages.generate")
 
+STAGE = STAGES["generate"]
 WATCHED_DIR = Path("data")
 
 
@@ -75,12 +77,12 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     for leak in leaks(dataset):
         logger.warning(leak)
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
-    with atomic_dir(folder, "schema.json") as made:
+    with atomic_dir(folder, SCHEMA) as made:
         for name, part in parts.values():
             write_part(made, name, dataset, part)
         write_manifest(
-            made / "schema.json",
-            "generate",
+            made / SCHEMA,
+            STAGE.name,
             {
                 "features": dataset.features,
                 "columns": [asdict(column) for column in dataset.columns] if is_table(dataset) else [],
@@ -108,10 +110,14 @@ def check_in_copy(path: str) -> None:
         raise DataError(f"{rule}: `git add {file}`, or `dvc add {file} && git add {pointer}`; got {path}")
 
 
+def run(data: Path, folder: Path, tracking: object, config: Mapping[str, Any]) -> None:
+    generate(build("data", SOURCES, config["data"]), config["data"], data)
+
+
 def main(argv: Sequence[str]) -> None:
     args = console.parse_configuration(console.parser("stages.generate", __doc__, "data=breast_cancer data.seed=1"), argv)
     read = (
-        read_config(args.config, "generate", {"data": SOURCES}) if args.config else compose_overrides(args.overrides).to_dict()
+        read_config(args.config, STAGE.name, {"data": SOURCES}) if args.config else compose_overrides(args.overrides).to_dict()
     )
     config = read["data"]
     source = build("data", SOURCES, config)

@@ -1,7 +1,7 @@
 """Draw one model's figures."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +10,30 @@ import numpy as np
 from pipeline import console
 from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
-from pipeline.config.files import check_stage_file
-from pipeline.config.tracking import Tracking, stage_tracking
+from pipeline.config.tracking import Tracking
 from pipeline.evaluation import figures
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.files import OUT, write_figure
+from pipeline.files import HISTORY_FILE, METRICS_FILE, write_figure
 from pipeline.learning.models import linear_model
 from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
 from pipeline.model.predictor import Predictor
-from pipeline.stages import MODELS
+from pipeline.stages import STAGES
+from pipeline.stages._command import run_on_candidate
 from pipeline.tracking.client import track, wait_at_end
 from pipeline.tracking.events import Artifacts
 
 logger = logging.getLogger("pipeline.stages.plot")
 
+STAGE = STAGES["plot"]
+
 
 def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     """Draw the model, its history and its evaluation in `folder` into folder/figures/."""
     trained = read_card(folder)
-    with track(tracking, "plot", trained.content, folder.name) as tracker:
+    with track(tracking, STAGE.name, trained.content, folder.name) as tracker:
         tables, evaluation = read_schema_of(trained, data), read_evaluation(trained)
         context = _context(trained, tables, evaluation)
         tables.check_not_modified()
@@ -41,7 +43,7 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             for figure in drawn:
                 write_figure(made / "figures" / f"{figure.name}.png", figure.draw(context))
             files = [f"{figure.name}.png" for figure in drawn]
-            write_manifest(made / "figures" / FIGURES, "plot", {"evaluation": evaluation.checksum}, files)
+            write_manifest(made / "figures" / FIGURES, STAGE.name, {"evaluation": evaluation.checksum}, files)
         logger.info(f"{', '.join(figure.name for figure in drawn)} -> {folder / 'figures'}")
         tracker.files(artifacts(folder))
 
@@ -51,9 +53,9 @@ def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluat
     model = linear_model(predictor.arrays)
     return figures.FigureContext(
         card=trained.content,
-        history=trained.csv("history.csv", "epoch", "loss"),
+        history=trained.csv(HISTORY_FILE, "epoch", "loss"),
         curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
-        metrics=evaluation.numbers("metrics.json", *METRICS),
+        metrics=evaluation.numbers(METRICS_FILE, *METRICS),
         log_odds=predictor.of_features,
         weights=model.w if model else None,
         raw_weights=model.raw_weights() if model else None,
@@ -75,15 +77,15 @@ def _points(predictor: Predictor, tables: Manifest[DataSchema]) -> tuple[Array, 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the figures in `folder`."""
     read_figures(read_evaluation(read_card(folder))).verify()
-    return Artifacts("figures", sorted((folder / "figures").glob("*.png")))
+    return Artifacts(STAGE.artifacts, STAGE.files(folder))
+
+
+def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
+    plot(data, folder, tracking)
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("stages.plot", __doc__, "numpy")
-    parser.add_argument("candidate", help="its folder in out/models/")
-    folder = OUT / MODELS / parser.parse_args(argv).candidate
-    check_stage_file(OUT, "plot")
-    plot(OUT / "data", folder, stage_tracking(OUT))
+    run_on_candidate(STAGE, __doc__, plot, argv)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pipeline.errors import ArtifactError, CommandError, DataError
 from pipeline.files import OUT
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.model.card import ModelCard, read_card
-from pipeline.stages import MODELS
+from pipeline.stages import MODELS_DIR
 from pipeline.text import join_limited, quote_if_needed
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ logger = logging.getLogger("pipeline.stages.predict")
 @contextmanager
 def model_folder(reference: str) -> Iterator[Path]:
     """The folder of a model: itself, that of a candidate in out/models/, or, for as long as the block lasts, that of a run."""
-    for folder in (Path(reference), OUT / MODELS / reference):
+    for folder in (Path(reference), OUT / MODELS_DIR / reference):
         if folder.is_dir():
             yield folder
             return
     if "/" in reference:
         raise ArtifactError(
-            f"a model must be a folder, a candidate in {OUT / MODELS}, a run or @champion; there is no {reference}"
+            f"a model must be a folder, a candidate in {OUT / MODELS_DIR}, a run or @champion; there is no {reference}"
         )
     with tempfile.TemporaryDirectory() as temporary:
         # by name: it imports MLflow, which no folder needs

@@ -11,54 +11,62 @@ import yaml
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
-from pipeline.config.files import check_stage_file, read_stage_file, to_yaml
+from pipeline.config.files import check_candidate_name, check_stage_file, read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, render
-from pipeline.files import OUT, file_digest, write_csv
+from pipeline.files import METRICS_FILE, OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import scrub
-from pipeline.stages import MODELS, remove_other_candidates
+from pipeline.stages import MODELS_DIR, STAGES, remove_other_candidates
 from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import data_name
+from pipeline.tracking.store import experiment_in_copy
 
 logger = logging.getLogger("pipeline.stages.report")
+
+STAGE = STAGES["report"]
 
 
 def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
     """Write root/report/index.html and comparison.csv about the models in root/models/<name>/; each run shows the page."""
-    models = {name: read_card(root / MODELS / name) for name in names}
+    models = {name: read_card(root / MODELS_DIR / name) for name in names}
     with ExitStack() as stack:
         trackers = {
-            name: stack.enter_context(track(tracking, "report", trained.content, name)) for name, trained in models.items()
+            name: stack.enter_context(track(tracking, STAGE.name, trained.content, name)) for name, trained in models.items()
         }
         candidates = {name: _read(trained) for name, trained in models.items()}
         with atomic_dir(root / "report", REPORT) as made:
             source = data_name(models[names[0]].content.config["data"])
             (made / "index.html").write_text(render(candidates, source), encoding="utf-8")
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
-            write_csv(made / "comparison.csv", {"model": list(names), **columns})
+            write_csv(made / "comparison.csv", {"model": list(models), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
-            write_manifest(made / REPORT, "report", {"models": checksums}, ["index.html", "comparison.csv"])
-        logger.info(f"{', '.join(names)} -> {root / 'report' / 'index.html'}")
+            write_manifest(made / REPORT, STAGE.name, {"models": checksums}, ["index.html", "comparison.csv"])
+        logger.info(f"{', '.join(models)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
-            tracker.files(artifacts(root / MODELS / name, "DVC_STAGE" in os.environ))
+            tracker.files(artifacts(root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
 
 
 def artifacts(folder: Path, in_dvc: bool) -> Artifacts:
-    """What MLflow shows of the report beside the model in `folder`; in a DAG, also what dvc.lock has on all that led to it."""
-    pages, root = [folder.parent.parent / "report" / "index.html"], folder.resolve().parents[2]
-    if not in_dvc or not (root / "dvc.lock").is_file():
-        return Artifacts("report", pages)
-    locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    names = [name for name in locked if name.partition("@")[2] in ("", folder.name) and name != "report"]
+    """What MLflow shows of the report beside the model in `folder`; in a DAG, also what dvc.lock has on all that led to it.
+
+    An experiment in a copy of the repository may share the run with the repository, so its report has a folder of its own.
+    """
+    pages, root, copy = STAGE.files(folder), folder.resolve().parents[2], experiment_in_copy()
+    lock, place = root / "dvc.lock", str(Path(STAGE.artifacts, copy))
+    if not in_dvc or not lock.is_file():
+        return Artifacts(place, pages)
+    locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    names = [name for name in locked if name.partition("@")[2] in ("", folder.name) and name != STAGE.name]
     stages = {name: locked[name] for name in names}
-    outs = [out for entry in stages.values() for out in entry.get("outs", []) if _is_here(root, out)]
+    own = [entry for name, entry in stages.items() if "@" in name or not copy]
+    outs = [out for entry in own for out in entry.get("outs", []) if _is_here(root, out)]
     tags = {f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs}
-    return Artifacts("report", pages, tags=tags, texts={"lineage/dvc.lock.yaml": scrub(to_yaml(stages))})
+    return Artifacts(place, pages, tags=tags, texts={str(Path("lineage", copy, "dvc.lock.yaml")): scrub(to_yaml(stages))})
 
 
 def _is_here(root: Path, out: Mapping[str, Any]) -> bool:
@@ -72,16 +80,22 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     evaluation = read_evaluation(trained)
     figures = read_figures(evaluation)
     images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
-    return Evaluated(trained.content, evaluation.numbers("metrics.json", *METRICS), images)
+    return Evaluated(trained.content, evaluation.numbers(METRICS_FILE, *METRICS), images)
+
+
+def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
+    report(data.parent, [folder.name], tracking)
 
 
 def main(argv: Sequence[str]) -> None:
     parser = console.parser("stages.report", __doc__, "numpy torch")
     parser.add_argument("candidates", nargs="*", help="their folders in out/models/; those of overrides.yaml if none is given")
     names = parser.parse_args(argv).candidates
-    check_stage_file(OUT, "report")
+    for name in names:
+        check_candidate_name(name)
+    check_stage_file(OUT, STAGE.name)
     if not names:
-        names = read_stage_file(OUT / "config" / "report.yaml", "report", "candidates")["candidates"]
+        names = read_stage_file(OUT / "config" / STAGE.config_file, STAGE.name, *STAGE.groups)["candidates"]
         remove_other_candidates(OUT, names)
     report(OUT, names, stage_tracking(OUT))
     wait_for_delivery()  # the DAG's last stage

@@ -15,23 +15,22 @@ from pipeline import console
 from pipeline.arrays import Features
 from pipeline.atomic import atomic_dir
 from pipeline.config.code import numerical_code
-from pipeline.config.files import compose_overrides, read_config, to_yaml
+from pipeline.config.files import check_candidate_name, compose_overrides, read_config, to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError, DataError, PipelineError
-from pipeline.files import HISTORY, OUT, digest_of, write_csv
+from pipeline.files import HISTORY, HISTORY_FILE, OUT, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
-from pipeline.learning.diagnosis import ENDS
 from pipeline.learning.encoding import encode, fit_encoder
-from pipeline.learning.model import Fit, Observer, Record
+from pipeline.learning.model import Checkpoint, Fit, Observer, Record
 from pipeline.learning.models import MODELS, EncoderOptions, linear_model
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
-from pipeline.manifest import Manifest, write_manifest
-from pipeline.model.card import DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
+from pipeline.manifest import CARD, Manifest, write_manifest
+from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
 from pipeline.registry import name_of
-from pipeline.stages import MODELS as MODELS_DIR
-from pipeline.stages import downstream
+from pipeline.stages import MODELS_DIR, STAGES
+from pipeline.text import count
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import NOTE, note
@@ -39,7 +38,7 @@ from pipeline.tracking.store import project_root
 
 logger = logging.getLogger("pipeline.stages.train")
 
-DOWNSTREAM_OUTPUTS = downstream("train")
+STAGE = STAGES["train"]
 MAX_WEIGHTS = 1000  # that MLflow shows
 
 
@@ -73,34 +72,38 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     return X, replace(card, columns=columns, features=encoder.features, encoder=encoder.to_list())
 
 
-class FitObserver:
-    """What a fit's records and states are used for while it lasts: shown, tracked, and saved to go on from."""
+def observer(
+    tracker: Tracker,
+    checkpoints: CheckpointFile,
+    progress: console.Progress,
+    resume: Checkpoint | None,
+    history: list[Record],
+) -> Observer:
+    """Logs and tracks a fit's records, which `history` gets, and saves its states to go on from."""
 
-    def __init__(self, tracker: Tracker, checkpoints: CheckpointFile, progress: console.Progress, first: int) -> None:
-        self._tracker, self._checkpoints, self._progress, self._first = tracker, checkpoints, progress, first
-        self.history: list[Record] = []
-
-    def record(self, row: Record) -> None:
-        self.history.append(row)
-        if row.epoch >= self._first:
+    def record(row: Record) -> None:
+        history.append(row)
+        if not resume or row.epoch >= resume.epoch:
             logger.info(f"Epoch {row.epoch}, Loss: {row.loss:.4f}")
-        self._tracker.epoch(row.epoch, row.loss, row.gradient_norm)
+        tracker.epoch(row.epoch, row.loss, row.gradient_norm)
 
-    def callback(self, epoch: int, state: State) -> None:
-        self._checkpoints.write_if_due(epoch, state, self.history)
-        if self._progress.is_due():
-            last = self.history[-1]
+    def callback(epoch: int, state: State) -> None:
+        checkpoints.write_if_due(epoch, state, history)
+        if progress.is_due():
+            last = history[-1]
             loss = f"loss {state['loss']:.6g}" if "loss" in state else f"loss {last.loss:.4g} at {last.epoch}"
             norm = f", gradient {np.abs(state['gradient']).max():.1e}" if "gradient" in state else ""
-            self._progress.show(epoch, f"{loss}{norm}")
+            progress.show(epoch, f"{loss}{norm}")
+
+    return Observer(record, callback, resume)
 
 
 def train(
     config: Mapping[str, Any], data: Path, folder: Path, tracking: Tracking, source: Mapping[str, Any] | None = None
-) -> str:
+) -> None:
     """Fit what config["model"] and config["optimizer"] say to the table in `data`; write the model and its history.
 
-    source: the configuration that the table must have been made by. Returns the checksum of model.json.
+    source: the configuration that the table must have been made by.
     """
     tables = read_schema(data)
     schema = tables.content
@@ -108,7 +111,7 @@ def train(
         raise ArtifactError(f"{data} must stay what was asked for; another process has replaced it")
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
-    with track(tracking, "train", card, folder.name, trains=True) as tracker:
+    with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
         if "train/weight.npy" in tables.files:
             raise DataError("data.weight must be empty, since no model takes weights yet; the table has a column of them")
         y = tables.array("train/y.npy")
@@ -121,12 +124,13 @@ def train(
         first = checkpoint.epoch if checkpoint else 0
         if first:
             logger.info(f"going on from epoch {first}, which an earlier run had reached")
+        history: list[Record] = []
         with console.Progress(optimizer.epochs, first) as progress:
-            observer = FitObserver(tracker, checkpoints, progress, first)
-            seen = Observer(observer.record, observer.callback, checkpoint)
+            seen = observer(tracker, checkpoints, progress, checkpoint, history)
             result = model.fit(X, y, optimizer, card.features, seen)
-        if not observer.history:  # of a model that has no epochs
-            observer.history.append(Record(result.epochs, result.loss, result.gradient_norm))
+        if not history:  # of a model that has no epochs
+            logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
+            history.append(Record(result.epochs, result.loss, result.gradient_norm))
         for warning in result.warnings:
             logger.warning(warning)
         try:
@@ -134,13 +138,12 @@ def train(
         except PipelineError:
             checkpoints.delete()  # it is of other numbers, too
             raise
-        checksum = _write(folder, replace(card, fit=_summary(result)), result, observer.history)
+        _write(folder, replace(card, fit=_summary(result)), result, history)
         checkpoints.delete()
-        end = f"{result.epochs} epochs, stopped by {ENDS[result.stopped_by]}"
+        end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
         tracker.files(artifacts(folder))
-    return checksum
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
@@ -148,12 +151,12 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     trained = read_card(folder)
     trained.verify()
     card, fit = trained.content, trained.content.ended
-    tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, "model.sha256": trained.files["model.npz"]}
+    tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, "model.sha256": trained.files[WEIGHTS_FILE]}
     if found := fit.separation:
         tags["separation"] = f"{found['kind']}: {', '.join(found['columns'])}"[:500]
     return Artifacts(
-        "training",
-        [folder / name for name in ("model.json", "model.npz", "history.csv")],
+        STAGE.artifacts,
+        STAGE.files(folder),
         metrics={f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")},
         tags={**tags, NOTE: note(card)},
         texts={"config.yaml": to_yaml(card.config), **_weights(trained)},
@@ -165,7 +168,7 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
 
 def _weights(trained: Manifest[ModelCard]) -> dict[str, str]:
     """weights.csv of a linear model: its largest weights, on the scale that it was trained on and on that of the features."""
-    model = linear_model(trained.arrays("model.npz"))
+    model = linear_model(trained.arrays(WEIGHTS_FILE))
     if model is None:
         return {}
     raw, b = model.raw_weights()
@@ -184,32 +187,38 @@ def _summary(result: Fit) -> FitSummary:
     return FitSummary(name, result.epochs, result.stopped_by, result.loss, result.gradient_norm, separation)
 
 
-def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]) -> str:
-    with atomic_dir(folder, "model.json", DOWNSTREAM_OUTPUTS) as made:
-        np.savez(made / "model.npz", **result.arrays)  # type: ignore[arg-type]
-        write_csv(made / "history.csv", {name: [getattr(row, name) for row in history] for name in HISTORY})
-        return write_manifest(made / "model.json", "train", card.to_dict(), ["model.npz", "history.csv"])
+def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]) -> None:
+    with atomic_dir(folder, CARD, STAGE.downstream()) as made:
+        np.savez(made / WEIGHTS_FILE, **result.arrays)  # type: ignore[arg-type]
+        write_csv(made / HISTORY_FILE, {name: [getattr(row, name) for row in history] for name in HISTORY})
+        write_manifest(made / CARD, STAGE.name, card.to_dict(), [WEIGHTS_FILE, HISTORY_FILE])
+
+
+def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
+    train(STAGE.settings(config), data, folder, tracking, config["data"])
 
 
 def main(argv: Sequence[str]) -> None:
     parser = console.parser("stages.train", __doc__, "model=torch optimizer=adam optimizer.lr=0.05")
     parser.add_argument("--candidate", metavar="NAME", help="the folder in out/models/; the model's name if not given")
     args = console.parse_configuration(parser, argv)
+    if args.candidate is not None:
+        check_candidate_name(args.candidate)
     data = OUT / "data"
     made = None
     if args.config:
-        config = read_config(args.config, "train", {"model": MODELS, "optimizer": OPTIMIZERS})
+        config = read_config(args.config, STAGE.name, {"model": MODELS, "optimizer": OPTIMIZERS})
         tracking = stage_tracking(OUT)
     else:
         composed = compose_overrides(args.overrides)
         content = composed.to_dict()
-        config = {group: content[group] for group in ("model", "optimizer")}
+        config = STAGE.settings(content)
         tracking = composed.tracking
         made = read_schema(data).content.source
         if content["data"] != made:
             first = f"run `python -m pipeline.stages.generate {shlex.join(args.overrides)}` first"
             raise ArtifactError(f"the configuration's data must be what {data} holds; {first}")
-    train(config, data, OUT / MODELS_DIR / (args.candidate or config["model"]["name"]), tracking, made)
+    train(config, data, OUT / MODELS_DIR / (args.candidate or str(config["model"].get("name"))), tracking, made)
 
 
 if __name__ == "__main__":

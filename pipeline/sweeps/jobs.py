@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.hydra import unresolved
-from pipeline.config.overrides import shown
+from pipeline.config.overrides import unquoted
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import digest_of, read_json, write_json
 from pipeline.redaction import scrub
@@ -49,10 +49,10 @@ def sweep_job(settings: Any) -> Iterator[Status]:
     """One of a sweep's jobs, by Hydra's settings: its log lines begin with its number. Yields its status, for the scores."""
     console.configure_logging()  # a launcher may have started this process
     folder = os.path.relpath(settings.runtime.output_dir, settings.runtime.cwd)
-    overrides = {key: scrub(value) for key, value in map(shown, unresolved(settings.overrides.task))}
+    overrides = {key: scrub(value) for key, value in map(unquoted, unresolved(settings.overrides.task))}
     status: Status = {"job": settings.job.num, "folder": folder, "overrides": overrides, "scores": {}}
     with console.job_context(f"[{settings.job.num}] "):
-        logger.info(" ".join(f"{key}={value}" for key, value in overrides.items()))
+        logger.info(" ".join(f"{key}={value}" for key, value in overrides.items()) or "no overrides")
         try:
             with status_file(_new_status_file(folder), status):
                 yield status

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.hydra import PRIMARY, hydra_over_conf, parse_overrides, unresolved
+from pipeline.config.hydra import PRIMARY, parse_overrides, prepare, unresolved
 from pipeline.config.hydra_errors import as_config_error
 from pipeline.errors import ConfigError
 
@@ -30,18 +30,12 @@ class Plan:
 
 def plan(overrides: Sequence[str], task: "TaskFunction", primary: str = PRIMARY) -> Plan:
     """A sweep of `task`, composed and not begun. Raises ConfigError where Hydra could not begin it."""
-    from hydra._internal.callbacks import Callbacks
     from hydra.core.plugins import Plugins
-    from hydra.types import HydraContext, RunMode
+    from hydra.types import RunMode
 
-    hydra = hydra_over_conf()
     with as_config_error(overrides):
-        config = hydra.compose_config(
-            primary, [*overrides, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN, with_log_configuration=True
-        )
+        config, context = prepare(overrides, primary, RunMode.MULTIRUN)
         folder, arguments = Path(config.hydra.sweep.dir), unresolved(config.hydra.overrides.task)
-        callbacks = Callbacks(config)
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
         is_basic = config.hydra.sweeper["_target_"] == BASIC_SWEEPER
         batch = config.hydra.sweeper.max_batch_size if is_basic else None
@@ -52,9 +46,9 @@ def plan(overrides: Sequence[str], task: "TaskFunction", primary: str = PRIMARY)
         choices += _choices([*params, *arguments], is_basic)
 
     def launch() -> None:
-        callbacks.on_multirun_start(config=config, config_name=primary)
+        context.callbacks.on_multirun_start(config=config, config_name=primary)
         sweeper.sweep(arguments=arguments)
-        callbacks.on_multirun_end(config=config, config_name=primary)
+        context.callbacks.on_multirun_end(config=config, config_name=primary)
 
     jobs = prod(map(len, choices)) if is_basic else 1
     if jobs > MAX_JOBS:

@@ -1,5 +1,5 @@
-"""What a stage says of its run: events in the run's journal. The work does not wait for MLflow, nor stop with its server; only
-a command's end waits, for some seconds, until MLflow shows it all."""
+"""What a stage reports of its run: events in the run's journal. The work does not wait for MLflow, nor stop with its server;
+only a command's end waits, for some seconds, until MLflow has it all."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -18,8 +19,8 @@ from pipeline.model.card import ModelCard
 from pipeline.processes import supervising, supervisor, this_process
 from pipeline.redaction import scrub
 from pipeline.tracking.delivery import Delivery
-from pipeline.tracking.events import FAILED, KILLED, Artifacts, Closed, Epoch, Event, Opened
-from pipeline.tracking.journal import Journal, damage_of, new_attempt
+from pipeline.tracking.events import FAILED, KILLED, Artifacts, Closed, Epoch, Event
+from pipeline.tracking.journal import Journal, damage_of, journals, new_attempt
 from pipeline.tracking.provenance import provenance
 from pipeline.tracking.publisher import ensure_publisher
 from pipeline.tracking.store import check_writable
@@ -30,12 +31,12 @@ PARENT = "PIPELINE_PARENT_RUN"  # the environment variable with a sweep's key: i
 WAIT_SECONDS = 4.5  # at a command's end, in all: with what it takes to start the publisher, less than five
 FAILING_SECONDS = 3.0  # of them, where MLflow has failed
 POLL_SECONDS = 0.05  # at a command's end
-LOOK_SECONDS = 1.0  # while a stage works
-LATER = "the next stage or `python -m pipeline.runs publish` sends what it lacks"
+CHECK_SECONDS = 1.0  # while a stage works
+REMEDY = "the next stage or `python -m pipeline.runs publish` sends what it lacks"
 
 
 class Tracker:
-    """What a stage may say. This one says nothing: tracking=none."""
+    """What a stage may report. This one reports nothing: tracking=none."""
 
     def epoch(self, epoch: int, loss: float, gradient_norm: float) -> None:
         """One point of the curve."""
@@ -44,45 +45,71 @@ class Tracker:
         """Files are complete."""
 
 
+@dataclass
+class Pending:
+    """The events of a run that MLflow is to have."""
+
+    journal: Journal
+    is_model: bool = False
+    end: int = 0  # of what was written of the journal
+    is_closed: bool = False  # whether nothing more is written
+    unwritten: list[Event] = field(default_factory=list)
+    label: str = field(default_factory=console.job.get)  # of the sweep's job that it is in
+    delivery: Delivery = field(init=False)  # as it was read last
+
+    def __post_init__(self) -> None:
+        self.delivery = Delivery.read(self.journal.path)
+
+
 class Command:
-    """What one command has written and MLflow is to show. Each run is logged once, and a failure until MLflow has caught up."""
+    """What one command has written and MLflow is to have. Each run is logged once, and a failure until MLflow has caught up."""
 
     def __init__(self) -> None:
-        self._waiting: list[Run] = []
+        self._pending: list[Pending] = []
         self._logged: set[str] = set()
         self.is_behind = False
 
-    def add(self, run: "Run") -> None:
-        self._waiting.append(run)
+    def add(self, pending: Pending) -> None:
+        self._pending.append(pending)
 
-    def look(self) -> None:
+    def write(self, pending: Pending, *events: Event) -> None:
+        """Write events; where the disk is full, with the next ones."""
+        pending.unwritten += events
+        try:
+            if pending.unwritten:
+                pending.end = pending.journal.append(*pending.unwritten)
+                pending.unwritten.clear()
+        except OSError as error:
+            self.warn(f"{pending.journal.path} cannot be written: {error.strerror}")
+
+    def check(self) -> None:
         """Log what has become of what was written, without waiting."""
-        self._waiting = [run for run in self._waiting if not self._is_done(run)]
+        self._pending = [pending for pending in self._pending if not self._is_delivered(pending)]
 
-    def _is_done(self, run: "Run") -> bool:
+    def _is_delivered(self, pending: Pending) -> bool:
         """Whether the stage has ended and MLflow has all of it."""
-        before, delivery = run.delivery, Delivery.read(run.journal.path)
-        run.delivery = delivery
+        before, delivery = pending.delivery, Delivery.read(pending.journal.path)
+        pending.delivery = delivery
         if delivery.failures > before.failures:
             self.warn(delivery.error or "it failed, and was asked again")
         if delivery.damaged > before.damaged:
-            logger.warning(damage_of(run.journal.path))
-        if run.unwritten or not 0 < run.end <= delivery.delivered:
+            logger.warning(damage_of(pending.journal.path))
+        if pending.unwritten or not 0 < pending.end <= delivery.delivered:
             return False
         if delivery.lacking:
             self.warn(next(iter(delivery.lacking.values())))
-            return run.is_closed
+            return pending.is_closed
         self.is_behind = False
-        if run.is_model and delivery.run_id not in self._logged:
+        if pending.is_model and delivery.run_id not in self._logged:
             self._logged.add(delivery.run_id)
-            with console.job_context(run.label):
+            with console.job_context(pending.label):
                 logger.info(f"in MLflow: runs:/{delivery.run_id}")
-        return run.is_closed
+        return pending.is_closed
 
     def warn(self, reason: object) -> None:
         """Once, until MLflow has caught up."""
         if not self.is_behind:
-            logger.warning(f"MLflow is behind, the work goes on and {LATER}: {reason}")
+            logger.warning(f"MLflow is behind, the work goes on and {REMEDY}: {reason}")
         self.is_behind = True
 
     def ensure_publisher(self) -> None:
@@ -91,22 +118,31 @@ class Command:
         except OSError as error:
             self.warn(f"the process that speaks to MLflow could not be started: {error}")
 
+    def add_jobs(self, sweep: str) -> None:
+        """What MLflow lacks of a sweep's jobs, which ran in processes of their own."""
+        known = {pending.journal.path for pending in self._pending}
+        for path in journals():
+            if path not in known and not Delivery.read(path).is_complete(path.stat().st_size):
+                events = Journal(path).read()
+                if events.opened and events.opened.sweep == sweep:
+                    self.add(Pending(Journal(path), end=events.offset, is_closed=True))
+
     def wait(self, seconds: float) -> None:
         """Wait so long for MLflow, in all, and less where it fails; log what it lacks then."""
         started = time.monotonic()
-        if self._waiting:
+        if self._pending:
             self.ensure_publisher()
-        for run in self._waiting:
-            run.append()  # what a full disk did not take
-        while self._waiting:
-            self.look()
-            is_failing = any(run.delivery.error for run in self._waiting)
+        for pending in self._pending:
+            self.write(pending)  # what a full disk did not take
+        while self._pending:
+            self.check()
+            is_failing = any(pending.delivery.error for pending in self._pending)
             if time.monotonic() - started > (min(seconds, FAILING_SECONDS) if is_failing else seconds):
                 break
             time.sleep(POLL_SECONDS)
-        if self._waiting:
+        if self._pending:
             self.warn("it takes longer than this command waits for it")
-        self._waiting.clear()
+        self._pending.clear()
 
 
 @cache
@@ -118,50 +154,33 @@ def command() -> Command:
 class Run(Tracker):
     """A stage that is tracked: an open attempt in its run's journal."""
 
-    def __init__(self, opened: Opened, journal: Journal) -> None:
-        self.journal, self.attempt, self.is_model = journal, opened.attempt, bool(opened.card)
-        self.label = console.job.get()  # the sweep's job that it is in
-        self.delivery = Delivery.read(journal.path)  # as it was looked at last
-        self.end = 0  # of what was written
-        self.is_closed = False
-        self.unwritten: list[Event] = []
-        self._next_look = time.monotonic() + LOOK_SECONDS
-        command().add(self)
-        self.append(opened)
-
-    def append(self, *events: Event) -> None:
-        """Write events; where the disk is full, later, with the next one."""
-        self.unwritten += events
-        try:
-            if self.unwritten:
-                self.end = self.journal.append(*self.unwritten)
-                self.unwritten.clear()
-        except OSError as error:
-            command().warn(f"{self.journal.path} cannot be written: {error.strerror}")
+    def __init__(self, pending: Pending, attempt: str) -> None:
+        self._pending, self._attempt = pending, attempt
+        self._next_check = time.monotonic() + CHECK_SECONDS
 
     def epoch(self, epoch: int, loss: float, gradient_norm: float) -> None:
-        event, is_due = Epoch(self.attempt, epoch, loss, gradient_norm, time.time()), time.monotonic() > self._next_look
-        if self.unwritten and not is_due:
-            self.unwritten.append(event)  # of a full disk: to try with each point would take ever longer
+        event, is_due = Epoch(self._attempt, epoch, loss, gradient_norm, time.time()), time.monotonic() > self._next_check
+        if self._pending.unwritten and not is_due:
+            self._pending.unwritten.append(event)  # the disk is full: to try with each point would take ever longer
         else:
-            self.append(event)
+            command().write(self._pending, event)
         if is_due:
-            self._next_look = time.monotonic() + LOOK_SECONDS
-            command().look()
+            self._next_check = time.monotonic() + CHECK_SECONDS
+            command().check()
 
     def files(self, artifacts: Artifacts) -> None:
-        self.append(self.journal.keep(self.attempt, artifacts, in_dvc="DVC_STAGE" in os.environ))
+        command().write(self._pending, self._pending.journal.link(self._attempt, artifacts, in_dvc="DVC_STAGE" in os.environ))
 
     def close(self, error: BaseException | None) -> None:
         """End the attempt, as an error says."""
-        self.is_closed = True
-        if error is None:
-            self.append(Closed.finished(self.attempt))
-        else:
+        self._pending.is_closed = True
+        event = Closed.finished(self._attempt)
+        if error is not None:
             reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
-            shown = scrub("".join(traceback.format_exception(error)))
-            self.append(Closed(self.attempt, ending_of(error), time.time(), scrub(reason), shown))
-        command().look()
+            scrubbed = scrub("".join(traceback.format_exception(error)))
+            event = Closed(self._attempt, ending_of(error), time.time(), scrub(reason), scrubbed)
+        command().write(self._pending, event)
+        command().check()
 
 
 def ending_of(error: BaseException) -> str:
@@ -187,9 +206,13 @@ def _open(tracking: Tracking, journal: Journal, stage: str, tags: Mapping[str, s
         yield Tracker()
         return
     check_writable(tracking)
-    command().look()
-    run = Run(new_attempt(stage, tracking.to_dict(), tags={**provenance(), **tags}, **fields), journal)
+    command().check()
+    opened = new_attempt(stage, tracking.to_dict(), tags={**provenance(), **tags}, **fields)
+    pending = Pending(journal, bool(opened.card))
+    command().add(pending)
+    command().write(pending, opened)
     command().ensure_publisher()
+    run = Run(pending, opened.attempt)
     try:
         yield run
     except BaseException as error:
@@ -204,17 +227,20 @@ def track_sweep(tracking: Tracking, name: str) -> Iterator[str]:
     key = uuid4().hex
     journal = Journal.of(tracking.to_dict(), sweep=key)
     source = {"mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
-    # The publisher of the jobs is this command's, too: joblib kills what its workers started.
-    with supervising(), _open(tracking, journal, "sweep", source, sweep=key, name=scrub(name)):
-        os.environ[PARENT] = key
-        try:
-            yield key
-        finally:
-            del os.environ[PARENT]
+    try:
+        # The publisher of the jobs is this command's, too: joblib kills what its workers started.
+        with supervising(), _open(tracking, journal, "sweep", source, sweep=key, name=scrub(name)):
+            os.environ[PARENT] = key
+            try:
+                yield key
+            finally:
+                del os.environ[PARENT]
+    finally:
+        command().add_jobs(key)
 
 
 def wait_for_delivery(seconds: float = WAIT_SECONDS) -> None:
-    """Wait until MLflow shows what this command's stages have said, at most so long in all."""
+    """Wait until MLflow has what this command's stages have written, at most so long in all."""
     command().wait(seconds)
 
 

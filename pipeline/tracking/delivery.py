@@ -1,13 +1,12 @@
-"""How far MLflow has been brought, in a file beside a run's journal; who has it locked sends the run's events."""
+"""How much of a run's journal MLflow has, in a file beside it. The process that has this file locked sends the run's events."""
 
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass
@@ -15,7 +14,9 @@ class Delivery:
     """The content of that file."""
 
     delivered: int = 0  # the place in the journal up to which everything was sent, but for `lacking`
-    run_id: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)  # of tracking: uri, without credentials, and experiment
+    run_id: str = ""  # in this store; empty before the first event was sent
+    taken: int = 0  # as `delivered`, of a run that was in the store before and is gone
     lacking: dict[str, str] = field(default_factory=dict)  # why MLflow lacks the event that ends at this place, so far
     lost: dict[str, str] = field(default_factory=dict)  # the same, for good
     error: str = ""  # of the last sync; empty if that was well
@@ -26,7 +27,13 @@ class Delivery:
 
     def is_complete(self, size: int) -> bool:
         """Whether MLflow has all of a journal of this size, and no attempt is open."""
-        return self.delivered == size and not self.lacking and not self.is_open
+        return self.delivered == size and bool(self.run_id) and not self.lacking and not self.is_open
+
+    def begin_again(self, run_id: str = "", settings: Mapping[str, Any] | None = None) -> None:
+        """The store has no run of the journal, or a new one: nothing is delivered yet. Files that MLflow had are not missed."""
+        self.taken = max(self.taken, self.delivered if self.run_id else 0)
+        self.delivered = self.epoch_lines = 0
+        self.run_id, self.settings = run_id, dict(settings or {})
 
     @classmethod
     def read(cls, journal: Path) -> Self:
@@ -43,7 +50,7 @@ class Delivery:
         return next((reasons[str(end)] for end in ends if str(end) in reasons), "")
 
     def write(self, descriptor: int) -> None:
-        """Into the file that `run_lock` holds."""
+        """Into the file that `lock_run` has locked."""
         content = json.dumps(asdict(self)).encode()
         os.pwrite(descriptor, content + b" " * max(os.fstat(descriptor).st_size - len(content), 0), 0)
         os.ftruncate(descriptor, len(content))
@@ -53,9 +60,9 @@ def delivery_file(journal: Path) -> Path:
     return journal.with_suffix(".delivery.json")
 
 
-@contextmanager
-def run_lock(journal: Path, wait: bool = True) -> Iterator[int | None]:
-    """One process at a time sends a run's events: the locked file of its `Delivery`; None where another process holds it."""
+def lock_run(journal: Path, wait: bool) -> int:
+    """The file of a run's `Delivery`, open and locked until it is closed: one process at a time sends a run's events. Raises
+    BlockingIOError where another process holds it and is not to be waited for."""
     journal.parent.mkdir(parents=True, exist_ok=True)
     path = delivery_file(journal)
     while True:
@@ -63,13 +70,8 @@ def run_lock(journal: Path, wait: bool = True) -> Iterator[int | None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                break
-        except BlockingIOError:
+                return descriptor
+        except BaseException:
             os.close(descriptor)
-            yield None
-            return
-        os.close(descriptor)
-    try:
-        yield descriptor
-    finally:
+            raise
         os.close(descriptor)

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.diff_redaction import is_private, scrub_diff
 from pipeline.files import ROOT
 
-# Where the stages' code and configuration are. New files elsewhere, which no stage reads, are not shown.
+# Where the stages' code and configuration are. New files elsewhere, which no stage reads, are left out.
 CODE = ("pipeline", "conf", "dvc.yaml", "overrides.yaml", "pyproject.toml", "requirements.lock", ".dvcignore")
 SUFFIXES = (".py", ".yaml")  # of the files of CODE that a stage reads even where git ignores them
 TRACKED = (".", ":!dvc.lock", ":!out", ":!data", ":!mlruns")  # all files but those that are generated or have their own hashes
@@ -110,7 +110,7 @@ class _Index:
         return [name for name in names if name.endswith(SUFFIXES) and "/." not in f"/{name}"]
 
     def check_one_repository(self, new: Iterable[str]) -> None:
-        """Raise GitError where a part of CODE is in a repository of its own, whose changes cannot be shown here."""
+        """Raise GitError where a part of CODE is in a repository of its own, whose changes this one does not know."""
         if nested := next((name for name in new if name.endswith("/")), None):
             raise GitError(f"{nested} is a repository of its own")
         changes = self._raw_diff("--ignore-submodules=none", "HEAD", "--", *CODE)

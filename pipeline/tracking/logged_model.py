@@ -16,13 +16,13 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
-from pipeline.files import ROOT, digest, file_digest
+from pipeline.files import ROOT, WEIGHTS_FILE, digest, file_digest
 from pipeline.flatten import flatten
+from pipeline.manifest import CARD
 from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
-FILES = {"card": "model.json", "weights": "model.npz"}  # by the names that `serving` knows them by
 PREDICTING = ("predictor.py", "encoder.py", "columns.py")
 TYPES = {"integer": "long", "number": "double", "boolean": "boolean", "date": "datetime", "text": "string"}  # of cells
 PACKAGE_DOCSTRING = '"""Predicts with the model beside it."""\n'
@@ -52,9 +52,10 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
     """The model in `folder`, to be loaded by MLflow, unless it is there."""
     label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(card.classes[0])]
     outputs = Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")])
-    made = _logged_model(client, run_id, card, file_digest(folder / FILES["weights"]))
+    made = _logged_model(client, run_id, card, file_digest(folder / WEIGHTS_FILE))
     if made.status == "READY":
         return
+    files = {"card": folder / CARD, "weights": folder / WEIGHTS_FILE}
     described = Model(made.artifact_location, run_id, model_uuid=made.model_id, model_id=made.model_id)
     with tempfile.TemporaryDirectory() as temporary:
         package = _copy_package(Path(temporary), card.model)
@@ -64,7 +65,7 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
             python_model=str(Path(__file__).with_name("serving.py")),
             code_paths=[str(package)],
             model_config={"package": package.name},
-            artifacts={name: (folder / file).resolve().as_uri() for name, file in FILES.items()},  # URIs: a path may have a ?
+            artifacts={name: path.resolve().as_uri() for name, path in files.items()},  # URIs: a path may have a ?
             signature=ModelSignature(_inputs(card), outputs),
             input_example=_example(card),
             pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas

@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LoggedModel, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 
 from pipeline.errors import StoreError
-from pipeline.files import HISTORY
+from pipeline.files import HISTORY, file_digest
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.processes import Process
@@ -23,7 +24,7 @@ from pipeline.tracking.sqlite_store import artifacts, make, relocate
 from pipeline.tracking.store import database_of, store_lock
 
 CURVE = HISTORY[1:]  # the metrics with a point an epoch
-MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
+MAX_METRICS, MAX_PARAMS, MAX_PARAM = 1000, 100, 6000  # that MLflow takes in one call; letters of a parameter
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 DESCRIBED = "version.python"  # a run with this tag has its provenance
 PARENT_RUN, SWEEP_KEY = "mlflow.parentRunId", "sweep.run"  # tags: of a job, the run above it; of that run, the sweep's key
@@ -71,13 +72,14 @@ def sweep_run(client: MlflowClient, experiment: str, key: str) -> MlflowRun | No
 
 
 def find(client: MlflowClient, experiment: str, fingerprint: str, sweep: str) -> tuple[str, MlflowRun | None]:
-    """What a run of this fingerprint has for a parent, and the run, which gets it; None where there is none."""
+    """The parent that a run of this fingerprint is to have, and the run; None where there is none."""
     above = sweep_run(client, experiment, sweep) if sweep else None
     parent = str(above.info.run_id) if above else sweep
-    found = run_with(client, experiment, fingerprint, sweep, parent)
-    if found and above and found.data.tags.get(PARENT_RUN) != parent:
-        client.set_tag(found.info.run_id, PARENT_RUN, parent)
-    return parent, found
+    return parent, run_with(client, experiment, fingerprint, sweep, parent)
+
+
+def is_below(run: MlflowRun, parent: str) -> bool:
+    return bool(run.data.tags.get(PARENT_RUN, NO_SWEEP) == parent)
 
 
 def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: Opened) -> MlflowRun:
@@ -88,6 +90,8 @@ def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: O
         card = ModelCard.from_dict(last.card)
         parent, found = find(client, experiment, card.fingerprint, last.sweep)
         name, tags = run_name(card), {**model_tags(card), **({PARENT_RUN: parent} if parent else {})}
+        if found and not is_below(found, parent):
+            client.set_tag(found.info.run_id, PARENT_RUN, parent)
     else:
         found = sweep_run(client, experiment, last.sweep)
         name, tags = f"sweep {last.name}", {SWEEP_KEY: last.sweep}
@@ -102,17 +106,17 @@ def model_tags(card: ModelCard) -> dict[str, str]:
 
 
 def log_points(client: MlflowClient, run_id: str, points: Sequence[Point]) -> None:
-    for i in range(0, len(points), MOST_METRICS):
-        metrics = [Metric(key, value, round(time * 1000), step) for key, value, step, time in points[i : i + MOST_METRICS]]
+    for i in range(0, len(points), MAX_METRICS):
+        metrics = [Metric(key, value, round(time * 1000), step) for key, value, step, time in points[i : i + MAX_METRICS]]
         client.log_batch(run_id, metrics=metrics)
 
 
 def log_params(client: MlflowClient, run: MlflowRun, config: Mapping[str, Any]) -> None:
-    """Every leaf of a configuration that the run lacks. A value too long for MLflow is cut; config.yaml has it whole."""
-    values = {key: text(value)[:LONGEST_PARAM] for key, value in flatten(config)}
+    """Every leaf of a configuration that the run lacks. A value too long for MLflow is cut; config.yaml has all of it."""
+    values = {key: text(value)[:MAX_PARAM] for key, value in flatten(config)}
     params = [Param(key, value) for key, value in values.items() if key not in run.data.params]
-    for i in range(0, len(params), MOST_PARAMS):
-        client.log_batch(run.info.run_id, params=params[i : i + MOST_PARAMS])
+    for i in range(0, len(params), MAX_PARAMS):
+        client.log_batch(run.info.run_id, params=params[i : i + MAX_PARAMS])
 
 
 def set_tags(client: MlflowClient, run: MlflowRun, tags: Mapping[str, str]) -> None:
@@ -132,3 +136,40 @@ def log_texts(client: MlflowClient, run_id: str, texts: Mapping[str, str]) -> No
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode(errors="surrogateescape"))
         client.log_artifacts(run_id, temporary)
+
+
+def last_step(run: MlflowRun, key: str) -> int | None:
+    """The greatest step at which the run, as it was read, has this metric."""
+    return next((int(metric.step) for metric in run.data.to_proto().metrics if metric.key == key), None)
+
+
+def has_run(client: MlflowClient, run_id: str) -> bool:
+    """Whether the store has the run, deleted or not. Raises what the store raises where it does not answer."""
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
+
+
+def has_file(client: MlflowClient, run_id: str, artifact: str, sha256: str) -> bool:
+    """Whether MLflow has this very file. Raises what the store raises where it does not answer at all."""
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            return file_digest(Path(client.download_artifacts(run_id, artifact, temporary))) == sha256
+        except Exception:
+            client.get_run(run_id)
+            return False
+
+
+def models_of(client: MlflowClient, run: MlflowRun) -> list[LoggedModel]:
+    """The run's models that were not deleted, the newest last."""
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return sorted(found, key=lambda model: model.creation_timestamp)
+
+
+def has_model_files(client: MlflowClient, model: LoggedModel) -> bool:
+    """Whether a model can be loaded."""
+    return "MLmodel" in [item.path for item in client.list_logged_model_artifacts(model.model_id)]

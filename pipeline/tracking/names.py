@@ -8,9 +8,9 @@ from typing import Any
 from pipeline.config.files import read_yaml
 from pipeline.config.hydra import CONF
 from pipeline.flatten import flatten
-from pipeline.model.card import ModelCard, separation_sentence
+from pipeline.model.card import ENDS, ModelCard, separation_sentence
 from pipeline.redaction import scrub
-from pipeline.text import join_limited, shorten
+from pipeline.text import count, join_limited, shorten
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
 GROUPS = ("optimizer", "model", "data")
@@ -80,16 +80,16 @@ def note(card: ModelCard) -> str:
         else ""
     )
     return (
-        f"A model of **{card.target}** on {len(card.features)} features{_origin(card)}, "
-        f"{data.rows['training']} training rows of `{data_name(config['data'])}`. "
-        f"`{fit.optimizer}` in `{config['model']['name']}` stopped by {fit.stopped_by} "
-        f"after {fit.epochs} epochs at loss {fit.loss:.4f}.{separated}\n\n{_usage(card)}\n\n"
+        f"A model of **{card.target}** on {count(len(card.features), 'feature')}{_origin(card)}, "
+        f"{count(data.rows['training'], 'training row')} of `{data_name(config['data'])}`. "
+        f"`{fit.optimizer}` in `{config['model']['name']}` ran for {count(fit.epochs, 'epoch')}, to a loss of {fit.loss:.4f}, "
+        f"and was stopped by {ENDS[fit.stopped_by]}.{separated}\n\n{_usage(card)}\n\n"
         f"Fingerprint `{card.fingerprint}`"
     )
 
 
 def _origin(card: ModelCard) -> str:
-    return f" of {len(card.columns)} columns" if card.columns else ""
+    return f" of {count(len(card.columns), 'column')}" if card.columns else ""
 
 
 def _usage(card: ModelCard) -> str:

@@ -1,9 +1,11 @@
-"""Where and by what a run was made: git, DVC, libraries, machine. As flat tags, and as the artifacts in lineage/."""
+"""Where and by what a run was made: git, DVC, libraries, machine. As flat tags, and as the artifacts in lineage/, which are
+captured beside the work: a stage does not wait for git."""
 
 import getpass
 import os
 import platform
 import sys
+import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -12,10 +14,15 @@ from pipeline.determinism import KERNELS
 from pipeline.redaction import scrub
 from pipeline.text import join_limited
 from pipeline.tracking import git
+from pipeline.tracking.events import Files
 from pipeline.tracking.git import GitError
+from pipeline.tracking.journal import Events, Journal
 
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
 MAX_FILES = 20  # named in a tag
+LINEAGE_DIR = "lineage"
+CURRENT_SECONDS = 10.0  # after a stage's beginning, in which the code is still taken for the one that it runs
+UNKNOWN = {"git.diff": "unknown", "git.diff.reason": "the code was not recorded while the stage ran"}
 
 
 def provenance() -> dict[str, str]:
@@ -58,6 +65,21 @@ def lineage() -> tuple[dict[str, str], dict[str, bytes]]:
         reason = scrub(f"left out: {join_limited(left_out, MAX_FILES)}")
         return {"git.diff": "without credentials", "git.diff.reason": reason}, artifacts
     return {"git.diff": "whole" if diff else "none"}, artifacts
+
+
+def capture_lineage(journal: Journal, events: Events) -> Events:
+    """Append the lineage of the latest attempt that trains, unless it is there; all events then."""
+    training = [(id, attempt) for id, attempt in events.attempts.items() if attempt.opened.trains]
+    if not training or any(files.folder == LINEAGE_DIR for _, files in training[-1][1].files):
+        return events
+    id, attempt = training[-1]
+    is_current = time.time() - attempt.opened.time < CURRENT_SECONDS
+    with suppress(OSError):  # of a full disk; the next sync tries again
+        tags, artifacts = lineage() if is_current else (UNKNOWN, {})
+        texts = {f"{LINEAGE_DIR}/{name}": content.decode(errors="surrogateescape") for name, content in artifacts.items()}
+        journal.append(Files(id, LINEAGE_DIR, time.time(), [], {}, tags, texts, "", False))
+        return journal.read(events)
+    return events
 
 
 def _requirements() -> str:

@@ -3,7 +3,7 @@
 What MLflow does not take is tried again, ever more rarely. Nobody waits for this process, so it outlives its command: by
 AFTERWARDS_SECONDS at most. What MLflow lacks then stays in the journals.
 
-    python -m pipeline.tracking.publisher FD PID STARTED      FD: the locked file that says that it runs
+    python -m pipeline.tracking.publisher FD PID STARTED      FD: the file that is locked while it runs
 """
 
 import os
@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from pipeline.files import ROOT, digest
 from pipeline.processes import NOBODY, Process, is_alive
 from pipeline.tracking.delivery import Delivery
-from pipeline.tracking.journal import Journal, journals
-from pipeline.tracking.lineage import capture_lineage
+from pipeline.tracking.journal import Events, Journal, journals
+from pipeline.tracking.provenance import capture_lineage
 from pipeline.tracking.store import private_folder, project_root
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 READ_BYTES = 2**22  # of journals that were never read, in each round: a quarter of a second
 FLUSH_SECONDS = 1.0  # between points of the curve
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts
+FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds between attempts
 LAST_SECONDS = 2.0  # after the command's end, for a store that fails
 AFTERWARDS_SECONDS = 8.0  # after the command's end, at most
 OUTLIVED_SECONDS = 10.0  # the same, with what it takes to end
@@ -61,12 +61,12 @@ def ensure_publisher(supervisor: Process) -> None:
 
 
 def _lock_file(supervisor: Process) -> Path:
-    """Which the publisher of this command and repository has locked for as long as it runs."""
+    """The file that the publisher of this command and repository has locked while it runs."""
     return private_folder() / f"{supervisor.pid}-{supervisor.started}-{digest(os.fsencode(project_root()))[:8]}{RUNNING}"
 
 
 def wait_for_publishers() -> None:
-    """Wait until what ended commands said has been sent, as far as it will be: see AFTERWARDS_SECONDS."""
+    """Wait until the publishers of commands that have ended have ended, too: see AFTERWARDS_SECONDS."""
     deadline = time.monotonic() + OUTLIVED_SECONDS
     for path in private_folder().glob(f"*{RUNNING}"):
         pid, started, _ = path.name.split("-")
@@ -92,14 +92,19 @@ class _Served:
     """What the publisher knows of a run's journal."""
 
     journal: Journal
+    events: Events
     idle_size: int = -1  # of the file when MLflow lacked nothing of it
-    sync: "RunSync | None" = None  # which holds the run's lock
-    lock: ExitStack = field(default_factory=ExitStack)
-    events: int = 0  # but for points, at the last attempt
+    sync: "RunSync | None" = None  # open while an attempt is
+    others: int = 0  # `Events.others` at the last attempt to send
     due: float = 0.0  # when more points are sent
 
-    def release(self) -> None:
-        self.lock.close()
+    @property
+    def store(self) -> str:
+        return str(self.events.opened.settings["uri"]) if self.events.opened else ""
+
+    def close(self) -> None:
+        if self.sync:
+            self.sync.close()
         self.sync = None
 
 
@@ -120,11 +125,11 @@ class Publisher:
         """One round over the journals: all of the command's own, then one that an earlier command left, so that they do not
         wait for many of these. Whether there is more to do."""
         own, others, is_all = self._changed()
-        for served in own:
-            capture_lineage(served.journal)  # as the code is now, whenever MLflow answers
-        sweeps_first = sorted(own, key=lambda each: bool(each.journal.opened and each.journal.opened.card))
+        for served in own:  # the code as it is now, whenever MLflow answers
+            served.events = capture_lineage(served.journal, served.events)
+        sweeps_first = sorted(own, key=lambda each: bool(each.events.opened and each.events.opened.card))
         is_more = [self._sync(served) for served in sweeps_first]
-        left = [served for served in others if self._is_left(served.journal) and self._is_due(served)]
+        left = [served for served in others if self._is_left(served) and self._is_due(served)]
         if left:
             self._sync(left[0])
         return any(is_more) or len(left) > 1 or not is_all
@@ -137,60 +142,60 @@ class Publisher:
             is_new = path not in self._served
             if is_new and unread > READ_BYTES:
                 continue
-            served = self._served.setdefault(path, _Served(Journal(path)))
-            if served.idle_size == -1 and not served.journal.offset and Delivery.read(path).is_complete(size):
+            served = self._served.setdefault(path, _Served(Journal(path), Events()))
+            if is_new and Delivery.read(path).is_complete(size):
                 served.idle_size = size
             if served.idle_size != size:
                 unread += size if is_new else 0
                 with suppress(OSError):  # what cannot be read keeps nothing else back
-                    served.journal.read()
-                    (own if self._is_own(served.journal) else others).append(served)
+                    served.events = served.journal.read(served.events)
+                    (own if self._is_own(served.events) else others).append(served)
         return own, others, unread <= READ_BYTES
 
-    def _is_own(self, journal: Journal) -> bool:
-        return any(Process(*attempt.opened.supervisor) == self._supervisor for attempt in journal.attempts.values())
+    def _is_own(self, events: Events) -> bool:
+        return any(Process(*attempt.opened.supervisor) == self._supervisor for attempt in events.attempts.values())
 
-    def _is_left(self, journal: Journal) -> bool:
+    def _is_left(self, served: _Served) -> bool:
         """Whether an earlier command left it, for a store that answers."""
-        open_attempts = (attempt for attempt in journal.attempts.values() if not attempt.closed)
+        open_attempts = (attempt for attempt in served.events.attempts.values() if not attempt.closed)
         return (
-            journal.opened is not None
-            and _store_of(journal) in self._answering
+            served.events.opened is not None
+            and served.store in self._answering
             and all(attempt.process.state() == "gone" for attempt in open_attempts)
         )
 
     def _is_due(self, served: _Served) -> bool:
         """At once where an event is new; points and what failed wait."""
-        pause = self._pauses.get(_store_of(served.journal), (0.0, 0.0))[1]
-        return served.events != served.journal.events or time.monotonic() >= max(served.due, pause)
+        pause = self._pauses.get(served.store, (0.0, 0.0))[1]
+        return served.others != served.events.others or time.monotonic() >= max(served.due, pause)
 
     def _sync(self, served: _Served) -> bool:
         """Whether there is more to do."""
         if not self._is_due(served):
             return True
-        from pipeline.tracking.sync import open_sync  # imports MLflow, which takes seconds
+        from pipeline.tracking.sync import RunSync  # imports MLflow, which takes seconds
 
-        journal, store = served.journal, _store_of(served.journal)
-        served.events, served.due = journal.events, time.monotonic() + FLUSH_SECONDS
+        store = served.store
+        served.others, served.due = served.events.others, time.monotonic() + FLUSH_SECONDS
         try:
-            served.sync = served.sync or served.lock.enter_context(open_sync(journal, wait=False))
-            if served.sync is None:  # another publisher sends it
-                return True
-            was_asked = served.sync.deliver()
+            served.sync = served.sync or RunSync(served.journal, wait=False)
+            was_asked = served.sync.deliver(served.events)
+        except BlockingIOError:  # another publisher sends it
+            return True
         except Exception:  # it is in the journal's Delivery
-            served.release()
-            pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], LONGEST_PAUSE)
+            served.close()
+            pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], MAX_PAUSE)
             self._pauses[store] = (pause, time.monotonic() + pause)
             return True
         if was_asked:
             self._pauses.pop(store, None)
             self._answering.add(store)
-        delivery = served.sync.delivery
-        served.due = time.monotonic() + (LONGEST_PAUSE if delivery.lacking else FLUSH_SECONDS)
-        if delivery.is_complete(journal.offset):
-            served.idle_size = journal.offset
+        served.events, delivery = served.sync.events, served.sync.delivery
+        served.due = time.monotonic() + (MAX_PAUSE if delivery.lacking else FLUSH_SECONDS)
+        if delivery.is_complete(served.events.offset):
+            served.idle_size = served.events.offset
         if not delivery.is_open:
-            served.release()
+            served.close()
         return delivery.is_open
 
 
@@ -202,10 +207,6 @@ def _latest_first() -> list[tuple[float, int, Path]]:
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))
     return sorted(found, reverse=True)
-
-
-def _store_of(journal: Journal) -> str:
-    return str(journal.opened.settings["uri"]) if journal.opened else ""
 
 
 def serve(supervisor: Process) -> None:
@@ -223,7 +224,7 @@ def serve(supervisor: Process) -> None:
 
 
 def _exit_after(supervisor: Process) -> None:
-    """Also where MLflow never answers."""
+    """Exit some time after the supervisor, also where MLflow never answers."""
     while is_alive(supervisor):
         time.sleep(POLL_SECONDS)
     time.sleep(AFTERWARDS_SECONDS)

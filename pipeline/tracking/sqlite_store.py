@@ -24,8 +24,8 @@ MAKING = ".making-"  # begins the name of the folder in which a database is made
 
 
 def make(database: Path) -> None:
-    """Make the store's database where there is none: beside its place, and moved in when it is whole, since MLflow's migrations
-    break one for good where they are cut short. Only for who holds its `store_lock`."""
+    """Make the store's database where there is none: beside its place, and moved in when it is complete, since one whose
+    migrations are cut short is unusable. Only for a process that holds the `store_lock`."""
     if database.exists() and database.stat().st_size:
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -56,7 +56,7 @@ def damage_of(database: Path | None) -> str:
 
 
 def is_of_store(error: Exception) -> bool:
-    """Whether it was raised while a tracking store was read: a damaged one raises more than the packages' own errors."""
+    """Whether an error was raised while a tracking store was read: a damaged one raises more than the packages' own errors."""
     modules = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))]
     return any(module.partition(".")[0] in PACKAGES for module in modules)
 
@@ -74,7 +74,7 @@ def relocate(uri: str) -> None:
                     update = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
                     store.execute(update, (here, len(old) + 1, len(old) + 1, f"{old}/"))
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise StoreError(f"tracking.uri must be an SQLite database that is whole; {database}: {error}") from None
+        raise StoreError(f"tracking.uri must be an undamaged SQLite database; {database}: {error}") from None
 
 
 def _old_folders(store: sqlite3.Connection, here: str, ours: str) -> set[str]:

@@ -22,6 +22,11 @@ def project_root() -> Path:
     return Path(os.environ.get("DVC_ROOT", ROOT))
 
 
+def experiment_in_copy() -> str:
+    """The name of the DVC experiment that runs in this copy of the repository; empty in the repository itself."""
+    return "" if project_root().samefile(ROOT) else os.environ.get("DVC_EXP_NAME", "")
+
+
 def absolute_uri(uri: str) -> str:
     """A tracking URI with a relative SQLite path taken from `project_root`."""
     return sqlite_uri(project_root() / uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else uri

@@ -1,78 +1,80 @@
-"""Brings MLflow to what a run's journal and the files say. It may be done at any time, by any process, however often: beside
-the work, at the next stage, in `runs publish` and `runs doctor`. Nothing else writes to a run."""
+"""Sends to MLflow what it lacks of a run's journal and files. It may be done at any time, by any process, however often: beside
+the work, at the next stage, in `runs publish` and `runs doctor`. Nothing else writes to a run.
+
+Each value is there once, whatever is killed and however often it is sent. A point of the curve is known by run, key and step:
+MLflow's steps are read before points are sent, under a lock that all processes with one SQLite store share and, with a server,
+all of one user on one machine. MLflow itself refuses no point that it has, so where two machines send the same point of one run
+to one server in the same moment, it may be there twice; `runs verify` names that.
+"""
 
 import logging
-import tempfile
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.config.tracking import tracking_of
-from pipeline.files import file_digest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
 from pipeline.tracking import mlflow_run
-from pipeline.tracking.delivery import Delivery, run_lock
+from pipeline.tracking.delivery import Delivery, lock_run
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Files, Opened
-from pipeline.tracking.journal import Attempt, Journal, damage_of
-from pipeline.tracking.lineage import capture_lineage
+from pipeline.tracking.journal import Attempt, Events, Journal, damage_of
 from pipeline.tracking.logged_model import log_dataset, log_model
-from pipeline.tracking.store import absolute_uri, store_lock
+from pipeline.tracking.provenance import capture_lineage
+from pipeline.tracking.store import absolute_uri, check_writable, store_lock
 
 logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
-LONGEST_REASON = 500
+MAX_REASON = 500  # letters
 # The run's status, by the worst that its stages' latest attempts are.
 STATUSES = {"running": "RUNNING", FAILED: "FAILED", KILLED: "KILLED", UNPUBLISHED: "FAILED", FINISHED: "FINISHED"}
 
 
 def sync(journal: Journal) -> Delivery:
     """Send what MLflow lacks of a run. Raises what the store raises; see `Delivery.lacking` for what it alone did not take."""
-    with open_sync(journal) as opened:
-        assert opened
+    with closing(RunSync(journal)) as opened:
         opened.deliver()
         return opened.delivery
 
 
-@contextmanager
-def open_sync(journal: Journal, wait: bool = True) -> Iterator["RunSync | None"]:
-    """The one that may send this run's events now; None if another process does so and is not to be waited for."""
-    with run_lock(journal.path, wait) as descriptor:
-        yield None if descriptor is None else RunSync(journal, descriptor)
-
-
 class RunSync:
-    """Sends a run's events for as long as it holds the run's lock, and so knows what MLflow has."""
+    """Sends a run's events; until it is closed no other process does."""
 
-    def __init__(self, journal: Journal, descriptor: int) -> None:
-        self.journal, self.delivery = journal, Delivery.read(journal.path)
-        self._descriptor = descriptor
+    def __init__(self, journal: Journal, wait: bool = True) -> None:
+        """Raises BlockingIOError where another process sends this run's events and is not to be waited for."""
+        self._descriptor = lock_run(journal.path, wait)
+        self.journal, self.delivery, self.events = journal, Delivery.read(journal.path), Events()
         self._steps: set[int] | None = None  # of the curve, that MLflow has
 
-    def deliver(self) -> bool:
-        """Send what is new, and what MLflow did not take before. Whether there was any, so that the store was asked."""
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def deliver(self, events: Events | None = None) -> bool:
+        """Send what is new, and what MLflow did not take before. Whether there was any, so that the store was asked.
+
+        events: those of the journal that were read already.
+        """
         try:
-            self.journal.read()
-            if self.delivery.delivered > self.journal.offset:  # it was removed and made again
+            self.events = self.journal.close_dead(self.journal.read(events or self.events))
+            self.events = capture_lineage(self.journal, self.events)
+            if self.delivery.delivered > self.events.offset:  # the journal was removed and made again
                 self.delivery = Delivery()
-            self.journal.close_dead()
-            capture_lineage(self.journal)
-            is_sent = self.delivery.delivered == self.journal.offset and not self.delivery.lacking and not self.delivery.error
-            opened = None if is_sent else self.journal.opened
+            is_sent = self.delivery.delivered == self.events.offset and not self.delivery.lacking and not self.delivery.error
+            opened = None if is_sent else self.events.opened
             if opened:
                 self._send(opened)
-            self.delivery.delivered, self.delivery.error = self.journal.offset, ""
-            self.delivery.is_open = any(not attempt.closed for attempt in self.journal.attempts.values())
-            if self.journal.damaged > self.delivery.damaged:
+            self.delivery.delivered, self.delivery.error = self.events.offset, ""
+            self.delivery.is_open = self.events.is_open
+            if self.events.damaged > self.delivery.damaged:
                 logger.warning(damage_of(self.journal.path))
-            self.delivery.damaged = self.journal.damaged
+            self.delivery.damaged = self.events.damaged
         except Exception as error:
             self.delivery.error, self._steps = f"{type(error).__name__}: {first_line(error)}", None
             self.delivery.failures += 1
@@ -80,30 +82,30 @@ class RunSync:
         finally:
             with suppress(OSError):  # a full disk: what is not noted is sent again
                 self.delivery.write(self._descriptor)
-        self.journal.discard(self._done())
+        self.journal.discard(self._done(), self.events.attempts)
         return opened is not None
 
     def _done(self) -> set[str]:
-        """The attempts whose files nobody needs any more."""
+        """The attempts whose links are not needed any more."""
         lacking = {int(end) for end in self.delivery.lacking}
-        closed = {id: attempt.files for id, attempt in self.journal.attempts.items() if attempt.closed}
+        closed = {id: attempt.files for id, attempt in self.events.attempts.items() if attempt.closed}
         return {id for id, files in closed.items() if lacking.isdisjoint(end for end, _ in files)}
 
     def _send(self, opened: Opened) -> None:
         tracking = tracking_of(opened.settings)
+        check_writable(tracking)
         uri = absolute_uri(tracking.uri or "")
         client, experiment = mlflow_run.connect(uri, tracking.experiment)
         if self.delivery.error:
             time.sleep(SETTLE_SECONDS)  # else a run whose making was asked for would be made twice
         with store_lock(uri):
-            first = next(iter(self.journal.attempts.values())).opened
+            first = next(iter(self.events.attempts.values())).opened
             run = mlflow_run.find_or_create(client, experiment, first, opened)
-            if run.info.run_id != self.delivery.run_id:  # nothing of the journal is there
-                self.delivery.delivered, self.delivery.epoch_lines, self._steps = 0, 0, None
-                self.delivery.run_id = run.info.run_id
+            if run.info.run_id != self.delivery.run_id:
+                self.delivery.begin_again(run.info.run_id, opened.settings)
             self._send_points(client, run)
         self._describe(client, run, opened)
-        for attempt in self.journal.attempts.values():
+        for attempt in self.events.attempts.values():
             for end, files in attempt.files:
                 if end > self.delivery.delivered or str(end) in self.delivery.lacking:
                     self._send_files(client, run, attempt, end, files)
@@ -112,24 +114,26 @@ class RunSync:
         self._set_status(client, client.get_run(run.info.run_id))
 
     def _send_points(self, client: MlflowClient, run: MlflowRun) -> None:
-        """Those of the curve that MLflow lacks. Its history, which may be long, is read only if points were measured anew."""
-        if self.journal.epoch_lines == self.delivery.epoch_lines:
+        """Those of the curve that MLflow lacks. Its history, which may be long, is read only if points were measured anew, and
+        again only where its last point is not the one that was sent last: another process has sent some since."""
+        if self.events.epoch_lines == self.delivery.epoch_lines:
             return
-        if self._steps is None:
-            self._steps = {point.step for point in client.get_metric_history(run.info.run_id, "loss")}
-        missing = [point for step, point in self.journal.points.items() if step not in self._steps]
+        last = mlflow_run.last_step(run, mlflow_run.CURVE[0])
+        if self._steps is None or last != max(self._steps, default=None):
+            self._steps = {point.step for point in client.get_metric_history(run.info.run_id, mlflow_run.CURVE[0])}
+        missing = [point for step, point in self.events.points.items() if step not in self._steps]
         start = run.info.start_time / 1000
         points = [(key, getattr(each, key), each.epoch, each.time or start) for each in missing for key in mlflow_run.CURVE]
         mlflow_run.log_points(client, run.info.run_id, points)
         self._steps |= {each.epoch for each in missing}
-        self.delivery.epoch_lines = self.journal.epoch_lines
+        self.delivery.epoch_lines = self.events.epoch_lines
 
     def _describe(self, client: MlflowClient, run: MlflowRun, opened: Opened) -> None:
         """Parameters, and where and by what the run was made: as the latest attempt that trains says, else the first of all."""
         if opened.card:
             settings = {f"tracking.{key}": str(value) for key, value in opened.settings.items()}
             mlflow_run.log_params(client, run, {**opened.card["config"], **settings})
-        first, *_ = attempts = [attempt.opened for attempt in self.journal.attempts.values()]
+        first, *_ = attempts = [attempt.opened for attempt in self.events.attempts.values()]
         training = [each for each in attempts if each.trains]
         if training or mlflow_run.DESCRIBED not in run.data.tags:
             names = [each.candidate for each in attempts if each.candidate]
@@ -140,12 +144,14 @@ class RunSync:
         """One event. What the store does not take of it, though it answers, is noted and keeps nothing else back."""
         for reasons in (self.delivery.lacking, self.delivery.lost):
             reasons.pop(str(end), None)
-        if self.journal.is_superseded(attempt, files):
+        if self.events.is_superseded(attempt, files):
             return
-        run_id, paths = run.info.run_id, self.journal.restore(files)
+        run_id, paths = run.info.run_id, self.journal.linked(files)
         gone = {file["name"]: file["sha256"] for file, path in zip(files.files, paths, strict=True) if not path.exists()}
-        if lost := [name for name, sha256 in gone.items() if not _has_file(client, run_id, files.folder, name, sha256)]:
-            self.delivery.lost[str(end)] = f"{files.folder}/{lost[0]} was written over or removed before MLflow took it"
+        lost = [f"{files.folder}/{name}".lstrip("/") for name in gone]
+        lost = [name for name in lost if not mlflow_run.has_file(client, run_id, name, gone[Path(name).name])]
+        if lost and end > self.delivery.taken:
+            self.delivery.lost[str(end)] = f"{lost[0]} was written over or removed before MLflow took it"
             return
         paths = [path for path in paths if path.name not in gone]
         for path in paths:
@@ -175,11 +181,11 @@ class RunSync:
     def _set_status(self, client: MlflowClient, run: MlflowRun) -> None:
         """FINISHED only if no stage's latest attempt ended otherwise."""
         tags, stages, reasons, ended = dict[str, str](), dict[str, str](), dict[str, str](), 0
-        own = {repr(attempt.opened.time) for attempt in self.journal.attempts.values()}
-        for stage, attempt in self.journal.latest().items():
+        own = {repr(attempt.opened.time) for attempt in self.events.attempts.values()}
+        for stage, attempt in self.events.latest().items():
             known = run.data.tags.get(f"opened.{stage}", "0")
             if known not in own and attempt.opened.time < float(known):
-                continue  # a later one was made elsewhere; here the order in the journal tells, not the clock
+                continue  # a later one was made elsewhere; in one journal the order of the lines decides, not the clock
             lack = self.delivery.lack(end for end, _ in attempt.files)
             ending = UNPUBLISHED if lack and attempt.ending == FINISHED else attempt.ending
             stages[f"stage.{stage}"] = ending
@@ -187,11 +193,11 @@ class RunSync:
             if attempt.closed:
                 ended = max(ended, round(attempt.closed[1].time * 1000))
                 reasons[ending] = lack if ending == UNPUBLISHED else attempt.closed[1].reason
-        shown = {key: value for key, value in run.data.tags.items() if key.startswith("stage.")}
-        endings = {**shown, **stages}.values()
+        earlier = {key: value for key, value in run.data.tags.items() if key.startswith("stage.")}
+        endings = {**earlier, **stages}.values()
         worst = next((ending for ending in STATUSES if ending in endings), FINISHED)
         if worst != FINISHED and (reason := reasons.get(worst)):
-            tags["reason"] = reason[:LONGEST_REASON]
+            tags["reason"] = reason[:MAX_REASON]
         mlflow_run.set_tags(client, run, {**tags, **stages})
         if worst == FINISHED and "reason" in run.data.tags:
             client.delete_tag(run.info.run_id, "reason")
@@ -201,23 +207,8 @@ class RunSync:
             client.set_terminated(run.info.run_id, STATUSES[worst], ended or None)
 
 
-def _has_file(client: MlflowClient, run_id: str, folder: str, name: str, sha256: str) -> bool:
-    """Whether MLflow has this very file, as where the journal's `Delivery` was lost."""
-    with tempfile.TemporaryDirectory() as temporary:
-        try:
-            return file_digest(Path(client.download_artifacts(run_id, f"{folder}/{name}".lstrip("/"), temporary))) == sha256
-        except Exception:
-            client.get_run(run_id)  # raises where the store does not answer at all
-            return False
-
-
 def _delete_lost_models(client: MlflowClient, run: MlflowRun) -> None:
     """Delete the run's models whose files are gone: such an entry would pass for a model, and is none."""
-    for model in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"):
-        if model.status == "READY" and not has_files(client, model):
+    for model in mlflow_run.models_of(client, run):
+        if model.status == "READY" and not mlflow_run.has_model_files(client, model):
             client.delete_logged_model(model.model_id)
-
-
-def has_files(client: MlflowClient, model: LoggedModel) -> bool:
-    """Whether a model in MLflow can be loaded."""
-    return "MLmodel" in [item.path for item in client.list_logged_model_artifacts(model.model_id)]

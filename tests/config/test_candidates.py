@@ -73,6 +73,15 @@ def test_text_in_a_mapping_is_as_it_is_in_yaml(tmp_path: Path, text: str) -> Non
         ("overrides: []\ncandidates: [a]\n", r"candidates in .* must map at least one name to overrides; got \['a'\]"),
         ("overrides: optimizer.lr=1\ncandidates: {a: }\n", r"overrides in .* must be a list with commas, such as \[data="),
         ("overrides: []\ncandidates: {a: model=torch}\n", "candidates.a in .* must be a list with commas"),
+        ("overrides: false\ncandidates: {a: }\n", "overrides in .* must be a list with commas, .*; got False"),
+        ("overrides: []\ncandidates: {a: 0}\n", "candidates.a in .* must be a list with commas, .*; got 0"),
+        ("overrides: []\ncandidates: {a: 3}\n", "candidates.a in .* must be a list with commas, .*; got 3"),
+        ("overrides: []\ncandidates: {7: [model.l2=1]}\n", "a candidate's name must be a letter or _, then .*; got 7 in"),
+        (
+            "overrides: [model.l2=0,1]\ncandidates: {a: }\n",
+            r"must be KEY=VALUE each, with one value: only `.*` sweeps over several; got 1 in \['model.l2=0', 1\]",
+        ),
+        ("overrides: {'~model': 1}\ncandidates: {a: }\n", "what deletes a group must be ~GROUP or ~GROUP=NAME; got ~model=1 "),
         (
             "overrides: [data=breast_cancer model.l2=1]\ncandidates: {a: }\n",
             "overrides.yaml; got data=breast_cancer model.l2=1$",

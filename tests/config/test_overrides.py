@@ -1,4 +1,4 @@
-"""Text is taken as it was typed, through every door; Hydra's quotes, escapes and interpolations keep their meaning."""
+"""Text is taken as it was typed, through every entry point; Hydra's quotes, escapes and interpolations keep their meaning."""
 
 import shlex
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.config import check_sweep, compose, text_keys
 from pipeline.config.files import to_yaml
-from pipeline.config.overrides import as_typed, quoted, shown
+from pipeline.config.overrides import as_typed, quoted, unquoted
 from pipeline.config.schema import Kind
 from pipeline.errors import PipelineError
 from pipeline.sweeps.plan import plan
@@ -57,9 +57,9 @@ def test_a_text_is_what_was_typed(key: str, text: str) -> None:
     if key != "data.positive" and not text:
         return  # these must not be empty
     group, name = key.split(".")
-    plain = compose([*TABLE, f"{key}={text}"]).to_dict()
-    assert plain[group][name] == (["1"] if (key, text) == ("data.positive", "[1]") else text)  # which may be several
-    assert yaml.safe_load(to_yaml(plain)) == plain
+    config = compose([*TABLE, f"{key}={text}"]).to_dict()
+    assert config[group][name] == (["1"] if (key, text) == ("data.positive", "[1]") else text)  # which may be several
+    assert yaml.safe_load(to_yaml(config)) == config
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\$'\"")))
@@ -72,7 +72,7 @@ def test_any_text_without_hydra_s_own_signs(text: str) -> None:
 @settings(max_examples=50, deadline=None)
 def test_a_quoted_text_is_its_content(text: str) -> None:
     assert value_of(f"one={quoted(text)}", "one") == text
-    assert shown(f"one={quoted(text)}") == ("one", text)
+    assert unquoted(f"one={quoted(text)}") == ("one", text)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_name_of_an_option_is_as_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "values"),
+    ("given", "values"),
     [
         ("3_4,2e7", ["3_4", "2e7"]),
         ("choice(3_4, null)", ["3_4", "null"]),
@@ -115,22 +115,22 @@ def test_the_name_of_an_option_is_as_typed() -> None:
         ("a(b", ["a(b"]),
     ],
 )
-def test_a_sweep_over_text(words: str, values: list[str]) -> None:
-    typed = as_typed([*TABLE, f"data.target={words}"], text_keys(), sweep=True)
+def test_a_sweep_over_text(given: str, values: list[str]) -> None:
+    typed = as_typed([*TABLE, f"data.target={given}"], text_keys(), sweep=True)
     sweep = plan(typed, lambda config: None)
-    assert [shown(word)[1] for word in sweep.choices[-1]] == values
-    assert [compose([*TABLE, word]).to_dict()["data"]["target"] for word in sweep.choices[-1]] == values
+    assert [unquoted(override)[1] for override in sweep.choices[-1]] == values
+    assert [compose([*TABLE, override]).to_dict()["data"]["target"] for override in sweep.choices[-1]] == values
 
 
 def test_an_interpolation_in_a_sweep_is_left_to_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARD", "7_8")
-    words = [*TABLE, "data.target=${oc.env:WARD},${data.path}", "hydra.sweep.subdir=j/${hydra.job.num}"]
-    sweep = plan(as_typed(words, text_keys(), sweep=True), lambda config: None)
-    assert [shown(word)[1] for word in sweep.choices[-1]] == ["${oc.env:WARD}", "${data.path}"]
+    overrides = [*TABLE, "data.target=${oc.env:WARD},${data.path}", "hydra.sweep.subdir=j/${hydra.job.num}"]
+    sweep = plan(as_typed(overrides, text_keys(), sweep=True), lambda config: None)
+    assert [unquoted(override)[1] for override in sweep.choices[-1]] == ["${oc.env:WARD}", "${data.path}"]
     assert check_sweep(sweep.choices).to_dict()["data"]["target"] == "7_8"
 
 
-def test_an_open_bracket_in_a_sweep_is_told_with_what_to_type() -> None:
+def test_an_open_bracket_in_a_sweep_is_refused_with_what_to_type() -> None:
     with pytest.raises(PipelineError, match=r"""or be quoted as 'one="a\(b,c"'; got a\(b,c"""):
         as_typed(["one=a(b,c"], KINDS, sweep=True)
 
@@ -165,6 +165,6 @@ def test_what_keeps_a_column_can_be_typed_as_it_is_told(tmp_path: Path, name: st
         path, index=False
     )
     table = ["data=table", f"data.path={path}", "data.target=y"]
-    told = compose(table).data.load().notes[1]
-    (typed,) = shlex.split(told.rpartition("); ")[2].removesuffix(" keeps it"))
+    note = compose(table).data.load().notes[1]
+    (typed,) = shlex.split(note.rpartition("); ")[2].removesuffix(" keeps it"))
     assert compose([*table, typed]).data.load().features == [name, "v"]

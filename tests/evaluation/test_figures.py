@@ -20,9 +20,9 @@ ALL = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 
 
 def legend(axes: Axes) -> list[str]:
-    shown = axes.get_legend()
-    assert shown
-    return [text.get_text() for text in shown.get_texts()]
+    found = axes.get_legend()
+    assert found
+    return [text.get_text() for text in found.get_texts()]
 
 
 @ALL

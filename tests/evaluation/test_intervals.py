@@ -52,10 +52,10 @@ def test_the_interval_covers_what_is_true() -> None:
 
 
 def test_the_size_of_a_block_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = paired_bootstrap(*table())
+    in_one = paired_bootstrap(*table())
     monkeypatch.setattr("pipeline.evaluation.intervals.BLOCK", 200 * 37)
     for name, difference in paired_bootstrap(*table()).items():
-        assert (difference.low, difference.high) == pytest.approx((whole[name].low, whole[name].high), abs=1e-14)
+        assert (difference.low, difference.high) == pytest.approx((in_one[name].low, in_one[name].high), abs=1e-14)
 
 
 def test_a_resample_without_one_class_has_no_auc() -> None:

@@ -50,12 +50,12 @@ def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, forked: Shel
     command = f"pipeline.stages.train {FITS['numpy']} tracking=none"
     kill_while_it_trains(command, repo, random.Random(damage))
     (path,) = (repo / "out" / "checkpoints").glob("*.npz")
-    whole = path.read_bytes()
-    middle = len(whole) // 2
+    content = path.read_bytes()
+    middle = len(content) // 2
     path.write_bytes(
         {
-            "truncated": whole[:middle],
-            "changed": whole[:300] + bytes(byte ^ 255 for byte in whole[300:700]) + whole[700:],
+            "truncated": content[:middle],
+            "changed": content[:300] + bytes(byte ^ 255 for byte in content[300:700]) + content[700:],
             "empty": b"",
             "another file": b"PK" + 500 * b"x",
         }[damage]

@@ -51,7 +51,7 @@ def test_raw_features_of_an_extreme_size_are_named(size: str, sparse: bool) -> N
 @pytest.mark.parametrize(("names", "said"), [(["a", "b", "c"], "c"), ([], "column 3")])
 def test_a_constant_column_is_named(names: list[str], said: str) -> None:
     found = NumpyModel().fit(np.c_[X, np.ones(300)], Y, Auto(), names).warnings
-    assert found == (f"constant in the training table, so without any say in the model: {said}",)
+    assert found == (f"constant in the training table, so without effect on the model: {said}",)
 
 
 def test_a_loss_that_ends_above_its_start() -> None:
@@ -61,7 +61,7 @@ def test_a_loss_that_ends_above_its_start() -> None:
     )
 
 
-def test_what_separates_is_named_and_kept() -> None:
+def test_what_separates_is_named_and_recorded() -> None:
     y = (X[:, 1] > 0).astype(float)
     result = NumpyModel().fit(X, y, GradientDescent(), ["a", "b"])
     assert result.separation == {"kind": "complete", "alone": True, "columns": ["b"]}

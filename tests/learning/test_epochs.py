@@ -56,21 +56,21 @@ def test_every_optimizer_is_here() -> None:
 def test_from_every_checkpoint_to_the_same_bytes(table: tuple[Array, Array], model: Logistic, method: str) -> None:
     X, y = table
     history: list[Record] = []
-    kept: list[tuple[int, bytes, list[Record]]] = []
+    states: list[tuple[int, bytes, list[Record]]] = []
 
-    def watch(epoch: int, state: Mapping[str, Array]) -> None:
-        kept.append((epoch, written(state), [row for row in history if row.epoch < epoch]))
+    def callback(epoch: int, state: Mapping[str, Array]) -> None:
+        states.append((epoch, written(state), [row for row in history if row.epoch < epoch]))
 
-    whole = fit(X, y, model, METHODS[method], Observer(history.append, watch))
-    assert len(kept) > 2
-    for epoch, file, rows in kept[1 :: max(1, len(kept) // 4)]:  # records, and epochs between them
+    alone = fit(X, y, model, METHODS[method], Observer(history.append, callback))
+    assert len(states) > 2
+    for epoch, file, rows in states[1 :: max(1, len(states) // 4)]:  # records, and epochs between them
         with np.load(io.BytesIO(file)) as arrays:
             checkpoint = Checkpoint(epoch, dict(arrays), rows)
         again: list[Record] = []
         fit(X, y, model, METHODS[method], Observer(resume=checkpoint))  # which leaves the checkpoint as it is
         resumed = fit(X, y, model, METHODS[method], Observer(again.append, resume=checkpoint))
         assert again == history
-        assert parts(resumed) == parts(whole)
+        assert parts(resumed) == parts(alone)
 
 
 def written(state: Mapping[str, Any]) -> bytes:

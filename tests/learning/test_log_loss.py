@@ -77,8 +77,8 @@ def test_gradient_and_hessian_are_the_loss_s_derivatives(kind: Any) -> None:
     for i, unit in enumerate(np.eye(len(theta))):
         slope = (f.loss(theta + step * unit) - f.loss(theta - step * unit)) / (2 * step)
         assert f.gradient(theta)[i] == pytest.approx(slope, abs=1e-8)
-        bend = (f.gradient(theta + step * unit) - f.gradient(theta - step * unit)) / (2 * step)
-        np.testing.assert_allclose(f.hessian(theta)[i], bend, atol=1e-8)
+        second = (f.gradient(theta + step * unit) - f.gradient(theta - step * unit)) / (2 * step)
+        np.testing.assert_allclose(f.hessian(theta)[i], second, atol=1e-8)
 
 
 def test_numpy_and_autograd_agree() -> None:

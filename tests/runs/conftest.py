@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.runs._store import models_of
+from pipeline.tracking.mlflow_run import models_of
 from pipeline.tracking.sqlite_store import LOCATIONS
 from tests.conftest import Shared, copy_repo, environment
 
@@ -27,8 +27,8 @@ import contextlib, json, sys, tempfile
 from pipeline import console
 from pipeline.runs.__main__ import main
 answers = []
-for words in json.loads(sys.argv[1]):
-    sys.argv[1:] = words
+for argv in json.loads(sys.argv[1]):
+    sys.argv[1:] = argv
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
@@ -58,7 +58,7 @@ ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and 
 
 @pytest.fixture
 def runs() -> Commands:
-    """Run `python -m pipeline.runs` with each of the lines' words, one after another in one process."""
+    """Run `python -m pipeline.runs` with the arguments of each line, one after another in one process."""
 
     def run(repo: Path, *lines: str) -> list[Answer]:
         command = [sys.executable, "-c", DRIVER, json.dumps([line.split() for line in lines])]

@@ -28,8 +28,8 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> 
     client.set_tag(ids["single"], "version.numpy", "1.0")
     client.set_tag(ids["single"], "git.diff", "whole")
     client.log_text(ids["single"], "a change", "lineage/code.diff")
-    words = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
-    shown, same, tables = runs(made, words[0] + " --json", f"diff {ids['numpy']} {ids['0']}", words[1] + " --json")
+    commands = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
+    shown, same, tables = runs(made, commands[0] + " --json", f"diff {ids['numpy']} {ids['0']}", commands[1] + " --json")
     answer = json.loads(shown.stdout)
     assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
     assert answer["data"] == {}
@@ -74,11 +74,11 @@ def test_what_is_configuration_or_unknown_is_no_difference_of_the_code(made: Pat
         client.delete_tag(ids["single"], tag)
     pairs = (("0", "1"), ("single", "numpy"), ("numpy", "torch"))
     overrides, sent, left_out = runs(made, *(f"diff {ids[a]} {ids[b]}" for a, b in pairs))
-    (told,) = runs(made, f"diff {ids['0']} {ids['single']} --json")
+    (as_json,) = runs(made, f"diff {ids['0']} {ids['single']} --json")
     assert "\ncode: the same as far as it is known for b\n" in left_out.stdout
     assert "\ncode: the same\n" in overrides.stdout
     assert "\ncode: as far as it is known for a\n  mlflow.source.git.commit: " in sent.stdout
     assert "\nenvironment: unknown for a\n" in sent.stdout
     assert not re.search("[0-9a-f]{13}", sent.stdout)
-    assert json.loads(told.stdout)["environment"] is None
-    assert json.loads(told.stdout)["unknown"] == {"code": ["b"], "environment": ["b"]}
+    assert json.loads(as_json.stdout)["environment"] is None
+    assert json.loads(as_json.stdout)["unknown"] == {"code": ["b"], "environment": ["b"]}

@@ -1,5 +1,6 @@
 """`runs doctor`: what is RUNNING without a process is closed, and nothing else; the store is checked."""
 
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.processes import HOST, Process, look_up, this_process
+from pipeline.runs.doctor import GONE
 from pipeline.tracking.journal import LETTERS, LOST, Journal
 from tests.conftest import environment
 from tests.observing import runs_of, wait_for
@@ -74,7 +76,7 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
     assert "healthy" not in again.stdout
     assert states(repo) == {case: "KILLED" if case in closed else "RUNNING" for case in cases}
     tags = client_of(repo).get_run(ids["gone"]).data.tags
-    assert (tags["stage.train"], tags["reason"]) == ("killed", "its process ended without a word; closed by `runs doctor`")
+    assert (tags["stage.train"], tags["reason"]) == ("killed", GONE)
     stages = [key for key in client_of(repo).get_run(ids["running"]).data.tags if key.startswith("stage.")]
     assert stages == ["stage.train"]
 
@@ -106,7 +108,7 @@ def test_a_damaged_store(repo: Path, runs: Commands) -> None:
 
 
 @pytest.mark.slow
-def test_a_store_with_flipped_bytes_is_told_in_one_sentence(made: Path, runs: Commands) -> None:
+def test_a_store_with_flipped_bytes_is_one_sentence(made: Path, runs: Commands) -> None:
     database = made / "mlruns" / "mlflow.db"
     whole, rng = database.read_bytes(), random.Random(5)
     for count in (1, 20, 500, 500, 5000):
@@ -142,9 +144,8 @@ def test_killed_with_its_publisher_it_is_closed_and_keeps_its_curve(repo: Path, 
     for run in runs_of(repo):
         assert (run.info.status, run.data.tags["reason"]) == ("KILLED", LOST)
         (path,) = (repo / "out" / "journal").glob(f"{run.data.tags['fingerprint'][:LETTERS]}-*.jsonl")
-        journal = Journal(path)
-        journal.read()
-        assert _curve(client, run.info.run_id) == [(point.epoch, point.loss) for point in journal.points.values()]
+        points = Journal(path).read().points.values()
+        assert _curve(client, run.info.run_id) == [(point.epoch, point.loss) for point in points]
 
 
 def _kill_both(repo: Path, lr: str, seconds: float) -> None:
@@ -169,3 +170,46 @@ def _serves(process: psutil.Process, supervisor: int) -> bool:
 
 def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")]
+
+
+def test_a_journal_that_cannot_be_used_is_not_healthy(repo: Path, runs: Commands) -> None:
+    """As of another version. It is named each time, and the others are used."""
+    folder = repo / "out" / "journal"
+    folder.mkdir(parents=True)
+    (folder / "f00-1.jsonl").write_text('{"version": 2}\n')
+    (folder / "f00-2.jsonl").write_text("")  # of a disk that was full
+    for answer in runs(repo, "doctor", "doctor"):
+        assert answer.code == 1
+        sentence = "skipped, no line of it is undamaged and of this version; to forget it, remove the file"
+        assert answer.stdout == f"out/journal/f00-1.jsonl: {sentence}\n"
+    (answer,) = runs(repo, "doctor --json")
+    assert json.loads(answer.stdout)["skipped_journals"] == ["out/journal/f00-1.jsonl"]
+    (folder / "f00-1.jsonl").unlink()
+    (answer,) = runs(repo, "doctor")
+    assert (answer.code, answer.stdout.endswith("is healthy\n")) == (0, True)
+
+
+def test_where_the_stages_log_nowhere_dvc_repro_is_no_advice(repo: Path, runs: Commands) -> None:
+    (repo / "mlruns" / "mlflow.db").unlink()
+    (repo / "out" / "config").mkdir(parents=True)
+    (repo / "out" / "config" / "tracking.yaml").write_text("uri: null\nexperiment: logistic-regression\n")
+    for answer in runs(repo, "doctor", "diff 3f2a91 77b0c4"):
+        assert answer.code == 1
+        assert answer.stderr.startswith("error: there are no runs yet: ")
+        assert answer.stderr.endswith("does not exist; it is made when stages run without tracking=none\n")
+
+
+def test_links_that_a_killed_sync_left_are_no_news(repo: Path, runs: Commands) -> None:
+    """Of a journal that MLflow has all of."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "pipeline", "optimizer.epochs=10"], cwd=repo, env=environment(), capture_output=True, check=True
+    )
+    assert ran.returncode == 0
+    wait_for(lambda: [run.info.status for run in runs_of(repo)] == ["FINISHED"])
+    (path,) = (repo / "out" / "journal").glob("*.jsonl")
+    wait_for(lambda: not Journal(path).links.exists())
+    left = Journal(path).links / next(iter(Journal(path).read().attempts)) / "training"
+    left.mkdir(parents=True)
+    (answer,) = runs(repo, "doctor")
+    assert (answer.code, answer.stdout.count("\n"), answer.stdout.endswith("is healthy\n")) == (0, 1, True)
+    assert not left.exists()

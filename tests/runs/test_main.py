@@ -42,7 +42,7 @@ def test_a_damaged_store_is_one_sentence(repo: Path, runs: Commands) -> None:
     database.write_bytes(cut)
     for answer in runs(repo, *(command for command in COMMANDS_ON_A_RUN if command != "doctor")):
         assert (answer.code, answer.stdout) == (1, "")
-        assert answer.stderr.startswith("error: tracking.uri must be an SQLite database that is whole; ")
+        assert answer.stderr.startswith("error: tracking.uri must be an undamaged SQLite database; ")
         assert answer.stderr.count("\n") == 1
     assert database.read_bytes() == cut
 
@@ -54,7 +54,7 @@ def test_a_server_that_does_not_answer(repo: Path, shell: Shell) -> None:
     done = shell("python -m pipeline.runs doctor --json", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(
-        "error: the tracking store must answer and be whole; it says: API request to http://127.0.0.1:9/"
+        "error: the tracking store must answer and be undamaged; it says: API request to http://127.0.0.1:9/"
     )
     assert done.stderr.count("\n") == 1
 

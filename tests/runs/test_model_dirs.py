@@ -31,15 +31,18 @@ def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> No
         assert run.data.metrics[key] == run.data.metrics[f"train/{key}"] == read_json(folder / "model.json")["fit"][key]
     assert read_csv(folder / "history.csv", "epoch")["epoch"][-1] == 99
     store = Store(MlflowClient(uri), uri, EXPERIMENT, run.info.experiment_id)
-    assert not lacks(store.client, run, "train", artifacts(folder))
+    assert not any(lacks(store.client, run, "train", artifacts(folder), in_dvc) for in_dvc in (False, True))
     assert not list(_curve(store, run.info.run_id, folder, "it"))
     with closing(sqlite3.connect(uri.removeprefix(SQLITE))) as database:  # a run as it was made before
         assert database.execute("DELETE FROM metrics WHERE step = 100").rowcount == 2
         database.commit()
-    assert lacks(store.client, run, "train", artifacts(folder))
+    assert lacks(store.client, run, "train", artifacts(folder), in_dvc=False)
     assert len(list(_curve(store, run.info.run_id, folder, "it"))) == 2
     retrain(folder, local, {})
     check_each_value_once(uri, folder, evaluated=False)
+    place = Path(run.info.artifact_uri.removeprefix("file://")) / "training" / "history.csv"
+    place.write_bytes(place.read_bytes()[::-1])
+    assert [lacks(store.client, run, "train", artifacts(folder), in_dvc) for in_dvc in (False, True)] == [False, True]
 
 
 def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:

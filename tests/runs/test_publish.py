@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.tracking import Tracking
-from pipeline.runs._store import models_of
 from pipeline.stages import STAGES
 from pipeline.stages.report import report
+from pipeline.tracking.mlflow_run import models_of
 from tests.conftest import Shell, change_overrides, environment
+from tests.observing import runs_of
 from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, run
     first, second = runs(made, "publish", "publish --json")
     assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
     assert f"{SWEEP}/1/models/numpy -> runs:/" in first.stdout
-    assert "5 sent, 0 there already, 0 skipped" in first.stdout
+    assert "6 sent, 5 there already, 0 skipped" in first.stdout, "from the journals, which know more than the files"
     assert '"there": 5' in second.stdout
     after = shown(made)
     for name, run in before.items():
@@ -35,10 +36,58 @@ def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, run
     assert before["0"]["parent"] == "parent"
 
 
+def test_the_files_alone_show_all_that_the_old_store_did(made: Path, store: Path, runs: Commands) -> None:
+    before = shown(made)
+    forget(made, store)
+    shutil.rmtree(made / "out" / "journal")
+    first, second = runs(made, "publish", "publish --json")
+    assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
+    assert "5 sent, 0 there already, 0 skipped" in first.stdout
+    assert '"there": 5' in second.stdout
+    assert shown(made) == before
+
+
+def test_a_failed_run_comes_back_from_its_journal(made: Path, shell: Shell, runs: Commands) -> None:
+    """After rm -rf mlruns. One that was deleted in MLflow does not."""
+    for epochs, lr in ((5, "1e308"), (6, "1e307")):
+        assert shell(f"python -m pipeline model.l2=1 optimizer.lr={lr} optimizer.epochs={epochs}", made).returncode == 1
+    failed = [run for run in runs_of(made) if run.info.status == "FAILED"]
+    deleted = next(run for run in failed if run.data.params["optimizer.epochs"] == "6")
+    client_of(made).delete_run(deleted.info.run_id)
+    assert "0 sent, 5 there already, 0 skipped" in runs(made, "publish")[0].stdout
+    assert [run for run in runs_of(made) if run.info.status == "FAILED"] != []
+    before = next(run for run in failed if run.data.params["optimizer.epochs"] == "5")
+    shutil.rmtree(made / "mlruns")
+    first, second = runs(made, "publish", "publish")
+    assert "8 sent, 5 there already, 0 skipped" in first.stdout
+    assert "0 sent, 5 there already, 0 skipped" in second.stdout
+    again = [run for run in runs_of(made) if run.data.params.get("optimizer.epochs") == "5"]
+    assert [(run.info.status, run.data.tags["reason"]) for run in again] == [("FAILED", before.data.tags["reason"])]
+
+
+def test_a_report_that_dvc_restored_is_sent_by_publish(made: Path, shell: Shell, runs: Commands) -> None:
+    """DVC restores it from its cache without running the stage; until then the run shows a later one."""
+    change_overrides(made, ["data.rows=900"])
+    assert shell("dvc repro -q", made).returncode == 0
+    other = "candidates: {numpy: [model=numpy], torch: [model=torch, optimizer.lr=0.7]}"
+    for candidates in (other, "candidates: {numpy: [model=numpy], torch: [model=torch]}"):
+        (made / "overrides.yaml").write_text(f"overrides: [data.rows=900]\n{candidates}\n")
+        assert shell("dvc repro -q", made).returncode == 0
+    before, sent, after = runs(made, "verify", "publish", "verify")
+    assert before.code == 1
+    drift, counted = before.stdout.splitlines()
+    assert drift.startswith("report/index.html of ")
+    assert drift.endswith(" is not out/report/index.html; `runs publish` sends it")
+    assert counted == "1 drift from dvc.lock"
+    assert "sent report" in sent.stdout
+    assert after.code == 0, after.stdout
+
+
 def test_a_sweep_that_began_without_a_server_gets_its_parent(made: Path, store: Path, runs: Commands) -> None:
     before, note = shown(made), made / SWEEP / "sweep.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "run": "f" * 32}))
     forget(made, store)
+    shutil.rmtree(made / "out" / "journal")  # which has the sweep's own key
     first, second = runs(made, "publish", "publish")
     assert "5 sent, 0 there already, 0 skipped" in first.stdout
     assert "0 sent, 5 there already, 0 skipped" in second.stdout
@@ -51,8 +100,9 @@ def test_runs_of_a_sweep_that_began_without_a_server_get_their_parent(made: Path
     client_of(made).delete_run(found["parent"].info.run_id)
     for job in ("0", "1"):
         client_of(made).set_tag(found[job].info.run_id, "mlflow.parentRunId", "f" * 32)
-    (answer,) = runs(made, "publish")
-    assert "0 sent, 5 there already, 0 skipped" in answer.stdout
+    answer, again = runs(made, "publish", "publish")
+    assert "2 sent, 3 there already, 0 skipped" in answer.stdout
+    assert "0 sent, 5 there already, 0 skipped" in again.stdout
     assert shown(made) == before
     assert all_runs(made)["0"].info.run_id == found["0"].info.run_id
 
@@ -76,7 +126,7 @@ def test_a_run_without_tracking_is_no_failure(made: Path, shell: Shell, runs: Co
     answer, named = runs(made, "publish", "publish out/runs/untracked/models/numpy")
     assert (answer.code, named.code) == (0, 0)
     assert "0 sent, 5 there already, 1 made with tracking=none, 0 skipped" in answer.stdout
-    assert "out/runs/untracked/models/numpy: made with tracking=none, so not to be shown" in named.stdout
+    assert "out/runs/untracked/models/numpy: made with tracking=none, so MLflow has no run of it" in named.stdout
 
 
 def test_a_later_failure_is_not_lifted_by_older_files(made: Path, runs: Commands) -> None:
@@ -183,6 +233,7 @@ def test_killed_at_any_moment_it_goes_on(made: Path, store: Path, runs: Commands
 
 def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Path, runs: Commands) -> None:
     forget(made, store)
+    shutil.rmtree(made / "out" / "journal")
     (made / "out" / "models" / "numpy" / "history.csv").unlink()
     (made / "out" / "models" / "torch" / "model.npz").write_bytes(b"PK damage")
     shutil.copy(

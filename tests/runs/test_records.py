@@ -29,10 +29,10 @@ def test_records_that_are_not_whole(made: Path, runs: Commands) -> None:
     (folders["0"] / "evaluation" / "metrics.json").unlink()
     shutil.rmtree(folders["1"] / "evaluation")
     sentences = {
-        "numpy": "must have its artifacts whole: training/model.npz must be what model.json describes",
-        "torch": "must have its artifacts whole: training/model.json must be a JSON file",
-        "single": "must have its artifacts whole: evaluation/predictions.parquet must be what evaluation.json describes",
-        "0": "must have its artifacts whole: there is no evaluation/metrics.json",
+        "numpy": "must have its artifacts undamaged: training/model.npz must be what model.json describes",
+        "torch": "must have its artifacts undamaged: training/model.json must be a JSON file",
+        "single": "must have its artifacts undamaged: evaluation/predictions.parquet must be what evaluation.json describes",
+        "0": "must have its artifacts undamaged: there is no evaluation/metrics.json",
         "1": "must have its artifact evaluation; it cannot be read",
     }
     ids = {name: run.info.run_id for name, run in all_runs(made).items()}
@@ -48,5 +48,5 @@ def test_records_that_are_not_whole(made: Path, runs: Commands) -> None:
 def test_records_must_be_whole(made: Path, tmp_path: Path) -> None:
     run = all_runs(made)["numpy"]
     Path(run.info.artifact_uri.removeprefix("file://"), "training", "model.json").unlink()
-    with pytest.raises(PipelineError, match="must have its artifacts whole: there is no training/model.json"):
+    with pytest.raises(PipelineError, match="must have its artifacts undamaged: there is no training/model.json"):
         records(Store(client_of(made), "", "", run.info.experiment_id), run, tmp_path / "records")

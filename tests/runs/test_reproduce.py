@@ -75,7 +75,7 @@ def test_of_a_run_that_was_sent_again_the_code_s_hash_decides(made: Path, store:
     assert "warning" not in again.stderr
 
 
-def test_what_is_unknown_of_the_code_is_told(made: Path, runs: Commands) -> None:
+def test_what_is_unknown_of_the_code_is_named(made: Path, runs: Commands) -> None:
     client, run = client_of(made), all_runs(made)["numpy"].info.run_id
     other = all_runs(made)["0"].info.run_id
     for key, value in {"git.diff": "unknown", "git.diff.reason": "git add ended with: fatal: no"}.items():
@@ -139,11 +139,13 @@ def test_interrupted_it_leaves_nothing(made: Path, shell: Shell, how: signal.Sig
     temporary = tmp_path / "tmp"
     temporary.mkdir()
 
-    def heed() -> None:
+    def allow_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in a shell's background ignores it
 
     env = environment(TMPDIR=str(temporary))
-    with subprocess.Popen(command, cwd=made, env=env, stderr=subprocess.PIPE, preexec_fn=heed, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=made, env=env, stderr=subprocess.PIPE, preexec_fn=allow_interrupts, text=True
+    ) as process:
         assert process.stderr is not None
         wait_for(lambda: any(temporary.glob("*/tree/out/data/schema.json")))
         os.kill(process.pid, how)

@@ -13,7 +13,7 @@ from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS, measure
 from pipeline.manifest import read_manifest
 from pipeline.stages.evaluate import evaluate
-from tests.chain import NOWHERE, made
+from tests.chain import NOWHERE, made, run
 
 
 @pytest.fixture(scope="module")
@@ -46,5 +46,5 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
 
 def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> None:
     with pytest.raises(PipelineError, match="numpy must stay what was trained; another process has replaced it"):
-        evaluate(root / "data", root / "models" / "numpy", NOWHERE, checksum="0" * 64)
+        run("evaluate", root, "model.l2=1")
     assert not (root / "models" / "numpy" / "evaluation.json").exists()

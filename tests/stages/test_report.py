@@ -43,6 +43,12 @@ def test_models_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (root / "report/index.html").read_text() == before
 
 
+def test_a_model_that_is_named_twice_is_shown_once(root: Path) -> None:
+    report(root, ["numpy", "numpy"], NOWHERE)
+    assert pd.read_csv(root / "report/comparison.csv")["model"].tolist() == ["numpy"]
+    assert (root / "report/index.html").read_text().count('src="data:image/png;base64,') == len(FIGURES)
+
+
 @pytest.mark.slow
 def test_in_a_browser_all_is_drawn_and_nothing_is_requested(root: Path, page: Page) -> None:
     report(root, ["numpy", "<b>&"], NOWHERE)

@@ -53,6 +53,12 @@ def test_a_sweep_s_table_has_what_is_swept_and_no_more(repo: Path, shell: Shell)
     assert "\njob  model  ending    accuracy  roc_auc  log_loss  brier\n0    numpy  finished  0." in done.stdout
 
 
+def test_a_sweep_without_overrides_is_one_job(repo: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline -m", repo, MLFLOW_TRACKING_URI="")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[0] no overrides\n")
+
+
 def test_a_killed_sweep_is_not_running(repo: Path) -> None:
     command = [sys.executable, "-m", "pipeline", "-m", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
     with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
@@ -62,8 +68,14 @@ def test_a_killed_sweep_is_not_running(repo: Path) -> None:
 
 
 def test_a_killed_sweep_of_processes_leaves_none_of_them(repo: Path) -> None:
-    words = ["hydra/launcher=joblib", "tracking=none", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
-    command = [sys.executable, "-m", "pipeline", "-m", *words]
+    arguments = [
+        "hydra/launcher=joblib",
+        "tracking=none",
+        "optimizer.epochs=100000000",
+        "data.rows=100000",
+        "optimizer.lr=0.1,0.2",
+    ]
+    command = [sys.executable, "-m", "pipeline", "-m", *arguments]
     with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
         wait_for(lambda: len(list(repo.glob("out/sweeps/*/*/data/schema.json"))) == 2)
         family = psutil.Process(sweep.pid).children(recursive=True)
@@ -112,8 +124,8 @@ def test_a_sweep_over_a_glob_and_over_text(repo: Path, shell: Shell) -> None:
     done = shell("python -m pipeline -m tracking=none 'optimizer=glob(*,exclude=[sgd,adam,auto])' optimizer.epochs=5", repo)
     assert done.returncode == 0, done.stderr
     assert [job["overrides"]["optimizer"] for job in sweep_json(repo)["jobs"]] == ["gd", "lbfgs", "newton"]
-    words = f"hydra.sweep.dir=again tracking=none {survey(repo)} data.target=3_4 data.positive=2_0,9e9"
-    done = shell(f"rm -r out/sweeps; python -m pipeline -m {words}", repo)
+    arguments = f"hydra.sweep.dir=again tracking=none {survey(repo)} data.target=3_4 data.positive=2_0,9e9"
+    done = shell(f"rm -r out/sweeps; python -m pipeline -m {arguments}", repo)
     assert [job["overrides"]["data.positive"] for job in sweep_json(repo)["jobs"]] == ["2_0", "9e9"]
     assert "[0] tracking=none data=table data.path=data/survey.csv data.target=3_4 data.positive=2_0\n" in done.stdout
 
@@ -128,8 +140,8 @@ def test_a_full_disk_ends_a_job_in_one_sentence_and_the_others_go_on(repo: Path,
 
 
 def test_a_killed_worker_fails_the_sweep(repo: Path) -> None:
-    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optimizer.epochs=100000000", "data.rows=50000"]
-    command = [sys.executable, "-m", "pipeline", "-m", "tracking=none", *words, "optimizer.lr=0.1,0.2,0.3"]
+    arguments = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optimizer.epochs=100000000", "data.rows=50000"]
+    command = [sys.executable, "-m", "pipeline", "-m", "tracking=none", *arguments, "optimizer.lr=0.1,0.2,0.3"]
     with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as sweep:
         wait_for(lambda: len(list(repo.glob("out/sweeps/*/jobs/*.json"))) == 2)
         wait_for(lambda: len(list(repo.glob("out/sweeps/*/*/data/schema.json"))) == 2)
@@ -137,10 +149,10 @@ def test_a_killed_worker_fails_the_sweep(repo: Path) -> None:
             if "loky" in " ".join(child.cmdline()) and "resource_tracker" not in " ".join(child.cmdline()):
                 child.kill()
         assert sweep.stderr
-        said = sweep.stderr.read().decode()
+        stderr = sweep.stderr.read().decode()
     assert sweep.returncode == 1
-    assert "error: the sweep broke off: A worker process" in said
-    assert "Traceback" not in said
+    assert "error: the sweep broke off: A worker process" in stderr
+    assert "Traceback" not in stderr
     note = sweep_json(repo)
     assert note["ending"] == "failed"
     assert [job["ending"] for job in note["jobs"]] == ["killed", "killed"]

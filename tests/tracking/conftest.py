@@ -1,4 +1,4 @@
-"""A model to tell of, and the stores to tell."""
+"""The stores of these tests, and a command for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -20,7 +20,7 @@ from pathlib import Path
 import pipeline.tracking.sync  # noqa: F401  so that a child need not import MLflow
 from pipeline.files import read_json
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Artifacts, Closed, Epoch
-from pipeline.tracking.journal import Journal, new_attempt
+from pipeline.tracking.journal import Events, Journal, new_attempt
 from pipeline.tracking.sync import sync
 
 EPOCHS = 40
@@ -46,7 +46,7 @@ class Story:
             return
         (self.folder / f"{stage}.txt").write_text(stage)
         made = Artifacts(stage, [self.folder / f"{stage}.txt"], {f"{stage}/x": 0.5})
-        journal.append(journal.keep(opened.attempt, made, in_dvc=False))
+        journal.append(journal.link(opened.attempt, made, in_dvc=False))
         journal.append(Closed.finished(opened.attempt))
 
     def sync(self) -> None:
@@ -85,14 +85,13 @@ def main(seed: int, kills: int, uri: str, model: Path, folder: Path) -> None:
     print("killed", killed, flush=True)
     sys.stdin.readline()  # the store is up again
     story.sync()
-    journal = Journal(story.path)
-    journal.read()
-    print(json.dumps({"points": [asdict(point) for point in journal.points.values()], **expected(journal)}))
+    events = Journal(story.path).read()
+    print(json.dumps({"points": [asdict(point) for point in events.points.values()], **expected(events)}))
 
 
-def expected(journal: Journal) -> dict[str, object]:
+def expected(events: Events) -> dict[str, object]:
     """The status and the reason that the journal tells."""
-    ends = {stage: attempt.closed[1] for stage, attempt in journal.latest().items() if attempt.closed}
+    ends = {stage: attempt.closed[1] for stage, attempt in events.latest().items() if attempt.closed}
     worst = next(end for kind in (FAILED, KILLED, FINISHED) for end in ends.values() if end.ending == kind)
     return {
         "status": worst.ending.upper(),

@@ -4,7 +4,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import mlflow
 import pytest
@@ -20,19 +22,20 @@ from pipeline.processes import Process, this_process
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.plot import plot
 from pipeline.stages.train import train
-from pipeline.tracking.client import command, track, wait_for_delivery
+from pipeline.tracking.client import command, track, track_sweep, wait_for_delivery
 from pipeline.tracking.delivery import Delivery
-from pipeline.tracking.events import Event
-from pipeline.tracking.journal import Journal
+from pipeline.tracking.events import Closed, Event
+from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.store import SQLITE
+from pipeline.tracking.sync import sync
 from pipeline.ui import serve
 from tests.observing import wait_for
-from tests.tracked import check_each_value_once, retrain, run_of
+from tests.tracked import check_each_value_once, is_delivered, retrain, run_of
 
 NOWHERE = Tracking(None)
 
 
-def test_what_a_stage_refuses_is_told(fitted: Path, local: Tracking) -> None:
+def test_what_a_stage_refuses_ends_its_run(fitted: Path, local: Tracking) -> None:
     retrain(fitted / "models" / "numpy", local, {})
     (fitted / "models" / "numpy" / "model.npz").write_bytes(b"PKdamage")
     with pytest.raises(PipelineError):
@@ -106,7 +109,7 @@ def test_a_commands_end_waits_for_the_end_of_a_run_that_mlflow_has_up_to_then(fi
         tracker.epoch(0, 0.5, 0.1)
         journal = Journal.of(local.to_dict(), card.fingerprint)
         wait_for(lambda: Delivery.read(journal.path).delivered == journal.path.stat().st_size, 30)
-        command().look()
+        command().check()
     wait_for_delivery(30)
     (run,) = MlflowClient(str(local.uri)).search_runs(["1"], f"tags.fingerprint = '{card.fingerprint}'")
     assert run.info.status == "FINISHED"
@@ -127,6 +130,19 @@ def test_the_reason_that_a_full_disk_did_not_take_is_written_at_the_end(
     monkeypatch.setattr(Journal, "append", append)
     run = run_of(str(local.uri), fitted / "models" / "numpy")
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ZeroDivisionError: division by zero")
+
+
+def test_a_sweeps_end_waits_for_the_runs_of_its_jobs(fitted: Path, local: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which ran in processes of their own, as joblib's do."""
+    card = read_card(fitted / "models" / "numpy").content
+    monkeypatch.setattr("pipeline.tracking.client.ensure_publisher", lambda _: None)
+    with track_sweep(local, "lr=1,2") as key:
+        job, opened = Journal.of(local.to_dict(), card.fingerprint, key), new_attempt("train", local.to_dict(), sweep=key)
+        job.append(replace(opened, card=card.to_dict()), Closed.finished(opened.attempt))
+    sync(Journal.of(local.to_dict(), sweep=key))
+    Timer(0.5, sync, [job]).start()
+    wait_for_delivery(20)
+    assert is_delivered(job.path)
 
 
 @pytest.mark.slow
@@ -164,7 +180,7 @@ def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pyt
     assert said.startswith("warning: MLflow is behind, the work goes on")
     assert said.count("\n") == 1
     assert database.read_bytes() == damaged
-    with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
+    with pytest.raises(PipelineError, match="must be an undamaged SQLite database"):
         serve(local, free_port())
     database.write_bytes(whole)
     evaluate(fitted / "data", fitted / "models" / "numpy", local)

@@ -38,15 +38,15 @@ def test_what_is_appended_is_read(journal: Journal) -> None:
     first = opened(tags={"a": "\udcff"}, card={"é": [1, None, True]})
     end = journal.append(first, Epoch(first.attempt, 0, 0.1, 1e-300, 5.0))
     assert end == journal.path.stat().st_size
-    reader = Journal(journal.path)
-    reader.read()
-    assert [asdict(attempt.opened) for attempt in reader.attempts.values()] == [asdict(first)]
-    assert reader.points == {0: Epoch(first.attempt, 0, 0.1, 1e-300, 5.0)}
+    events = journal.read()
+    assert [asdict(attempt.opened) for attempt in events.attempts.values()] == [asdict(first)]
+    assert events.points == {0: Epoch(first.attempt, 0, 0.1, 1e-300, 5.0)}
     journal.append(Epoch(first.attempt, 1, 1, 2), Closed.finished(first.attempt))
-    reader.read()
-    assert list(reader.points) == [0, 1]
-    assert reader.attempts[first.attempt].ending == "finished"
-    assert (reader.offset, reader.damaged) == (journal.path.stat().st_size, 0)
+    events = journal.read(events)
+    assert list(events.points) == [0, 1]
+    assert events.attempts[first.attempt].ending == "finished"
+    assert (events.offset, events.damaged) == (journal.path.stat().st_size, 0)
+    assert events == journal.read()
 
 
 def test_one_run_has_one_journal_and_another_run_another() -> None:
@@ -59,8 +59,7 @@ def test_one_run_has_one_journal_and_another_run_another() -> None:
 def test_the_first_line_of_a_step_stands(journal: Journal) -> None:
     first, second = opened(), opened()
     journal.append(first, Epoch(first.attempt, 0, 0.5, 0.1, 1.0), second, Epoch(second.attempt, 0, 0.5, 0.1, 2.0))
-    journal.read()
-    assert journal.points[0].time == 1.0
+    assert journal.read().points[0].time == 1.0
 
 
 DAMAGES: dict[str, Callable[[str], str]] = {
@@ -93,8 +92,8 @@ def test_a_damaged_line_is_skipped_and_all_others_are_used(journal: Journal, dam
     lines[1] = DAMAGES[damage](lines[1])
     journal.path.parent.mkdir()
     journal.path.write_text("\n".join(lines) + "\n", errors="surrogateescape")
-    journal.read()
-    assert (journal.damaged, list(journal.points), journal.attempts[first.attempt].ending) == (1, [3], "running")
+    events = journal.read()
+    assert (events.damaged, list(events.points), events.attempts[first.attempt].ending) == (1, [3], "running")
 
 
 def test_a_line_that_a_killed_writer_left_costs_nobody_elses(journal: Journal) -> None:
@@ -102,17 +101,17 @@ def test_a_line_that_a_killed_writer_left_costs_nobody_elses(journal: Journal) -
     journal.append(first)
     with journal.path.open("a") as file:
         file.write(to_line(Epoch(first.attempt, 0, 0.5, 0.1))[:40])
-    journal.read()
-    assert journal.damaged == 0  # it may still be written to its end
+    events = journal.read()
+    assert events.damaged == 0  # it may still be written to its end
     journal.append(Epoch(first.attempt, 1, 0.5, 0.1))
-    journal.read()
-    assert (journal.damaged, list(journal.points)) == (1, [1])
+    events = journal.read(events)
+    assert (events.damaged, list(events.points)) == (1, [1])
 
 
 def test_what_belongs_to_a_damaged_opening_is_not_used(journal: Journal) -> None:
     journal.append(Epoch("lost", 0, 0.5, 0.1), Closed.finished("lost"))
-    journal.read()
-    assert (journal.points, journal.attempts, journal.damaged) == ({}, {}, 0)
+    events = journal.read()
+    assert (events.points, events.attempts, events.damaged) == ({}, {}, 0)
 
 
 WRITER = """
@@ -132,8 +131,7 @@ def test_four_writers_at_once_write_whole_lines(journal: Journal) -> None:
     command = [sys.executable, "-c", WRITER, str(journal.path)]
     writers = [subprocess.Popen([*command, each.attempt], cwd=ROOT, env=environment()) for each in attempts]
     assert [writer.wait(60) for writer in writers] == [0] * 4
-    journal.read()
-    assert journal.damaged == 0
+    assert journal.read().damaged == 0
     assert len(journal.path.read_text().splitlines()) == 4 + 4 * 600
 
 
@@ -151,8 +149,8 @@ def test_a_full_disk_leaves_whole_lines(journal: Journal) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert journal.path.stat().st_size == size
     journal.append(Epoch(first.attempt, 0, 0.5, 0.1))
-    journal.read()
-    assert (journal.damaged, list(journal.points)) == (0, [0])
+    events = journal.read()
+    assert (events.damaged, list(events.points)) == (0, [0])
 
 
 def test_an_attempt_whose_process_is_gone_was_killed(journal: Journal) -> None:
@@ -166,14 +164,13 @@ def test_an_attempt_whose_process_is_gone_was_killed(journal: Journal) -> None:
     )
     journal.append(alive, gone, elsewhere)
     for _ in range(2):
-        journal.read()
-        journal.close_dead()
-    assert {id: attempt.ending for id, attempt in journal.attempts.items()} == {
+        events = journal.close_dead(journal.read())
+    assert {id: attempt.ending for id, attempt in events.attempts.items()} == {
         "alive": "running",
         "gone": KILLED,
         "elsewhere": "running",
     }
-    closed = journal.attempts["gone"].closed
+    closed = events.attempts["gone"].closed
     assert closed
     assert closed[1].reason == LOST
     assert journal.path.read_text().count('"closed"') == 1
@@ -181,11 +178,10 @@ def test_an_attempt_whose_process_is_gone_was_killed(journal: Journal) -> None:
 
 def test_a_journal_that_was_removed_begins_anew(journal: Journal) -> None:
     journal.append(opened(), opened(), opened())
-    journal.read()
+    before = journal.read()
     journal.path.unlink()
     journal.append(opened("plot"))
-    journal.read()
-    assert [attempt.opened.stage for attempt in journal.attempts.values()] == ["plot"]
+    assert [attempt.opened.stage for attempt in journal.read(before).attempts.values()] == ["plot"]
 
 
 @pytest.fixture
@@ -197,25 +193,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "numpy"
 
 
-def kept(journal: Journal) -> dict[str, str]:
-    return {path.name: path.read_text() for path in journal.kept.rglob("*") if path.is_file()}
+def linked(journal: Journal) -> dict[str, str]:
+    return {path.name: path.read_text() for path in journal.links.rglob("*") if path.is_file()}
 
 
 def test_a_file_that_is_written_over_is_kept(journal: Journal, folder: Path) -> None:
-    files = journal.keep("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
-    assert os.path.samefile(journal.restore(files)[0], folder / "model.json")  # which costs no space
+    files = journal.link("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    assert os.path.samefile(journal.linked(files)[0], folder / "model.json")  # which costs no space
     with atomic_dir(folder) as again:
         (again / "model.json").write_text("second")
-    assert kept(journal) == {"model.json": "first"}
-    journal.attempts["a"] = journal.attempts.get("a") or _closed("a")
-    journal.discard({"a"})
-    assert not journal.kept.exists()
-
-
-def _closed(id: str) -> Any:
-    from pipeline.tracking.journal import Attempt
-
-    return Attempt(Opened(id, "train", 0.0, [], [], SETTINGS))
+    assert linked(journal) == {"model.json": "first"}
+    journal.discard({"a"}, {"a"})
+    assert not journal.links.exists()
 
 
 def test_between_file_systems_a_file_is_copied(journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,38 +212,37 @@ def test_between_file_systems_a_file_is_copied(journal: Journal, folder: Path, m
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    journal.keep("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    journal.link("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
     (folder / "model.json").write_text("second")
-    assert kept(journal) == {"model.json": "first"}
+    assert linked(journal) == {"model.json": "first"}
 
 
 def test_a_delivered_file_is_kept_again_while_the_original_is_the_same(journal: Journal, folder: Path) -> None:
-    files = journal.keep("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
-    shutil.rmtree(journal.kept)
+    files = journal.link("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
+    shutil.rmtree(journal.links)
     (folder / "history.csv").write_text("second")
-    there = {path.name: path.exists() for path in journal.restore(files)}
+    there = {path.name: path.exists() for path in journal.linked(files)}
     assert there == {"model.json": True, "history.csv": False}
 
 
 def test_what_no_attempt_names_is_deleted_when_it_is_old(journal: Journal, folder: Path) -> None:
     for id in ("needed", "old", "new"):
-        journal.keep(id, Artifacts("training", [folder / "model.json"]), in_dvc=False)
-    journal.attempts["needed"] = _closed("needed")
+        journal.link(id, Artifacts("training", [folder / "model.json"]), in_dvc=False)
     for id in ("needed", "old"):
-        os.utime(journal.kept / id, (0, time.time() - ABANDONED_SECONDS - 1))
-    journal.discard(set())
-    assert sorted(path.name for path in journal.kept.iterdir()) == ["needed", "new"]
+        os.utime(journal.links / id, (0, time.time() - ABANDONED_SECONDS - 1))
+    journal.discard(set(), {"needed"})
+    assert sorted(path.name for path in journal.links.iterdir()) == ["needed", "new"]
     assert (folder / "model.json").read_text() == "first"
 
 
 def test_where_nothing_can_be_kept_the_original_is_named(journal: Journal, folder: Path) -> None:
-    journal.kept.parent.parent.mkdir(parents=True)
-    journal.kept.parent.write_text("in the way")
-    files = journal.keep("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    journal.links.parent.parent.mkdir(parents=True)
+    journal.links.parent.write_text("in the way")
+    files = journal.link("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
     assert files.files[0]["path"] == str(folder / "model.json")
-    assert not journal.restore(files)[0].exists()
-    journal.kept.parent.unlink()
-    assert journal.restore(files)[0].read_text() == "first"
+    assert not journal.linked(files)[0].exists()
+    journal.links.parent.unlink()
+    assert journal.linked(files)[0].read_text() == "first"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -267,9 +255,8 @@ def test_any_bytes_are_a_journal(journal: Journal, seed: int) -> None:
     place = rng.randrange(len(lines[0]), len(content))
     content[place : place + rng.randrange(1, 200)] = rng.randbytes(rng.randrange(50)).replace(b"\n", b"")
     journal.path.write_bytes(content)
-    journal.read()
     whole = {i for i, line in enumerate(lines[1:]) if bytes(line) in bytes(content).splitlines(keepends=True)}
-    assert set(journal.points) == whole
+    assert set(journal.read().points) == whole
 
 
 def test_what_a_file_system_takes_in_pieces_is_whole(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,25 +264,24 @@ def test_what_a_file_system_takes_in_pieces_is_whole(journal: Journal, monkeypat
     monkeypatch.setattr(os, "write", lambda descriptor, text: write(descriptor, text[:7]))
     journal.append(first, Epoch(first.attempt, 0, 0.5, 0.1))
     monkeypatch.undo()
-    journal.read()
-    assert (journal.damaged, list(journal.points)) == (0, [0])
+    events = journal.read()
+    assert (events.damaged, list(events.points)) == (0, [0])
 
 
 def test_what_an_interrupted_writer_writes_again_counts_once(journal: Journal, folder: Path) -> None:
     first = opened()
-    files = journal.keep(first.attempt, Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    files = journal.link(first.attempt, Artifacts("training", [folder / "model.json"]), in_dvc=False)
     for _ in range(2):
         journal.append(first, files, Closed(first.attempt, KILLED, 1.0))
-    journal.read()
-    (attempt,) = journal.attempts.values()
+    (attempt,) = journal.read().attempts.values()
     assert [made for _, made in attempt.files] == [files]
 
 
 def test_one_that_is_killed_while_it_keeps_files_leaves_no_part(
     journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = journal.keep("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
-    shutil.rmtree(journal.kept)
+    files = journal.link("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
+    shutil.rmtree(journal.links)
     link, linked = os.link, list[Path]()
 
     def link_one(original: Path, path: Path) -> None:
@@ -306,6 +292,6 @@ def test_one_that_is_killed_while_it_keeps_files_leaves_no_part(
 
     monkeypatch.setattr(os, "link", link_one)
     with pytest.raises(KeyboardInterrupt):
-        journal.restore(files)
+        journal.linked(files)
     monkeypatch.undo()
-    assert [path.read_text() for path in journal.restore(files)] == ["first", "first"]
+    assert [path.read_text() for path in journal.linked(files)] == ["first", "first"]

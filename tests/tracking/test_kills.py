@@ -62,21 +62,21 @@ def check_kills(fitted: Path, server: Server, proxy: Proxy, seed: int, kills: in
     check_run(server, read_json(model)["fingerprint"], json.loads(out))
 
 
-def check_run(server: Server, fingerprint: str, told: dict[str, object]) -> None:
+def check_run(server: Server, fingerprint: str, expected: dict[str, object]) -> None:
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint = '{fingerprint}'")
-    points = told["points"]
+    points = expected["points"]
     assert isinstance(points, list)
     for key in ("loss", "gradient_norm"):
         shown = Counter((p.step, p.value, p.timestamp) for p in client.get_metric_history(run.info.run_id, key))
         assert shown == Counter((point["epoch"], point[key], round(1000 * point["time"])) for point in points)
-    stages = told["stages"]
+    stages = expected["stages"]
     assert isinstance(stages, dict)
     assert {stage: run.data.tags[f"stage.{stage}"] for stage in stages} == stages
-    assert (run.info.status, run.data.tags.get("reason", "")) == (told["status"], told["reason"])
+    assert (run.info.status, run.data.tags.get("reason", "")) == (expected["status"], expected["reason"])
     for stage in ("train", "evaluate"):
         history = client.get_metric_history(run.info.run_id, f"{stage}/x")
         files = client.list_artifacts(run.info.run_id, stage)
         assert len(history) == len(files) <= 1
         assert stages[stage] != "finished" or len(files) == 1
-    print(told["status"], told["reason"], len(points), "points")
+    print(expected["status"], expected["reason"], len(points), "points")

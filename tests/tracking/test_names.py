@@ -1,5 +1,7 @@
 """Names of runs and of their data: short, telling, and without credentials."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.config.config import compose
@@ -65,6 +67,11 @@ def test_no_name_shows_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_description_names_the_columns() -> None:
     assert "It takes the columns `x0`, `x1` and gives the prediction, `0` or `1`, and the probability of `1`." in note(card())
     assert "`x9` and 15 more and gives" in note(card(features=25))
+
+
+def test_a_description_names_how_the_fit_ended() -> None:
+    limited = replace(card(), fit=replace(card().ended, epochs=1, stopped_by="epochs"))
+    assert "`newton` in `numpy` ran for 1 epoch, to a loss of 0.2500, and was stopped by the epoch limit.\n" in note(limited)
 
 
 def test_names_of_what_this_code_does_not_know() -> None:

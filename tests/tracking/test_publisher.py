@@ -35,7 +35,7 @@ from pipeline.tracking.publisher import Publisher, ensure_publisher, wait_for_pu
 from tests.conftest import Shell, change_overrides, environment
 from tests.observing import runs_of, wait_for
 from tests.servers import Proxy
-from tests.tracked import are_gone, check_each_value_once, heed_interrupts, is_delivered, publishers, retrain
+from tests.tracked import allow_interrupts, are_gone, check_each_value_once, is_delivered, publishers, retrain
 
 SECRET, QUOTED = "s3cret-Pa55word", "qu'oted-Pa55word"
 
@@ -71,7 +71,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(fitted: Path, settings: Mapping[str, Any], stage: str, supervisor: Process, ending: str = "finished") -> Journal:
+def write_journal(
+    fitted: Path, settings: Mapping[str, Any], stage: str, supervisor: Process, ending: str = "finished"
+) -> Journal:
     card = read_card(fitted / "models" / "numpy").content
     opened = new_attempt(stage, settings, card=card.to_dict())
     journal = Journal.of(settings, card.fingerprint, sweep := str(supervisor.pid))
@@ -82,12 +84,12 @@ def told(fitted: Path, settings: Mapping[str, Any], stage: str, supervisor: Proc
 
 def test_what_an_earlier_command_left_is_sent_once_its_store_answers(fitted: Path, local: Tracking, here: Path) -> None:
     own, other = this_process(), this_process()._replace(started="1")
-    left = told(fitted, local.to_dict(), "plot", other, "failed")
-    elsewhere = told(fitted, {"uri": "sqlite:////nowhere/x.db", "experiment": "x"}, "plot", other)
+    left = write_journal(fitted, local.to_dict(), "plot", other, "failed")
+    elsewhere = write_journal(fitted, {"uri": "sqlite:////nowhere/x.db", "experiment": "x"}, "plot", other)
     publisher = Publisher(own)
     assert not publisher.poll()
     assert not is_delivered(left.path), "the store may hang"
-    mine = told(fitted, local.to_dict(), "plot", own)
+    mine = write_journal(fitted, local.to_dict(), "plot", own)
     wait_for(lambda: not publisher.poll(), 20)
     assert [is_delivered(journal.path) for journal in (mine, left, elsewhere)] == [True, True, False]
 
@@ -102,13 +104,12 @@ def test_a_store_that_fails_is_asked_ever_more_rarely_and_at_each_end(
         raise ConnectionError("away")
 
     monkeypatch.setattr("pipeline.tracking.sync.mlflow_run.connect", fail)
-    journal = told(fitted, local.to_dict(), "train", this_process(), "")
+    journal = write_journal(fitted, local.to_dict(), "train", this_process(), "")
     publisher = Publisher(this_process())
     for _ in range(5):
         assert publisher.poll()
     assert (len(calls), publisher.is_failing) == (1, True)
-    journal.read()
-    journal.append(Closed.finished(next(iter(journal.attempts))))
+    journal.append(Closed.finished(next(iter(journal.read().attempts))))
     for _ in range(5):
         assert publisher.poll()
     assert len(calls) == 2
@@ -118,7 +119,7 @@ def test_a_store_that_fails_is_asked_ever_more_rarely_and_at_each_end(
 def test_a_run_without_news_does_not_hide_that_its_store_fails(
     fitted: Path, local: Tracking, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(fitted, local.to_dict(), "train", this_process(), "")
+    write_journal(fitted, local.to_dict(), "train", this_process(), "")
     publisher = Publisher(this_process())
     assert publisher.poll()
     assert not publisher.is_failing
@@ -139,7 +140,7 @@ def test_a_run_without_news_does_not_hide_that_its_store_fails(
 
 def test_what_cannot_be_read_keeps_nothing_else_back(fitted: Path, local: Tracking, here: Path) -> None:
     (here / "out" / "journal" / "folder.jsonl").mkdir(parents=True)
-    mine = told(fitted, local.to_dict(), "plot", this_process())
+    mine = write_journal(fitted, local.to_dict(), "plot", this_process())
     publisher = Publisher(this_process())
     wait_for(lambda: not publisher.poll(), 20)
     assert is_delivered(mine.path)
@@ -150,8 +151,8 @@ def test_many_that_earlier_commands_left_do_not_hold_up_this_one(
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.publisher.READ_BYTES", 0)  # as where they are long
     gone = [this_process()._replace(pid=2**30 + i, started="1") for i in range(5)]
-    left = [told(fitted, local.to_dict(), "plot", process, "failed").path for process in gone]
-    mine = told(fitted, local.to_dict(), "plot", this_process())
+    left = [write_journal(fitted, local.to_dict(), "plot", process, "failed").path for process in gone]
+    mine = write_journal(fitted, local.to_dict(), "plot", this_process())
     os.utime(mine.path, (time.time() + 1,) * 2)
     publisher = Publisher(this_process())
     assert publisher.poll(), "others are left"
@@ -165,14 +166,14 @@ def test_many_that_earlier_commands_left_do_not_hold_up_this_one(
     assert all(map(is_delivered, left))
 
 
-LATER = 1000
-OUTAGES: dict[str, tuple[str | int, int, int]] = {  # how the proxy fails, from and until which epoch; LATER is after the end
-    "before": ("drop", 0, LATER),
+AFTERWARDS = 1000
+OUTAGES: dict[str, tuple[str | int, int, int]] = {  # how the proxy fails, from and until which epoch
+    "before": ("drop", 0, AFTERWARDS),
     "from the start, answers lost": ("lose", 0, 50),
     "middle, answers lost": ("lose", 30, 60),
     "middle, 500": (500, 30, 60),
     "middle, 429": (429, 30, 60),
-    "end": ("drop", 80, LATER),
+    "end": ("drop", 80, AFTERWARDS),
 }
 
 
@@ -192,18 +193,18 @@ def test_an_outage_loses_and_doubles_nothing(
     proxy.mode = "pass"
     shown = capsys.readouterr()
     assert shown.err.count("warning: MLflow is behind, the work goes on") == 1
-    assert ("in MLflow: runs:/" in shown.out) == (end < LATER), "what came back in time was caught up with in time"
+    assert ("in MLflow: runs:/" in shown.out) == (end < AFTERWARDS), "what came back in time was caught up with in time"
     evaluate(fitted / "data", fitted / "models" / "numpy", tracking)
     assert "warning" not in capsys.readouterr().err
     check_each_value_once(server.uri, fitted / "models" / "numpy")
 
 
-TELLERS = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipeline.stages.train tracking=server"}
+RECOVERIES = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pipeline.stages.train tracking=server"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lr", TELLERS)
-def test_how_a_stage_failed_is_told_after_the_outage(
+@pytest.mark.parametrize("lr", RECOVERIES)
+def test_how_a_stage_failed_comes_after_the_outage(
     repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy, lr: str
 ) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}
@@ -220,15 +221,15 @@ def test_how_a_stage_failed_is_told_after_the_outage(
     assert (early.returncode, early.stdout.splitlines()[-1]) == (1, "0 sent, 0 there already, 1 skipped")
     assert "to forget it, remove the file" in early.stdout
     proxy.mode = "pass"
-    done = shell(TELLERS[lr], repo, **env)
+    done = shell(RECOVERIES[lr], repo, **env)
     assert done.returncode == 0, done.stderr
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint LIKE '{journal.name.partition('-')[0]}%'")
     assert (run.info.status, run.data.tags["stage.train"]) == ("FAILED", "failed")
     assert run.data.tags["reason"].startswith("DataError: training diverged")
     assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [0]
-    told = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "lineage")}
-    assert told == {"traceback.train.txt", "requirements.txt", "code.diff"}
+    found = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "lineage")}
+    assert found == {"traceback.train.txt", "requirements.txt", "code.diff"}
     mlflow.set_tracking_uri(server.uri)
     diff = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/code.diff")
     assert "+changed before the outage" in diff
@@ -250,9 +251,7 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     (repo / "out" / "models" / "numpy").unlink()
     assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 0
     (path,) = (repo / "out" / "journal").glob("*.jsonl")
-    journal = Journal(path)
-    journal.read()
-    assert [attempt.ending for attempt in journal.attempts.values()] == ["failed", "finished"]
+    assert [attempt.ending for attempt in Journal(path).read().attempts.values()] == ["failed", "finished"]
     proxy.mode = "pass"
     assert shell("python -m pipeline.stages.evaluate numpy", repo, **env).returncode == 0
     assert Delivery.read(path).is_complete(path.stat().st_size)
@@ -262,7 +261,7 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
 
 
 @pytest.mark.slow
-def test_a_success_in_an_outage_is_told_with_the_code_that_made_it(
+def test_a_success_in_an_outage_comes_with_the_code_that_made_it(
     repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy
 ) -> None:
     uri = f"http://127.0.0.1:{proxy.port}"
@@ -359,7 +358,7 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals, 
     ended: Counter[str] = Counter()
     finished = False  # whether an attempt has ended well
     for count, milliseconds in enumerate(moments):
-        ways = {"stdout": subprocess.PIPE, "text": True, "preexec_fn": heed_interrupts}
+        ways = {"stdout": subprocess.PIPE, "text": True, "preexec_fn": allow_interrupts}
         with subprocess.Popen(command, cwd=repo, env=environment(), **ways) as stage:  # type: ignore[call-overload]
             if count >= kills // 3:  # the first may be killed before they begin
                 stage.stdout.readline()
@@ -396,22 +395,18 @@ def statuses_of(repo: Path) -> list[str]:
         return ["none"]
     if Delivery.read(path).is_complete(path.stat().st_size):
         return [run.info.status for run in runs_of(repo)]
-    journal = Journal(path)
-    journal.read()
-    journal.close_dead()
-    return [attempt.ending.upper() for attempt in journal.latest().values()] or ["none"]
+    events = Journal(path).close_dead(Journal(path).read())
+    return [attempt.ending.upper() for attempt in events.latest().values()] or ["none"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(
-    repo: Path, shell: Shell, forked: Shell, how: signal.Signals
-) -> None:
+def test_a_stage_that_is_to_end_while_it_waits_for_mlflow(repo: Path, shell: Shell, forked: Shell, how: signal.Signals) -> None:
     """Its work is done, as its exit code and its run say."""
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = [sys.executable, "-m", "pipeline.stages.train"]
     with subprocess.Popen(
-        command, cwd=repo, env=environment(), stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        command, cwd=repo, env=environment(), stdout=subprocess.PIPE, text=True, preexec_fn=allow_interrupts
     ) as stage:
         assert stage.stdout
         assert any(line.startswith("gd: 100 epochs") for line in iter(stage.stdout.readline, ""))
@@ -429,8 +424,8 @@ def test_a_stage_that_is_told_to_end_while_it_waits_for_mlflow(
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_terminated_sweep_leaves_nothing_running(repo: Path, launcher: str) -> None:
-    words = [f"hydra/launcher={launcher}", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
-    command = [sys.executable, "-m", "pipeline", "-m", *words]
+    overrides = [f"hydra/launcher={launcher}", "optimizer.epochs=100000000", "data.rows=100000", "optimizer.lr=0.1,0.2"]
+    command = [sys.executable, "-m", "pipeline", "-m", *overrides]
     jobs = 2 if launcher == "joblib" else 1
     with subprocess.Popen(command, cwd=repo, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
         wait_for(lambda: len(runs_of(repo)) == 1 + jobs)

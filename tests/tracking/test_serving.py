@@ -71,7 +71,7 @@ def _load(folder: Path, store: Path) -> PyFuncModel:
     card = read_card(folder / "models" / "numpy").content
     settings = Tracking(uri).to_dict()
     journal, opened = Journal.of(settings, card.fingerprint), new_attempt("train", settings, card=card.to_dict())
-    journal.append(opened, journal.keep(opened.attempt, artifacts(folder / "models" / "numpy"), in_dvc=False))
+    journal.append(opened, journal.link(opened.attempt, artifacts(folder / "models" / "numpy"), in_dvc=False))
     run_id = sync(journal).run_id
     mlflow.set_tracking_uri(uri)
     return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")

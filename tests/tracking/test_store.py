@@ -131,8 +131,8 @@ def test_a_store_in_any_state_holds_nothing_up(
     seconds_without_mlflow: Callable[[str], float],
 ) -> None:
     alone = seconds_without_mlflow(command)
-    with state(repo) as words:
-        spent = seconds(f"{command} {words}", repo)
+    with state(repo) as overrides:
+        spent = seconds(f"{command} {overrides}", repo)
         print(f"{spent:.1f} s, without MLflow {alone:.1f} s")
         assert spent < alone + PROMISED_SECONDS + BUSY_MACHINE
         wait_for(lambda: not publishers_of(repo), OUTLIVED_SECONDS + 1)
@@ -180,7 +180,6 @@ def undelivered(repo: Path) -> set[str]:
     """The stages whose end MLflow lacks."""
     found = set()
     for path in (repo / "out" / "journal").glob("*.jsonl"):
-        journal, delivered = Journal(path), Delivery.read(path).delivered
-        journal.read()
-        found |= {each.opened.stage for each in journal.attempts.values() if each.closed and each.closed[0] > delivered}
+        attempts, delivered = Journal(path).read().attempts.values(), Delivery.read(path).delivered
+        found |= {each.opened.stage for each in attempts if each.closed and each.closed[0] > delivered}
     return found

@@ -28,7 +28,7 @@ from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
 from pipeline.tracking.store import SQLITE
-from pipeline.tracking.sync import sync
+from pipeline.tracking.sync import RunSync, sync
 from tests.conftest import environment
 from tests.servers import Proxy
 
@@ -36,7 +36,7 @@ GONE = list(this_process()._replace(started="1"))
 
 
 class Story:
-    """What stages say of the model in a folder."""
+    """What stages write of the model in a folder."""
 
     def __init__(self, folder: Path, tracking: Tracking, sweep: str = "") -> None:
         self.folder, self.card, self.sweep, self.settings = folder, read_card(folder).content, sweep, tracking.to_dict()
@@ -48,20 +48,20 @@ class Story:
         self.journal.append(replace(event, process=process) if process else event)
         return event.attempt
 
-    def say(self, *events: Event) -> None:
+    def write(self, *events: Event) -> None:
         self.journal.append(*events)
 
     def point(self, attempt: str, epoch: int, time: float | None = None) -> None:
-        self.say(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
+        self.write(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
 
     def files(self, attempt: str, artifacts: Artifacts) -> None:
-        self.say(self.journal.keep(attempt, artifacts, in_dvc=False))
+        self.write(self.journal.link(attempt, artifacts, in_dvc=False))
 
     def finished(self, attempt: str) -> None:
-        self.say(Closed.finished(attempt))
+        self.write(Closed.finished(attempt))
 
     def failed(self, attempt: str, reason: str = "ValueError: x") -> None:
-        self.say(Closed(attempt, "failed", time.time(), reason, "Traceback"))
+        self.write(Closed(attempt, "failed", time.time(), reason, "Traceback"))
 
     def synced(self) -> Run:
         """The run, after a sync by a process that knows nothing yet."""
@@ -98,10 +98,29 @@ def test_points_carry_the_time_at_which_they_were_measured(story: Story) -> None
 
 def test_two_syncs_at_once_send_each_point_once(story: Story) -> None:
     attempt = story.opened("train")
-    story.say(*(Epoch(attempt, epoch, 0.5, 0.1, 7.0) for epoch in range(1500)))
+    story.write(*(Epoch(attempt, epoch, 0.5, 0.1, 7.0) for epoch in range(1500)))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: sync(Journal(story.journal.path)), range(4)))
     assert [step for step, _ in story.points(story.synced())] == list(range(1500))
+
+
+def test_two_that_sync_one_run_from_two_repositories_send_each_point_once(story: Story, tmp_path: Path) -> None:
+    """Each goes on from what it knows of MLflow, while the other sends what is new, as it has measured it at another time."""
+    elsewhere = Story(story.folder, Tracking(story.uri))
+    elsewhere.journal = Journal(tmp_path / "elsewhere" / "run.jsonl")
+    attempts = {each: each.opened("train") for each in (story, elsewhere)}
+    with closing(RunSync(story.journal)) as one, closing(RunSync(elsewhere.journal)) as other:
+        for epoch in range(4):
+            for each, opened, time in ((story, one, 1000.0), (elsewhere, other, 2000.0)):
+                each.point(attempts[each], epoch, time)
+                opened.deliver()
+        for epoch in range(4, 10):
+            story.point(attempts[story], epoch, 1000.0)
+        one.deliver()
+        for epoch in range(4, 12):
+            elsewhere.point(attempts[elsewhere], epoch, 2000.0)
+        other.deliver()
+    assert [step for step, _ in story.points(story.synced())] == list(range(12))
 
 
 def test_what_is_delivered_is_not_sent_again(story: Story) -> None:
@@ -110,7 +129,7 @@ def test_what_is_delivered_is_not_sent_again(story: Story) -> None:
     story.finished(attempt)
     before = story.synced()
     assert before.info.status == "FINISHED"
-    assert not story.journal.kept.exists()
+    assert not story.journal.links.exists()
     assert story.synced().to_dictionary() == before.to_dictionary()
     assert Delivery.read(story.journal.path).is_complete(story.journal.path.stat().st_size)
 
@@ -196,7 +215,7 @@ def test_one_event_that_cannot_be_sent_keeps_nothing_else_back(story: Story, tmp
     story.finished(attempt)
     run = story.synced()
     assert (run.info.status, run.data.tags["stage.evaluate"]) == ("FAILED", "unpublished")
-    kept = story.journal.kept / attempt / "evaluation" / "a.csv"
+    kept = story.journal.links / attempt / "evaluation" / "a.csv"
     assert run.data.tags["reason"].startswith("a.csv cannot be sent, ")
     assert run.data.tags["reason"].endswith(f"to go on without it, remove {kept}")
     assert story.artifacts(run, "figures") == ["b.png"]
@@ -212,7 +231,7 @@ def test_a_file_that_was_removed_is_named_in_the_run(story: Story, tmp_path: Pat
     (tmp_path / "a.csv").write_text("")
     story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
     story.finished(attempt)
-    (story.journal.kept / attempt / "evaluation" / "a.csv").unlink()
+    (story.journal.links / attempt / "evaluation" / "a.csv").unlink()
     run = story.synced()
     assert run.info.status == "FAILED"
     assert run.data.tags["reason"] == "evaluation/a.csv was written over or removed before MLflow took it"
@@ -242,7 +261,22 @@ def test_a_new_store_gets_all_that_the_journal_and_the_files_say(story: Story, s
     assert after.info.status == "FINISHED"
 
 
-def test_the_damage_of_a_journal_is_told_once(story: Story, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_a_lost_store_had_are_not_missed_in_a_new_one(story: Story, store: Path, tmp_path: Path) -> None:
+    """Of a run whose files were written over since: its numbers come back, and its status."""
+    attempt = story.opened("evaluate")
+    (tmp_path / "a.csv").write_text("first")
+    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
+    story.finished(attempt)
+    assert story.synced().info.status == "FINISHED"
+    (tmp_path / "a.csv").write_text("second")
+    Path(story.uri.removeprefix(SQLITE)).write_bytes(store.read_bytes())
+    story.finished(story.opened("plot"))
+    run = story.synced()
+    assert (run.info.status, run.data.metrics["test/accuracy"]) == ("FINISHED", 0.5)
+    assert story.artifacts(run, "evaluation") == []
+
+
+def test_the_damage_of_a_journal_is_logged_once(story: Story, caplog: pytest.LogCaptureFixture) -> None:
     attempt = story.opened("train")
     with story.journal.path.open("a") as file:
         file.write("damage\n")
@@ -281,11 +315,11 @@ def test_a_store_that_fails_is_in_the_delivery(story: Story) -> None:
     whole = database.read_bytes()
     database.write_bytes(b"damage" * 1000)
     for failures in (1, 2):
-        with pytest.raises(PipelineError, match="must be an SQLite database that is whole"):
+        with pytest.raises(PipelineError, match="must be an undamaged SQLite database"):
             sync(Journal(story.journal.path))
         delivery = Delivery.read(story.journal.path)
         assert (delivery.failures, delivery.delivered) == (failures, 0)
-        assert "must be an SQLite database that is whole" in delivery.error
+        assert "must be an undamaged SQLite database" in delivery.error
     database.write_bytes(whole)
     assert story.synced().info.status == "FAILED"
     delivery = Delivery.read(story.journal.path)
@@ -439,16 +473,22 @@ def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, mon
     story.point(attempt, 0, 1.0)
     story.synced()
     monkeypatch.setattr(MlflowClient, "get_metric_history", count)
+    with closing(RunSync(story.journal)) as opened:
+        for epoch in range(1, 4):
+            story.point(attempt, epoch, 1.0)
+            opened.deliver()
+    assert asked == ["loss"], "what it has sent itself it knows"
+    asked.clear()
     story.finished(attempt)
     story.finished(story.opened("plot"))
     assert story.synced().info.status == "FINISHED"
     assert asked == []
     again = story.opened("train")
-    for epoch in range(2):
+    for epoch in range(5):
         story.point(again, epoch, 2.0)
     run = story.synced()
     assert asked == ["loss"]
-    assert story.points(run) == [(0, 1000), (1, 2000)]
+    assert story.points(run) == [*((epoch, 1000) for epoch in range(4)), (4, 2000)]
 
 
 def test_a_run_in_which_nothing_happens_asks_the_store_nothing(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,10 +506,10 @@ def test_what_a_killed_sync_kept_is_discarded(story: Story, tmp_path: Path, monk
     story.finished(attempt)
     monkeypatch.setattr(Journal, "discard", lambda *_: None)
     story.synced()
-    assert story.journal.kept.exists()
+    assert story.journal.links.exists()
     monkeypatch.undo()
     story.synced()
-    assert not story.journal.kept.exists()
+    assert not story.journal.links.exists()
 
 
 def test_a_line_that_a_killed_writer_left_is_sent_for_once(story: Story) -> None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.dataset import Dataset, Split, check_fraction, check_seed, split
+from pipeline.data.dataset import Dataset, Split, split
+from pipeline.limits import check_part, check_seed
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class BreastCancer:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_fraction(self.test_fraction)
+        check_part("test_fraction", self.test_fraction)
 
     def load(self) -> Dataset:
         from sklearn.datasets import load_breast_cancer

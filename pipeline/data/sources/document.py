@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.dataset import Dataset, Split, check_seed
+from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import ConfigError, DataError
+from pipeline.limits import check_at_least, check_seed
 
 MAX_ROWS = 10**12  # that NumPy can be asked for
 
@@ -22,10 +23,8 @@ class Textbook:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rows < 2:
-            raise ConfigError(f"rows must be >= 2; got {self.rows}")
-        if self.test_rows < 2:
-            raise ConfigError(f"test_rows must be >= 2; got {self.test_rows}")
+        check_at_least("rows", self.rows, 2)
+        check_at_least("test_rows", self.test_rows, 2)
         if (total := self.rows + self.test_rows) > MAX_ROWS:
             raise ConfigError(f"rows and test_rows must be at most {MAX_ROWS:,} together; got {total}")
         check_seed(self.seed)

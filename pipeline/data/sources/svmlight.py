@@ -11,9 +11,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Dataset, Split, check_fraction, check_seed, split
+from pipeline.data.dataset import Dataset, Split, split
 from pipeline.data.reading import check_file, check_path, reader_errors, summary
 from pipeline.errors import ConfigError, DataError
+from pipeline.limits import check_part, check_seed
 from pipeline.text import quote
 
 BYTES_PER_COLUMN = 512  # a name, and a fit's vectors of that many entries
@@ -43,7 +44,7 @@ class Svmlight:
         if self.first_column not in (None, 0, 1):
             raise ConfigError(f"first_column must be 0, 1 or null; got {self.first_column}")
         check_seed(self.seed)
-        check_fraction(self.test_fraction)
+        check_part("test_fraction", self.test_fraction)
 
     def load(self) -> Dataset:
         check_file(self.path)

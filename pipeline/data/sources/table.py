@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.dataset import Dataset, Split, check_fraction, check_seed, stratified
+from pipeline.data.dataset import Dataset, Split, stratified
 from pipeline.data.dialect import CsvFormat
 from pipeline.data.reading import summary
 from pipeline.data.table_file import open_table, table_format
 from pipeline.errors import ConfigError, DataError
+from pipeline.limits import check_part, check_seed
 from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote, quote_if_needed
 
@@ -78,7 +79,7 @@ class Table:
         if len(given := [key for key in SPLITS if getattr(self, key)]) > 1:
             raise ConfigError(f"{given[0]} and {given[1]} must not both be set, since each says what the test part is")
         check_seed(self.seed)
-        check_fraction(self.test_fraction)
+        check_part("test_fraction", self.test_fraction)
 
     @property
     def paths(self) -> list[str]:

@@ -25,7 +25,7 @@ class EncoderOptions:
     max_words: int = 1000  # of a text column: the most frequent
 
     def __post_init__(self) -> None:
-        from pipeline.learning.optimizer import check_at_least
+        from pipeline.limits import check_at_least
 
         for name, least in (("min_rows", 1), ("max_levels", 2), ("max_words", 1)):
             check_at_least(name, getattr(self, name), least)
@@ -33,7 +33,7 @@ class EncoderOptions:
 
 @dataclass(frozen=True)
 class Logistic:
-    """The settings of a logistic regression; a subclass says what computes its objective."""
+    """The settings of a logistic regression; a subclass defines what computes its objective."""
 
     dtype: str = "float64"  # or float32
     l2: float = 0.0  # the strength in mean loss + l2/2 ||w||^2
@@ -48,7 +48,7 @@ class Logistic:
         check_settings(self)
 
     def objective(self, X: "Features", y: "Array", optimizer: "Optimizer") -> "tuple[Objective, Optimizer]":
-        """The objective over X as it is trained on, and the optimizer that can minimise it."""
+        """The objective over X, the features in the form that is trained on, and the optimizer that can minimise it."""
         raise NotImplementedError
 
     def fit(
@@ -59,7 +59,7 @@ class Logistic:
         features: Sequence[str] = (),
         observer: "Observer | None" = None,
     ) -> "Fit":
-        """What `pipeline.learning.model.Model.fit` says."""
+        """See `pipeline.learning.model.Model.fit`."""
         from pipeline.learning.diagnosis import fit_and_diagnose
 
         return fit_and_diagnose(self, X, y, optimizer, features, observer)
@@ -77,6 +77,16 @@ class LinearModel:
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         return cls(arrays["mean"], arrays["scale"], arrays["w"], float(arrays["b"]))
+
+    @classmethod
+    def at(cls, theta: NDArray[Any], mean: NDArray[Any], scale: NDArray[Any]) -> Self:
+        """theta = [w, b] (d+1,)."""
+        return cls(mean, scale, theta[:-1], float(theta[-1]))
+
+    @property
+    def theta(self) -> NDArray[np.float64]:
+        """[w, b] (d+1,) in float64."""
+        return np.append(self.w.astype(np.float64), self.b)
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from pipeline.arrays import Array
+from pipeline.errors import ConfigError
 from pipeline.learning.objective import Objective
 from pipeline.learning.optimizer import Optimizer, State
+from pipeline.limits import check_fraction
 
 
 def measured(optimizer: Optimizer, f: Objective, theta: Array, epoch: int) -> State:
@@ -22,3 +26,9 @@ def descend(state: State, gradient: Array, lr: float, momentum: Any, nesterov: b
     velocity = momentum * state["velocity"] + gradient
     direction = gradient + momentum * velocity if nesterov else velocity
     return {"theta": state["theta"] - lr * direction, "velocity": velocity}
+
+
+def check_momentum(momentum: Any, nesterov: bool) -> None:
+    check_fraction("momentum", momentum)
+    if nesterov and not np.greater(momentum, 0).all():
+        raise ConfigError(f"nesterov needs momentum > 0; got momentum {momentum}")

@@ -62,7 +62,7 @@ def without_memory(theta: Array) -> State:
 
 def bfgs_step(f: Objective, state: State, memory: int, metric: Callable[[Array], Array] | None) -> State | None:
     """One step of limited-memory BFGS (Nocedal and Wright, algorithm 7.4) that starts each time from `metric`, an approximate
-    inverse Hessian, or without one from the last step's curvature. state["s"] and state["y"] are (steps kept, d+1)."""
+    inverse Hessian, or without one from the last step's curvature. state["s"] and state["y"] are (steps, d+1)."""
     s, y, gradient = state["s"], state["y"], state["gradient"]
     q, alphas = gradient.copy(), []
     for si, yi in zip(s[::-1], y[::-1], strict=True):

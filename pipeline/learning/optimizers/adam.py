@@ -6,8 +6,9 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_fraction, check_positive
+from pipeline.learning.optimizer import Optimizer, State
 from pipeline.learning.optimizers._descent import measured
+from pipeline.limits import check_fraction, check_positive
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_momentum, check_positive
-from pipeline.learning.optimizers._descent import descend, measured
+from pipeline.learning.optimizer import Optimizer, State
+from pipeline.learning.optimizers._descent import check_momentum, descend, measured
+from pipeline.limits import check_positive
 
 MAX_FUSED = 100  # epochs of a millisecond at most, so that progress still shows several times a second
 
@@ -42,7 +43,7 @@ class GradientDescent(Optimizer):
         return measured(self, f, theta, epoch + steps), epoch + steps
 
     def _unobserved(self, epoch: int) -> int:
-        """How many epochs to take at once: more than one where their states need not be looked at."""
+        """How many epochs to take at once: more than one where nothing depends on the states between."""
         if self.momentum or self.tol:
             return 1
         return min(self.record_every - epoch % self.record_every, self.epochs - epoch, MAX_FUSED)

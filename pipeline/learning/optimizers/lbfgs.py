@@ -6,8 +6,9 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_at_least
+from pipeline.learning.optimizer import Optimizer, State
 from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, require_no_overflow, without_memory
+from pipeline.limits import check_at_least
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_at_least
+from pipeline.learning.optimizer import Optimizer, State
 from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, require_no_overflow, search, without_memory
+from pipeline.limits import check_at_least, check_seed
 
 MIN_SAMPLES = 4  # samples' worth of rows, from which on a sample is worth its own optimum
-NEAR_OPTIMUM = 0.03  # of the loss, that a step is to win: from there on, a Newton step's length is 1
+NEAR_OPTIMUM = 0.03  # of the loss, that a step is to gain: from there on, a Newton step's length is 1
 FIRST_LENGTH, MAX_GROWTH, FLAT_SLOPE, MAX_TRIALS = 1.5, 4.0, 0.15, 2  # the trials of a length: see `_step_along`
 MEMORY = 20  # steps that the sample's metric is corrected by
 LOG_2 = math.log(2)
@@ -38,7 +39,7 @@ class Newton(Optimizer):
         super().__post_init__()
         check_at_least("sample", self.sample, 1)
         check_at_least("dense", self.dense, 0)
-        check_at_least("seed", self.seed, 0)
+        check_seed(self.seed)
 
     def start(self, f: Objective, theta: Array) -> State:
         rows = max(self.sample, 20 * len(theta))
@@ -54,7 +55,7 @@ class Newton(Optimizer):
         return {**state, **without_memory(theta), "factor": factor}
 
     def _minimise(self, sample: Objective, theta: Array, precision: float) -> Array:
-        """The sample's optimum, as exactly as it says something of all rows: to a hundredth of its own error, d/rows."""
+        """The sample's optimum, as exactly as it matters for all rows: to a hundredth of its own error, d/rows."""
         state = evaluated(sample, theta)
         for _ in range(self.epochs):
             step = _solve(_factor(sample.hessian(state["theta"])), state["gradient"])
@@ -78,7 +79,7 @@ class Newton(Optimizer):
 
 
 def _step_along(f: Objective, state: State, direction: Array) -> State | None:
-    """A point along a Newton direction: where the slope has all but gone, for far from the optimum a step of 1 is too short."""
+    """A point along a Newton direction where the slope has nearly vanished: far from the optimum a step of 1 is too short."""
     first = float(state["gradient"] @ direction)
     if first > -NEAR_OPTIMUM * float(state["loss"]):
         return search(f, state, direction)

@@ -1,6 +1,5 @@
 """Stochastic gradient descent."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.errors import ConfigError
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_at_least, check_momentum, check_positive
-from pipeline.learning.optimizers._descent import descend
+from pipeline.learning.optimizer import Optimizer, State
+from pipeline.learning.optimizers._descent import check_momentum, descend
+from pipeline.limits import check_at_least, check_not_negative, check_positive, check_seed
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,8 @@ class StochasticGradientDescent(Optimizer):
         check_positive("lr", self.lr)
         check_momentum(self.momentum, self.nesterov)
         check_at_least("batch_size", self.batch_size, 1)
-        if not 0 <= self.decay < math.inf:
-            raise ConfigError(f"decay must be >= 0 and finite; got {self.decay}")
-        check_at_least("seed", self.seed, 0)
+        check_not_negative("decay", self.decay)
+        check_seed(self.seed)
 
     def rate(self, epoch: int) -> float:
         return self.lr / (1 + self.decay * epoch)

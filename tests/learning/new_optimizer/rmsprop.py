@@ -6,7 +6,8 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.learning.objective import Objective
-from pipeline.learning.optimizer import Optimizer, State, check_fraction, check_positive
+from pipeline.learning.optimizer import Optimizer, State
+from pipeline.limits import check_fraction, check_positive
 
 
 @dataclass(frozen=True)

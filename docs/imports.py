@@ -1,6 +1,6 @@
-"""The drawing of the house in CONTRIBUTING.md: rooms, and the imports between them, as a Mermaid flowchart.
+"""The drawing in CONTRIBUTING.md: the packages below `pipeline`, and the imports between them, as a Mermaid flowchart.
 
-    python -m docs.house      print it; CONTRIBUTING.md holds it, and a test compares the two
+    python -m docs.imports    print it; CONTRIBUTING.md holds it, and a test compares the two
 
 An arrow that others imply (a -> b -> c implies a -> c) is left out.
 """
@@ -10,19 +10,19 @@ from itertools import product
 import grimp
 
 
-def rooms() -> dict[str, set[str]]:
-    """Each package below `pipeline`, and `single files`, with the rooms that it imports."""
+def imports() -> dict[str, set[str]]:
+    """Each package below `pipeline`, and `single files`, with those that it imports."""
     graph = grimp.build_graph("pipeline")
     packages = {name for name in graph.find_children("pipeline") if graph.find_children(name)}
 
-    def room(module: str) -> str:
+    def package(module: str) -> str:
         top = ".".join(module.split(".")[:2])
         return top.removeprefix("pipeline.") if top in packages else module.removeprefix("pipeline.")
 
     found: dict[str, set[str]] = {}
     for module in sorted(graph.modules - {"pipeline"}):
-        imported = {room(other) for other in graph.find_modules_directly_imported_by(module)} - {"pipeline"}
-        found.setdefault(room(module), set()).update(imported - {room(module)})
+        imported = {package(other) for other in graph.find_modules_directly_imported_by(module)} - {"pipeline"}
+        found.setdefault(package(module), set()).update(imported - {package(module)})
     single = {name for name, imported in found.items() if f"pipeline.{name}" not in packages and name not in ("__main__", "ui")}
     drawn = {name: {"single files" if other in single else other for other in imported} for name, imported in found.items()}
     return {name: imported for name, imported in drawn.items() if name not in single} | {"single files": set()}
@@ -43,7 +43,7 @@ def reduced(edges: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 
 def mermaid() -> str:
-    edges = rooms()
+    edges = imports()
     names = {name: name.replace(" ", "_").strip("_") for name in edges}
     nodes = [f'    {names[name]}["{name}"]' for name in edges]
     return "\n".join(
