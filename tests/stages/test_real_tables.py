@@ -22,7 +22,7 @@ from pipeline.model.card import read_card, read_schema
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import generate
 from pipeline.stages.train import train
-from tests.data.test_real_tables import TARGETS
+from tests.data.real_tables import TARGETS
 
 MIN_ROWS = 5
 
