@@ -116,6 +116,33 @@ def decimal_marks(texts: Any) -> str:
     return marks + ("," if has_comma and are_numbers(texts, ",").all() else "")
 
 
+class AmbiguousSign(Exception):
+    """A sign in numbers, "comma" or "point", may be the decimal mark or not."""
+
+    def __init__(self, sign: str) -> None:
+        self.sign = sign
+
+    @property
+    def pattern(self) -> str:
+        """Of texts that have it."""
+        return ".*,.*" if self.sign == "comma" else r".*\..*"
+
+
+def column_mark(texts: Any, known: str, is_set: bool, in_commas: bool) -> str:
+    """The decimal mark of a column's texts; "" if they are no numbers. Raises AmbiguousSign.
+
+    known: the mark that is set, or that other columns of the file show; in_commas: whether commas separate the file's fields.
+    """
+    if is_set:
+        return known if are_numbers(texts, known).all() else "." if matches(texts, _PLAIN).all() else ""
+    marks = decimal_marks(texts)
+    if marks == "." and known == "," and has_point_groups(texts):
+        raise AmbiguousSign("point")
+    if (marks == ".," and known != ",") or (marks == "," and in_commas):
+        raise AmbiguousSign("comma")
+    return marks[-1:]
+
+
 def are_numbers(texts: Any, mark: str) -> NDArray[np.bool_]:
     """Which texts are numbers with this decimal mark; null is one."""
     return matches(texts, _PLAIN, _POINT) if mark == "." else matches(texts, _INTEGER, _COMMA, _COMMA_GROUPS)

@@ -9,6 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+TYPES = {  # of cells, as a model's columns name them
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "date": pa.timestamp("us"),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+}
 MAX_EXACT = 2**53  # from it on float64 does not hold every integer
 
 

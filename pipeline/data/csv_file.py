@@ -14,15 +14,13 @@ from functools import cached_property
 from itertools import islice
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.data import cells
-from pipeline.data.cells import Texts
 from pipeline.data.columns import RawTable, first_rounded
-from pipeline.data.csv_blocks import BLOCK_BYTES, BlockParser, Cells, Malformed, Parsed, blocks, parsed_blocks
-from pipeline.data.csv_types import Reading, as_told
+from pipeline.data.csv_blocks import BLOCK_BYTES, BlockParser, Malformed, Parsed, blocks, parsed_blocks
+from pipeline.data.csv_chunks import TypedBlocks
+from pipeline.data.csv_types import Reading
 from pipeline.data.dialect import (
-    DATE_ORDERS,
     FALLBACK,
     FALLBACK_NOTE,
     CsvFormat,
@@ -34,10 +32,8 @@ from pipeline.data.dialect import (
 )
 from pipeline.data.reading import is_unchanged, open_bytes, reader_errors
 from pipeline.errors import DataError
-from pipeline.text import quote
 
 SNIFFED_BYTES = 1 << 20  # from the file's beginning, by which its dialect and its types are found
-TYPES = {"integer": pa.int64(), "number": pa.float64(), "date": cells.MICROSECONDS, "boolean": pa.bool_(), "text": pa.string()}
 
 
 @dataclass
@@ -106,13 +102,11 @@ class CsvFile:
 
     def _chunks(self, types: Mapping[str, str], first: int) -> Iterator[pa.Table]:
         """The same from a row on."""
-        row, parser = 0, BlockParser(self.dialect, [*types], self.missing_values)
-        planned = {name: kind if kind != "boolean" else "text" for name, kind in types.items()}
-        for parsed in self.parse(parser, planned):
+        row, typed = 0, TypedBlocks(self, types)
+        for parsed in self.parse(BlockParser(self.dialect, [*types], self.missing_values), typed.plan):
             rows = len(next(iter(parsed.columns.values()))[1])
             if row + rows > first:
-                table = pa.table({name: self._chunk(name, types[name], found, row) for name, found in parsed.columns.items()})
-                yield table[max(first - row, 0) :]
+                yield typed.table(parsed.columns, row)[max(first - row, 0) :]
             row += rows
 
     def parse(self, parser: BlockParser, types: Mapping[str, str]) -> Iterator[Parsed]:
@@ -147,24 +141,6 @@ class CsvFile:
         if not self._is_split:
             raise error.__cause__ or DataError(f"a row must have less than 1 GiB in {self.path}")
         self._is_split = False  # a quote inside of a field misleads the search for the ends of rows
-
-    def _chunk(self, name: str, kind: str, found: Cells, row: int) -> pa.ChunkedArray:
-        """Cells of a column as its type has them. row: that the cells begin with."""
-        was, column = found
-        if was == "":
-            return pa.chunked_array([pa.nulls(len(column), TYPES[kind])])
-        if was == kind or (was, kind) == ("integer", "number"):
-            column = pc.cast(column, TYPES[kind])
-            return pc.utf8_trim_whitespace(column) if kind == "text" else column
-        texts = Texts.of(column, self.missing_values)
-        told = {"integer": "number"}.get(kind, kind)
-        mark = self.settings.sign("decimal") or cells.decimal_marks(texts.known)[:1]
-        form = self.settings.dates if "%" in self.settings.dates else (cells.date_orders(texts.known) or ["d"])[0]
-        values, wrong = as_told(texts, told, mark, DATE_ORDERS.get(self.settings.dates, form))
-        if values is None:
-            place = f"{self.locate(row + wrong)} has {quote(self.cell(row + wrong, name))} in {name}"
-            raise DataError(f"cells must be of the type that the model was trained on in {self.path}; {place}")
-        return pa.chunked_array([pc.cast(texts.rows(values), TYPES[kind], safe=False)])
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The line on which each row begins, and its fields."""

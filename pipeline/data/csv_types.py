@@ -36,16 +36,12 @@ class Reading:
         types = {name: {kind for kind, _ in found if kind} for name, found in self._parsed.items()}
         self._texts = {name: self._as_texts(name) for name in told if types[name] == {"text"} and self._may_be_values(name)}
         again = [name for name, found in types.items() if not self._is_one_type(name, found)]
-        marks = {name: self._possible_marks(name) for name in self._texts}
-        has_comma = self._decimal == "," or "," in marks.values()
-        if has_comma:  # a point may then be between thousands
-            again += [name for name, found in types.items() if "number" in found and name not in again]
-        if again:
-            self._parsed |= self._parse(again, dict.fromkeys(again, "text"))
-            more = {name: self._as_texts(name) for name in again if self._may_be_values(name)}
-            self._texts |= more
-            marks |= {name: self._possible_marks(name) for name in more}
-        self._marks = self._resolve(marks, "," if has_comma else ".")
+        self._reparse(again)
+        known = self._decimal or ("," if any(self._shows_comma(name) for name in self._texts) else "")
+        if known == ",":  # a point may then be between thousands
+            self._reparse([name for name, found in types.items() if "number" in found and name not in again])
+        self._marks = {name: self._mark(name, known) for name in self._texts}
+        self._note_signs()
 
     def typed(self, name: str) -> pa.ChunkedArray:
         """A column of the type that all of its cells have; null where one is missing."""
@@ -136,43 +132,40 @@ class Reading:
     def _as_texts(self, name: str) -> Texts:
         return Texts.of(_joined(self._parsed[name], CODES), self._file.missing_values)
 
-    def _possible_marks(self, name: str) -> str:
-        """The decimal marks by which a column's cells may be numbers."""
-        if self._told[name] == "date":
+    def _reparse(self, names: Sequence[str]) -> None:
+        """Read columns again as text."""
+        if names:
+            self._parsed |= self._parse(names, dict.fromkeys(names, "text"))
+            self._texts |= {name: self._as_texts(name) for name in names if self._may_be_values(name)}
+
+    def _shows_comma(self, name: str) -> bool:
+        """Whether a column's cells are numbers only if the comma is the decimal mark."""
+        return self._told[name] != "date" and cells.decimal_marks(self._texts[name].known) == ","
+
+    def _mark(self, name: str, known: str) -> str:
+        """The decimal mark of a column of text; "" if it holds no numbers. known: that of the file."""
+        texts, told = self._texts[name], self._told[name]
+        if told == "date" or (not told and cells.is_padded(texts.known)):
             return ""
-        marks = cells.decimal_marks(self._texts[name].known)
-        return marks if not self._decimal else self._decimal if self._decimal in marks else ""
+        try:
+            return cells.column_mark(texts.known, known, bool(self._decimal), self._file.dialect.delimiter == ",")
+        except cells.AmbiguousSign as error:
+            raise self._ambiguous(name, texts, error) from None
 
-    def _resolve(self, possible: Mapping[str, str], decimal: str) -> dict[str, str]:
-        """The decimal mark of each column. decimal: that of the file, as far as it is known."""
-        marks = {}
-        for name, mark in possible.items():
-            known = self._texts[name].known
-            if mark == "." and not self._decimal and decimal == "," and cells.has_point_groups(known):
-                self._refuse_sign(name, cells.matches(self._texts[name].distinct, r".*\..*"), "point")
-            if mark == ".," and not self._decimal and decimal == ",":
-                mark = ","
-            is_clear = self._decimal or (len(mark) < 2 and (mark != "," or self._file.dialect.delimiter != ","))
-            if not is_clear:
-                self._refuse_sign(name, cells.matches(self._texts[name].distinct, ".*,.*"), "comma")
-            if mark == "." and self._decimal == "" and cells.is_padded(known) and self._told[name] != "number":
-                mark = ""
-            marks[name] = mark[:1]
-        if commas := [quote_if_needed(name) for name, mark in marks.items() if mark == ","]:
-            self.notes.append(f"a decimal comma in {join_limited(commas)} (data.csv.decimal)")
-        points = [name for name, mark in marks.items() if mark == "." and cells.has_groups(self._texts[name].known)]
-        if points:
-            self.notes.append(f"groups of thousands in {join_limited([*map(quote_if_needed, points)])} (data.csv.thousands)")
-        return marks
-
-    def _refuse_sign(self, name: str, mask: Any, sign: str) -> None:
-        texts = self._texts[name]
-        row = texts.first_row(mask & texts.distinct.is_valid().to_numpy(False))
+    def _ambiguous(self, name: str, texts: Texts, error: cells.AmbiguousSign) -> DataError:
+        row = texts.first_row(cells.matches(texts.distinct, error.pattern) & texts.distinct.is_valid().to_numpy(False))
         place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
-        remedy = f"set data.csv.decimal={sign} or data.csv.thousands={sign}, or data.kinds={{{name}: category}} if it is a code"
-        if sign == "point":
-            remedy = "set data.csv.decimal=comma or data.csv.decimal=point"
-        raise DataError(f"a {sign} in numbers must mean one thing in {self._file.path}; {place}: {remedy}")
+        remedy = f"set data.csv.decimal=comma or data.csv.decimal=point, or data.kinds={{{name}: category}} if it is a code"
+        if error.sign == "comma":
+            remedy = remedy.replace("data.csv.decimal=point", "data.csv.thousands=comma")
+        return DataError(f"a {error.sign} in numbers must mean one thing in {self._file.path}; {place}: {remedy}")
+
+    def _note_signs(self) -> None:
+        if commas := [quote_if_needed(name) for name, mark in self._marks.items() if mark == ","]:
+            self.notes.append(f"a decimal comma in {join_limited(commas)} (data.csv.decimal)")
+        numbers = [name for name, mark in self._marks.items() if mark == "."]
+        if grouped := [quote_if_needed(name) for name in numbers if cells.has_groups(self._texts[name].known)]:
+            self.notes.append(f"groups of thousands in {join_limited(grouped)} (data.csv.thousands)")
 
     def _from_texts(self, name: str, texts: Texts) -> pa.ChunkedArray | None:
         """A column of numbers, dates, true and false; None if it is text."""

@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from pipeline.data.cells import MICROSECONDS, Texts
-from pipeline.data.columns import RawTable, compact, first_rounded, without
+from pipeline.data.columns import TYPES, RawTable, compact, first_rounded, without
 from pipeline.data.csv_types import TEXT_KINDS, as_told
 from pipeline.data.reading import is_unchanged, reader_errors, unique_names
 from pipeline.errors import DataError
 from pipeline.text import quote, quote_if_needed
 
 ROWS = 1 << 16  # of a file at a time
-TYPES = {"integer": pa.int64(), "number": pa.float64(), "date": MICROSECONDS, "boolean": pa.bool_(), "text": pa.string()}
 
 
 @dataclass

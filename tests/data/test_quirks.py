@@ -125,3 +125,18 @@ def test_names_that_look_like_values(name: str) -> None:
     assert name in quirk("words.csv", ">4 (y/n)").features
     with pytest.raises(PipelineError, match=f"the target {name} in .* must have two classes"):
         quirk("words.csv", name)
+
+
+def test_points_beside_a_decimal_comma(tmp_path: Path) -> None:
+    from pipeline.data.dialect import CsvFormat
+
+    rows = [f"{i},5;{1 + i % 9}.{i:03d};{3 * i}.5;{'ab'[i % 2]}" for i in range(20)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a;b;c;ill", *rows]))
+    with pytest.raises(PipelineError, match="a point in numbers must mean one thing .* line 2 has '1.000' in b: set data.csv"):
+        Table(path=str(path), target="ill").load()
+    data = Table(path=str(path), target="ill", csv=CsvFormat(decimal="comma")).load()
+    assert types(data) == {"a": "number", "b": "integer", "c": "number"}
+    assert (max(cells(data, "a")), max(cells(data, "b")), max(cells(data, "c"))) == (19.5, 9017, 57.5)
+    told = Table(path=str(path), target="ill", csv=CsvFormat(decimal="point")).load()
+    assert types(told) == {"b": "number", "c": "number"}  # and a names the rows, as text
