@@ -116,9 +116,10 @@ class Predictor:
 
 
 def probability(z: NDArray[Any]) -> NDArray[Any]:
-    """p = 1 / (1 + exp(-z)), accurate for every z: exp overflows only where p is 0."""
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-z))
+    """p = 1 / (1 + exp(-z)). NumPy's exp has other bits on other processors, and in a server, where no kernels are pinned."""
+    from scipy.special import expit
+
+    return np.asarray(expit(z))
 
 
 def _columns_of(given: Any, columns: Sequence[Column]) -> tuple[int, list[Any]]:

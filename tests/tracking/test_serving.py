@@ -32,6 +32,7 @@ from pipeline.stages.train import artifacts, train
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sync import sync
 from tests.conftest import ROOT, environment
+from tests.serving import served
 from tests.typed import made, people
 
 NARROW, WIDE = 3, 1200
@@ -241,6 +242,16 @@ def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Pat
         assert answer["prediction"].tolist() == expected["prediction"].tolist(), name
     for name in ("Parquet", "CSV"):
         assert answers[name]["row"].astype(int).tolist() == list(range(300))
+
+
+@pytest.mark.slow
+def test_served_over_http_json_rows_get_the_same_bits(typed: tuple[PyFuncModel, Path]) -> None:
+    model, folder = typed
+    expected = load_predictor(read_card(folder)).predict(people()[0])
+    bodies = {json.dumps({name: json_rows(people()[0])}): "application/json" for name in ("dataframe_records", "instances")}
+    for answer in served(f"models:/{model.model_id}", folder.parent.parent / "mlflow.db", bodies):
+        assert [row["prediction"] for row in answer] == expected["prediction"].tolist()
+        assert [row["probability"] for row in answer] == expected["probability"].tolist()
 
 
 def test_the_signature_has_the_columns_types(typed: tuple[PyFuncModel, Path]) -> None:

@@ -1,5 +1,6 @@
 """What logistic regressions share: their settings, how they are fitted, and a linear model's log-odds in NumPy."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -104,7 +105,7 @@ class LinearModel:
     def raw_weights(self) -> tuple[NDArray[np.float64], float]:
         """(w (d,), b) with which z = X w + b on raw features."""
         w = self.w.astype(np.float64) / self.scale
-        return w, float(self.b - w @ self.mean)
+        return w, self.b - math.fsum((w * self.mean).tolist())  # the same bits, whatever BLAS there is
 
 
 def linear_model(arrays: Arrays) -> LinearModel | None:
