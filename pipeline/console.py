@@ -149,8 +149,9 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split()) or "out of memory"
 
 
-class EpochProgress:
-    """How far a fit has come: after a second, one line of a terminal, written over; in a log, a line now and then.
+class Progress:
+    """How far work has come, in epochs or rows: after a second, one line of a terminal, written over; in a log, a line now and
+    then.
 
     rich draws the line but does not manage it: its live display ends with a line break, and takes what others print.
     """
@@ -158,7 +159,9 @@ class EpochProgress:
     TERMINAL_SECONDS, LOG_SECONDS, REFRESH_SECONDS = 1.0, 30.0, 0.2
     BAR = 20  # letters
 
-    def __init__(self, total: int, done: int = 0) -> None:
+    def __init__(self, total: int, done: int = 0, unit: str = "epoch") -> None:
+        """total: 0 where it is not known."""
+        self._unit = unit
         self._total, self._before, self._started = total, done, time.monotonic()
         self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._is_drawn, self._next = False, self._started + (self.TERMINAL_SECONDS if self._is_terminal else self.LOG_SECONDS)
@@ -178,12 +181,13 @@ class EpochProgress:
         return time.monotonic() >= self._next
 
     def show(self, done: int, reached: str) -> None:
-        """done: epochs of the total; reached: what the fit has come to."""
+        """done: of the total; reached: what the work has come to."""
         now = time.monotonic()
         self._next = now + (self.REFRESH_SECONDS if self._is_terminal else self.LOG_SECONDS)
         rate = (done - self._before) / (now - self._started)
-        left = f", {timedelta(seconds=round((self._total - done) / rate))} left" if rate else ""
-        line = f"{job.get()}epoch {done}/{self._total}{left}, {reached}, {rate:.3g} epochs/s"
+        left = f", {timedelta(seconds=round((self._total - done) / rate))} left" if rate and self._total else ""
+        of = f"/{self._total}" if self._total else ""
+        line = f"{job.get()}{self._unit} {done}{of}{left}, {reached}, {rate:.3g} {self._unit}s/s"
         if self._is_terminal:
             self._draw(done, line)
         else:
@@ -202,7 +206,7 @@ class EpochProgress:
         from rich.segment import Segment, Segments
 
         console = Console(stderr=True)
-        bar = console.render(ProgressBar(self._total, done, width=self.BAR))
+        bar = console.render(ProgressBar(self._total or None, done, width=self.BAR))
         line = Segment.adjust_line_length([*bar, Segment(f" {text}")], console.width - 1, pad=False)
         print(ERASED_LINE, end="", file=sys.stderr)
         console.print(Segments(line), end="")

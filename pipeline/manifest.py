@@ -75,6 +75,18 @@ class Manifest(Generic[T]):
             self._mapped[path] = os.fstat(file.fileno())
             return files.map_array(file, path)
 
+    def table(self, name: str) -> Any:
+        """The pyarrow Table of a Parquet file."""
+        from pyarrow import ArrowException, parquet
+
+        path = self.path.parent / name
+        with self.open(name) as file:
+            self._mapped[path] = os.fstat(file.fileno())
+            try:
+                return parquet.ParquetFile(file).read()
+            except (ArrowException, OSError) as error:
+                raise ArtifactError(f"{path} must be a Parquet file; it cannot be read: {error}") from None
+
     def features(self, part: str, columns: int) -> Features:
         """What `write_features` wrote of so many columns to the folder `part`, mapped."""
         if f"{part}/X.npy" in self.files:

@@ -8,7 +8,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,11 +20,6 @@ from tests.conftest import environment
 
 def check_serving(repo: Path, uri: str, folder: Path) -> None:
     """`mlflow models serve` of a model's URI answers raw columns, as JSON and CSV, with what evaluate wrote in `folder`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = f"mlflow models serve -m {uri} --env-manager local --workers 1 --port {port}"
-    env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{repo}/mlruns/mlflow.db")
     table = pd.read_parquet(repo / "out" / "data" / "test.parquet").head(3)
     expected = pd.read_parquet(folder / "predictions.parquet").head(3)
     bodies = {
@@ -30,18 +27,29 @@ def check_serving(repo: Path, uri: str, folder: Path) -> None:
         json.dumps({"dataframe_records": table[["x2", "x1"]].to_dict(orient="records")}): "application/json",
         table.to_csv(index=False): "text/csv",
     }
+    for answer in served(uri, repo / "mlruns" / "mlflow.db", bodies):
+        assert [row["prediction"] for row in answer] == expected["predicted"].tolist()
+        assert [row["probability"] for row in answer] == pytest.approx(expected["probability"].tolist(), abs=1e-15)
+
+
+def served(uri: str, database: Path, bodies: Mapping[str, str]) -> list[list[dict[str, Any]]]:
+    """The predictions that `mlflow models serve` answers to bodies of these content types."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"mlflow models serve -m {uri} --env-manager local --workers 1 --port {port}"
+    env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{database}")
     requests = [
         urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": kind})
         for body, kind in bodies.items()
     ]
-    with subprocess.Popen(command.split(), cwd=repo, env=env, stderr=subprocess.DEVNULL, start_new_session=True) as server:
+    with subprocess.Popen(
+        command.split(), cwd=database.parent, env=env, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as server:
         try:
-            answers = [json.loads(_answer(request))["predictions"] for request in requests]
+            return [json.loads(_answer(request))["predictions"] for request in requests]
         finally:
             os.killpg(server.pid, signal.SIGTERM)
-    for answer in answers:
-        assert [row["prediction"] for row in answer] == expected["predicted"].tolist()
-        assert [row["probability"] for row in answer] == pytest.approx(expected["probability"].tolist(), abs=1e-15)
 
 
 def _answer(request: urllib.request.Request, seconds: float = 60) -> bytes:

@@ -24,10 +24,10 @@ from pipeline.stages import STAGES
 COLUMNS = 60
 SHOW = """
 import logging, sys, time
-from pipeline.console import EpochProgress, configure_logging, job_context
+from pipeline.console import Progress, configure_logging, job_context
 configure_logging()
 logger = logging.getLogger("pipeline.stages.train")
-progress = EpochProgress(300).__enter__()
+progress = Progress(300).__enter__()
 """
 
 

@@ -1,7 +1,7 @@
 """overrides.yaml: what the DAG changes of conf/, and the candidates that it compares."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
 def _override_list(path: Path, key: str, written: Any) -> list[str]:
     """KEY=VALUE each, of such a list, or of a mapping in which the `name` of a group chooses its file in conf/."""
     if isinstance(written, Mapping):
-        return [_from_mapping(leaf, value) for leaf, value in flatten(written)]
+        return [_from_mapping(leaf, value) for leaf, value in _leaves(written)]
     overrides = [] if written is None else written
     if not isinstance(overrides, list):
         example = "a list with commas, such as [data=breast_cancer, model.l2=0.01], or a mapping"
@@ -76,6 +76,19 @@ def _override_list(path: Path, key: str, written: Any) -> list[str]:
             rule = f"{key} in {path} must be KEY=VALUE each, with one value: only `python -m pipeline -m` sweeps over several"
             raise ConfigError(f"{rule}; got {override} in {written}")
     return overrides
+
+
+def _leaves(written: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values; a mapping of texts is one value, a list of `NAME: TEXT` each."""
+    texts = {key for key, kind in text_keys().items() if kind is Kind.TEXT_BY_TEXT}
+    found: dict[str, list[str]] = {}
+    for leaf, value in flatten(written):
+        key = next((key for key in texts if leaf.startswith(f"{key}.")), None)
+        if key is None:
+            yield leaf, value
+        else:
+            found.setdefault(key, []).append(f"{leaf.removeprefix(f'{key}.')}: {value}")
+    yield from found.items()
 
 
 def _from_mapping(key: str, value: Any) -> str:

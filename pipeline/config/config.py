@@ -1,13 +1,13 @@
 """The configuration that conf/ and overrides make, checked: the one place that knows all registries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pipeline.config.hydra import CONF, PRIMARY, composed, options
 from pipeline.config.overrides import as_typed
-from pipeline.config.schema import MAX_VALUE, Kind, Registry, build, build_typed, text_fields, vocabulary
+from pipeline.config.schema import MAX_VALUE, Kind, Registry, build, build_typed, text_fields, to_values, vocabulary
 from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Source
 from pipeline.data.sources import SOURCES
@@ -37,7 +37,7 @@ class Config:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """As it is written, hashed and shown."""
         parts = {group: getattr(self, group) for group in REGISTRIES}
-        groups = {group: {"name": name_of(part), **asdict(part)} for group, part in parts.items()}
+        groups = {group: {"name": name_of(part), **to_values(part)} for group, part in parts.items()}
         return {**groups, "tracking": self.tracking.to_dict()}
 
     @property

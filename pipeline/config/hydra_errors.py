@@ -75,13 +75,13 @@ def _no_such_option(path: str, options: Sequence[str], overrides: Sequence[str])
 
 def _unknown_key(error: "ConfigAttributeError | ConfigKeyError") -> str:
     key, section = str(error.full_key), error.parent_node
-    group, _, rest = key.partition(".")
-    if group == "hydra":
+    group = key.rpartition(".")[0]
+    if key.partition(".")[0] == "hydra":
         return f"{key} is not a key of Hydra's, which `python -m pipeline --cfg hydra` shows"
     names = [str(name) for name in (section or ()) if name not in ("name", "hydra")]
-    if rest and not names:
-        return f"{key} is not a key; {key.rpartition('.')[0]} has none"
-    if rest:
+    if group and not names:
+        return f"{key} is not a key; {group} has none"
+    if group:
         chosen = f"{group}={section['name']}" if section is not None and "name" in section else group
         return f"{key} is not a key; {chosen} takes {', '.join(names)}"
     return f"{key} is not a key; the keys are {', '.join([*names, 'experiment'])}"

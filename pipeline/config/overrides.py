@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError
 
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
 BEFORE_QUOTES = ("", *OPENING, ",", ":", "=")  # elsewhere a quote is a letter, as in don't
+_BRACKETS = {Kind.TEXTS: ("[]",), Kind.TEXT_OR_TEXTS: ("[]",), Kind.TEXT_BY_TEXT: ("{}", "[]")}  # around several texts
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")  # text that Hydra itself takes, and never sweeps over
 
 
@@ -66,9 +67,10 @@ def _values(key: str, text: str, kind: Kind) -> str:
 def _value(key: str, text: str, kind: Kind) -> str:
     """One value, quoted where Hydra would read something else than the typed text."""
     bare = text.strip()
-    if kind is Kind.TEXTS and bare[:1] == "[" and bare[-1:] == "]":
-        return f"[{','.join(_value(key, part.strip(), Kind.TEXT) for part in _parts(key, bare[1:-1]) if part.strip())}]"
-    if kind in (Kind.OPTIONAL_TEXT, Kind.TEXTS) and text == "null":
+    if bare[:1] + bare[-1:] in _BRACKETS.get(kind, ()):
+        parts = [part.strip() for part in _parts(key, bare[1:-1]) if part.strip()]
+        return f"[{','.join(_pair(part) if bare[0] == '{' else _value(key, part, Kind.TEXT) for part in parts)}]"
+    if kind in (Kind.OPTIONAL_TEXT, Kind.TEXTS, Kind.TEXT_BY_TEXT) and text == "null":
         return text
     read = _read(text)
     if kind is Kind.OPTION:
@@ -76,6 +78,13 @@ def _value(key: str, text: str, kind: Kind) -> str:
             raise ConfigError(f"{key} must be the name of one of its options; got {text}")
         return quoted(text) if isinstance(read, int | float) or bare == "null" else text
     return text if read == text or (_means_more(text) and isinstance(read, str)) else quoted(text)
+
+
+def _pair(text: str) -> str:
+    """`NAME: VALUE` as one text, since Hydra's mappings take few names; quotes around the name are Hydra's."""
+    name, _, value = (part.strip() for part in text.rpartition(":"))
+    content = _read(name) if _means_more(name) else name
+    return quoted(f"{content if isinstance(content, str) else name}: {value}")
 
 
 def _means_more(text: str) -> bool:

@@ -1,29 +1,35 @@
 """What a data source gives: features and labels in a training and a test part, and the split that makes these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Array
 from pipeline.errors import DataError
+from pipeline.model.columns import Column
 
 Label = bool | int | float | str
 
 
 @dataclass(frozen=True)
 class Split:
-    """Features X (n, d) float64 as read, an array or SciPy's CSR, and labels y (n,) float64 in {0, 1}."""
+    """Features X (n, d) float64 as read, an array or SciPy's CSR, or an Arrow table of raw columns; labels y (n,) float64 in
+    {0, 1}, and the weight (n,) of each row, where there is one."""
 
-    X: Features
+    X: Any
     y: Array
+    weight: Array | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A training and a test part, and what their numbers mean: classes[1] is the one with y = 1.
 
-    notes: a line each for how the user's file was read, which the user should see.
+    notes: a line each for how the user's file was read, which the user should see; columns: of a table, all that may be
+    features, the left-out ones, too.
     """
 
     features: list[str]
@@ -32,6 +38,7 @@ class Dataset:
     train: Split
     test: Split
     notes: tuple[str, ...] = ()
+    columns: Sequence[Column] = ()
 
 
 class Source(Protocol):
@@ -42,17 +49,23 @@ class Source(Protocol):
 
 
 def split(data: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:
-    """A seeded, stratified split into training and test part; rows keep their order within each.
+    """A seeded, stratified split into training and test part; rows keep their order within each."""
+    test = stratified(data.y, test_fraction, seed)
+    return Split(data.X[~test], data.y[~test]), Split(data.X[test], data.y[test])
+
+
+def stratified(y: Array, test_fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows are the test part.
 
     Each class sends round(test_fraction * its rows) to the test part, at least one and not all. Which class is 1 makes no
     difference. Raises DataError where a class has a single row.
     """
     rng = np.random.default_rng(seed)
-    test = np.zeros(len(data.y), bool)
-    for label in (data.y[0], 1 - data.y[0]):
-        rows = np.flatnonzero(data.y == label)
+    test = np.zeros(len(y), bool)
+    for label in (y[0], 1 - y[0]):
+        rows = np.flatnonzero(y == label)
         if len(rows) < 2:
             raise DataError(f"each class must have at least 2 rows to be split into training and test; one has {len(rows)}")
         size = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
         test[rng.permutation(rows)[:size]] = True
-    return Split(data.X[~test], data.y[~test]), Split(data.X[test], data.y[test])
+    return test

@@ -3,70 +3,83 @@
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.columns import NUMBER, RawTable, factorize, is_number, numbers_among, plain_types
+from pipeline.data.cells import NUMBER, factorize, is_number
+from pipeline.data.columns import RawTable
 from pipeline.data.dataset import Label
 from pipeline.errors import DataError
-from pipeline.text import is_one_line, quote, quote_if_needed
+from pipeline.text import MAX_VALUE, is_one_line, join_limited, quote, quote_if_needed
 
 MAX_CLASSES = 5  # that a sentence shows
 
 
 @dataclass(frozen=True)
 class Target:
-    """The column of the table at `path` to predict. positive: the class with y = 1; empty for the second in sorted order."""
+    """The column of the table at `path` to predict. positive: the class with y = 1, empty for the second in sorted order, or
+    a list of the labels that make it, the others making the other."""
 
     name: str
-    positive: str
+    positive: str | list[str]
     path: str
+    drop_unlabelled: bool = False  # else every row must have a label
 
     def read(self, table: RawTable) -> tuple[Array, tuple[Label, Label]]:
-        """y (n,) in {0, 1} and the classes, the positive one last. Raises DataError unless there are two."""
-        values, codes = _distinct(table, self.name)
-        self._check_missing(table, values, codes)
-        labels = _parse_labels(values) if table.is_text else _from_decimals(values)
-        classes = self._classes(labels)
-        positive = classes[1] if not self.positive else self._find_positive(classes)
-        negative = classes[0] if positive == classes[1] else classes[1]
-        return np.array([label == positive for label in labels], np.float64)[codes], (negative, positive)
+        """y (n,) in {0, 1}, NaN where there is no label, and the classes, the positive one last. Raises DataError unless they
+        are two."""
+        values, codes = factorize(table.columns[self.name])
+        if (codes < 0).any() and not self.drop_unlabelled:
+            raise self._missing(table, codes < 0)
+        cells = values.to_pylist()
+        labels = _parse_labels(cells) if table.is_text else cells
+        if isinstance(self.positive, str):
+            classes = self._classes(labels)
+            positive = classes[1] if not self.positive else self._find_positive(self.positive, classes)
+            negative = classes[0] if positive == classes[1] else classes[1]
+            ones = {positive}
+        else:
+            known = self._known(labels)
+            ones = {self._find_positive(name, known) for name in self.positive}
+            others = [label for label in known if label not in ones]
+            if not ones or not others:
+                raise DataError(f"data.positive must name some labels of {self}, and not all; got {', '.join(self.positive)}")
+            positive, negative = _joined([label for label in known if label in ones]), _joined(others)
+        return np.array([*(float(label in ones) for label in labels), np.nan])[codes], (negative, positive)
+
+    def _missing(self, table: RawTable, is_missing: NDArray[np.bool_]) -> DataError:
+        """Why a row has no label; it names the first."""
+        row = int(np.argmax(is_missing))
+        text = table.cell(row, self.name) if table.is_text else ""
+        remedy = f": {text} is read as missing; if it is a class, set data.missing_values=[]" if text else ""
+        offer = "data.drop_unlabelled=true leaves such rows out"
+        which = f"{is_missing.sum()} are missing, the first in {table.locate(row)}{remedy or f': {offer}'}"
+        return DataError(f"{self} must have a value in every row; {which}{f', or {offer}' if remedy else ''}")
 
     def __str__(self) -> str:
         return f"the target {self.name} in {self.path}"
 
-    def _classes(self, labels: Sequence[Any]) -> list[Label]:
-        """The two classes among the labels, sorted."""
+    def _known(self, labels: Sequence[Any]) -> list[Label]:
+        """The distinct labels, sorted."""
         other = next((label for label in labels if not _is_label(label)), None)
         if other is not None:
             kinds = "text on one line, true or false, or numbers of 64 bits"
             raise DataError(f"{self} must be {kinds}; got {quote_if_needed(other)}")
-        classes = sorted(dict.fromkeys(labels), key=_sort_key)
-        self._check_spelling(classes)
+        known = sorted(dict.fromkeys(labels), key=_sort_key)
+        self._check_spelling(known)
+        return known
+
+    def _classes(self, labels: Sequence[Any]) -> list[Label]:
+        """The two classes among the labels, sorted."""
+        classes = self._known(labels)
         if len(classes) != 2:
             first = ", ".join(map(quote_if_needed, classes[:MAX_CLASSES])) + (", ..." if len(classes) > MAX_CLASSES else "")
-            raise DataError(f"{self} must have two classes; got {len(classes)}: {first}")
+            hint = "; data.positive=[LABEL, ...] makes one class of some, and the other of the rest" if len(classes) > 2 else ""
+            raise DataError(f"{self} must have two classes; got {len(classes)}: {first}{hint}")
         return classes
-
-    def _check_missing(self, table: RawTable, values: list[Any], codes: NDArray[np.int64]) -> None:
-        """Raises DataError where a row has no label; it names the first."""
-        texts = [value.strip() for value in values] if table.is_text else []
-        known, numbers = {"", *table.missing_values}, numbers_among(table.missing_values)
-        gaps = [i for i, text in enumerate(texts) if text in known or (is_number(text) and float(text) in numbers)]
-        missing = np.isin(codes, [-1, *gaps])
-        if not missing.any():
-            return
-        row = int(np.argmax(missing))
-        text = texts[codes[row]] if codes[row] >= 0 else ""
-        remedy = f": {text} is read as missing; if it is a class, set data.missing_values=[]" if text else ""
-        which = f"{missing.sum()} are missing, the first in {table.locate(row)}{remedy}"
-        raise DataError(f"{self} must have a value in every row; {which}")
 
     def _check_spelling(self, classes: Sequence[Label]) -> None:
         """Raises DataError for labels that a person would take for one: `yes` and `Yes `, `1` and `1.0`, or an accent's two
@@ -80,9 +93,8 @@ class Target:
                 rule = f"the labels of {self} must differ in more than case, spaces or the spelling of a number"
                 raise DataError(f"{rule}; got {show(same)} and {show(label)}")
 
-    def _find_positive(self, classes: Sequence[Label]) -> Label:
+    def _find_positive(self, given: str, classes: Sequence[Label]) -> Label:
         """The class that data.positive names: by its text or, where none has this text, by its number or apart from case."""
-        given = self.positive
         matches: tuple[Callable[[Any], bool], ...] = (
             lambda label: str(label) == given,
             lambda label: _is_numeric(label) and _is_numeric(given) and float(label) == float(given),
@@ -91,19 +103,7 @@ class Target:
         for match in matches:
             if len(found := [label for label in classes if match(label)]) == 1:
                 return found[0]
-        raise DataError(f"data.positive must be one of {', '.join(map(quote_if_needed, classes))}; got {given}")
-
-
-def _distinct(table: RawTable, name: str) -> tuple[list[Any], NDArray[np.int64]]:
-    """The distinct values of a column and for each row the position among them, -1 where a value is missing."""
-    column = plain_types(table.columns[name])
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    try:
-        return factorize(column)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # lists
-        valid = column.drop_null()
-        return [valid[0].as_py() if len(valid) else None], np.zeros(len(column), np.int64)
+        raise DataError(f"data.positive must be one of {join_limited([*map(quote_if_needed, classes)])}; got {given}")
 
 
 def _parse_labels(cells: Sequence[str]) -> list[Label]:
@@ -119,12 +119,10 @@ def _parse_labels(cells: Sequence[str]) -> list[Label]:
     return list(numbers) if not np.isfinite(numbers).all() or [*map(repr, numbers)] == texts else list(texts)
 
 
-def _from_decimals(values: Sequence[Any]) -> list[Any]:
-    """Decimals as integers or, if one has a fraction, as floats; other values as they are."""
-    if not all(isinstance(value, Decimal) for value in values):
-        return list(values)
-    to_number = int if all(value == int(value) for value in values) else float
-    return [to_number(value) for value in values]
+def _joined(labels: Sequence[Label]) -> Label:
+    """The name of a class of several labels."""
+    text = " or ".join(map(str, labels))
+    return labels[0] if len(labels) == 1 else text if len(text) <= MAX_VALUE else f"{labels[0]} or {len(labels) - 1} others"
 
 
 def _is_label(value: object) -> bool:

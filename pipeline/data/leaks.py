@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Features, column_ranges, row_blocks
 from pipeline.data.dataset import Dataset, Split
 from pipeline.text import join_limited, quote_if_needed
 
 MIN_ROWS = 2  # training rows of a class by which a column can be judged
+MAX_LEVELS = 0.5  # of the rows, distinct texts of a column that can be judged
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that a product keeps apart what was
 
 
 def leaks(dataset: Dataset) -> list[str]:
@@ -28,20 +32,78 @@ def leaks(dataset: Dataset) -> list[str]:
 
 
 def separating_columns(part: Split) -> list[int]:
-    """The columns in which all rows of one class lie below all rows of the other."""
+    """The columns in which all rows of one class lie below all rows of the other; in a table also those of text, and those with
+    missing values, in which no value is of both."""
     ones = part.y == 1
     if min(ones.sum(), (~ones).sum()) < MIN_ROWS:
         return []
+    if _is_table(part.X):
+        return [i for i, column in enumerate(part.X.columns) if _separates(column, ones)]
     (low_0, high_0), (low_1, high_1) = column_ranges(part.X, ~ones), column_ranges(part.X, ones)
     return [int(i) for i in np.flatnonzero((high_0 < low_1) | (high_1 < low_0))]
 
 
 def repeated_rows(train: Split, test: Split) -> int:
     """How many rows of the test part have a row with the same features and label in the training part."""
+    if _is_table(train.X):
+        return int(np.isin(_row_hashes(test), _row_hashes(train)).sum())
     known, hashes = (
         np.fromiter(map(hash, zip(_rows(part.X), part.y.tolist(), strict=True)), np.int64) for part in (train, test)
     )
     return int(np.isin(hashes, known).sum())
+
+
+def _is_table(X: Any) -> bool:
+    return hasattr(X, "column_names")
+
+
+def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
+    """Whether a table's column alone tells the classes apart, by its values or by where they are missing."""
+    import pyarrow as pa
+
+    from pipeline.data.cells import factorize
+
+    is_missing = column.is_null().to_numpy()
+    if is_missing[ones].any() and is_missing[~ones].any():
+        return False
+    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        values, codes = factorize(column)
+        if len(values) > MAX_LEVELS * len(codes):
+            return False
+        shared = np.isin(codes[ones & ~is_missing], codes[~ones & ~is_missing]).any()
+        return not shared
+    numbers = _numbers(column)
+    zero, one = numbers[~ones & ~is_missing], numbers[ones & ~is_missing]
+    return bool(not len(zero) or not len(one) or zero.max() < one.min() or one.max() < zero.min())
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """The numbers or times of a table's column; any where one is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return (pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column).to_numpy()
+
+
+def _row_hashes(part: Split) -> NDArray[np.uint64]:
+    """A number (n,) for each row of a table, equal for equal cells and labels."""
+    import pyarrow as pa
+
+    from pipeline.data.cells import factorize
+
+    hashes = part.y.astype(np.uint64)
+    for column in part.X.columns:
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            values, codes = factorize(column)
+            keys = np.array([*(hash(text) for text in values.to_pylist()), 0], np.int64)[codes]
+        else:
+            is_missing = column.is_null().to_numpy()
+            numbers = _numbers(column)
+            keys = numbers.astype(np.int64) if numbers.dtype.kind in "Mb" else (numbers + 0.0).view(np.int64)
+            keys = np.where(is_missing, np.int64(-1), keys)
+        hashes = (hashes ^ keys.view(np.uint64)) * MULTIPLIER
+        hashes ^= hashes >> np.uint64(29)
+    return hashes
 
 
 def _rows(X: Features) -> Iterator[bytes]:

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
+from typing import Any
 
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.text import is_one_line, join_limited, quote, quote_if_needed
+
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # by a file's first bytes
 
 
 def check_path(path: str, content: str) -> None:
@@ -19,20 +22,20 @@ def check_path(path: str, content: str) -> None:
         raise ConfigError(f"path must be one line of text; got {quote(path)}")
 
 
-def check_file(path: str) -> None:
-    """Raises DataError unless `path` is a regular file that is not empty."""
+def check_file(path: str, key: str = "data.path") -> None:
+    """Raises DataError unless `path`, which the setting `key` names, is a regular file that is not empty."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
         target = f", it is a link to {os.readlink(path)}" if os.path.islink(path) else ""
-        raise DataError(f"data.path must name a file; there is none at {path}{target}") from None
+        raise DataError(f"{key} must name a file; there is none at {path}{target}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(f"data.path must name a file that can be read: {reason}; got {quote(path)}") from None
+        raise DataError(f"{key} must name a file that can be read: {reason}; got {quote(path)}") from None
     if stat.S_ISDIR(found.st_mode):
-        raise DataError(f"data.path must name a file; {path} is a folder")
+        raise DataError(f"{key} must name a file; {path} is a folder")
     if not stat.S_ISREG(found.st_mode):
-        raise DataError(f"data.path must name a file; {path} is a device or a pipe")
+        raise DataError(f"{key} must name a file; {path} is a device or a pipe")
     if found.st_size == 0:
         raise DataError(f"there are no rows in {path}: it is empty")
 
@@ -50,6 +53,32 @@ def reader_errors(path: str, file_format: str) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         first_line = next((line.strip() for line in reason.splitlines() if line.strip()), type(error).__name__)
         raise DataError(f"{path} could not be read as {file_format}: {first_line}") from error
+
+
+def open_bytes(path: str) -> Any:
+    """A file's bytes, uncompressed."""
+    import pyarrow as pa
+
+    with open(path, "rb") as file:
+        start = file.read(4)
+    return pa.input_stream(
+        path, compression=next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
+    )
+
+
+@contextmanager
+def is_unchanged(*paths: str) -> Iterator[None]:
+    """Raise DataError where a file changes inside the block."""
+    before = [_state(path) for path in paths]
+    yield
+    for path, state in zip(paths, before, strict=True):
+        if _state(path) != state:
+            raise DataError(f"{path} must stay as it is while it is read; it has changed: run this again")
+
+
+def _state(path: str) -> tuple[int, ...]:
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def unique_names(path: str, header: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -127,7 +127,7 @@ def _of_distance(left: Distance, model: Logistic, result: Fit) -> Iterator[str]:
 def indistinct_columns(X: Features, mean: Array, scale: Array, dtype: str) -> list[int]:
     """The columns of X (n, d) of whose standardised values this type of numbers makes many equal."""
     if not isinstance(X, np.ndarray) or not X.shape[1]:
-        return []  # never shifted, so no digits are lost
+        return []  # hardly shifted, so hardly any digits are lost
     rows = min(MAX_ROWS, max(50, SAMPLED_VALUES // X.shape[1]))
     x = X[:: max(1, len(X) // rows)].astype(np.float64)
     with np.errstate(all="ignore"):

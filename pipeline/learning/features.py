@@ -1,6 +1,6 @@
 """The features that a fit is given: checked, and standardised."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from pipeline.arrays import Array, Features, row_blocks
 from pipeline.errors import DataError
+
+BLOCK_ENTRIES = 1 << 20  # of a sparse matrix, that are worked on at a time
 
 
 def check_data(X: Features, y: Array) -> None:
@@ -44,9 +46,11 @@ def require_finite(X: Features) -> None:
 
 def varying(X: Features) -> NDArray[np.bool_]:
     """Which columns (d,) of X hold more than one value. A sparse X's are those that have entries."""
-    if not isinstance(X, np.ndarray):
-        return np.bincount(X.indices, X.data != 0, X.shape[1]) > 0
     found = np.zeros(X.shape[1], bool)
+    if not isinstance(X, np.ndarray):
+        for entries in _entry_blocks(X):
+            found[X.indices[entries][X.data[entries] != 0]] = True
+        return found
     for rows in row_blocks(*X.shape):
         found |= (X[rows] != X[0]).any(axis=0)
         if found.all():
@@ -59,8 +63,9 @@ def standardised(
 ) -> tuple[Features, Array, Array]:
     """(X - mean) / scale in this dtype, with mean and scale (d,) in float64. A constant column has scale 1.
 
-    m: row weights (n,) of mean 1, or None. A sparse X is scaled by its columns' root mean squares and not shifted, so it stays
-    sparse. Raises DataError where a column's values are too large, by its name if `names` has the columns'.
+    m: row weights (n,) of mean 1, or None. A sparse X stays sparse, for only columns without a zero are shifted: since the
+    intercept has no penalty, the best model is that of a dense X. Raises DataError where a column's values are too large, by
+    its name if `names` has the columns'.
     """
     if not isinstance(X, np.ndarray):
         return _scaled(X, dtype, names, m)
@@ -83,15 +88,37 @@ def _total(part: Array, m: Array | None, rows: slice) -> Array:
 
 
 def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str], m: Array | None) -> tuple[Features, Array, Array]:
-    mean, squares = np.zeros(X.shape[1]), np.square(X.data, dtype=np.float64)
-    if m is not None:
-        squares *= np.repeat(m, np.diff(X.indptr))
-    norms = np.sqrt(np.bincount(X.indices, squares, X.shape[1]) / max(X.shape[0], 1))
-    scale = np.where(norms > 0, norms, 1.0)
-    _require_representable(X, mean, scale, names)
+    n, d = X.shape
+    of_rows = None if m is None else np.repeat(m, np.diff(X.indptr))
+
+    def sums(of: Callable[[Any, Any], Any], weights: Array | None = of_rows) -> Array:
+        """By column, over the stored entries: of their values and columns, by the weights of the rows."""
+        total = np.zeros(d)
+        for i in _entry_blocks(X):
+            values = of(X.data[i].astype(np.float64), X.indices[i])
+            total += np.bincount(X.indices[i], values if weights is None else values * weights[i], d)
+        return total
+
+    first = np.zeros(d)  # row
+    first[X.indices[: X.indptr[1]]] = X.data[: X.indptr[1]]
+    is_full = (np.bincount(X.indices, minlength=d) == n) & (sums(lambda x, j: x != 0, None) == n)
+    is_constant = is_full & (sums(lambda x, j: x != first[j], None) == 0)
+    mean = sums(lambda x, j: x) / n
+    stored = sums(lambda x, j: np.ones(len(x)))
+    squares = sums(lambda x, j: np.square(x - mean[j])) + np.maximum(n - stored, 0) * np.square(mean)
+    scale = np.where((squares > 0) & ~is_constant, np.sqrt(squares / n), 1.0)
+    shift = np.where(is_full, np.where(is_constant, first, mean), 0.0)
+    _require_representable(X, shift, scale, names)
     scaled = X.astype(dtype)
-    scaled.data /= scale.astype(dtype)[X.indices]
-    return scaled, mean, scale
+    for i in _entry_blocks(X):
+        scaled.data[i] = (X.data[i] - shift[X.indices[i]]) / scale[X.indices[i]]
+    return scaled, shift, scale
+
+
+def _entry_blocks(X: Any) -> Iterator[slice]:
+    """Slices of the stored entries of a sparse matrix."""
+    step = max(BLOCK_ENTRIES, X.shape[1])
+    return (slice(start, start + step) for start in range(0, X.nnz, step))
 
 
 def _require_representable(X: Features, mean: Array, scale: Array, names: Sequence[str]) -> None:

@@ -104,7 +104,7 @@ class Sparse(Matrix):
 
     def __init__(self, X: "csr_array[Any, Any]") -> None:
         n, d = X.shape
-        self._X, self._XT = X, X.T
+        self._X, self._XT = X, with_entries(type(X)(X.shape, dtype=X.dtype).T, X.data, X.indices, X.indptr)
         self.shape, self.dtype = (n, d + 1), X.dtype
 
     def block_rows(self, fits: int) -> int:
@@ -114,7 +114,7 @@ class Sparse(Matrix):
         return max(64, cached, 8 * d // a_row)  # a block's result (d+1,) must be worth its work
 
     def take(self, rows: Rows) -> "Sparse":
-        return Sparse(self._X[rows])
+        return Sparse(row_slice(self._X, rows) if isinstance(rows, slice) else self._X[rows])
 
     def times(self, theta: Array, out: Array) -> Array:
         np.add(self._X @ theta[:-1], theta[-1], out=out)
@@ -143,6 +143,20 @@ def gram(A: Array, weights: Array) -> Array:
     """A^T diag(weights) A (k, k) of an array A (n, k), for weights (n,) >= 0."""
     S = A * np.sqrt(weights)[:, None]
     return np.dot(S.T, S)
+
+
+def row_slice(X: "csr_array[Any, Any]", rows: slice) -> "csr_array[Any, Any]":
+    """Consecutive rows."""
+    start, stop, _ = rows.indices(X.shape[0])
+    ends = X.indptr[start : stop + 1]
+    entries = slice(ends[0], ends[-1])
+    return with_entries(type(X)((stop - start, X.shape[1]), dtype=X.dtype), X.data[entries], X.indices[entries], ends - ends[0])
+
+
+def with_entries(empty: Any, data: Array, indices: NDArray[Any], indptr: NDArray[Any]) -> Any:
+    """An empty matrix with these entries; SciPy's constructor would copy those that are a small part of an array."""
+    empty.data, empty.indices, empty.indptr = data, indices, indptr
+    return empty
 
 
 def is_small(shape: tuple[int, ...]) -> bool:

@@ -43,7 +43,8 @@ class Path:
         with one_thread:
             if isinstance(X, np.ndarray):
                 return (X - self.mean) / self.scale @ W + b
-            return np.asarray(X @ (W / self.scale[:, None]) + b)  # whose mean is 0
+            W = W / self.scale[:, None]
+            return np.asarray(X @ W + (b - self.mean @ W))
 
 
 class _Penalised(Differentiable):

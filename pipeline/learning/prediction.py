@@ -10,6 +10,7 @@ from pipeline.files import WEIGHTS_FILE
 from pipeline.learning.models import MODELS
 from pipeline.manifest import Manifest
 from pipeline.model.card import ModelCard
+from pipeline.model.encoder import Encoder
 from pipeline.model.predictor import PredictionError, Predictor
 
 
@@ -19,7 +20,9 @@ def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
     if card.model not in MODELS:
         raise ArtifactError(f"{trained.path} must be of one of the models {', '.join(MODELS)}; it is of {card.model}")
     module = import_module(MODELS[card.model].__module__)
-    return Predictor(card.features, card.classes, trained.arrays(WEIGHTS_FILE), module.log_odds)
+    encoder = None if card.encoder is None else Encoder.from_list(card.encoder)
+    arrays = trained.arrays(WEIGHTS_FILE)
+    return Predictor(card.features, card.classes, arrays, module.log_odds, card.columns, encoder, card.missing_values)
 
 
 @contextmanager

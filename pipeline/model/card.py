@@ -1,7 +1,7 @@
 """What the JSON files beside a table and a model say, typed: the schema of the data, and the card of a model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -9,6 +9,8 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 from pipeline.errors import ArtifactError
 from pipeline.files import digest_of
 from pipeline.manifest import CARD, SCHEMA, Manifest, read_manifest
+from pipeline.model.columns import TYPES, USED, Column
+from pipeline.model.encoder import STEPS, Encoder
 
 Label = bool | int | float | str
 Section = Mapping[str, Any]  # a group of the configuration: its name, and its values
@@ -17,19 +19,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DataSchema:
-    """schema.json: what the numbers of a training and a test table mean. classes[1] is the one with y = 1."""
+    """schema.json: what the columns of a training and a test table mean. classes[1] is the one with y = 1."""
 
-    features: list[str]
+    features: list[str]  # the columns that a model may use
     target: str
     classes: list[Label]
     rows: dict[str, int]  # of "training" and "test", as the next two
     positives: dict[str, int]
     digest: dict[str, str]  # SHA-256
     source: dict[str, Any]  # the configuration that made it
+    columns: list[Column] = field(default_factory=list)  # all of a user's table; none where the source is a matrix of numbers
+    missing_values: list[str] = field(default_factory=list)  # texts in the table that stand for a missing value
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
         return _typed(cls, content)
+
+    @property
+    def used(self) -> list[Column]:
+        """The columns of a user's table that a model may use."""
+        return [column for column in self.columns if column.is_used]
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,16 @@ class ModelCard:
 
     fingerprint: str
     fingerprint_of: dict[str, str]  # the digests of config, data and code
-    features: list[str]
+    features: list[str]  # what the model's weights are of
     target: str
     classes: list[Label]
     data: DataFacts
     config: dict[str, dict[str, Any]]  # the groups data, model and optimizer
     fit: FitSummary | None
+    columns: list[Column] = field(default_factory=list)  # that predictions need of a table; none where the source is a matrix
+    encoder: list[dict[str, Any]] | None = None  # the steps from columns to features; None where the features are the columns
+    missing_values: list[str] = field(default_factory=list)  # texts in a table that stand for a missing value
+    identifiers: list[str] = field(default_factory=list)  # columns that name the rows, which predictions keep
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
@@ -79,6 +92,7 @@ class ModelCard:
         made_of = {"config": digest_of(card.config), "data": digest_of(card.data.digest)}
         if card.fingerprint != digest_of(card.fingerprint_of) or not made_of.items() <= card.fingerprint_of.items():
             raise ArtifactError("the fingerprint must be that of the configuration and the data; it is not")
+        _check_encoder(card)
         return card
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,6 +127,22 @@ def read_schema_of(model: Manifest[ModelCard], data: Path) -> Manifest[DataSchem
     return tables
 
 
+def _check_encoder(card: ModelCard) -> None:
+    """Raise ArtifactError unless the steps are of the card's columns and make its features."""
+    if wrong := [column.name for column in card.columns if column.kind not in USED or column.type not in TYPES]:
+        raise ArtifactError(f"columns must be of a kind and type that a model takes; {wrong[0]} is not")
+    names = {column.name for column in card.columns}
+    for step in card.encoder or []:
+        if step.get("kind") not in STEPS:
+            raise ArtifactError(f"encoder must have steps of the kinds {', '.join(STEPS)}; got {step.get('kind')}")
+        if _typed(STEPS[step["kind"]], step).column not in names:
+            raise ArtifactError(f"encoder must have steps of the columns; {step['column']} is none")
+    if card.fit and card.columns and card.encoder is None:
+        raise ArtifactError("a model of a table must have an encoder; it has none")
+    if card.encoder is not None and card.fit and Encoder.from_list(card.encoder).features != card.features:
+        raise ArtifactError("features must be those that encoder makes; they are not")
+
+
 def separation_sentence(entry: Mapping[str, Any]) -> str:
     """What a model.json's `separation`, whose columns are names, says."""
     first, *rest = entry["columns"] or ["the intercept"]
@@ -124,15 +154,17 @@ def separation_sentence(entry: Mapping[str, Any]) -> str:
 
 def _typed(kind: type[T], content: Section) -> T:
     """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out."""
-    hints = get_type_hints(kind)
-    values = {}
-    for name, hint in hints.items():
-        if name not in content and hasattr(kind, name):
-            continue  # a field with a default, which the cards of earlier versions lack
-        if name not in content:
-            raise ArtifactError(f"it must have {', '.join(hints)}; it lacks {name}")
-        values[name] = _value(name, hint, content[name])
+    hints, values = get_type_hints(kind), {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        if each.name in content:
+            values[each.name] = _value(each.name, hints[each.name], content[each.name])
+        elif each.name in _required(kind):
+            raise ArtifactError(f"it must have {', '.join(_required(kind))}; it lacks {each.name}")
     return kind(**values)
+
+
+def _required(kind: type[Any]) -> list[str]:
+    return [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def _value(name: str, hint: Any, value: Any) -> Any:
@@ -140,6 +172,9 @@ def _value(name: str, hint: Any, value: Any) -> Any:
     nested = next((kind for kind in kinds if is_dataclass(kind)), None)
     if isinstance(nested, type) and isinstance(value, Mapping):
         return _typed(nested, value)
+    parts = get_args(hint)
+    if get_origin(hint) is list and is_dataclass(parts[0]) and isinstance(value, list):
+        return [_value(name, parts[0], each) for each in value]
     if not _is_of(hint, value):
         names = " or ".join("null" if kind is NoneType else (get_origin(kind) or kind).__name__ for kind in kinds)
         raise ArtifactError(f"{name} must be of type {names}; got {type(value).__name__}")

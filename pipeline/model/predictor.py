@@ -1,87 +1,201 @@
 """Predictions from raw columns, the only implementation: what may be given, and what is said of what may not.
 
-A logged model carries this file unchanged, so it imports nothing of the project. What MLflow could enforce by an input schema
-is checked here: its enforcement refuses 64-bit integers, sparse matrices and CSV, and takes seconds for a row of many columns.
+A logged model carries this file unchanged, so it imports nothing of the project but what is beside it.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .columns import KINDS, TYPES, Cells, Column, InvalidCell, PredictionError, cut, number, positions_of, read_cells
+from .encoder import Encoder
+
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = "biuf"  # of dtypes that hold real numbers
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)  # text that is taken as one
-MAX_NAMES, MAX_VALUE = 10, 60  # columns, and letters of a value, in an error
-BLOCK_VALUES = 1 << 20  # that are checked at a time
+__all__ = ["PredictionError", "Predictor", "probability"]
+
+BLOCK_VALUES = 1 << 20  # that are checked or encoded at a time
+MAX_WRONG = 3  # columns in an error
 Arrays = Mapping[str, NDArray[Any]]
-
-
-class PredictionError(ValueError):
-    """There is no prediction for what was given. The message is one sentence."""
+Formula = Callable[[Arrays, Any], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that was read from its files. formula: `log_odds` of the model's module."""
+    """A model that was read from its files. formula: `log_odds` of the model's module.
+
+    features: the names of the columns of X, on which the formula works. With an encoder, X is made of a table's `columns`.
+    """
 
     features: Sequence[str]
     classes: Sequence[Any]  # classes[1] is the one with log-odds > 0
     arrays: Arrays
-    formula: Callable[[Arrays, Any], NDArray[np.float64]]
+    formula: Formula
+    columns: Sequence[Column] = ()
+    encoder: Encoder | None = None
+    missing_values: Sequence[str] = ()  # texts in a table that stand for a missing value
 
-    def predict(self, table: Any) -> "pd.DataFrame":
-        """The columns prediction and probability (of classes[1]), with the index of a table that has one."""
+    @classmethod
+    def from_card(
+        cls, card: Mapping[str, Any], arrays: Arrays, formula: Callable[[Arrays, Any], NDArray[np.float64]]
+    ) -> "Predictor":
+        """Of a model's card, as JSON has it."""
+        encoder = None if card["encoder"] is None else Encoder.from_list(card["encoder"])
+        columns = [Column(**each) for each in card["columns"]]
+        return cls(card["features"], card["classes"], arrays, formula, columns, encoder, card["missing_values"])
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that a table must have."""
+        return self.features if self.encoder is None else [column.name for column in self.columns]
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise PredictionError unless these are the names of a table that can be predicted."""
+        positions_of(self.names, names)
+
+    def predict(self, table: Any, first: int = 0) -> "pd.DataFrame":
+        """The columns prediction and probability (of classes[1]), with the index of a table that has one.
+
+        first: see `log_odds`.
+        """
         import pandas as pd
 
-        values, index = self._values(table)
-        z = self._log_odds(values)
+        z = self.log_odds(table, first)
+        index = table.index if isinstance(table, pd.DataFrame | pd.Series) else None
         return pd.DataFrame({"prediction": self.decide(z), "probability": probability(z)}, index=index)
 
-    def log_odds(self, table: Any) -> NDArray[np.float64]:
+    def log_odds(self, table: Any, first: int = 0) -> NDArray[np.float64]:
         """z (n,) of a table, whose columns are found by their names, in any order and with any others beside them; or, by
-        position, of an array or a SciPy sparse matrix (n, d). Raises PredictionError."""
-        return self._log_odds(self._values(table)[0])
+        position, of an array or a SciPy sparse matrix (n, d) of numbers. first: the number of its first row, for an error.
+        Raises PredictionError."""
+        if self.encoder is None:
+            return self.of_features(_values(table, self.features, first), first)
+        parts = [self.of_features(X, start) for start, X in self.encoded(table, first)]
+        return np.concatenate(parts) if parts else np.empty(0)
 
     def decide(self, z: NDArray[Any]) -> NDArray[Any]:
         """The class (n,) of each row, from its log-odds."""
         return np.array(self.classes)[(z > 0).astype(int)]
 
-    def _log_odds(self, X: Any) -> NDArray[np.float64]:
+    def of_features(self, X: Any, first: int = 0) -> NDArray[np.float64]:
+        """z (n,) of X, whose columns are the features. first: the number of its first row, for an error."""
         with np.errstate(all="ignore"):  # an overflow shows in z
             z = self.formula(self.arrays, X)
         for row in np.flatnonzero(~np.isfinite(z))[:1]:
-            raise PredictionError(f"every value must be a finite number; the log-odds of row {row} is {z[row]}")
+            raise PredictionError(f"every value must be a finite number; the log-odds of row {first + row} is {z[row]}")
         return z
 
-    def _values(self, table: Any) -> tuple[Any, Any]:
-        """Finite values (n, d), as float64 or in CSR format, and the table's index."""
-        if isinstance(table, np.ndarray) and not isinstance(table, np.ma.MaskedArray) and table.dtype.kind in KINDS:
-            _require_width(table.shape, self.features)
-            _require_finite(table, table, self.features)
-            return table, None
-        if hasattr(table, "tocsr"):  # before mappings, which SciPy's DOK is one of
-            return _csr(table, self.features), None
-        frame = _as_table(table, self.features)
-        if _is_sparse(frame):
-            return _csr(frame.sparse.to_coo(), self.features), frame.index
-        X = _numbers_in(frame)
-        _require_finite(X, frame.iat, self.features)
-        return X, frame.index
+    def encoded(self, table: Any, first: int = 0) -> Iterator[tuple[int, Any]]:
+        """X of blocks of a table's rows, each with the number of its first row; that of the table is `first`."""
+        assert self.encoder
+        rows, given = _columns_of(table, self.columns)
+        step = max(1, BLOCK_VALUES // max(1, len(self.columns)))
+        for start in range(0, rows, step):
+            size = min(step, rows - start)
+            part = [_slice(values, start, size) for values in given]
+            yield first + start, self.encoder.encode(self._read(part, first + start), size)
+
+    def _read(self, given: Sequence[Any], first: int) -> dict[str, Cells]:
+        """The cells of some rows by column. Raises PredictionError that names columns of another type, and the first row."""
+        cells, wrong = dict[str, Cells](), list[str]()
+        for column, values in zip(self.columns, given, strict=True):
+            try:
+                cells[column.name] = read_cells(column, values, self.missing_values)
+            except InvalidCell as error:
+                shown = repr(error.value) if isinstance(error.value, str) else str(error.value)
+                where = f"in row {first + error.row} it is {cut(shown)}"
+                wrong.append(f"column {cut(column.name)} must be {TYPES[column.type]}, {where}")
+        if wrong:
+            more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
+            raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
+        return cells
 
 
 def probability(z: NDArray[Any]) -> NDArray[Any]:
-    """p = 1 / (1 + exp(-z)), accurate for every z: exp overflows only where p is 0."""
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-z))
+    """p = 1 / (1 + exp(-z)). NumPy's exp has other bits on other processors, and in a server, where no kernels are pinned."""
+    from scipy.special import expit
+
+    return np.asarray(expit(z))
+
+
+def _columns_of(given: Any, columns: Sequence[Column]) -> tuple[int, list[Any]]:
+    """How many rows a table has, and its columns that are wanted, each of any type that can be sliced."""
+    import pandas as pd
+
+    names = [column.name for column in columns]
+    if hasattr(given, "column_names"):  # pyarrow's
+        return given.num_rows, [given.column(i) for i in positions_of(names, given.column_names)]
+    if isinstance(given, pd.Series):
+        given = pd.DataFrame(given)
+    if isinstance(given, pd.DataFrame):
+        found = positions_of(names, [str(label) for label in given.columns.tolist()])
+        return len(given), [given.iloc[:, i] for i in found]
+    if isinstance(given, list) and given and all(isinstance(row, Mapping) for row in given):
+        positions_of(names, list({str(name): None for row in given for name in row}))
+        return len(given), [[row.get(name) for row in given] for name in names]
+    if isinstance(given, Mapping) and not hasattr(given, "tocsr"):
+        positions_of(names, [str(name) for name in given])
+        return _same_length([_as_list(given[name]) for name in names])
+    if all(column.kind in ("number", "boolean") for column in columns) and (array := _as_array(given)) is not None:
+        _require_width(array.shape, names)
+        return len(array), list(array.T)
+    raise PredictionError(f"the input must be a table with named columns; got {cut(type(given).__name__)}")
+
+
+def _as_array(given: Any) -> NDArray[Any] | None:
+    """Cells by position; None where they are not."""
+    if hasattr(given, "tocsr"):
+        return np.asarray(given.toarray())
+    if not isinstance(given, np.ndarray | list):
+        return None
+    try:
+        return np.asanyarray(given, None if isinstance(given, np.ndarray) else object)  # a masked one stays so
+    except ValueError as error:
+        raise PredictionError(f"the input must make a table; {cut(str(error).partition('.')[0])}") from None
+
+
+def _as_list(values: Any) -> Any:
+    """A column of a mapping: itself, or one value as one row."""
+    if isinstance(values, Mapping):
+        return list(values.values())
+    if getattr(values, "shape", None) == ():  # a number from MLflow's server is an array of no dimension
+        return [values.item()]
+    return values if hasattr(values, "__len__") and not isinstance(values, str | bytes) else [values]
+
+
+def _same_length(columns: list[Any]) -> tuple[int, list[Any]]:
+    lengths = {len(column) for column in columns}
+    if len(lengths) > 1:
+        raise PredictionError(f"the input must make a table; its columns have {min(lengths)} to {max(lengths)} rows")
+    return lengths.pop() if lengths else 0, columns
+
+
+def _slice(values: Any, start: int, size: int) -> Any:
+    if start == 0 and size == len(values):
+        return values
+    if hasattr(values, "slice") and hasattr(values, "to_pylist"):
+        return values.slice(start, size)
+    return (values.iloc if hasattr(values, "iloc") else values)[start : start + size]
+
+
+def _values(table: Any, features: Sequence[str], first: int = 0) -> Any:
+    """Finite values (n, d), as float64 or in CSR format."""
+    if isinstance(table, np.ndarray) and not isinstance(table, np.ma.MaskedArray) and table.dtype.kind in KINDS:
+        _require_width(table.shape, features)
+        _require_finite(table, table, features, first)
+        return table
+    if hasattr(table, "tocsr"):  # before mappings, which SciPy's DOK is one of
+        return _csr(table, features)
+    frame = _as_table(table, features)
+    if _is_sparse(frame):
+        return _csr(frame.sparse.to_coo(), features)
+    X = _numbers_in(frame)
+    _require_finite(X, frame.iat, features, first)
+    return X
 
 
 def _as_table(given: Any, features: Sequence[str]) -> Any:
@@ -102,9 +216,9 @@ def _as_table(given: Any, features: Sequence[str]) -> Any:
     except PredictionError:
         raise
     except (ValueError, TypeError) as error:  # of pandas
-        raise PredictionError(f"the input must make a table; {_cut(str(error).partition('.')[0])}") from None
+        raise PredictionError(f"the input must make a table; {cut(str(error).partition('.')[0])}") from None
     ways = f"a table with named columns, or an array or sparse matrix with {len(features)} columns"
-    raise PredictionError(f"the input must be {ways}; got {_cut(type(given).__name__)}")
+    raise PredictionError(f"the input must be {ways}; got {cut(type(given).__name__)}")
 
 
 def _frame_of(given: Any) -> Any:
@@ -123,25 +237,13 @@ def _select(frame: Any, features: Sequence[str]) -> Any:
     labels = frame.columns.tolist()
     if labels == features:
         return frame
-    return frame.iloc[:, _positions([str(label) for label in labels], features)]  # names as the training table's were read
+    return frame.iloc[:, positions_of(features, [str(label) for label in labels])]  # names as the training table's were read
 
 
 def _is_sparse(frame: Any) -> bool:
     import pandas as pd
 
     return all(isinstance(kind, pd.SparseDtype) and kind.kind in "iuf" and kind.fill_value == 0 for kind in frame.dtypes)
-
-
-def _positions(labels: Sequence[str], features: Sequence[str]) -> list[int]:
-    """Where each feature is among the labels."""
-    positions = {label: i for i, label in enumerate(labels)}
-    if missing := [name for name in features if name not in positions]:
-        raise PredictionError(f"the table must have every column that the model was trained on; it lacks {_join(missing)}")
-    if len(positions) < len(labels):
-        times = Counter(labels)
-        if repeated := [name for name in features if times[name] > 1]:
-            raise PredictionError(f"column names must be unique; the table repeats {_join(repeated)}")
-    return [positions[name] for name in features]
 
 
 def _csr(matrix: Any, features: Sequence[str]) -> Any:
@@ -172,42 +274,20 @@ def _numbers_in(frame: Any) -> NDArray[np.float64]:
         X = np.empty(frame.shape)
         X[:, real] = frame.loc[:, real].to_numpy(np.float64, na_value=np.nan)
         for i in np.flatnonzero(~real):
-            X[:, i] = [_number(value) for value in frame.iloc[:, i]]
+            X[:, i] = np.array([number(value) for value in frame.iloc[:, i]], np.float64)  # None: NaN
     return X
 
 
-def _number(value: object) -> float:
-    """A cell as a number; NaN if it is none. Text is one where it is written as decimal digits, as in a CSV file."""
-    is_number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(value, np.timedelta64)
-    if is_number or (isinstance(value, str) and NUMBER.fullmatch(value)):
-        try:
-            return float(value)  # type: ignore[arg-type]
-        except (OverflowError, ValueError):  # an int beyond float64, a signalling NaN
-            pass
-    return np.nan
-
-
-def _require_finite(X: NDArray[Any], cells: Any, features: Sequence[str]) -> None:
+def _require_finite(X: NDArray[Any], cells: Any, features: Sequence[str], first: int) -> None:
     """Name the first value, as it was given in cells[row, column], that is missing, infinite or no number."""
     step = max(1, BLOCK_VALUES // max(1, X.shape[1]))
     for start in range(0, len(X), step):
         is_finite = np.isfinite(X[start : start + step])
         if not is_finite.all():
             row, column = np.argwhere(~is_finite)[0]
-            raise _not_finite(features[column], start + row, cells[start + row, column])
+            raise _not_finite(features[column], first + start + row, cells[start + row, column])
 
 
 def _not_finite(name: str, row: int, value: object) -> PredictionError:
     shown = repr(value) if isinstance(value, str) else str(value)
-    return PredictionError(f"every value must be a finite number; column {_cut(name)} in row {row} is {_cut(shown)}")
-
-
-def _cut(text: str) -> str:
-    """On one line, and not too long."""
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
-
-
-def _join(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(map(_cut, names[:MAX_NAMES])) + more
+    return PredictionError(f"every value must be a finite number; column {cut(name)} in row {row} is {cut(shown)}")

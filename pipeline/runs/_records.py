@@ -1,5 +1,6 @@
 """A run's own records, downloaded, and the differences of two runs' metrics."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS
-from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
+from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
-from pipeline.runs._store import Store, name_of
+from pipeline.runs._model_dirs import models_in
+from pipeline.runs._store import MIN_FINGERPRINT, Store, find, name_of, open_store
 from pipeline.stages import STAGES
 
 if TYPE_CHECKING:
@@ -70,6 +72,17 @@ def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
     except (MlflowException, OSError) as error:
         reason = first_line(error)
         raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {reason}") from None
+
+
+def model_folder(reference: str, temporary: Path) -> Path:
+    """The folder of a model by its run id, fingerprint or alias: in out/ or, downloaded into `temporary`, of its run."""
+    if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference):
+        cards = {folder: read_card(folder).content.fingerprint for folder in models_in(OUT)}
+        found = {fingerprint: folder for folder, fingerprint in cards.items() if fingerprint.startswith(reference)}
+        if len(found) == 1:
+            return next(iter(found.values()))
+    store = open_store()
+    return download(store, find(store, reference), TRAINING, temporary)
 
 
 def read_predictions(folder: Path) -> Columns:

@@ -39,8 +39,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
         raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     with track(tracking, STAGE.name, card, folder.name) as tracker:
         predictor, tables = load_predictor(trained), read_schema_of(trained, data)
-        X, y = tables.features("test", len(card.features)), tables.array("test/y.npy")
-        weight = tables.weight("test")
+        X = tables.table("test.parquet") if card.columns else tables.features("test", len(card.features))
+        y, weight = tables.array("test/y.npy"), tables.weight("test")
         if X.shape[0] != len(y):
             raise ArtifactError(f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         with predicting():

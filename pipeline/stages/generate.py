@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.atomic import atomic_dir
 from pipeline.config.files import compose_overrides, read_config
 from pipeline.config.schema import build
 from pipeline.data.dataset import Dataset, Source, Split
+from pipeline.data.kinds import kinds_table
 from pipeline.data.leaks import leaks
 from pipeline.data.sources import SOURCES
 from pipeline.errors import DataError
@@ -27,23 +29,42 @@ STAGE = STAGES["generate"]
 WATCHED_DIR = Path("data")
 
 
-def part_digest(dataset: Dataset, folder: Path) -> str:
-    """SHA-256 over the numbers of a part, as they lie in its folder, and their meaning."""
-    meaning = {"features": dataset.features, "target": dataset.target, "classes": list(dataset.classes)}
-    return digest_of({**meaning, "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())}})
+def part_digest(dataset: Dataset, folder: Path, name: str) -> str:
+    """SHA-256 over the files that a part is read from, and what they mean."""
+    meaning: dict[str, Any] = {"features": dataset.features, "target": dataset.target, "classes": list(dataset.classes)}
+    if is_table(dataset):
+        meaning["columns"] = [[column.name, column.kind, column.type] for column in dataset.columns if column.is_used]
+    files = {Path(file).name: file_digest(folder / file) for file in files_of(dataset, folder, name)}
+    return digest_of({**meaning, "files": files})
+
+
+def is_table(dataset: Dataset) -> bool:
+    """Whether it has columns of several types, and no matrix of numbers."""
+    return hasattr(dataset.train.X, "column_names")
+
+
+def files_of(dataset: Dataset, folder: Path, name: str) -> list[str]:
+    """The files that a part is read from, below `folder`."""
+    files = [f"{name}/{path.name}" for path in sorted((folder / name).iterdir())]
+    return [*files, f"{name}.parquet"] if is_table(dataset) else files
 
 
 def write_part(folder: Path, name: str, dataset: Dataset, part: Split) -> None:
     """The table as people read it, NAME.parquet, and what a fit passes over, in NAME/."""
     labels = {dataset.target: np.array(dataset.classes)[part.y.astype(int)]}
-    if isinstance(part.X, np.ndarray):
+    if is_table(dataset):
+        columns = dict(zip(part.X.column_names, part.X.columns, strict=True))
+    elif isinstance(part.X, np.ndarray):
         columns = {feature: part.X[:, i] for i, feature in enumerate(dataset.features)}
     else:
         columns = {"columns": list_column(part.X.indptr, part.X.indices), "values": list_column(part.X.indptr, part.X.data)}
     write_parquet(folder / f"{name}.parquet", {**columns, **labels})
     (folder / name).mkdir()
-    write_features(folder / name, part.X)
+    if not is_table(dataset):
+        write_features(folder / name, part.X)
     np.save(folder / name / "y.npy", part.y)
+    if part.weight is not None:
+        np.save(folder / name / "weight.npy", part.weight)
 
 
 def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
@@ -51,6 +72,8 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     dataset = source.load()
     for note in dataset.notes:
         logger.info(note)
+    if is_table(dataset):
+        logger.info(console.table(*kinds_table(dataset.columns)))
     for leak in leaks(dataset):
         logger.warning(leak)
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
@@ -62,18 +85,20 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
             STAGE.name,
             {
                 "features": dataset.features,
-                "type": "float64",
+                "columns": [asdict(column) for column in dataset.columns] if is_table(dataset) else [],
+                "missing_values": list(getattr(source, "missing_texts", ())),
                 "target": dataset.target,
                 "classes": list(dataset.classes),
                 "rows": {name: len(part.y) for name, (_, part) in parts.items()},
                 "positives": {name: int(part.y.sum()) for name, (_, part) in parts.items()},
-                "digest": {name: part_digest(dataset, made / part) for name, (part, _) in parts.items()},
+                "digest": {name: part_digest(dataset, made, part) for name, (part, _) in parts.items()},
                 "source": config,
             },
-            [f"{name}/{path.name}" for name, _ in parts.values() for path in (made / name).iterdir()],
+            [file for name, _ in parts.values() for file in files_of(dataset, made, name)],
         )
     d, rows = len(dataset.features), len(dataset.train.y)
-    logger.info(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} features -> {folder}")
+    what = "columns" if is_table(dataset) else "features"
+    logger.info(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} {what} -> {folder}")
 
 
 def check_in_copy(path: str) -> None:
@@ -96,11 +121,10 @@ def main(argv: Sequence[str]) -> None:
     )
     config = read["data"]
     source = build("data", SOURCES, config)
-    path = getattr(source, "path", None)
-    if path:
+    for path in filter(None, (config.get("path"), config.get("test_path"))):
         check_in_copy(path)
-    if args.config and path and WATCHED_DIR.resolve() not in Path(path).resolve().parents:
-        logger.warning(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
+        if args.config and WATCHED_DIR.resolve() not in Path(path).resolve().parents:
+            logger.warning(f"{path} is outside {WATCHED_DIR}/, so `dvc repro` will not see when it changes; move it there")
     generate(source, config, OUT / "data")
 
 

@@ -19,6 +19,7 @@ from pipeline.learning.models import linear_model
 from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
+from pipeline.model.predictor import Predictor
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
 from pipeline.tracking.client import track, wait_at_end
@@ -55,17 +56,20 @@ def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluat
         history=trained.csv(HISTORY_FILE, "epoch", "loss"),
         curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
-        log_odds=predictor.log_odds,
+        log_odds=predictor.of_features,
         weights=model.w if model else None,
         raw_weights=model.raw_weights() if model else None,
-        points=_points(tables),
+        points=_points(predictor, tables),
     )
 
 
-def _points(tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
+def _points(predictor: Predictor, tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
     """X (n, 2) and y (n,) of the first training rows, where they can be drawn."""
-    columns = len(tables.content.features)
-    if columns != 2 or not isinstance(X := tables.features("train", columns), np.ndarray):
+    if len(predictor.features) != 2:
+        return None
+    if predictor.encoder:
+        X = next(predictor.encoded(tables.table("train.parquet").slice(0, figures.MAX_POINTS)))[1].toarray()
+    elif not isinstance(X := tables.features("train", 2), np.ndarray):
         return None
     return np.array(X[: figures.MAX_POINTS]), tables.array("train/y.npy")[: figures.MAX_POINTS]
 

@@ -1,47 +1,138 @@
-"""Predict a table with a model's folder: a class and the probability of the positive one for each row, as CSV.
+"""Predict a table with a model: for each row its class and the probability of the positive one, as CSV or Parquet.
 
-The columns are found by their names; others may stand beside them. It is no stage of the DAG.
+The table is read in chunks, so it may be of any size. Its columns are found by their names; others may stand beside them.
+Columns that name the rows are kept. It is no stage of the DAG.
 """
 
+import logging
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
 from pipeline import console
-from pipeline.errors import DataError
+from pipeline.atomic import atomic_dir
+from pipeline.data.dialect import CsvFormat
+from pipeline.data.table_file import TableFile, open_table
+from pipeline.errors import ArtifactError, CommandError, DataError
+from pipeline.files import OUT
 from pipeline.learning.prediction import load_predictor, predicting
-from pipeline.model.card import read_card
+from pipeline.model.card import ModelCard, read_card
+from pipeline.stages import MODELS_DIR
+from pipeline.text import join_limited, quote_if_needed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("pipeline.stages.predict")
 
 
-def read_table(path: Path) -> Any:
-    """A pyarrow Table of a Parquet file, or of a CSV file in UTF-8."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
+@contextmanager
+def model_folder(reference: str) -> Iterator[Path]:
+    """The folder of a model: itself, that of a candidate in out/models/, or, for as long as the block lasts, that of a run."""
+    for folder in (Path(reference), OUT / MODELS_DIR / reference):
+        if folder.is_dir():
+            yield folder
+            return
+    if "/" in reference:
+        raise ArtifactError(
+            f"a model must be a folder, a candidate in {OUT / MODELS_DIR}, a run or @champion; there is no {reference}"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        # by name: it imports MLflow, which no folder needs
+        yield import_module("pipeline.runs._records").model_folder(reference, Path(temporary))
 
-    with path.open("rb") as file:
-        try:
-            return parquet.ParquetFile(file).read() if path.suffix == ".parquet" else csv.read_csv(file)
-        except pa.ArrowException as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"{path} must be a table in CSV or, named *.parquet, Parquet: {reason}") from None
+
+def open_rows(table: Path, card: ModelCard) -> TableFile:
+    """The table to predict; a CSV file is read with the settings of the one that the model was trained on."""
+    data = card.config["data"]
+    missing_values = None if data.get("missing_values") is None else card.missing_values
+    return open_table(str(table), CsvFormat(**data.get("csv", {})), missing_values, "TABLE")
 
 
-def predict(folder: Path, table: Path, out: Path | None = None) -> None:
-    """Write prediction and probability for each row of `table` to `out`, else to stdout."""
-    predictor, rows = load_predictor(read_card(folder)), read_table(table)
+def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[str] = ()) -> None:
+    """Write ids, prediction and probability for each row of `table` to `out`, else as CSV to stdout."""
+    trained = read_card(folder)
+    predictor, card = load_predictor(trained), trained.content
+    file = open_rows(table, card)
+    names = file.names
+    kept = _kept(card, names, ids, table)
     with predicting():
-        answer = predictor.predict(rows)
-    answer.to_csv(out or sys.stdout, index=False, lineterminator="\n")
+        predictor.check_names(names)
+    ignored = [quote_if_needed(name) for name in names if name not in {*predictor.names, *kept}]
+    types = {column.name: column.type for column in card.columns} or dict.fromkeys(predictor.features, "number")
+    types |= {name: "text" for name in kept if name not in types}
+    rows = 0
+    with _writer(out) as write, console.Progress(0, unit="row") as progress:
+        for chunk in file.chunks(types):
+            with predicting():
+                answer = predictor.predict(chunk, rows)
+            for i, name in enumerate(kept):
+                answer.insert(i, name, chunk[name].to_pandas(), allow_duplicates=True)
+            write(answer)
+            rows += len(answer)
+            if progress.is_due():
+                progress.show(rows, f"of {table}")
+    if out:
+        without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""
+        logger.info(f"{rows} rows of {table}{without} -> {out}")
+
+
+def _kept(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path) -> list[str]:
+    """The columns that stand beside the predictions."""
+    if unknown := [name for name in ids if name not in names]:
+        raise DataError(f"--id must name a column of {table}; there is no {unknown[0]}: its columns are {join_limited(names)}")
+    return list(dict.fromkeys([*ids, *(name for name in card.identifiers if name in names)]))
+
+
+@contextmanager
+def _writer(out: Path | None) -> Iterator[Callable[["pd.DataFrame"], None]]:
+    """What takes some rows after others. A file is there when it is complete; stdout gets rows as they are ready."""
+    with ExitStack() as stack:
+        if out is None:
+            yield _csv_writer(sys.stdout)
+            return
+        if out.is_dir():
+            raise CommandError(f"--out must name a file; {out} is a folder")
+        made = stack.enter_context(atomic_dir(out.parent)) / out.name
+        if out.suffix == ".parquet":
+            yield _parquet_writer(made, stack)
+        else:
+            yield _csv_writer(stack.enter_context(made.open("w", encoding="utf-8", newline="")))
+
+
+def _csv_writer(file: TextIO) -> Callable[["pd.DataFrame"], None]:
+    is_first = iter([True])
+    return lambda rows: rows.to_csv(file, index=False, header=next(is_first, False), lineterminator="\n")
+
+
+def _parquet_writer(path: Path, stack: ExitStack) -> Callable[["pd.DataFrame"], None]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    writers: list[parquet.ParquetWriter] = []
+
+    def write(rows: "pd.DataFrame") -> None:
+        part = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+        if not writers:
+            writers.append(stack.enter_context(parquet.ParquetWriter(path, part.schema)))
+        writers[0].write_table(part.cast(writers[0].schema))
+
+    return write
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("stages.predict", __doc__, "out/models/numpy patients.csv")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a model's folder")
-    parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, or a Parquet file named *.parquet")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the CSV file to write; without it, stdout")
+    parser = console.parser("stages.predict", __doc__, "numpy patients.csv --out risks.csv")
+    parser.add_argument("model", metavar="MODEL", help="its folder, candidate, run id, fingerprint, or @champion")
+    parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, or a Parquet file, folder or pattern")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="to write: CSV or, named *.parquet, Parquet; else stdout")
+    parser.add_argument("--id", action="append", default=[], metavar="COLUMN", help="to stand beside each prediction")
     args = parser.parse_args(argv)
-    predict(args.folder, args.table, args.out)
+    with model_folder(args.model) as folder:
+        predict(folder, args.table, args.out, args.id)
 
 
 if __name__ == "__main__":

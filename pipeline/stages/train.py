@@ -1,9 +1,12 @@
 """Fit one model to the training table."""
 
+import csv
+import io
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +19,20 @@ from pipeline.config.code import numerical_code
 from pipeline.config.files import check_candidate_name, compose_overrides, read_config, to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking, stage_tracking
-from pipeline.errors import ArtifactError, PipelineError
-from pipeline.evaluation.folds import features_of
+from pipeline.errors import ArtifactError, DataError, PipelineError
+from pipeline.evaluation.folds import FoldFeatures, Rows, features_of
 from pipeline.evaluation.penalty import CURVE, resolve
 from pipeline.files import HISTORY, HISTORY_FILE, OUT, VALIDATION_FILE, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import separated_by
+from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.model import Checkpoint, Fit, Observer, Record
-from pipeline.learning.models import MODELS, LinearModel, Logistic
+from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, Logistic, linear_model
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
-from pipeline.manifest import CARD, write_manifest
+from pipeline.manifest import CARD, Manifest, write_manifest
 from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
+from pipeline.model.encoder import Encoder
 from pipeline.registry import name_of
 from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.text import count
@@ -39,19 +44,57 @@ from pipeline.tracking.store import project_root
 logger = logging.getLogger("pipeline.stages.train")
 
 STAGE = STAGES["train"]
+MAX_WEIGHTS = 1000  # that MLflow shows
 
 
 def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard:
     """The card of a model that is still to be fitted."""
     parts = {"config": digest_of(config), "data": digest_of(schema.digest), "code": numerical_code()}
     facts = DataFacts(schema.rows, schema.digest)
-    return ModelCard(digest_of(parts), parts, schema.features, schema.target, schema.classes, facts, config, None)
+    columns, features = schema.used, [] if schema.columns else schema.features
+    made = ModelCard(digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None)
+    identifiers = [column.name for column in schema.columns if column.kind == "identifier"]
+    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=identifiers)
+
+
+def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
+    """X (n, d) of the training rows, and the card with what encodes a table's columns, if it is one."""
+    if not card.columns:
+        return tables.features("train", len(card.features)), card
+    from pyarrow import default_memory_pool
+
+    table = tables.table("train.parquet")
+    encoder = fit_encoder(table, card.columns, options)
+    if not encoder.features:
+        raise DataError("a column must vary among the training rows for a model to learn from it; none does")
+    used = {step.column for step in encoder.steps}
+    columns = [column for column in card.columns if column.name in used]
+    X = encode(encoder, columns, table)
+    del table
+    default_memory_pool().release_unused()  # which the fit may need
+    how = "" if isinstance(X, np.ndarray) else f", {X.nnz / X.shape[0]:.0f} of them not 0 in a row"
+    logger.info(f"{len(columns)} columns become {X.shape[1]} features{how}")
+    return X, replace(card, columns=columns, features=encoder.features, encoder=encoder.to_list())
+
+
+def fold_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> FoldFeatures:
+    """Features of rows of the training table, by an encoder that is fitted to other rows of it."""
+    table = cache(lambda: tables.table("train.parquet"))
+
+    @lru_cache(maxsize=1)
+    def encoder_of(training_rows: bytes) -> Encoder:
+        return fit_encoder(table().take(np.frombuffer(training_rows, np.intp)), card.columns, options)
+
+    def features(training_rows: Rows, rows: Rows) -> Features:
+        return encode(encoder_of(training_rows.tobytes()), card.columns, table().take(rows))
+
+    return features
 
 
 def observer(
     tracker: Tracker,
     checkpoints: CheckpointFile,
-    progress: console.EpochProgress,
+    progress: console.Progress,
     resume: Checkpoint | None,
     history: list[Record],
 ) -> Observer:
@@ -88,11 +131,12 @@ def train(
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
-        X, y = tables.features("train", len(schema.features)), tables.array("train/y.npy")
-        weight = tables.weight("train")
+        y, weight = tables.array("train/y.npy"), tables.weight("train")
+        X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
         resolved = None
         if isinstance(model, Logistic) and isinstance(model.l2, str):
-            resolved = resolve(model, features_of(X), y, weight, schema.classes)
+            features = fold_features(tables, card, model.encoder) if card.columns else features_of(X)
+            resolved = resolve(model, features, y, weight, schema.classes)
             logger.info(resolved.sentence)
             model = replace(model, l2=resolved.l2)
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
@@ -104,9 +148,9 @@ def train(
         if first:
             logger.info(f"going on from epoch {first}, which an earlier run had reached")
         history: list[Record] = []
-        with console.EpochProgress(optimizer.epochs, first) as progress:
+        with console.Progress(optimizer.epochs, first) as progress:
             seen = observer(tracker, checkpoints, progress, checkpoint, history)
-            result = model.fit(X, y, optimizer, schema.features, seen, weight, schema.classes)
+            result = model.fit(X, y, optimizer, card.features, seen, weight, schema.classes)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
@@ -114,7 +158,7 @@ def train(
             logger.warning(warning)
         fit = _summary(result)
         if resolved:
-            found = _separation(X, y, weight, result, schema.features)
+            found = _separation(X, y, weight, result, card.features)
             for warning in resolved.warnings(found):
                 logger.warning(warning)
             fit = replace(fit, penalty=resolved.to_dict(found))
@@ -147,11 +191,26 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
         STAGE.files(folder),
         metrics=metrics,
         tags={**tags, NOTE: note(card)},
-        texts={"config.yaml": to_yaml(card.config)},
+        texts={"config.yaml": to_yaml(card.config), **_weights(trained)},
         table="training",
         is_model=True,
         are_outs=True,
     )
+
+
+def _weights(trained: Manifest[ModelCard]) -> dict[str, str]:
+    """weights.csv of a linear model: its largest weights, on the scale that it was trained on and on that of the features."""
+    model = linear_model(trained.arrays(WEIGHTS_FILE))
+    if model is None:
+        return {}
+    raw, b = model.raw_weights()
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["feature", "weight", "raw_weight"])
+    for i in np.argsort(-np.abs(model.w), kind="stable")[:MAX_WEIGHTS]:
+        writer.writerow([trained.content.features[i], float(model.w[i]), float(raw[i])])
+    writer.writerow(["(intercept)", float(model.b), b])
+    return {"weights.csv": file.getvalue()}
 
 
 def _summary(result: Fit) -> FitSummary:

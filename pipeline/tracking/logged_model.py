@@ -3,15 +3,18 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 
 from pipeline.files import ROOT, WEIGHTS_FILE, digest, file_digest
 from pipeline.flatten import flatten
@@ -20,17 +23,20 @@ from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
+PREDICTING = ("predictor.py", "encoder.py", "columns.py")
+TYPES = {"integer": "long", "number": "double", "boolean": "boolean", "date": "datetime", "text": "string"}  # of cells
 PACKAGE_DOCSTRING = '"""Predicts with the model beside it."""\n'
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 
 
 def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -> None:
     """The table that a stage read, as an MLflow dataset with its digest."""
-    rows, columns = card.data.rows[part], len(card.features)
+    types = {column.name: TYPES[column.type] for column in card.columns} or dict.fromkeys(card.features, "double")
+    rows, columns = card.data.rows[part], len(types)
     is_wide = columns > WIDE
     kind = "mlflow_tensorspec" if is_wide else "mlflow_colspec"
     wide = [TensorSpec(np.dtype(np.float64), (-1, columns))]
-    schema = Schema(wide if is_wide else [ColSpec("double", name) for name in card.features])
+    schema = Schema(wide if is_wide else [ColSpec(cells, name) for name, cells in types.items()])
     dataset = Dataset(
         name=data_name(card.config["data"]),
         digest=card.data.digest[part][:DIGEST_LETTERS],
@@ -45,9 +51,7 @@ def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -
 def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) -> None:
     """The model in `folder`, to be loaded by MLflow, unless it is there."""
     label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(card.classes[0])]
-    signature = ModelSignature(outputs=Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")]))
-    zeros = np.zeros((1, len(card.features)))
-    example = pd.DataFrame(zeros, columns=card.features) if len(card.features) <= WIDE else zeros
+    outputs = Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")])
     made = _logged_model(client, run_id, card, file_digest(folder / WEIGHTS_FILE))
     if made.status == "READY":
         return
@@ -62,8 +66,8 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
             code_paths=[str(package)],
             model_config={"package": package.name},
             artifacts={name: path.resolve().as_uri() for name, path in files.items()},  # URIs: a path may have a ?
-            signature=signature,
-            input_example=example,
+            signature=ModelSignature(_inputs(card), outputs),
+            input_example=_example(card),
             pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
         )
         client.log_model_artifacts(made.model_id, f"{temporary}/model")
@@ -72,15 +76,42 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
     client.finalize_logged_model(made.model_id, "READY")
 
 
+def _inputs(card: ModelCard) -> Schema | None:
+    """The columns of a table that is not of numbers alone, whose model MLflow is to give any number, array or matrix.
+
+    MLflow converts what it is given to these types, so those that it would convert to wrong values are `any`: of a JSON null it
+    makes false or the text None, of 2.5 the integer 2, of 05/06/2024 some date; and of integers it makes no numbers.
+    """
+    if len(card.columns) > WIDE or _is_numeric(card):
+        return None
+    safe = {"number": DataType.double, **({"text": DataType.string} if "None" in card.missing_values else {})}
+    return Schema([ColSpec(safe.get(column.type, AnyType()), column.name, required=False) for column in card.columns])
+
+
+def _is_numeric(card: ModelCard) -> bool:
+    return all(column.kind in ("number", "boolean") for column in card.columns)
+
+
+def _example(card: ModelCard) -> Any:
+    names = [column.name for column in card.columns] or card.features
+    if _is_numeric(card):
+        zeros = np.zeros((1, len(names)))
+        return pd.DataFrame(zeros, columns=names) if len(names) <= WIDE else zeros
+    read: dict[str, Callable[[str], Any]] = {"number": float, "integer": int, "boolean": lambda text: text == "true"}
+    row = {column.name: read.get(column.type, str)(column.example) for column in card.columns}
+    return pd.DataFrame([row])
+
+
 def _copy_package(folder: Path, model: str) -> Path:
     """All that predicts, as a package in `folder` named by its content: no other code, at any commit, has the name."""
     models = ROOT / "pipeline" / "learning" / "models"
     shared = sorted(path for path in models.glob("_*.py") if path.name != "__init__.py")
-    files = [ROOT / "pipeline" / "model" / "predictor.py", models / f"{model}.py", *shared]
+    predicting = [ROOT / "pipeline" / "model" / name for name in PREDICTING]
+    files = [*predicting, models / f"{model}.py", *shared]
     made = folder / f"served_{digest(*(file.read_bytes() for file in files))[:DIGEST_LETTERS]}"
     (made / "models").mkdir(parents=True)
-    for file, target in zip(files, (made, *[made / "models"] * (len(files) - 1)), strict=True):
-        shutil.copy(file, target)
+    for file in files:
+        shutil.copy(file, made if file in predicting else made / "models")
     for package in (made, made / "models"):
         (package / "__init__.py").write_text(PACKAGE_DOCSTRING)  # an empty file is sent in a way that proxies refuse
     return made

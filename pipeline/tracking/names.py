@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config.files import read_yaml
 from pipeline.config.hydra import CONF
+from pipeline.flatten import flatten
 from pipeline.model.card import ENDS, ModelCard, separation_sentence
 from pipeline.redaction import scrub
 from pipeline.text import count, join_limited, shorten
@@ -58,8 +59,9 @@ def _overrides(config: Mapping[str, Section]) -> Iterator[tuple[str, Any]]:
     preset = _conf_file("data_model", f"{config['data']['name']}_{config['model']['name']}")
     for group in GROUPS:
         defaults = _conf_file(group, config[group]["name"]) | preset.get(group, {})
-        for key, value in config[group].items():
-            if key not in NAMED and (key not in defaults or defaults[key] != value):
+        known = dict(flatten(defaults))
+        for key, value in flatten(config[group]):
+            if key not in NAMED and (key not in known or known[key] != value):
                 yield f"{group}.{key}" if keys.count(key) > 1 else key, value
 
 
@@ -78,7 +80,7 @@ def note(card: ModelCard) -> str:
         else ""
     )
     return (
-        f"A model of **{card.target}** on {count(len(card.features), 'feature')}, "
+        f"A model of **{card.target}** on {count(len(card.features), 'feature')}{_origin(card)}, "
         f"{count(data.rows['training'], 'training row')} of `{data_name(config['data'])}`. "
         f"`{fit.optimizer}` in `{config['model']['name']}` ran for {count(fit.epochs, 'epoch')}, to a loss of {fit.loss:.4f}, "
         f"and was stopped by {ENDS[fit.stopped_by]}.{separated}\n\n{_usage(card)}\n\n"
@@ -86,9 +88,14 @@ def note(card: ModelCard) -> str:
     )
 
 
+def _origin(card: ModelCard) -> str:
+    return f" of {count(len(card.columns), 'column')}" if card.columns else ""
+
+
 def _usage(card: ModelCard) -> str:
-    """A model's input and output, since its MLflow model has no schema of the input."""
-    columns = join_limited([_code(name) for name in card.features], MAX_COLUMNS)
+    """A model's input and output, since not every MLflow model has a schema of the input."""
+    names = [column.name for column in card.columns] or card.features
+    columns = join_limited([_code(name) for name in names], MAX_COLUMNS)
     negative, positive = (_code(str(label)) for label in card.classes)
     return (
         f"It takes the columns {columns} and gives the prediction, {negative} or {positive}, and the probability of {positive}."

@@ -25,7 +25,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         package = context.model_config["package"]
         self._module = import_module(f"{package}.predictor")
         formula = import_module(f"{package}.models.{card['config']['model']['name']}").log_odds
-        self.predictor = self._module.Predictor(card["features"], card["classes"], arrays, formula)
+        self.predictor = self._module.Predictor.from_card(card, arrays, formula)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """model_input: see `Predictor.log_odds`. Raises MLflow's error in one sentence."""

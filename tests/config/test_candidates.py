@@ -143,3 +143,12 @@ def test_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
     with pytest.raises(PipelineError, match=sentence) as raised:
         composed(tmp_path, content)
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_mapping_of_texts_in_the_mapping_form(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.yaml"
+    data = "data: {name: table, path: t.csv, target: y, kinds: {zip: category, 'a (b)': date}, csv: {decimal: comma}}"
+    path.write_text(f"overrides: {{{data}}}\ncandidates: {{numpy: [model=numpy]}}\n")
+    content = compose_candidates(path)["numpy"].to_dict()["data"]
+    assert content["kinds"] == ["zip: category", "a (b): date"]
+    assert content["csv"]["decimal"] == "comma"

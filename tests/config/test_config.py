@@ -1,6 +1,6 @@
 """Composition: conf/ equals the dataclasses' defaults, and every wrong word ends in one sentence."""
 
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,37 @@ from pipeline.errors import PipelineError
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group, registry in REGISTRIES.items() for name in registry])
 def test_each_yaml_has_its_dataclass_s_name_and_defaults(group: str, name: str) -> None:
     content = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
-    defaults = {field.name: field.default for field in fields(REGISTRIES[group][name])}
+    defaults = {}
+    for field in fields(REGISTRIES[group][name]):
+        factory = field.default_factory
+        defaults[field.name] = field.default if factory is MISSING else asdict(factory())
     assert MISSING not in defaults.values()
     assert content == {"name": name, **defaults}
+
+
+def test_mappings_and_nested_keys_of_a_section() -> None:
+    table = ["data=table", "data.path=t.csv", "data.target=y"]
+    config = compose([*table, "data.kinds={zip: category, 1_1: date}", "data.csv.delimiter=;", "data.csv.header=false"])
+    content = config.to_dict()["data"]
+    assert content["kinds"] == ["zip: category", "1_1: date"]
+    assert config.data == replace(config.data, kinds={"zip": "category", "1_1": "date"})  # type: ignore[type-var]
+    assert (content["csv"]["delimiter"], content["csv"]["header"]) == (";", False)
+    assert build("data", REGISTRIES["data"], content) == config.data
+    for override, sentence in {
+        "data.csv.separator=1": "data.csv.separator is not a key; data.csv takes delimiter, quote, encoding, header",
+        "data.csv.delimiter=ab": "data.csv.delimiter must be one sign or its name; got ab",
+        "data.csv.decimal=semicolon": "data.csv.decimal must be point or comma; got semicolon",
+        "data.csv.thousands=none": "data.csv.thousands must be comma, point, space or apostrophe; got none",
+        "data.csv.encoding=utf-9": "data.csv.encoding must be one that Python knows, such as utf-8 or cp1252; got utf-9",
+        "data.csv.dates=iso": "data.csv.dates must be day_first or month_first, or a format such as %d%m%y; got iso",
+        "data.csv.header=maybe": "data.csv.header must be of type bool; got 'maybe'",
+        "data.kinds={zip: code}": "data.kinds must be of number, .*; got code for zip",
+        "data.kinds=zip": "data.kinds must be a mapping of texts",
+    }.items():
+        with pytest.raises(PipelineError, match=sentence):
+            compose([*table, override])
+    with pytest.raises(PipelineError, match="data.csv.decimal and thousands must differ; both are comma"):
+        compose([*table, "data.csv.decimal=comma", "data.csv.thousands=comma"])
 
 
 @pytest.mark.parametrize("group", REGISTRIES)

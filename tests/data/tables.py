@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,10 +38,25 @@ def refusal(folder: Path, content: str | bytes | pa.Table, **options: Any) -> st
     return sentence
 
 
-def all_rows(data: Dataset) -> Any:
-    assert isinstance(data.train.X, np.ndarray)
-    assert isinstance(data.test.X, np.ndarray)
-    return np.vstack([data.train.X, data.test.X])
+def all_rows(data: Dataset) -> pa.Table:
+    """The training part, and below it the test part."""
+    return pa.concat_tables([data.train.X, data.test.X])
+
+
+def cells(data: Dataset, name: str) -> list[Any]:
+    """All cells of a column, sorted, the missing ones last."""
+    found = all_rows(data)[name].to_pylist()
+    return sorted(found, key=lambda cell: (cell is None, cell))
+
+
+def types(data: Dataset) -> dict[str, str]:
+    """The type of each used column."""
+    return {column.name: column.type for column in data.columns if column.is_used}
+
+
+def kinds(data: Dataset) -> dict[str, str]:
+    """The kind of each column, the left-out ones, too."""
+    return {column.name: column.kind for column in data.columns}
 
 
 def write(folder: Path, name: str = "t.csv", columns: dict[str, object] | None = None) -> str:

@@ -53,9 +53,9 @@ def test_labels_are_taken_as_they_are_written(tmp_path: Path, labels: tuple[str,
         (["yes", "yes\u200b"], r"got 'yes' and 'yes\\u200b'"),
         (
             ["EU", "NA"],
-            r"6 are missing, the first in line 3: NA is read as missing; if it is a class, set data.missing_values=\[\]",
+            r"6 are missing, the first in line 3: NA is read as missing; if it is a class, set data.missing_values=\[\], or",
         ),
-        (["EU", ""], "6 are missing, the first in line 3$"),
+        (["EU", ""], "6 are missing, the first in line 3: data.drop_unlabelled=true leaves such rows out$"),
         (['"a\nb"', "c"], r"must be text on one line, .*; got 'a\\nb'"),
     ],
 )

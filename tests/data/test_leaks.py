@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,10 @@ def parts(draw: st.DrawFn) -> tuple[Split, Split]:
     return made[0], made[1]
 
 
+def table(part: Split) -> Split:
+    return Split(pa.table({f"c{i}": column for i, column in enumerate(part.X.T)}), part.y)
+
+
 def sparse(part: Split) -> Split:
     return Split(csr_array(part.X), part.y)
 
@@ -43,7 +48,7 @@ def test_both_are_what_their_definitions_say(pair: tuple[Split, Split]) -> None:
         for i in range(train.X.shape[1])
         if min(len(zeros), len(ones)) >= 2 and (zeros[:, i].max() < ones[:, i].min() or ones[:, i].max() < zeros[:, i].min())
     ]
-    for ours, theirs in ((train, test), (sparse(train), sparse(test))):
+    for ours, theirs in ((train, test), (sparse(train), sparse(test)), (table(train), table(test))):
         assert repeated_rows(ours, theirs) == expected
         assert separating_columns(ours) == columns
 
@@ -64,6 +69,23 @@ def test_one_sentence_each() -> None:
     assert rows.startswith("10 of 100 test rows stand in the training part, too")
     X[:, 2] = -X[:, 1]
     assert leaks(data)[0].startswith("each of the columns b, c alone separates the classes")
+
+
+def test_the_columns_of_a_table_by_their_types() -> None:
+    y = np.array([0.0, 1.0] * 4)
+    columns: dict[str, Any] = {
+        "town": pa.array(["a", "b", "c", "d"] * 2).dictionary_encode(),  # no town has both
+        "street": pa.array(["a", "b", "c", "c"] * 2),
+        "died": pa.array([None, 3.0] * 4),
+        "born": pa.array([None, 3.0, 1.0, None] * 2),
+        "day": pa.array(np.arange(8) % 2, pa.timestamp("us")),
+        "is": pa.array([True, False] * 4),
+        "name": pa.array([*"abcdefgh"]),
+    }
+    part = Split(pa.table(columns), y)
+    assert [[*columns][i] for i in separating_columns(part)] == ["town", "died", "day", "is"]
+    other = Split(pa.table({**columns, "town": pa.array([*"abcx"] * 2), "born": pa.array([None, 3, 1, None] * 2)}), y)
+    assert repeated_rows(part, other) == 6
 
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])

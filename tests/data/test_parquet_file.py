@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data.sources.table import Table
+from pipeline.data.table_file import open_table
 from pipeline.errors import PipelineError
 from tests.data.tables import AGES, LABELS, load, refusal
 
@@ -35,3 +37,38 @@ def test_the_stored_index_of_a_frame(tmp_path: Path) -> None:
     assert data.features == ["a"]
     assert "left out: who (the stored index)" in data.notes[1]
     assert Table(path=str(tmp_path / "f.parquet"), target="y", keep=["who"]).load().features == ["a", "who"]
+
+
+def test_a_folder_and_a_pattern_of_files(tmp_path: Path) -> None:
+    table = pa.table({"a": AGES, "b": [age / 4 for age in AGES], "y": LABELS})
+    folder = tmp_path / "parts.v1"
+    (folder / "more").mkdir(parents=True)
+    narrow = pa.schema([("y", pa.int8()), ("b", "float"), ("a", "float")])
+    last = folder / "more" / "part-1.parquet"
+    pq.write_table(table[:5], folder / "a.parquet")
+    pq.write_table(table[5:].select(["y", "b", "a"]).cast(narrow), last)
+    (folder / "_SUCCESS").touch()
+    whole = load(tmp_path, table)
+    for path in (folder, folder / "**" / "*.parquet"):
+        data = Table(path=str(path), target="y").load()
+        assert data.train.X.cast(whole.train.X.schema).equals(whole.train.X)
+    pq.write_table(table[5:].rename_columns(["a", "c", "y"]), last)
+    with pytest.raises(PipelineError, match="all files of .* must have the same columns; . is not both in"):
+        Table(path=str(folder), target="y").load()
+    pq.write_table(table[5:].set_column(0, "a", pa.array(["x"] * 7)), last)
+    with pytest.raises(PipelineError, match="could not be read as parquet"):
+        Table(path=str(folder), target="y").load()
+    for path in (tmp_path / "none*.parquet", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(PipelineError, match="a Parquet file, a folder of such, or a pattern of names; there is none"):
+            Table(path=str(path), target="y").load()
+
+
+def test_chunks_have_the_types_that_are_asked_for(tmp_path: Path) -> None:
+    table = pa.table({"a": pa.array(AGES, pa.int16()), "n": ["x", "y"] * 6})
+    pq.write_table(table, tmp_path / "t.parquet")
+    file = open_table(str(tmp_path / "t.parquet"))
+    (chunk,) = file.chunks({"n": "text", "a": "number"})
+    assert chunk.schema == pa.schema([("n", "string"), ("a", "double")])
+    with pytest.raises(PipelineError, match="of the type that the model was trained on in .*; n is of string, not of"):
+        [*file.chunks({"n": "number"})]

@@ -7,11 +7,14 @@ import pytest
 from scipy.sparse import csr_array
 
 from pipeline.errors import PipelineError
+from pipeline.learning import features
+from pipeline.learning.features import standardised
 from pipeline.learning.logistic import fit
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.models.torch import TorchModel
 from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.gd import GradientDescent
+from pipeline.learning.optimizers.newton import Newton
 
 KINDS: dict[str, Any] = {"numpy": NumpyModel, "torch": TorchModel}
 
@@ -66,3 +69,28 @@ def test_values_too_large_to_be_standardised_are_named(form: Any, size: float) -
     X[0, 0] = np.nan
     with pytest.raises(PipelineError, match="X must be finite"):
         fit(form(X), y, NumpyModel(), Auto())
+
+
+@pytest.mark.parametrize("model", [NumpyModel(l2=0.01), TorchModel(dtype="float64", l2=0.01)])
+def test_a_sparse_matrix_has_the_best_model_of_a_dense_one(model: Any) -> None:
+    """With a penalty, too: numbers far from 0, indicators, and columns that are constant or empty."""
+    rng = np.random.default_rng(0)
+    year, level = 2000 + rng.integers(0, 20, 400), rng.integers(0, 4, 400)
+    X = np.column_stack([year, np.eye(4)[level], np.full(400, 7.0), np.zeros(400), rng.lognormal(size=400)])
+    y = (rng.random(400) < 1 / (1 + np.exp(-0.2 * (year - 2010) - level + 1))).astype(float)
+    dense, sparse = (fit(form(X), y, model, Newton(tol=1e-12)) for form in (np.asarray, csr_array))
+    assert sparse.loss == pytest.approx(dense.loss, rel=1e-12)
+    z = sparse.model.log_odds(csr_array(X))
+    np.testing.assert_allclose(z, dense.model.log_odds(X), atol=1e-8)
+    np.testing.assert_allclose(sparse.model.log_odds(X), z, atol=1e-11)
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 20])
+def test_a_sparse_column_is_scaled_by_its_standard_deviation(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "BLOCK_ENTRIES", block)
+    X = np.array([[1.0, 5.0, 0.0], [0.0, 6.0, 2.0], [3.0, 9.0, 0.0]])
+    Z, mean, scale = standardised(csr_array(X), np.float64)
+    np.testing.assert_allclose(scale, X.std(axis=0))
+    np.testing.assert_allclose(mean, [0, X[:, 1].mean(), 0])
+    assert not isinstance(Z, np.ndarray)
+    np.testing.assert_allclose(Z.toarray(), ((X - mean) / scale).astype(float))

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -13,7 +16,7 @@ from mlflow.entities import Run, RunData, RunInfo
 
 from pipeline.model.card import FitSummary
 from pipeline.runs.promote import require_finite_optimum
-from tests.conftest import Shell
+from tests.conftest import Shell, environment
 from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
 
@@ -60,6 +63,12 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     assert served["prediction"].tolist() == kept["predicted"].tolist()
     assert np.abs(served["probability"] - kept["probability"]).max() < 1e-15
     check_serving(made, f"models:/{NAME}@champion", made / "out" / "models" / "torch")
+    for reference in ("@champion", ids["torch"], found["torch"].data.tags["fingerprint"], "torch"):
+        command = [sys.executable, "-m", "pipeline.stages.predict", reference, "out/data/test.parquet"]
+        done = subprocess.run(command, cwd=made, env=environment(), capture_output=True, text=True, check=True)
+        predicted = pd.read_csv(StringIO(done.stdout))
+        assert predicted["prediction"].tolist() == kept["predicted"].tolist()
+        assert predicted["probability"].tolist() == kept["probability"].tolist()
 
 
 @pytest.mark.slow

@@ -40,8 +40,8 @@ def test_many_features_have_no_points(tmp_path: Path) -> None:
 def test_a_table_that_is_written_over_meanwhile_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = plot._points
 
-    def modifying(tables: Any) -> Any:
-        read = points(tables)
+    def modifying(predictor: Any, tables: Any) -> Any:
+        read = points(predictor, tables)
         with (root / "data/train/X.npy").open("r+b") as file:
             file.write(b"x")
         return read

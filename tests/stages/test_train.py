@@ -1,27 +1,36 @@
 """What training says of the model that it ended with."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.sparse import random_array
 from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
+from pipeline.errors import ArtifactError, DataError, PipelineError
 from pipeline.evaluation.folds import features_of
 from pipeline.evaluation.penalty import resolve
+from pipeline.files import read_json, write_json
 from pipeline.learning.model import Fit
 from pipeline.learning.models import MODELS
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.newton import Newton
-from pipeline.model.card import read_card
+from pipeline.manifest import write_manifest
+from pipeline.model.card import ModelCard, read_card
 from pipeline.stages.train import artifacts, train
 from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
+from tests.typed import OVERRIDES, Typed, people
+from tests.typed import made as made_typed
 
 NO_BEST = "so without a penalty no finite best model exists and where this fit stopped is arbitrary: set model.l2, such as"
 
@@ -209,3 +218,108 @@ def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:
     (repo / "x.yaml").write_text("model: {}\noptimizer: {name: gd}\n")
     done = forked("python -m pipeline.stages.train --config x.yaml", repo)
     assert (done.returncode, done.stderr) == (1, "error: model.name must be one of numpy, torch; got None\n")
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_typed(tmp_path_factory.mktemp("typed"), until="train")
+
+
+def test_the_card_of_a_table_s_model_has_its_columns_and_their_encoder(typed: Path) -> None:
+    card = read_card(typed / "models" / "numpy").content
+    assert [column.name for column in card.columns] == ["age", "income", "job", "town", "member", "signup", "notes"]
+    assert card.identifiers == ["row"]
+    assert card.missing_values == ["None", "n/a"]
+    assert card.features[:7] == ["age", "age is missing", "income", "job=cook", "job=nurse", "job=teacher", "job is missing"]
+    assert {"town=(other)", "member is missing", "signup: year", "signup: month 3", "signup: Monday", "signup: hour 7"} <= {
+        *card.features
+    }
+    assert card.features[-4:] == ["notes: late", "notes: paid", "notes: refund", "notes is missing"]
+    rows = artifacts(typed / "models" / "numpy").texts["weights.csv"].splitlines()
+    assert rows[0] == "feature,weight,raw_weight"
+    assert sorted(row.split(",")[0] for row in rows[1:-1]) == sorted(card.features)
+    assert rows[-1].startswith("(intercept),")
+
+
+def test_candidates_may_differ_in_the_encoder(typed: Path, tmp_path: Path) -> None:
+    content = compose((*OVERRIDES, "model.encoder.min_rows=1", "model.encoder.max_words=2")).to_dict()
+    train({group: content[group] for group in ("model", "optimizer")}, typed / "data", tmp_path / "many", Tracking(None))
+    many, few = (read_card(folder).content for folder in (tmp_path / "many", typed / "models" / "numpy"))
+    assert many.fingerprint != few.fingerprint
+    assert sum(name.startswith("town=") for name in many.features) > sum(name.startswith("town=") for name in few.features)
+    assert sum(name.startswith("notes: ") for name in many.features) == 2
+
+
+@pytest.mark.parametrize("value", ["min_rows=0", "max_levels=1", "max_words=0", "min_rows=few", "words=3"])
+def test_options_of_the_encoder_that_cannot_be(value: str) -> None:
+    with pytest.raises(PipelineError, match=f"model.encoder.{value.partition('=')[0]} "):
+        compose((f"model.encoder.{value}" if value != "words=3" else "+model.encoder.words=3",))
+
+
+@pytest.mark.parametrize("model", ["numpy", "torch"])
+@pytest.mark.parametrize("optimizer", ["gd", "sgd", "adam", "lbfgs", "newton"])
+def test_sparse_features_train_by_every_way(
+    typed: Path, model: str, optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.learning.encoding.DENSE_BYTES", 0)
+    content = compose((*OVERRIDES, f"model={model}", f"optimizer={optimizer}", "optimizer.epochs=3")).to_dict()
+    train({group: content[group] for group in ("model", "optimizer")}, typed / "data", tmp_path / "sparse", Tracking(None))
+    monkeypatch.undo()
+    train({group: content[group] for group in ("model", "optimizer")}, typed / "data", tmp_path / "dense", Tracking(None))
+    sparse, dense = (read_card(tmp_path / name).content for name in ("sparse", "dense"))
+    assert sparse.features == dense.features
+    assert sparse.ended.loss < 0.6931
+
+
+def test_nothing_is_left_in_scratch_space(typed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    content = compose(OVERRIDES).to_dict()
+    train({group: content[group] for group in ("model", "optimizer")}, typed / "data", tmp_path / "again", Tracking(None))
+    assert list(scratch.iterdir()) == []
+    assert (tmp_path / "again" / "model.npz").read_bytes() == (typed / "models" / "numpy" / "model.npz").read_bytes()
+
+
+def test_tables_of_which_nothing_can_be_learnt(tmp_path: Path) -> None:
+    table, y = people()
+    with pytest.raises(DataError, match="a column must vary among the training rows for a model to learn from it; none does"):
+        made_typed(tmp_path, source=Typed(pa.table({"job": pa.array([f"j{i % 150}" for i in range(300)])}), y), until="train")
+    made_typed(tmp_path, source=Typed(table, y), until="train")
+    np.save(tmp_path / "data" / "train.parquet.npy", y)
+    (tmp_path / "data" / "train.parquet").write_bytes((tmp_path / "data" / "train.parquet.npy").read_bytes())
+    content = compose(OVERRIDES).to_dict()
+    with pytest.raises(ArtifactError, match="train.parquet must be what schema.json describes"):
+        train({group: content[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "no", Tracking(None))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda card: card["encoder"][0].pop("fill"), "it must have column, fill, marks_missing; it lacks fill"),
+        (lambda card: card["encoder"][0].update(fill="3"), "fill must be of type float; got str"),
+        (lambda card: card["encoder"][0].update(kind="colour"), "encoder must have steps of the kinds number, .*; got colour"),
+        (lambda card: card["encoder"][0].update(column="x"), "encoder must have steps of the columns; x is none"),
+        (lambda card: card["encoder"].pop(), "features must be those that encoder makes; they are not"),
+        (lambda card: card["encoder"][2].update(levels=["a", 3]), "levels must be of type list; got list"),
+        (lambda card: card.update(encoder=None), "a model of a table must have an encoder; it has none"),
+        (lambda card: card.update(encoder={}), "encoder must be of type list or null; got dict"),
+        (lambda card: card["columns"][0].pop("type"), "it must have name, kind, type, .*; it lacks type"),
+        (lambda card: card["columns"][0].update(kind="constant"), "columns must be of a kind and type that a model takes; age"),
+        (lambda card: card["columns"].append("x"), "columns must be of type Column; got str"),
+        (lambda card: card.update(missing_values=[1]), "missing_values must be of type list"),
+    ],
+)
+def test_a_damaged_encoder_is_refused(typed: Path, tmp_path: Path, change: Any, sentence: str) -> None:
+    shutil.copytree(typed / "models" / "numpy", tmp_path, dirs_exist_ok=True)
+    content = read_json(tmp_path / "model.json")
+    change(content)
+    write_json(tmp_path / "model.json", content)
+    with pytest.raises(ArtifactError, match="model.json must be as it was written; it is damaged"):
+        read_card(tmp_path)
+    with pytest.raises(ArtifactError, match=sentence):
+        ModelCard.from_dict(content)
+    del content["checksum"]
+    write_manifest(tmp_path / "model.json", "train", content, ["model.npz"])
+    with pytest.raises(ArtifactError, match=f"model.json cannot be used: {sentence}"):
+        read_card(tmp_path)

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -20,12 +24,16 @@ from scipy.sparse import csc_array, csr_array
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.files import read_json
+from pipeline.learning.prediction import load_predictor
 from pipeline.model.card import read_card
 from pipeline.stages.generate import generate
+from pipeline.stages.predict import main
 from pipeline.stages.train import artifacts, train
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sync import sync
 from tests.conftest import ROOT, environment
+from tests.serving import served
+from tests.typed import made, people
 
 NARROW, WIDE = 3, 1200
 
@@ -55,6 +63,11 @@ def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]
     generate(plain.data, plain.to_dict()["data"], folder / "data")
     groups = {group: plain.to_dict()[group] for group in ("model", "optimizer")}
     train(groups, folder / "data", folder / "models" / "numpy", Tracking(None))
+    return _load(folder, store), path
+
+
+def _load(folder: Path, store: Path) -> PyFuncModel:
+    """The model in folder/models/numpy, logged to a store of its own, and loaded."""
     uri = f"sqlite:///{shutil.copy(store, folder)}"
     card = read_card(folder / "models" / "numpy").content
     settings = Tracking(uri).to_dict()
@@ -62,7 +75,7 @@ def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]
     journal.append(opened, journal.link(opened.attempt, artifacts(folder / "models" / "numpy"), in_dvc=False))
     run_id = sync(journal).run_id
     mlflow.set_tracking_uri(uri)
-    return mlflow.pyfunc.load_model(f"runs:/{run_id}/model"), path
+    return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
 
 
 def _model_folder(model: PyFuncModel, path: Path) -> Path:
@@ -126,7 +139,7 @@ def test_a_logged_model_needs_nothing_of_the_project(
 def test_what_predicts_is_logged_unchanged(logged: Callable[[int], tuple[PyFuncModel, Path]]) -> None:
     (package,) = (_model_folder(*logged(NARROW)) / "code").glob("served_*")
     sources = {
-        package / "predictor.py": "model/predictor.py",
+        **{package / f"{name}.py": f"model/{name}.py" for name in ("predictor", "encoder", "columns")},
         package / "models" / "numpy.py": "learning/models/numpy.py",
         package / "models" / "_linear.py": "learning/models/_linear.py",
     }
@@ -170,10 +183,13 @@ def test_the_scoring_server_takes_every_format(logged: Callable[[int], tuple[PyF
 def test_the_scoring_server_says_what_is_wrong(logged: Callable[[int], tuple[PyFuncModel, Path]]) -> None:
     model, _ = logged(NARROW)
     bodies = {
-        "column site 1 in row 1 is 'often'": ("text/csv", b"site 0,site 1,site 2\n1,1,1\n2,often,2\n"),
-        "column site 1 in row 0 is None": (
+        "column site 1 must be true or false, in row 1 it is 'often'": (
+            "text/csv",
+            b"site 0,site 1,site 2\n1,1,1\n2,often,2\n",
+        ),
+        "column site 0 must be a number, in row 0 it is 'often'": (
             "application/json",
-            '{"dataframe_records": [{"site 0": 1, "site 1": null, "site 2": 1}]}',
+            '{"dataframe_records": [{"site 0": "often", "site 1": null, "site 2": 1}]}',
         ),
         "it lacks site 1, site 2": ("text/csv", b"site 0\n1\n"),
     }
@@ -181,3 +197,114 @@ def test_the_scoring_server_says_what_is_wrong(logged: Callable[[int], tuple[PyF
         with pytest.raises(MlflowException, match=sentence) as raised:
             invocations(data, kind, model, model.metadata.get_input_schema())
         assert raised.value.get_http_status_code() == 400
+
+
+@pytest.fixture(scope="module")
+def typed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PyFuncModel, Path]:
+    """A model of a table with columns of every kind, as MLflow loads it, and its folder."""
+    folder = made(tmp_path_factory.mktemp("typed"), until="train")
+    return _load(folder, store), folder / "models" / "numpy"
+
+
+def json_rows(table: pa.Table) -> list[dict[str, Any]]:
+    rows = [{**row, "signup": row["signup"] and row["signup"].isoformat()} for row in table.to_pylist()]
+    read: list[dict[str, Any]] = json.loads(json.dumps(rows))
+    return read
+
+
+def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Path], tmp_path: Path) -> None:
+    """The folder, MLflow, its scoring server, and the command line."""
+    model, folder = typed
+    table = people()[0]
+    expected = load_predictor(read_card(folder)).predict(table)
+    rows = json_rows(table)
+    frame = pd.DataFrame(rows)
+    answers = {
+        "a frame": model.predict(table.to_pandas().astype({"town": str})),
+        "a frame of JSON rows": model.predict(frame),
+        "JSON rows": model.predict(rows),
+        "columns": model.predict(table.to_pandas().to_dict(orient="list")),
+    }
+    split = frame.astype(object).where(frame.notna(), None).to_dict(orient="split")
+    bodies = {"dataframe_records": rows, "dataframe_split": split, "instances": rows}
+    for name, content in bodies.items():
+        body = json.dumps({name: content})
+        answer = invocations(body, "application/json", model, model.metadata.get_input_schema())
+        answers[name] = pd.DataFrame(json.loads(answer.response)["predictions"])
+    pq.write_table(table, tmp_path / "table.parquet")
+    pacsv.write_csv(table, tmp_path / "table.csv")
+    for suffix in ("parquet", "csv"):
+        main([str(folder), str(tmp_path / f"table.{suffix}"), "--out", str(tmp_path / f"answer.{suffix}")])
+    answers["Parquet"] = pd.read_parquet(tmp_path / "answer.parquet")
+    answers["CSV"] = pd.read_csv(tmp_path / "answer.csv")
+    for name, answer in answers.items():
+        assert answer["probability"].to_numpy().tobytes() == expected["probability"].to_numpy().tobytes(), name
+        assert answer["prediction"].tolist() == expected["prediction"].tolist(), name
+    for name in ("Parquet", "CSV"):
+        assert answers[name]["row"].astype(int).tolist() == list(range(300))
+
+
+@pytest.mark.slow
+def test_served_over_http_json_rows_get_the_same_bits(typed: tuple[PyFuncModel, Path]) -> None:
+    model, folder = typed
+    expected = load_predictor(read_card(folder)).predict(people()[0])
+    bodies = {json.dumps({name: json_rows(people()[0])}): "application/json" for name in ("dataframe_records", "instances")}
+    for answer in served(f"models:/{model.model_id}", folder.parent.parent / "mlflow.db", bodies):
+        assert [row["prediction"] for row in answer] == expected["prediction"].tolist()
+        assert [row["probability"] for row in answer] == expected["probability"].tolist()
+
+
+def test_the_signature_has_the_columns_types(typed: tuple[PyFuncModel, Path]) -> None:
+    """But where MLflow would convert what it is given to something else."""
+    model, folder = typed
+    signature = model.metadata.signature
+    types = {column.name: repr(column.type).removeprefix("DataType.") for column in signature.inputs}
+    assert types == {
+        "age": "Any",
+        "income": "double",
+        "job": "string",
+        "town": "string",
+        "member": "Any",
+        "signup": "Any",
+        "notes": "string",
+    }
+    assert signature.outputs.input_names() == ["prediction", "probability"]
+    card = read_card(folder).content
+    client = MlflowClient(f"sqlite:///{folder.parent.parent / 'mlflow.db'}")
+    (given,) = client.get_run(model.metadata.run_id).inputs.dataset_inputs
+    listed = {column["name"]: column["type"] for column in json.loads(given.dataset.schema)["mlflow_colspec"]}
+    assert listed == {
+        "age": "long",
+        "income": "double",
+        "job": "string",
+        "town": "string",
+        "member": "boolean",
+        "signup": "datetime",
+        "notes": "string",
+    }
+    described = client.get_logged_model(model.model_id).tags["mlflow.note.content"]
+    assert f"on {len(card.features)} features of 7 columns" in described
+    assert "It takes the columns `age`, `income`, `job`" in described
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"age": "old"}, "column age must be a number, in row 1 it is 'old'"),
+        ({"age": 2.5, "member": "often"}, "column member must be true or false, in row 1 it is 'often'"),
+        ({"signup": "05/06/2024"}, "column signup must be a date or time, .* in row 1 it is '05/06/2024'"),
+        ({"job": 5}, "column job must be text, in row 1 it is 5"),
+    ],
+)
+def test_a_served_batch_that_is_partly_bad_names_row_and_column(
+    typed: tuple[PyFuncModel, Path], change: dict[str, Any], sentence: str
+) -> None:
+    model, _ = typed
+    good = json_rows(people()[0])[3]
+    body = json.dumps({"dataframe_records": [good, {**good, **change}]})
+    with pytest.raises(MlflowException, match=sentence) as raised:
+        invocations(body, "application/json", model, model.metadata.get_input_schema())
+    assert raised.value.get_http_status_code() == 400
+    lacking = [{name: value for name, value in good.items() if name != "age"}]
+    with pytest.raises(MlflowException, match="it lacks age"):
+        model.predict(lacking)

@@ -1,155 +1,312 @@
-"""The user's own CSV or Parquet file: which columns are features, which are left out, and the target."""
+"""The user's own CSV or Parquet file: which columns may be features, which are left out, the target, and the split."""
 
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.dataset import Dataset, Split, split
-from pipeline.data.reading import check_file, check_path, reader_errors, summary
+from pipeline.data.dataset import Dataset, Split, stratified
+from pipeline.data.dialect import CsvFormat
+from pipeline.data.reading import summary
+from pipeline.data.table_file import open_table, table_format
 from pipeline.errors import ConfigError, DataError
 from pipeline.limits import check_part, check_seed
+from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote, quote_if_needed
 
 if TYPE_CHECKING:  # these import pyarrow, which takes a while
-    from pipeline.data.columns import InvalidCell, RawTable
+    from pipeline.data.columns import RawTable
+    from pipeline.data.table_file import TableFile
 
-MISSING_VALUES = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
-MIN_COUNTED_FROM_0_OR_1 = 4  # rows: in fewer, 0 and 1 are more likely values than positions
-MIN_COUNTED = 20  # rows: fewer that count on from another number, such as a year, are more likely measured
+ROLES = ("target", "weight", "group", "time", "split")  # settings that name a column which is no feature
+SPLITS = ("group", "time", "split", "test_path")  # settings of which one may decide what the test part is
+KINDS_TOLD = (*USED, "identifier")
 MAX_CELLS = 3  # invalid ones that a sentence shows, each of another column
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+|_level_\d+)?|__index_level_\d+__")
-_RULES = {  # by the reason of an invalid cell: what columns must be, and what the named ones are
-    "text": ("columns must be numeric", "these are not"),
-    "missing": ("columns must have no missing values", "these have some"),
-    "infinite": ("columns must be finite", "these are not everywhere"),
-    "rounded": ("integers must be exact as float64", "these are not everywhere"),
-}
+_TOLD_BY_TYPE = {"integer": "number", "number": "number", "boolean": "boolean", "date": "date", "text": "text"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A user's CSV or Parquet file: numeric columns and a target with two values.
+    """A user's CSV or Parquet file, or folder or pattern of Parquet files, and a target with two values.
 
-    The class with y = 1 is `positive`, or where that is empty the second in sorted order (1 of {0, 1}, "yes" of {"no", "yes"}).
-    Columns that have no name, count the rows or are the index of a stored frame are left out unless `keep` names them;
-    `drop` leaves out others. missing_values: the words of a CSV file that stand for a missing value besides the empty field;
-    null: the usual ones, such as NA and null.
+    The class with y = 1 is `positive`, or where that is empty the second in sorted order (1 of {0, 1}, "yes" of {"no", "yes"});
+    a list names all labels that make it, and the others make the other class. Features are `columns`, or where that is null all
+    but `drop`; of them, what only names the rows, is constant, or repeats another column is left out unless `keep` or `kinds`
+    names it. missing_values: texts of a CSV file, or numbers, that stand for a missing value besides the usual ones, such as
+    NA; []: only the empty field does. The test part is random and stratified, or what one of `group`, `time`, `split` and
+    `test_path` says.
     """
 
     path: str = ""
     target: str = ""
-    positive: str = ""
-    keep: list[str] | None = None
+    positive: str | list[str] = ""
+    drop_unlabelled: bool = False
+    columns: list[str] | None = None
     drop: list[str] | None = None
+    keep: list[str] | None = None
+    kinds: dict[str, str] | None = None
     missing_values: list[str] | None = None
+    weight: str = ""
+    group: str = ""
+    time: str = ""
+    split: str = ""
+    test_path: str = ""
     test_fraction: float = 0.25
     seed: int = 0
+    csv: CsvFormat = field(default_factory=CsvFormat)
 
     def __post_init__(self) -> None:
-        check_path(self.path, "a .csv or .parquet file")
-        if self._format not in ("csv", "parquet"):
-            raise ConfigError(f"path must end in .csv or .parquet; got {self.path}")
+        file_format = table_format(self.path)
         if self.target == "":
             raise ConfigError("target must name the column to predict; set data.target=COLUMN")
-        for key in ("keep", "drop", "missing_values"):
+        for key in ("columns", "keep", "drop", "missing_values"):
             if not all(isinstance(text, str) for text in getattr(self, key) or []):
                 raise ConfigError(f"{key} must be a list of text; got {getattr(self, key)}")
-        if self._format == "parquet" and self.missing_values:
+        for name, kind in (self.kinds or {}).items():
+            if kind not in KINDS_TOLD:
+                raise ConfigError(f"kinds must be of {', '.join(KINDS_TOLD)}; got {kind} for {quote_if_needed(name)}")
+        if file_format == "parquet" and self.missing_values:
             rule = "missing_values must be null for a Parquet file, whose missing values are no text"
             raise ConfigError(f"{rule}; got {self.missing_values}")
+        if self.test_path:
+            table_format(self.test_path, "test_path")
+        if len(given := [key for key in SPLITS if getattr(self, key)]) > 1:
+            raise ConfigError(f"{given[0]} and {given[1]} must not both be set, since each says what the test part is")
         check_seed(self.seed)
         check_part("test_fraction", self.test_fraction)
 
     @property
-    def _format(self) -> str:
-        return Path(self.path).suffix[1:].lower()
+    def paths(self) -> list[str]:
+        """All that is read."""
+        return [path for path in (self.path, self.test_path) if path]
 
     def load(self) -> Dataset:
-        from pipeline.data.csv_file import read_csv
-        from pipeline.data.parquet_file import read_parquet
-
-        check_file(self.path)
-        missing_values = MISSING_VALUES if self.missing_values is None else self.missing_values
-        table = read_csv(self.path, missing_values) if self._format == "csv" else read_parquet(self.path)
-        with reader_errors(self.path, self._format):
-            return self._dataset(table)
-
-    def _dataset(self, table: "RawTable") -> Dataset:
         from pipeline.data.labels import Target
 
-        target, keep, drop = self._find_columns(list(table.columns))
-        if len(table.columns[target]) == 0:
+        file = open_table(self.path, self.csv, self.missing_texts)
+        chosen = self._find_columns(file.names)
+        table = file.read(chosen.told)
+        if len(table.columns[chosen.target]) == 0:
             raise DataError(f"there are no rows in {self.path}")
-        features, left_out = self._features(table, target, keep, drop)
-        y, classes = Target(target, self.positive, self.path).read(table)
-        X = np.empty((len(y), len(features)))
-        for i, values in enumerate(features.values()):
-            X[:, i] = values
-        notes = [summary(self.path, len(y), len(features), f"target {quote_if_needed(target)}", classes)]
-        if drop:
-            notes.append(f"left out by data.drop: {join_limited(drop)}")
-        if left_out:
-            notes.append(f"left out: {_with_reasons(left_out)}; {_keep_override(next(iter(left_out)))} keeps it")
-        train, test = split(Split(X, y), self.test_fraction, self.seed)
-        return Dataset(list(features), target, classes, train, test, tuple(notes))
+        table, is_test = self._with_test_table(table, file, chosen)
+        y, classes = Target(chosen.target, self.positive, self.path, self.drop_unlabelled).read(table)
+        labelled = ~np.isnan(y)
+        notes = []
+        if not labelled.all():
+            notes.append(f"left out: {len(y) - labelled.sum()} rows without a target")
+            table, y, is_test = table.filter(labelled), y[labelled], is_test[labelled]
+        weight = self._weights(table, chosen, y)
+        columns = self._recognise(table, chosen)
+        if not self.test_path:
+            is_test = self._test_rows(table, chosen, y)
+        used = [column.name for column in columns if column.is_used]
+        notes = [
+            summary(self.path, len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
+            *([f"{self.path} has {', '.join(table.notes)}"] if table.notes else []),
+            *notes,
+            *self._describe_left_out(chosen, columns),
+        ]
+        train, test = _parts(dict(table.columns), used, y, weight, is_test)
+        return Dataset(used, chosen.target, classes, train, test, tuple(notes), columns)
 
-    def _find_columns(self, names: Sequence[str]) -> tuple[str, list[str], list[str]]:
-        """The file's names of the target and of the columns to keep and to drop."""
-        columns = f"columns are {join_limited(names)}"
+    @property
+    def missing_texts(self) -> list[str]:
+        """The texts, beside "", that stand for a missing value."""
+        from pipeline.data.cells import MISSING_VALUES
+
+        if table_format(self.path) == "parquet" or self.missing_values == []:
+            return []
+        return [*MISSING_VALUES, *(self.missing_values or [])]
+
+    def _find_columns(self, names: Sequence[str]) -> "_Chosen":
+        """What the settings say of the file's columns."""
+        known = f"its columns are {join_limited(names)}"
         target = _find(names, self.target)
         if target is None:
-            raise DataError(f"there is no column {self.target} in {self.path}; its {columns}")
-        chosen: dict[str, list[str]] = {"keep": [], "drop": []}
-        for key, found in chosen.items():
-            for wanted in getattr(self, key) or []:
+            raise DataError(f"there is no column {self.target} in {self.path}; {known}")
+        roles = {"target": target}
+        for key in ROLES[1:]:
+            if wanted := getattr(self, key):
                 name = _find(names, wanted)
                 if name is None:
-                    raise DataError(f"data.{key} must name columns of {self.path}; there is no {wanted}: its {columns}")
-                found.append(name)
-        if target in chosen["drop"]:
-            raise DataError(f"data.drop must not name the target; got {target}")
-        if both := [name for name in chosen["keep"] if name in chosen["drop"]]:
-            raise DataError(f"data.keep and data.drop must not name the same column; both have {both[0]}")
-        return target, chosen["keep"], chosen["drop"]
+                    raise DataError(f"data.{key} must name a column of {self.path}; there is no {wanted}: {known}")
+                if name == target:
+                    raise DataError(f"data.{key} must not name the target; got {name}")
+                roles[key] = name
+        lists: dict[str, list[str]] = {}
+        for key in ("columns", "drop", "keep", "kinds"):
+            lists[key] = [self._find_listed(key, wanted, names, known) for wanted in getattr(self, key) or []]
+        for key, listed in lists.items():
+            if target in listed:
+                raise DataError(f"data.{key} must not name the target; got {target}")
+        if both := [name for name in (*lists["keep"], *lists["columns"]) if name in lists["drop"]]:
+            key = "keep" if both[0] in lists["keep"] else "columns"
+            raise DataError(f"data.{key} and data.drop must not name the same column; both have {both[0]}")
+        kinds = dict(zip(lists["kinds"], (self.kinds or {}).values(), strict=True))
+        keep = [*lists["keep"], *lists["columns"]]
+        left_out = ({target} | set(lists["drop"])) | (set(roles.values()) - set(keep))
+        wanted = set(names if self.columns is None else lists["columns"]) - left_out
+        return _Chosen(roles, [name for name in names if name in wanted], lists["drop"], keep, kinds)
 
-    def _features(
-        self, table: "RawTable", target: str, keep: Sequence[str], drop: Sequence[str]
-    ) -> tuple[dict[str, Array], dict[str, str]]:
-        """The columns that are features, and those that are left out with the reason of each."""
-        candidates = [name for name in table.columns if name != target and name not in drop]
-        left_out = {
-            name: table.row_labels.get(name, "has no name")
-            for name in candidates
-            if name not in keep and (name in table.row_labels or _UNNAMED.fullmatch(name))
+    def _find_listed(self, key: str, wanted: str, names: Sequence[str], known: str) -> str:
+        name = _find(names, wanted)
+        if name is None:
+            raise DataError(f"data.{key} must name columns of {self.path}; there is no {wanted}: {known}")
+        return name
+
+    def _with_test_table(self, table: "RawTable", file: "TableFile", chosen: "_Chosen") -> tuple["RawTable", NDArray[np.bool_]]:
+        """The table and, below it, that of test_path; and which rows are of that."""
+        from pipeline.data.columns import type_of
+
+        rows = len(table.columns[chosen.target])
+        if not self.test_path:
+            return table, np.zeros(rows, bool)
+        other = open_table(self.test_path, self.csv, self.missing_texts, "data.test_path")
+        if differing := set(other.names) ^ set(file.names):
+            name = next(name for name in (*file.names, *other.names) if name in differing)
+            lacking = self.test_path if name in file.names else self.path
+            raise DataError(f"data.test_path must have the same columns as data.path; {lacking} has no {name}")
+        told = {
+            name: "label" if kind == "label" else _TOLD_BY_TYPE[type_of(table.columns[name])]
+            for name, kind in chosen.told.items()
         }
-        valid, invalid = table.to_floats((name for name in candidates if name not in left_out), keep)
-        for name in [name for name in valid if name not in keep and _counts_rows(table, name, valid[name])]:
-            left_out[name] = "counts the rows"
-            del valid[name]
-        if not valid and not invalid:
-            reasons = f", but for {_with_reasons(left_out)}; data.keep=[NAME] keeps one" if left_out else ""
-            raise DataError(f"there is no column beside the target {target} in {self.path}{reasons}")
-        self._check_cells(table, invalid)
-        return valid, left_out
+        test = other.read(told)
+        if len(test.columns[chosen.target]) == 0:
+            raise DataError(f"there are no rows in {self.test_path}")
+        return table.append(test, self.test_path), np.arange(rows + len(test.columns[chosen.target])) >= rows
 
-    def _check_cells(self, table: "RawTable", invalid: "Mapping[str, InvalidCell]") -> None:
-        """Raises DataError for columns that cannot be features, with the first cell of each that is the reason."""
-        for reason, (rule, state) in _RULES.items():
-            if found := {name: cell for name, cell in invalid.items() if cell.reason == reason}:
-                cells = ", ".join(
-                    f"{table.locate(cell.row)} has {quote(cell.text) if cell.text else 'nothing'} in {name}"
-                    for name, cell in [*found.items()][:MAX_CELLS]
-                )
-                remedy = "data.drop=[NAME] leaves one out" + (
-                    ", data.keep=[NAME] takes it rounded" if reason == "rounded" else ""
-                )
-                raise DataError(f"{rule} in {self.path}; {state}: {join_limited([*found])}; {cells}; {remedy}")
+    def _weights(self, table: "RawTable", chosen: "_Chosen", y: Array) -> Array | None:
+        name = chosen.roles.get("weight")
+        if name is None:
+            return None
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = table.columns[name]
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type) or pa.types.is_timestamp(column.type):
+            raise DataError(f"data.weight must name a column of numbers; {name} in {self.path} is not one")
+        weights = pc.cast(column, pa.float64(), safe=False).to_numpy()
+        wrong = ~(np.isfinite(weights) & (weights >= 0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            found = quote(table.cell(row, name)) if not np.isnan(weights[row]) else "nothing"
+            raise DataError(
+                f"weights must be finite and not negative in {self.path}; {table.locate(row)} has {found} in {name}"
+            )
+        if not (weights[y == 0].any() and weights[y == 1].any()):
+            raise DataError(f"weights must be positive in some row of each class in {self.path}; those in {name} are not")
+        return np.asarray(weights, np.float64)
+
+    def _test_rows(self, table: "RawTable", chosen: "_Chosen", y: Array) -> NDArray[np.bool_]:
+        from pipeline.data.splits import by_column, by_group, by_time, check_parts
+
+        roles = chosen.roles
+        if "group" in roles:
+            test, how = by_group(table, roles["group"], y, self.test_fraction, self.seed), f"data.group={roles['group']}"
+        elif "time" in roles:
+            test, how = by_time(table, roles["time"], self.test_fraction), f"data.time={roles['time']}"
+        elif "split" in roles:
+            test, how = by_column(table, roles["split"]), f"data.split={roles['split']}"
+        else:
+            return stratified(y, self.test_fraction, self.seed)
+        check_parts(y, test, how)
+        return test
+
+    def _recognise(self, table: "RawTable", chosen: "_Chosen") -> list[Column]:
+        """All columns that may be features. Raises DataError if none can be, or a number cannot be used."""
+        import pyarrow as pa
+
+        from pipeline.data.kinds import left_out, recognise
+
+        labels = {name: table.row_labels.get(name, "has no name") for name in chosen.candidates if _is_label(table, name)}
+        cells = pa.table({name: table.columns[name] for name in chosen.candidates})
+        columns = recognise(cells, chosen.kinds, chosen.keep, labels)
+        if not any(column.is_used for column in columns):
+            reasons = f", but for {left_out(columns)}; data.keep=[NAME] keeps one" if columns else ""
+            raise DataError(f"there is no column beside the target {chosen.target} in {self.path}{reasons}")
+        self._check_numbers(table, [column.name for column in columns if column.kind == "number"], chosen.keep)
+        return columns
+
+    def _check_numbers(self, table: "RawTable", names: Sequence[str], keep: Sequence[str]) -> None:
+        """Raise DataError for numbers that float64 does not hold."""
+        from pipeline.data.columns import first_infinite
+
+        infinite = {name: row for name in names if (row := first_infinite(table.columns[name])) >= 0}
+        rounded = {name: table.rounded[name] for name in names if name in table.rounded and name not in keep}
+        rules = (
+            (infinite, "columns must be finite", "these are not everywhere", ""),
+            (rounded, "integers must be exact as float64", "these are not everywhere", ", data.keep=[NAME] takes it rounded"),
+        )
+        for rows, rule, state, more in rules:
+            if rows:
+                cells = [f"{table.locate(row)} has {quote(table.cell(row, name))} in {name}" for name, row in rows.items()]
+                remedy = f"data.drop=[NAME] leaves one out{more}"
+                where = ", ".join(cells[:MAX_CELLS])
+                raise DataError(f"{rule} in {self.path}; {state}: {join_limited([*rows])}; {where}; {remedy}")
+
+    def _describe_left_out(self, chosen: "_Chosen", columns: Sequence[Column]) -> list[str]:
+        from pipeline.data.kinds import left_out
+
+        notes = [f"left out by data.drop: {join_limited(chosen.drop)}"] if chosen.drop else []
+        others = {key: name for key, name in chosen.roles.items() if key != "target" and name not in chosen.candidates}
+        roles = [f"{name} (data.{key})" for key, name in others.items()]
+        first = next((column.name for column in columns if not column.is_used), "")
+        parts = [*roles, *([left_out(columns)] if first else [])]
+        if parts:
+            first = first or next(iter(others.values()))
+            notes.append(f"left out: {', '.join(parts)}; {_keep_override(first)} keeps it")
+        return notes
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A file's columns by what the settings say of them: the column of each role, and those that may be features."""
+
+    roles: Mapping[str, str]
+    candidates: Sequence[str]
+    drop: Sequence[str]
+    keep: Sequence[str]
+    kinds: Mapping[str, str]
+
+    @property
+    def target(self) -> str:
+        return self.roles["target"]
+
+    @property
+    def told(self) -> dict[str, str]:
+        """The columns to read, each with the kind that it is told to have."""
+        as_role = {"target": "label", "weight": "number", "group": "label", "split": "label", "time": ""}
+        kinds = {name: kind if kind != "identifier" else "" for name, kind in self.kinds.items()}
+        told = {name: kinds.get(name) or as_role[key] for key, name in self.roles.items()}
+        return told | {name: kinds.get(name, "") for name in self.candidates if name not in told}
+
+
+def _parts(
+    columns: dict[str, Any], used: Sequence[str], y: Array, weight: Array | None, is_test: NDArray[np.bool_]
+) -> tuple[Split, Split]:
+    """The training and the test part. Columns are taken out one by one, so that they are there twice for a moment only."""
+    import pyarrow as pa
+
+    sides = (~is_test, is_test)
+    masks = [pa.array(side) for side in sides]
+    parts: list[dict[str, Any]] = [{}, {}]
+    is_used = set(used)
+    for name in [*columns]:
+        column = columns.pop(name)
+        if name in is_used:
+            for part, mask in zip(parts, masks, strict=True):
+                part[name] = column.filter(mask)
+    train, test = (
+        Split(pa.table({name: part[name] for name in used}), y[side], None if weight is None else weight[side])
+        for part, side in zip(parts, sides, strict=True)
+    )
+    return train, test
 
 
 def _find(names: Sequence[str], wanted: str) -> str | None:
@@ -160,18 +317,8 @@ def _find(names: Sequence[str], wanted: str) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-def _counts_rows(table: "RawTable", name: str, values: Array) -> bool:
-    """Whether a column of integers counts on by one, from 0, 1 or another number, from the first row to the last."""
-    return (
-        len(values) >= (MIN_COUNTED_FROM_0_OR_1 if values[0] in (0, 1) else MIN_COUNTED)
-        and values[-1] == values[0] + len(values) - 1
-        and np.array_equal(values, np.arange(values[0], values[0] + len(values)))
-        and table.is_integer(name)
-    )
-
-
-def _with_reasons(left_out: Mapping[str, str]) -> str:
-    return join_limited([f"{name} ({reason})" for name, reason in left_out.items()])
+def _is_label(table: "RawTable", name: str) -> bool:
+    return name in table.row_labels or _UNNAMED.fullmatch(name) is not None
 
 
 def _keep_override(name: str) -> str:

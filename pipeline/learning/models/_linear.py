@@ -1,7 +1,8 @@
 """What logistic regressions share: their settings, how they are fitted, and a linear model's log-odds in NumPy."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -18,6 +19,21 @@ Penalty = float | Literal["auto", "cv", "cv_1se"]  # a number, or how training f
 
 
 @dataclass(frozen=True)
+class EncoderOptions:
+    """How the columns of a table become features."""
+
+    min_rows: int = 5  # training rows of a category's level, and of a word; rarer levels are pooled, rarer words left out
+    max_levels: int = 1000  # of a category, the pool among them: the most frequent
+    max_words: int = 1000  # of a text column: the most frequent
+
+    def __post_init__(self) -> None:
+        from pipeline.limits import check_at_least
+
+        for name, least in (("min_rows", 1), ("max_levels", 2), ("max_words", 1)):
+            check_at_least(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True)
 class Logistic:
     """The settings of a logistic regression; a subclass defines what computes its objective."""
 
@@ -27,6 +43,7 @@ class Logistic:
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
     seed: int = 0  # of init: uniform, and of the folds of l2: cv
     standardize: bool = True  # train on (x - mean) / scale
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
 
     def __post_init__(self) -> None:
         from pipeline.learning.logistic import check_settings
@@ -104,7 +121,7 @@ class LinearModel:
     def raw_weights(self) -> tuple[NDArray[np.float64], float]:
         """(w (d,), b) with which z = X w + b on raw features."""
         w = self.w.astype(np.float64) / self.scale
-        return w, float(self.b - w @ self.mean)
+        return w, self.b - math.fsum((w * self.mean).tolist())  # the same bits, whatever BLAS there is
 
 
 def linear_model(arrays: Arrays) -> LinearModel | None:

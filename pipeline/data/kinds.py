@@ -1,0 +1,195 @@
+"""What the columns of a table mean: which kind each is, which are left out of the features, and why."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from pipeline.errors import DataError
+from pipeline.model.columns import USED, Column
+from pipeline.text import join_limited, quote_if_needed, shorten
+
+__all__ = ["KINDS_TOLD", "Column", "kinds_table", "recognise"]
+
+KINDS_TOLD = (*USED, "identifier")  # that data.kinds may name
+TYPES_OF = {  # of cells, by the kind that a column may be told to have
+    "number": ("integer", "number", "boolean"),
+    "boolean": ("boolean",),
+    "date": ("date",),
+    "text": ("text",),
+}
+NATURAL = {"integer": "number", "number": "number", "boolean": "boolean", "date": "date"}  # kinds by type
+MIN_ROWS = 20  # with fewer, distinct values say little
+MIN_COUNTED_FROM_0_OR_1 = 4  # rows: in fewer, 0 and 1 are more likely values than positions
+MIN_DISTINCT = 0.9  # of the rows, for text to name them
+MIN_WORDS, MIN_TEXTS, MIN_TEXT_SHARE = 3, 20, 0.3  # of free text: words in a cell, distinct cells, and their share of the rows
+MAX_SAMPLED = 10_000  # distinct texts whose words are counted
+MAX_EXAMPLE, MAX_SHOWN = 24, 60  # letters of an example, and columns that a table shows
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,14}", re.ASCII)  # written in the one way in which a number is
+_NAMES_ROWS = re.compile(r"id|ids|key|uuid|guid|index|rownames?", re.IGNORECASE)
+_KEY = re.compile(r"(?i:(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num)))$|[a-z]I[dD]$")
+
+
+def recognise(
+    table: pa.Table,
+    told: Mapping[str, str] | None = None,
+    keep: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> list[Column]:
+    """The kind of each column of a table whose columns are int64, float64, bool, timestamp or string, null where missing; text
+    may have a dictionary.
+
+    told: kinds by column that hold whatever the column looks like; keep: columns that are not left out; labels: columns that
+    only label the rows, and why. Raises DataError where a column cannot be of the kind that it is told to have.
+    """
+    told, labels = told or {}, labels or {}
+    columns = []
+    same: dict[tuple[Any, ...], list[str]] = {}  # by what equal columns have in common: their names
+    for name, given in zip(table.column_names, table.columns, strict=True):
+        cells = given.unify_dictionaries()
+        column = _measure(name, cells)
+        if name in told:
+            column = _as_told(column, told[name], cells)
+        elif name in keep:
+            column = replace(column, kind=_natural(column, cells))
+        elif name in labels:
+            column = replace(column, kind="identifier", reason=labels[name])
+        else:
+            column = _find_kind(column, cells)
+            alike = same.get(_signature(column), [])
+            twin = next((other for other in alike if _decoded(table[other]).equals(_decoded(cells))), None)
+            if twin is not None and column.is_used:
+                column = replace(column, kind="duplicate", reason=f"the same as {quote_if_needed(twin)}")
+        if column.is_used:
+            same.setdefault(_signature(column), []).append(name)
+        columns.append(column)
+    return columns
+
+
+def kinds_table(columns: Sequence[Column]) -> tuple[list[str], list[list[object]]]:
+    """The header and the rows of a table that shows columns, the left-out ones last."""
+    shown = sorted(columns, key=lambda column: not column.is_used)[:MAX_SHOWN]
+    header = ["column", "kind", "missing", "distinct", "example", "becomes"]
+    rows: list[list[object]] = [
+        [shorten(c.name, 2 * MAX_EXAMPLE), c.kind, f"{c.missing:,}", f"{c.distinct:,}", c.example, _becomes(c)] for c in shown
+    ]
+    return header, rows
+
+
+def _becomes(column: Column) -> str:
+    """The features that a column becomes, as far as they are known before the encoder is fitted."""
+    gaps = column.missing > 0
+    if column.kind in ("number", "boolean"):
+        return "2 features, one for what is missing" if gaps else "1 feature"
+    if column.kind == "category":
+        return f"up to {column.distinct + gaps} features"
+    if column.kind == "date":
+        return "year, month, weekday, hour, as far as they vary"
+    return "its words" if column.kind == "text" else f"left out: {column.reason}"
+
+
+def _measure(name: str, cells: pa.ChunkedArray) -> Column:
+    """A column of no kind yet."""
+    first = pc.index(pc.is_valid(cells), True).as_py()
+    example = "" if first < 0 else shorten(_written(cells[first].as_py()), MAX_EXAMPLE)
+    distinct = len(pc.unique(cells)) - (cells.null_count > 0)
+    return Column(name, "", _type_of(cells.type), cells.null_count, distinct, example)
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _type_of(kind: pa.DataType) -> str:
+    found = {"int64": "integer", "double": "number", "bool": "boolean", "string": "text"}.get(str(kind))
+    return found or ("date" if types.is_timestamp(kind) else "text")
+
+
+def _signature(column: Column) -> tuple[Any, ...]:
+    return column.type, column.missing, column.distinct, column.example
+
+
+def _as_told(column: Column, kind: str, cells: pa.ChunkedArray) -> Column:
+    if kind not in KINDS_TOLD:
+        raise DataError(f"data.kinds must be of {', '.join(KINDS_TOLD)}; got {kind} for {quote_if_needed(column.name)}")
+    if kind == "identifier":
+        return replace(column, kind=kind, reason="data.kinds says so")
+    if column.type not in TYPES_OF.get(kind, (column.type,)):
+        cells = f"its cells are read as {'numbers' if column.type in ('integer', 'number') else column.type}"
+        raise DataError(f"data.kinds={{{column.name}: {kind}}} must fit the column; {cells}, such as {column.example}")
+    texts = _decoded(pc.unique(cells)).drop_null().to_pylist() if kind == "category" and column.type == "text" else []
+    is_code = bool(texts) and all(map(_INTEGER.fullmatch, texts))
+    return replace(column, kind=kind, type="integer" if is_code else column.type)
+
+
+def _decoded(cells: Any) -> Any:
+    """Cells without a dictionary."""
+    return pc.cast(cells, cells.type.value_type) if types.is_dictionary(cells.type) else cells
+
+
+def _find_kind(column: Column, cells: pa.ChunkedArray) -> Column:
+    if column.distinct == 0:
+        return replace(column, kind="constant", reason="empty in every row")
+    if column.distinct == 1 and not column.missing:
+        return replace(column, kind="constant", reason="the same in every row")
+    if reason := _identifies(column, cells):
+        return replace(column, kind="identifier", reason=reason)
+    return replace(column, kind=_natural(column, cells))
+
+
+def _natural(column: Column, cells: pa.ChunkedArray) -> str:
+    """The kind of a column that is used."""
+    if column.distinct == 1 and column.missing:
+        return "category"  # a flag: there, or not
+    return NATURAL.get(column.type) or ("text" if _is_prose(column, cells) else "category")
+
+
+def _identifies(column: Column, cells: pa.ChunkedArray) -> str:
+    """Why a column only names the rows; "" if it does not."""
+    rows, is_key = len(cells), _KEY.search(column.name) is not None
+    if column.type in ("integer", "text") and column.distinct >= MIN_ROWS and _NAMES_ROWS.fullmatch(column.name):
+        return "named as what only names the rows"
+    if column.type == "integer" and not column.missing:
+        if _counts_rows(cells):
+            return "counts the rows"
+        if column.distinct == rows >= MIN_ROWS:
+            bounds = pc.min_max(cells).as_py()
+            if bounds["max"] - bounds["min"] == rows - 1:
+                return "numbers the rows"
+            if is_key:
+                return "another number in every row"
+    if column.type == "text" and rows - column.missing >= MIN_ROWS and (is_key or not _is_prose(column, cells)):
+        if column.distinct == rows - column.missing:
+            return "another value in every row"
+        if column.distinct > MIN_DISTINCT * (rows - column.missing):
+            return "another value in nearly every row"
+    return ""
+
+
+def _counts_rows(cells: pa.ChunkedArray) -> bool:
+    """Whether integers count on by one, from 0, 1 or another number, from the first row to the last."""
+    rows, first = len(cells), cells[0].as_py()
+    return (
+        rows >= (MIN_COUNTED_FROM_0_OR_1 if first in (0, 1) else MIN_ROWS)
+        and cells[-1].as_py() == first + rows - 1
+        and np.array_equal(cells.to_numpy(), np.arange(first, first + rows))
+    )
+
+
+def _is_prose(column: Column, cells: pa.ChunkedArray) -> bool:
+    """Whether text cells are written freely: of several words, and few of them the same."""
+    valid = len(cells) - column.missing
+    if column.distinct <= max(MIN_TEXTS, MIN_TEXT_SHARE * valid):
+        return False
+    sample = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(_decoded(pc.drop_null(cells)[:MAX_SAMPLED])))
+    return bool(pc.mean(pc.list_value_length(sample)).as_py() >= MIN_WORDS)
+
+
+def left_out(columns: Sequence[Column]) -> str:
+    """The columns that are left out, each with the reason; "" if there is none."""
+    return join_limited([f"{quote_if_needed(column.name)} ({column.reason})" for column in columns if not column.is_used])

@@ -1,0 +1,83 @@
+"""Which rows of a table are its test part, where a column decides."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.arrays import Array
+from pipeline.data.cells import factorize
+from pipeline.data.columns import RawTable
+from pipeline.errors import DataError
+from pipeline.text import join_limited, quote_if_needed
+
+TRAINING, TEST = ("train", "training"), ("test", "testing")  # how a column may call the parts
+
+
+def by_group(table: RawTable, name: str, y: Array, test_fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Seeded: about test_fraction of the rows, all rows of a group on one side. Groups with a higher share of positives than
+    the table's, and the others, are drawn apart."""
+    _check_there(table, name, "data.group")
+    _, groups = factorize(table.columns[name])
+    sizes = np.bincount(groups)
+    if len(sizes) == len(y):
+        raise DataError(f"data.group must name a column in which rows share a value; in {name}, every row has its own")
+    if len(sizes) < 2:
+        raise DataError(f"data.group must name a column with at least 2 groups; {name} has {len(sizes)}")
+    rng, test = np.random.default_rng(seed), np.zeros(len(sizes), bool)
+    is_high = np.bincount(groups, weights=y) / sizes > y.mean()
+    wanted = 0.0
+    for side in (is_high, ~is_high):
+        order = rng.permutation(np.flatnonzero(side))
+        ends = np.concatenate([[0], np.cumsum(sizes[order])])
+        wanted += test_fraction * ends[-1]
+        taken = int(np.argmin(np.abs(ends - wanted)))
+        test[order[:taken]] = True
+        wanted -= ends[taken]
+    if not test.any():
+        test[rng.integers(len(sizes))] = True
+    return np.asarray(test[groups])
+
+
+def by_time(table: RawTable, name: str, test_fraction: float) -> NDArray[np.bool_]:
+    """The last part of the rows in time, about test_fraction of them; rows of one time are on one side."""
+    _check_there(table, name, "data.time")
+    column = table.columns[name]
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        rule = "data.time must name a column of dates or numbers"
+        raise DataError(f"{rule}; {name} is read as text, such as {quote_if_needed(column[0].as_py())} (data.csv.dates=FORMAT)")
+    times = column.to_numpy()
+    ordered = np.sort(times)
+    first = ordered[min(max(len(times) - round(test_fraction * len(times)), 1), len(times) - 1)]
+    if first == ordered[0]:
+        later = ordered[ordered > first]
+        if not len(later):
+            raise DataError(f"data.time must name a column with at least 2 times; {name} has one")
+        first = later[0]
+    return np.asarray(times >= first)
+
+
+def by_column(table: RawTable, name: str) -> NDArray[np.bool_]:
+    """The rows that a column calls test; it must call all others train."""
+    _check_there(table, name, "data.split")
+    values, codes = factorize(pc.cast(table.columns[name], pa.string()))
+    parts = [value.strip().lower() for value in values.to_pylist()]
+    other = [quote_if_needed(text) for text, part in zip(values.to_pylist(), parts, strict=True) if part not in TRAINING + TEST]
+    if other:
+        raise DataError(f"data.split must name a column with the values train and test; {name} has {join_limited(other)}, too")
+    return np.array([part in TEST for part in parts])[codes]
+
+
+def check_parts(y: Array, test: NDArray[np.bool_], how: str) -> None:
+    """Raise DataError unless both parts have rows of both classes."""
+    for name, part in (("training", y[~test]), ("test", y[test])):
+        if len(np.unique(part)) < 2:
+            rows = f"by {how} the {name} part has {f'{len(part)} rows of one class' if len(part) else 'no rows'}"
+            raise DataError(f"the training and the test part must both have rows of both classes; {rows}")
+
+
+def _check_there(table: RawTable, name: str, key: str) -> None:
+    column = table.columns[name]
+    if column.null_count:
+        row = int(pc.index(pc.is_valid(column), False).as_py())
+        raise DataError(f"{key} must name a column with a value in every row; {table.locate(row)} has none in {name}")

@@ -1,0 +1,158 @@
+"""Fit an encoder to the training rows of a table, and encode these, into memory that is mapped from scratch space."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import Array, Features
+from pipeline.errors import DataError
+from pipeline.learning.models import EncoderOptions
+from pipeline.model.columns import Codes, Column, InvalidCell, read_cells
+from pipeline.model.encoder import Category, Date, Encoder, Number, Step, Text, date_parts, words
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DENSE_BYTES = 1 << 26  # up to which X is dense, since NumPy's products of it are the fastest
+BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
+
+
+def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOptions) -> Encoder:
+    """The steps for the used columns of a table (n rows), in their order. The order of the rows does not matter."""
+    steps = [FITS[column.kind](column.name, _cells(table, column), options) for column in columns if column.is_used]
+    return Encoder([step for step in steps if step.features])
+
+
+def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Features:
+    """X (n, d) of a table: CSR where that takes less memory, and dense X more than DENSE_BYTES; both mapped.
+
+    The files have no names: nothing is left of them when the process ends, however it does.
+    """
+    n, d = table.num_rows, len(encoder.features)
+    used = {step.column for step in encoder.steps}
+    columns = [column for column in columns if column.name in used]
+    step = max(1, BLOCK_ENTRIES // max(1, len(encoder.steps)))
+
+    def blocks() -> Iterable[Any]:
+        for start in range(0, n, step):
+            part = table.slice(start, step)
+            yield encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
+
+    return _dense(blocks(), n, d) if 8 * n * d <= DENSE_BYTES else _cheaper(blocks, n, d)
+
+
+def _cheaper(blocks: Callable[[], Iterable[Any]], n: int, d: int) -> Features:
+    X = _sparse(blocks(), n, d)
+    takes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    return X if takes < 8 * n * d else _dense(blocks(), n, d)
+
+
+def _dense(blocks: Iterable[Any], n: int, d: int) -> Array:
+    X, start = _zeros(n, d), 0
+    for block in blocks:
+        block.toarray(out=X[start : start + block.shape[0]])
+        start += block.shape[0]
+    return X
+
+
+def _sparse(blocks: Iterable[Any], n: int, d: int) -> Any:
+    from scipy.sparse import csr_array
+
+    indptr = np.zeros(n + 1, np.int64)
+    with tempfile.TemporaryFile() as data, tempfile.TemporaryFile() as indices:
+        start = 0
+        for block in blocks:
+            block.data.tofile(data)
+            block.indices.tofile(indices)
+            indptr[start + 1 : start + 1 + block.shape[0]] = indptr[start] + block.indptr[1:]
+            start += block.shape[0]
+        arrays = [_mapped(file, dtype, int(indptr[-1])) for file, dtype in ((data, np.float64), (indices, np.int32))]
+    kind = np.int32 if indptr[-1] < 2**31 else np.int64
+    return csr_array((arrays[0], arrays[1].astype(kind, copy=False), indptr.astype(kind)), shape=(n, d))
+
+
+def _mapped(file: IO[bytes], dtype: Any, size: int) -> NDArray[Any]:
+    """What was written to a file, which may be closed then."""
+    file.flush()
+    return np.memmap(file, dtype, "r+", shape=(size,)) if size else np.empty(0, dtype)
+
+
+def _zeros(n: int, d: int) -> Array:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(8 * n * d)
+        return _mapped(file, np.float64, n * d).reshape(n, d)
+
+
+def _cells(table: "pa.Table", column: Column) -> Any:
+    try:
+        return read_cells(column, table[column.name])
+    except InvalidCell as error:
+        rule = f"every value of a column must be of its type, {column.type}"
+        raise DataError(f"{rule}; {column.name} has {error.value!r} in row {error.row + 1} of the training table") from None
+
+
+def _number(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> Step:
+    known = cells[~np.isnan(cells)]
+    halved = float(np.median(known / 2)) if len(known) else 0.0  # the sum of two may be too great
+    return Number(name, 2 * halved, len(known) < len(cells))
+
+
+def _boolean(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> Step:
+    """The more frequent value stands for a missing one; false, where both are as frequent."""
+    known = cells[~np.isnan(cells)]
+    return Number(name, float(2 * known.sum() > len(known)), len(known) < len(cells))
+
+
+def _category(name: str, cells: Codes, options: EncoderOptions) -> Step:
+    """The levels of OneHotEncoder(min_frequency, max_categories, handle_unknown="infrequent_if_exist")."""
+    counts = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
+    count_of = Counter[str]()
+    for level, count in zip(cells.values, counts[1:].tolist(), strict=True):
+        count_of[level] += count
+    found: list[tuple[int, str | None]] = [(count_of[level], level) for level in sorted(count_of) if count_of[level]]
+    if counts[0]:
+        found.append((int(counts[0]), None))
+    frequent = [(count, level) for count, level in found if count >= options.min_rows]
+    if len(frequent) + (len(frequent) < len(found)) > options.max_levels:
+        order = sorted(range(len(frequent)), key=lambda i: frequent[i][0])[-(options.max_levels - 1) :]  # of equals, the last
+        frequent = [frequent[i] for i in sorted(order)]
+    levels = [level for _, level in frequent if level is not None]
+    has_pool = 0 < len(frequent) < len(found)  # a pool of all rows would be the same in each
+    return Category(name, levels, len(levels) < len(frequent), has_pool)
+
+
+def _date(name: str, cells: NDArray[Any], options: EncoderOptions) -> Step:
+    missing = np.isnat(cells)
+    parts = {part: values[~missing] for part, values in date_parts(cells).items()}
+    varying = {part: np.unique(values).tolist() for part, values in parts.items()}
+    varying = {part: values if len(values) > 1 else [] for part, values in varying.items()}
+    year = float(np.median(parts["year"])) if varying["year"] else None
+    return Date(name, year, varying["month"], varying["weekday"], varying["hour"], bool(missing.any()))
+
+
+def _text(name: str, cells: Codes, options: EncoderOptions) -> Step:
+    """The words and weights of TfidfVectorizer(min_df, max_features). Of words as frequent, the first in the alphabet."""
+    times = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
+    total, texts = Counter[str](), Counter[str]()  # how often each word stands there, and in how many cells
+    for value, count in zip(cells.values, times[1:].tolist(), strict=True):
+        for word, repeats in Counter(words(value)).items():
+            total[word] += repeats * count
+            texts[word] += count
+    frequent = [word for word in total if texts[word] >= options.min_rows]
+    chosen = sorted(sorted(frequent, key=lambda word: (-total[word], word))[: options.max_words])
+    rows = len(cells.positions)
+    idf = [float(np.log((1 + rows) / (1 + texts[word])) + 1) for word in chosen]
+    return Text(name, chosen, idf, bool(times[0]))
+
+
+FITS: dict[str, Callable[[str, Any, EncoderOptions], Step]] = {
+    "number": _number,
+    "boolean": _boolean,
+    "category": _category,
+    "date": _date,
+    "text": _text,
+}
