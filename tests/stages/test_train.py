@@ -21,12 +21,13 @@ from pipeline.evaluation.folds import features_of
 from pipeline.evaluation.penalty import resolve
 from pipeline.files import read_json, write_json
 from pipeline.learning.model import Fit
-from pipeline.learning.models import MODELS
+from pipeline.learning.models import MODELS, EncoderOptions
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.newton import Newton
 from pipeline.manifest import write_manifest
-from pipeline.model.card import ModelCard, read_card
-from pipeline.stages.train import artifacts, train
+from pipeline.model.card import ModelCard, read_card, read_schema
+from pipeline.stages import STAGES
+from pipeline.stages.train import artifacts, describe, fold_features, train
 from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
 from tests.typed import OVERRIDES, Typed, people
@@ -95,7 +96,8 @@ def noisy_table(repo: Path, **columns: Any) -> str:
 
 
 def training_rows(repo: Path) -> tuple[Any, Any]:
-    return np.load(repo / "out" / "data" / "train" / "X.npy"), np.load(repo / "out" / "data" / "train" / "y.npy")
+    table = pd.read_parquet(repo / "out" / "data" / "train.parquet")
+    return table[["a", "b"]].to_numpy(), np.load(repo / "out" / "data" / "train" / "y.npy")
 
 
 @pytest.mark.parametrize("model", ["numpy", "torch"])
@@ -104,7 +106,7 @@ def test_a_table_alone_is_fitted_by_auto_with_scikit_learn_s_penalty(repo: Path,
     assert forked(f"python -m pipeline.stages.generate {words}", repo).returncode == 0
     done = forked(f"python -m pipeline.stages.train {words} model={model} tracking=none", repo)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("model.l2=auto is 0.0167: 1/(training rows), scikit-learn's C=1\nauto picks newton\n")
+    assert "\nmodel.l2=auto is 0.0167: 1/(training rows), scikit-learn's C=1\nauto picks newton\n" in done.stdout
     folder = repo / "out" / "models" / model
     trained = read_card(folder)
     assert (trained.content.config["model"]["l2"], trained.content.config["optimizer"]["name"]) == ("auto", "auto")
@@ -323,3 +325,16 @@ def test_a_damaged_encoder_is_refused(typed: Path, tmp_path: Path, change: Any, 
     write_manifest(tmp_path / "model.json", "train", content, ["model.npz"])
     with pytest.raises(ArtifactError, match=f"model.json cannot be used: {sentence}"):
         read_card(tmp_path)
+
+
+def test_the_encoder_of_a_fold_knows_its_training_rows_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,job,y\n" + "".join(f"{i}.5,{'xz'[i > 30]},{i % 2}\n" for i in range(40)))
+    path = str(tmp_path / "t.csv")
+    config = compose(["data=table", f"data.path={path}", "data.target=y", "data.test_fraction=0.1", "tracking=none"])
+    STAGES["generate"].run(config, tmp_path)
+    tables = read_schema(tmp_path / "data")
+    features = fold_features(tables, describe(config.to_dict(), tables.content), EncoderOptions(min_rows=1))
+    jobs = np.array(tables.table("train.parquet")["job"].to_pylist())
+    x, z, every = np.flatnonzero(jobs == "x"), np.flatnonzero(jobs == "z"), np.arange(len(jobs))
+    assert features(every, z).shape[1] > features(x, z).shape[1]
+    assert np.array_equal(features(every, every)[z], features(every, z))
