@@ -1,4 +1,4 @@
-"""What the arithmetic itself reaches: a pass over memory, the document's own loops, and 64 configurations at once.
+"""What the arithmetic itself reaches: a pass over memory, the document's loops, 64 configurations at once, cross-validation.
 
 python -m benchmarks.kernels
 """
@@ -16,14 +16,18 @@ from benchmarks.problems import tall
 from pipeline.arrays import Array
 from pipeline.data.sources.document import Textbook
 from pipeline.determinism import one_thread
+from pipeline.evaluation.folds import features_of
+from pipeline.evaluation.penalty import FOLDS, VALUES, cross_validate
 from pipeline.learning.batch import fit_together
 from pipeline.learning.log_loss import log_loss
 from pipeline.learning.logistic import fit
 from pipeline.learning.matrix import with_ones
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.models.torch import TorchModel
+from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.gd import GradientDescent
 from pipeline.learning.parallel import threads
+from pipeline.model.predictor import probability
 
 GRID = [(lr, l2) for lr in np.geomspace(0.01, 1, 8) for l2 in np.geomspace(1e-6, 1e-1, 8)]
 
@@ -157,6 +161,23 @@ def grid(rounds: int) -> None:
             print(f"64 configurations, 1e5 x 50 {dtype}   {together!s:32} {ratio:.1f} times as fast as one by one {name}")
 
 
+def cross_validation(rounds: int) -> None:
+    """model.l2=cv on 1e5 x 50, a path of penalties in five folds, beside one fit."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100_000, 50))
+    y = (rng.random(len(X)) < probability(X @ rng.standard_normal(50) * 0.2 - 0.5)).astype(np.float64)
+    model, every = NumpyModel(l2=1e-5), features_of(X)
+    contenders: dict[str, Callable[[], object]] = {
+        "cv": lambda: cross_validate(every, y, None, model),
+        "fit": lambda: model.fit(X, y, Auto()),
+    }
+    for work in contenders.values():
+        work()
+    times = interleaved(contenders, rounds)
+    ratio = times["cv"].median / times["fit"].median
+    print(f"{FOLDS} folds of {VALUES} penalties, 1e5 x 50 float64   {times['cv']!s:32} {ratio:.1f} x one fit, {times['fit']}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
@@ -164,6 +185,7 @@ def main() -> None:
     document(rounds)
     pass_over_memory(rounds)
     grid(rounds)
+    cross_validation(rounds)
 
 
 if __name__ == "__main__":

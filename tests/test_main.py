@@ -191,7 +191,7 @@ def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:
         ("'hydra.run.dir=${nowhere}'", "Interpolation key 'nowhere' not found"),
         ("--config-name other", "Cannot find primary config 'other'"),
         ("--config-dir none", "--config-dir must name a folder; there is none at none"),
-        ("--cfg job optimizer.foo=1", "optimizer.foo is not a key; optimizer takes lr"),
+        ("--cfg job optimizer.foo=1", "optimizer.foo is not a key; optimizer=gd takes lr"),
         ("--resolve", "The --resolve flag can only be used in conjunction with --cfg or --help"),
         ("-m --cfg job", "Only one of --run, --multirun, --cfg"),
         ("--shell-completion", "Expecting one subcommand from"),

@@ -17,7 +17,8 @@ from pipeline.errors import ConfigError
 from pipeline.files import OUT, ROOT, write_json
 
 PACKAGE = "pipeline"
-NUMERICAL = ("data", "model", "learning", "arrays", "determinism")  # the code that a run's fingerprint names
+# the code that a run's fingerprint names
+NUMERICAL = ("data", "model", "learning", "evaluation.folds", "evaluation.penalty", "arrays", "determinism")
 CACHE = OUT / "code.json"  # what is in each file, by the SHA-256 of its bytes: written by `compose`, so stages parse nothing
 SYNTAX = Path(syntax.__file__)  # its bytes are in the cache's keys, too
 

@@ -82,7 +82,8 @@ def _unknown_key(error: "ConfigAttributeError | ConfigKeyError") -> str:
     if group and not names:
         return f"{key} is not a key; {group} has none"
     if group:
-        return f"{key} is not a key; {group} takes {', '.join(names)}"
+        chosen = f"{group}={section['name']}" if section is not None and "name" in section else group
+        return f"{key} is not a key; {chosen} takes {', '.join(names)}"
     return f"{key} is not a key; the keys are {', '.join([*names, 'experiment'])}"
 
 

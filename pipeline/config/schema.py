@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.text import shorten
@@ -111,7 +111,9 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         return _mapping(key, value)
     if text:
         return _text(key, value, text is Kind.TEXTS or (text is Kind.TEXT_OR_TEXTS and isinstance(value, list | tuple)))
-    kind = kinds[0]
+    kind, words = kinds[0], [word for part in kinds[1:] if get_origin(part) is Literal for word in get_args(part)]
+    if value in words:
+        return value
     try:
         if isinstance(value, bool) != (kind is bool):
             raise TypeError
@@ -120,7 +122,8 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         limit = "whole number of 64 bits" if kind is int else "number below 1.8e308"
         raise ConfigError(f"{key} must be a {limit}; got {_excerpt(value)}") from None
     except (TypeError, ValueError):
-        raise ConfigError(f"{key} must be of type {kind.__name__}; got {_excerpt(value)}") from None
+        allowed = f"{', '.join(words)} or of type {kind.__name__}" if words else f"of type {kind.__name__}"
+        raise ConfigError(f"{key} must be {allowed}; got {_excerpt(value)}") from None
 
 
 def _nested(key: str, schema: Any, value: Any) -> Any:

@@ -67,7 +67,7 @@ def fit_together(
     with one_thread, np.errstate(all="ignore"):
         Z, mean, scale = training_features(X, models[0], m=m)
         m = None if m is None else m.astype(Z.dtype)
-        signs, l2 = signs_of(y, Z.dtype), np.array([model.l2 for model in models])
+        signs, l2 = signs_of(y, Z.dtype), np.array([model.strength for model in models])
         is_dense = isinstance(Z, np.ndarray)
         f = LogLoss(Augmented(with_ones(Z, signs)), None, l2, m) if is_dense else LogLoss(matrix(Z), signs, l2, m)
         method = _stacked(optimizers, Z.dtype)

@@ -40,8 +40,7 @@ def fit_and_diagnose(
     result = fit_rows(X, y, m, model, optimizer, observer, features)
     fitted = result.model
     names = features or [f"column {j + 1}" for j in range(X.shape[1])]
-    found = None if model.l2 else separation.find(X, y, fitted)
-    entry = {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
+    entry = None if model.strength else separated_by(X, y, fitted, names)
     warnings = [
         *_of_features(X, model, names),
         *_of_rise(result.start_loss, result.loss),
@@ -49,6 +48,12 @@ def fit_and_diagnose(
         *_of_end(X, y, m, model, fitted, result, entry),
     ]
     return replace(result, separation=entry, warnings=tuple(warnings))
+
+
+def separated_by(X: Features, y: Array, fitted: LinearModel, names: Sequence[str]) -> dict[str, Any] | None:
+    """By which of the columns, by their names, the classes can be separated; searched from where a fit has ended."""
+    found = separation.find(X, y, fitted)
+    return {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
 
 
 def _of_features(X: Features, model: Logistic, names: Sequence[str]) -> Iterator[str]:
@@ -97,8 +102,8 @@ def _of_end(
             f"stopped is arbitrary: {SET_L2}"
         )
     elif result.stopped_by != "tol":
-        yield from _of_distance(distance(X, y, fitted, model.l2, m), model, result)
-    elif not model.l2 and X.shape[1] >= MAX_COLUMNS:
+        yield from _of_distance(distance(X, y, fitted, model.strength, m), model, result)
+    elif not model.strength and X.shape[1] >= MAX_COLUMNS:
         yield (
             f"with {X.shape[1]} columns it was not checked whether several together separate all but rows on the boundary "
             f"between the classes; if so, no finite best model exists without a penalty: {SET_L2}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
 from pipeline.learning.features import standardised, varying
 from pipeline.learning.model import Fit, Observer
-from pipeline.learning.models import LinearModel, Logistic
+from pipeline.learning.models import LinearModel, Logistic, Penalty
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.suboptimality import refined
 from pipeline.learning.weights import BALANCED, NONE, class_factors, training_rows
@@ -42,8 +42,9 @@ def check_settings(model: Logistic) -> None:
     if model.class_weight not in (NONE, BALANCED):
         class_factors(model.class_weight)
     most = float(np.finfo(model.dtype).max)
-    if not 0 <= model.l2 <= most:
-        raise ConfigError(f"l2 must be >= 0 and finite in {model.dtype}; got {model.l2}")
+    rules = get_args(get_args(Penalty)[1])
+    if model.l2 not in rules and (isinstance(model.l2, str) or not 0 <= model.l2 <= most):
+        raise ConfigError(f"l2 must be >= 0 and finite in {model.dtype}, or one of {', '.join(rules)}; got {model.l2}")
     is_list = (
         not isinstance(model.init, str) and isinstance(model.init, Sequence) and all(_is_number(v, most) for v in model.init)
     )

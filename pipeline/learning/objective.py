@@ -28,7 +28,14 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 
 
-class Objective(Protocol):
+class Differentiable(Protocol):
+    """What a line search calls."""
+
+    def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
+        """f(theta), penalty included, and its gradient (d+1,), in one pass over A."""
+
+
+class Objective(Differentiable, Protocol):
     """What an optimizer may call, whatever computes it (NumPy in `log_loss`, autograd in `torch_objective`)."""
 
     n: int
@@ -39,9 +46,6 @@ class Objective(Protocol):
     def gradient(self, theta: Array) -> Array:
         """The gradient of f, (d+1,)."""
         return self.loss_and_gradient(theta)[1]
-
-    def loss_and_gradient(self, theta: Array) -> tuple[Any, Array]:
-        """Both, in one pass over A."""
 
     def hessian(self, theta: Array) -> Array:
         """The Hessian of f, (d+1, d+1)."""

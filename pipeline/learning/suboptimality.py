@@ -69,7 +69,7 @@ def refined(state: State, Z: Features, y: Array, m: Array | None, model: Logisti
     """
     theta = state["theta"].astype(np.float64)
     d = len(theta) - 1
-    left = distance(Z, y, LinearModel.at(theta, np.zeros(d), np.ones(d)), model.l2, m)
+    left = distance(Z, y, LinearModel.at(theta, np.zeros(d), np.ones(d)), model.strength, m)
     if d >= MAX_COLUMNS or left.decrease <= ROUNDING_SHARE * left.loss:
         return state
     f, method = replace(model, dtype="float64").objective(Z.astype(np.float64), y.astype(np.float64), optimizer, m)

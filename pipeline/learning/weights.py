@@ -60,7 +60,8 @@ def training_rows(
         check_weight(weight, len(y))
         m = weight.astype(np.float64) / float(weight.max())  # no sum of these overflows
     if class_weight not in (NONE, BALANCED):
-        m *= _factors(class_weight, classes)[y.astype(int)]
+        factors = _factors(class_weight, classes)
+        m *= (factors / factors.max())[y.astype(int)]
     if not (has_weight := m > 0).all():
         X, y, m = X[has_weight], y[has_weight], m[has_weight]
         if not 0 < np.count_nonzero(y) < len(y):
@@ -69,6 +70,12 @@ def training_rows(
         m /= np.bincount(y.astype(int), m)[y.astype(int)]
     m /= m.mean()
     return X, y, None if (m == m[0]).all() else m
+
+
+def total_weight(y: Array, weight: Array | None, class_weight: ClassWeight, classes: Sequence[Any]) -> float:
+    """The sum of the weights of the rows, as `training_rows` has them before it divides them by their mean."""
+    totals = np.bincount(y.astype(int), weight, 2)
+    return float(totals.sum() if class_weight in (NONE, BALANCED) else totals @ _factors(class_weight, classes))
 
 
 def check_weight(weight: Any, n: int) -> None:
@@ -85,12 +92,11 @@ def check_weight(weight: Any, n: int) -> None:
 
 
 def _factors(class_weight: ClassWeight, classes: Sequence[Any]) -> Array:
-    """The factors of both classes, divided by the greater, (2,)."""
+    """The factors of both classes, (2,)."""
     factors = class_factors(class_weight)
     found = {position_of(name, classes): factor for name, factor in factors.items()}
     if None in found or len(found) < len(factors):
         allowed = " and ".join(map(quote_if_needed, classes))
         given = join_limited([*map(quote_if_needed, factors)])
         raise ConfigError(f"model.class_weight must name one or both of the classes {allowed}; got {given}")
-    both = np.array([found.get(0, 1), found.get(1, 1)], np.float64)
-    return both / both.max()
+    return np.array([found.get(0, 1), found.get(1, 1)], np.float64)

@@ -54,7 +54,10 @@ ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # w
 
 @dataclass(frozen=True)
 class FitSummary:
-    """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists."""
+    """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists.
+
+    penalty: what was asked as model.l2 where that was no number, the number that it became, and how.
+    """
 
     optimizer: str
     epochs: int
@@ -62,6 +65,7 @@ class FitSummary:
     loss: float
     gradient_norm: float
     separation: dict[str, Any] | None
+    penalty: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

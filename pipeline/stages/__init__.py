@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pin_kernels()
 exit_with_command()
 
-from pipeline.files import HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
+from pipeline.files import HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, VALIDATION_FILE, WEIGHTS_FILE
 from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ _STAGES = (
     Stage(
         "train",
         ("config/train.{candidate}.yaml", *_TRAINING_DATA),
-        (*_MODEL, *_HISTORY),
+        (*_MODEL, *_HISTORY, *_of_candidate(VALIDATION_FILE)),
         "training",
         groups=("model", "optimizer"),
     ),

@@ -6,28 +6,33 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline import console
-from pipeline.arrays import Features
+from pipeline.arrays import Array, Features
 from pipeline.atomic import atomic_dir
 from pipeline.config.code import numerical_code
 from pipeline.config.files import check_candidate_name, compose_overrides, read_config, to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError, DataError, PipelineError
-from pipeline.files import HISTORY, HISTORY_FILE, OUT, WEIGHTS_FILE, digest_of, write_csv
+from pipeline.evaluation.folds import FoldFeatures, Rows, features_of
+from pipeline.evaluation.penalty import CURVE, resolve
+from pipeline.files import HISTORY, HISTORY_FILE, OUT, VALIDATION_FILE, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
+from pipeline.learning.diagnosis import separated_by
 from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.model import Checkpoint, Fit, Observer, Record
-from pipeline.learning.models import MODELS, EncoderOptions, linear_model
+from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, Logistic, linear_model
 from pipeline.learning.optimizer import State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import CARD, Manifest, write_manifest
 from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
+from pipeline.model.encoder import Encoder
 from pipeline.registry import name_of
 from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.text import count
@@ -72,6 +77,20 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     return X, replace(card, columns=columns, features=encoder.features, encoder=encoder.to_list())
 
 
+def fold_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> FoldFeatures:
+    """Features of rows of the training table, by an encoder that is fitted to other rows of it."""
+    table = cache(lambda: tables.table("train.parquet"))
+
+    @lru_cache(maxsize=1)
+    def encoder_of(training_rows: bytes) -> Encoder:
+        return fit_encoder(table().take(np.frombuffer(training_rows, np.intp)), card.columns, options)
+
+    def features(training_rows: Rows, rows: Rows) -> Features:
+        return encode(encoder_of(training_rows.tobytes()), card.columns, table().take(rows))
+
+    return features
+
+
 def observer(
     tracker: Tracker,
     checkpoints: CheckpointFile,
@@ -114,6 +133,12 @@ def train(
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
         y, weight = tables.array("train/y.npy"), tables.weight("train")
         X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
+        resolved = None
+        if isinstance(model, Logistic) and isinstance(model.l2, str):
+            features = fold_features(tables, card, model.encoder) if card.columns else features_of(X)
+            resolved = resolve(model, features, y, weight, schema.classes)
+            logger.info(resolved.sentence)
+            model = replace(model, l2=resolved.l2)
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
             logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
@@ -131,12 +156,18 @@ def train(
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
         for warning in result.warnings:
             logger.warning(warning)
+        fit = _summary(result)
+        if resolved:
+            found = _separation(X, y, weight, result, card.features)
+            for warning in resolved.warnings(found):
+                logger.warning(warning)
+            fit = replace(fit, penalty=resolved.to_dict(found))
         try:
             tables.check_not_modified()
         except PipelineError:
             checkpoints.delete()  # it is of other numbers, too
             raise
-        _write(folder, replace(card, fit=_summary(result)), result, history)
+        _write(folder, replace(card, fit=fit), result, history)
         checkpoints.delete()
         end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
@@ -152,10 +183,13 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, "model.sha256": trained.files[WEIGHTS_FILE]}
     if found := fit.separation:
         tags["separation"] = f"{found['kind']}: {', '.join(found['columns'])}"[:500]
+    metrics = {f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")}
+    if fit.penalty:
+        metrics["train/l2"] = fit.penalty["l2"]
     return Artifacts(
         STAGE.artifacts,
         STAGE.files(folder),
-        metrics={f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")},
+        metrics=metrics,
         tags={**tags, NOTE: note(card)},
         texts={"config.yaml": to_yaml(card.config), **_weights(trained)},
         table="training",
@@ -185,11 +219,20 @@ def _summary(result: Fit) -> FitSummary:
     return FitSummary(name, result.epochs, result.stopped_by, result.loss, result.gradient_norm, separation)
 
 
+def _separation(X: Features, y: Array, weight: Array | None, result: Fit, names: Sequence[str]) -> dict[str, Any] | None:
+    """By what the classes can be separated, of the rows that have a weight."""
+    if weight is not None:
+        X, y = X[weight > 0], y[weight > 0]
+    return separated_by(X, y, LinearModel.from_arrays(result.arrays), names)
+
+
 def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]) -> None:
     with atomic_dir(folder, CARD, STAGE.downstream()) as made:
         np.savez(made / WEIGHTS_FILE, **result.arrays)  # type: ignore[arg-type]
         write_csv(made / HISTORY_FILE, {name: [getattr(row, name) for row in history] for name in HISTORY})
-        write_manifest(made / CARD, STAGE.name, card.to_dict(), [WEIGHTS_FILE, HISTORY_FILE])
+        validation = (card.ended.penalty or {}).get("validation") or {}
+        write_csv(made / VALIDATION_FILE, {name: validation.get(name, []) for name in CURVE})
+        write_manifest(made / CARD, STAGE.name, card.to_dict(), [WEIGHTS_FILE, HISTORY_FILE, VALIDATION_FILE])
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

@@ -26,6 +26,19 @@ def test_each_candidate_has_the_common_overrides_and_its_own(tmp_path: Path) -> 
     assert list(made) == ["weak", "strong"]
 
 
+def test_a_table_s_defaults_and_what_a_candidate_gives(tmp_path: Path) -> None:
+    candidates = {"plain": {}, "own": {"optimizer": {"name": "gd"}, "model": {"l2": 0.5}}, "chosen": {"model": {"l2": "cv"}}}
+    made = composed(
+        tmp_path, {"overrides": {"data": {"name": "table", "path": "t.csv", "target": "y"}}, "candidates": candidates}
+    )
+    contents = {name: config.to_dict() for name, config in made.items()}
+    assert {name: (content["optimizer"]["name"], content["model"]["l2"]) for name, content in contents.items()} == {
+        "plain": ("auto", "auto"),
+        "own": ("gd", 0.5),
+        "chosen": ("auto", "cv"),
+    }
+
+
 def test_the_model_may_be_common(tmp_path: Path) -> None:
     (only,) = composed(tmp_path, {"overrides": ["model=torch"], "candidates": {"only": None}}).values()
     assert only == compose(["model=torch"])
@@ -94,7 +107,7 @@ def test_text_in_a_mapping_is_as_it_is_in_yaml(tmp_path: Path, text: str) -> Non
             "overrides: {data: {target: 3_4}}\ncandidates: {a: }\n",
             "data.target must be text, in quotes where YAML would .*; got 34",
         ),
-        ("overrides: {optimizer: {foo: 1}}\ncandidates: {a: }\n", "optimizer.foo is not a key; optimizer takes lr"),
+        ("overrides: {optimizer: {foo: 1}}\ncandidates: {a: }\n", "optimizer.foo is not a key; optimizer=gd takes lr"),
         ("overrides: {optimizer: {lr: -1}}\ncandidates: {a: }\n", "optimizer.lr must be > 0 and finite; got -1.0"),
         (
             "overrides: []\ncandidates: {a/b: }\n",

@@ -1,6 +1,7 @@
 """Composition: conf/ equals the dataclasses' defaults, and every wrong word ends in one sentence."""
 
 from dataclasses import MISSING, asdict, fields, replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -69,6 +70,57 @@ def test_what_a_model_does_differently_on_the_document() -> None:
     assert compose(["experiment=document_torch"]).to_dict() == compose(["model=torch"]).to_dict()
     assert compose(["model=torch"]).to_dict()["model"]["init"] == [0.041394, -0.194136, -0.495043]
     assert compose(["model=torch", "data=breast_cancer"]).to_dict()["model"]["init"] == "uniform"
+
+
+TABLE = ("data=table", "data.path=t.csv", "data.target=y")
+
+
+def chosen(*overrides: str) -> tuple[str, object]:
+    """The optimizer's name and model.l2."""
+    content = compose(overrides).to_dict()
+    return content["optimizer"]["name"], content["model"]["l2"]
+
+
+@pytest.mark.parametrize("model", REGISTRIES["model"])
+def test_a_table_alone_has_auto_for_both_and_the_document_neither(model: str) -> None:
+    assert chosen(*TABLE, f"model={model}") == ("auto", "auto")
+    assert chosen(f"model={model}") == ("gd", 0.0)
+    assert chosen("data=breast_cancer", f"model={model}") == ("gd", 0.0)
+    assert chosen("data=svmlight", "data.path=x.svm", f"model={model}") == ("gd", 0.0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["optimizer=gd"], ("gd", "auto")),
+        (["optimizer=gd", "optimizer.lr=0.2"], ("gd", "auto")),
+        (["optimizer=newton", "model.l2=0"], ("newton", 0.0)),
+        (["model.l2=1e-3"], ("auto", 1e-3)),
+        (["model.l2=cv"], ("auto", "cv")),
+        (["optimizer.tol=1e-3"], ("auto", "auto")),
+        (["experiment=breast_cancer"], ("lbfgs", 0.01)),  # but for its data
+    ],
+)
+def test_what_is_given_beside_a_table_wins(overrides: list[str], expected: tuple[str, object], order: int) -> None:
+    assert chosen(*[*TABLE, *overrides][::order]) == expected
+
+
+def test_a_key_that_the_default_optimizer_of_a_table_lacks() -> None:
+    with pytest.raises(PipelineError, match="^optimizer.lr is not a key; optimizer=auto takes epochs, record_every, tol$"):
+        compose(["data=table", "optimizer.lr=1"])
+
+
+def test_an_experiment_s_table_has_the_defaults_and_what_it_gives_wins(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    for name, more, values in (("plain", "", ""), ("own", "  - override /optimizer: gd\n", "model: {l2: cv_1se}\n")):
+        text = f"# @package _global_\ndefaults:\n  - override /data: table\n{more}{values}"
+        (tmp_path / "experiment" / f"{name}.yaml").write_text(text)
+    folder = f"hydra.searchpath=[file://{tmp_path}]"
+    table = [folder, *TABLE[1:]]
+    assert chosen(*table, "experiment=plain") == ("auto", "auto")
+    assert chosen(*table, "experiment=own") == ("gd", "cv_1se")
+    assert chosen(*table, "experiment=own", "optimizer=lbfgs", "model.l2=auto") == ("lbfgs", "auto")
 
 
 def test_to_dict_builds_the_same_objects() -> None:

@@ -9,7 +9,7 @@ from pipeline.errors import PipelineError
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("optimizer.foo=1", "optimizer.foo is not a key; optimizer takes lr, epochs"),
+        ("optimizer.foo=1", "optimizer.foo is not a key; optimizer=gd takes lr, epochs"),
         ("model.init.a=1", "model.init.a is not a key; model.init has none"),
         ("foo=1", "foo is not a key; the keys are data, model, optimizer, tracking, experiment"),
         (f"optimizer.tol={'7' * 5000}", "Exceeds the limit"),

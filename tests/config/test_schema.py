@@ -103,6 +103,12 @@ def test_several_texts_are_taken_as_they_are_typed(typed: str, value: Any) -> No
         ("tracking.experiment=\udcff", "tracking.experiment must be text in UTF-8"),
         ("model.standardize=3", "model.standardize must be of type bool; got 3"),
         ("data.rows=null", "data.rows must be of type int; got None"),
+        ("model.l2=often", "model.l2 must be auto, cv, cv_1se or of type float; got 'often'"),
+        ("model.l2=null", "model.l2 must be auto, cv, cv_1se or of type float; got None"),
+        ("model.l2=true", "model.l2 must be auto, cv, cv_1se or of type float; got True"),
+        ("model.l2=[auto]", r"model.l2 must be auto, cv, cv_1se or of type float; got \['auto'\]"),
+        ("model.l2=-1", "model.l2 must be >= 0 and finite in float64, or one of auto, cv, cv_1se; got -1.0"),
+        ("model.l2=nan", "model.l2 must be >= 0 and finite in float64, or one of auto, cv, cv_1se; got nan"),
         ("model.name=jax", "model.name must be one of numpy, torch; got jax"),
     ],
 )

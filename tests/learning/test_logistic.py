@@ -174,8 +174,8 @@ def test_a_constant_column_has_no_say(name: str) -> None:
     ("wrong", "sentence"),
     [
         ({"dtype": "float16"}, "dtype must be one of float32, float64; got float16"),
-        ({"l2": -1.0}, "l2 must be >= 0 and finite in float..; got -1.0"),
-        ({"dtype": "float32", "l2": 1e39}, r"l2 must be >= 0 and finite in float32; got 1e\+39"),
+        ({"l2": -1.0}, "l2 must be >= 0 and finite in float.., or one of auto, cv, cv_1se; got -1.0"),
+        ({"dtype": "float32", "l2": 1e39}, r"l2 must be >= 0 and finite in float32, or one of auto, cv, cv_1se; got 1e\+39"),
         ({"init": "ones"}, "init must be one of zeros, uniform or a list"),
         ({"init": [1.0, float("nan")]}, "init must be one of zeros, uniform or a list"),
         ({"dtype": "float32", "init": [1e39]}, r"or a list of d \+ 1 numbers, each finite in float32; got \[1e\+39\]"),

@@ -43,6 +43,17 @@ def test_one_file_a_stage_and_candidate_with_the_code_s_hash(tmp_path: Path) -> 
     assert made["tracking.yaml"] == {"uri": "sqlite:///mlruns/mlflow.db", "experiment": "logistic-regression"}
 
 
+def test_a_table_s_defaults_stand_in_the_stages_files(tmp_path: Path) -> None:
+    own = {"plain": {}, "own": {"optimizer": {"name": "gd"}, "model": {"l2": "cv"}}}
+    made = composed(tmp_path, own, "data=table", "data.path=t.csv", "data.target=y")
+    assert {
+        name: (made[f"train.{name}.yaml"]["optimizer"]["name"], made[f"train.{name}.yaml"]["model"]["l2"]) for name in own
+    } == {
+        "plain": ("auto", "auto"),
+        "own": ("gd", "cv"),
+    }
+
+
 def test_a_candidate_that_is_gone_leaves_nothing_behind(tmp_path: Path) -> None:
     composed(tmp_path, TWO)
     for name in TWO:

@@ -38,7 +38,13 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
     assert (table["predicted"] == (p > 0.5)).all()
     assert list(values) == list(METRICS)
     assert values == json.loads((folder / "metrics.json").read_text()) == pytest.approx(measure(np.log(p / (1 - p)), y))
-    written = {path.name for path in folder.iterdir()} - {"model.json", "model.npz", "history.csv", "evaluation.json"}
+    written = {path.name for path in folder.iterdir()} - {
+        "model.json",
+        "model.npz",
+        "history.csv",
+        "validation.csv",
+        "evaluation.json",
+    }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written
     assert written == {"metrics.json", "predictions.parquet", "curves.confusion.csv", *(c.file for c in CURVES.values())}
     for curve in CURVES.values():

@@ -7,22 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from scipy.sparse import random_array
 from sklearn.datasets import dump_svmlight_file
+from sklearn.linear_model import LogisticRegression
 
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.errors import ArtifactError, DataError, PipelineError
+from pipeline.evaluation.folds import features_of
+from pipeline.evaluation.penalty import resolve
 from pipeline.files import read_json, write_json
 from pipeline.learning.model import Fit
-from pipeline.learning.models import MODELS
+from pipeline.learning.models import MODELS, EncoderOptions
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.newton import Newton
 from pipeline.manifest import write_manifest
-from pipeline.model.card import ModelCard, read_card
-from pipeline.stages.train import artifacts, train
+from pipeline.model.card import ModelCard, read_card, read_schema
+from pipeline.stages import STAGES
+from pipeline.stages.train import artifacts, describe, fold_features, train
 from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
 from tests.typed import OVERRIDES, Typed, people
@@ -79,6 +84,88 @@ def test_a_column_that_the_numbers_type_does_not_hold_is_named(repo: Path, forke
     reason = "does not distinguish all values, since some are so much larger than the rest, in b"
     assert said.startswith(f"warning: {dtype} {reason}")
     assert said.count("\n") == 1
+
+
+def noisy_table(repo: Path, **columns: Any) -> str:
+    """A table of 60 training rows and 20 for the test; its words for the command line."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 2))
+    labels = np.where(rng.random(80) < 1 / (1 + np.exp(-2 * X[:, 0])), "yes", "no")
+    pd.DataFrame({"a": X[:, 0], "b": X[:, 1], **columns, "y": labels}).to_csv(repo / "t.csv", index=False)
+    return "data=table data.path=t.csv data.target=y"
+
+
+def training_rows(repo: Path) -> tuple[Any, Any]:
+    table = pd.read_parquet(repo / "out" / "data" / "train.parquet")
+    return table[["a", "b"]].to_numpy(), np.load(repo / "out" / "data" / "train" / "y.npy")
+
+
+@pytest.mark.parametrize("model", ["numpy", "torch"])
+def test_a_table_alone_is_fitted_by_auto_with_scikit_learn_s_penalty(repo: Path, forked: Shell, model: str) -> None:
+    words = noisy_table(repo)
+    assert forked(f"python -m pipeline.stages.generate {words}", repo).returncode == 0
+    done = forked(f"python -m pipeline.stages.train {words} model={model} tracking=none", repo)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nmodel.l2=auto is 0.0167: 1/(training rows), scikit-learn's C=1\nauto picks newton\n" in done.stdout
+    folder = repo / "out" / "models" / model
+    trained = read_card(folder)
+    assert (trained.content.config["model"]["l2"], trained.content.config["optimizer"]["name"]) == ("auto", "auto")
+    assert trained.content.ended.penalty == {"asked": "auto", "l2": 1 / 60, "separation": None, "validation": None}
+    assert (folder / "validation.csv").read_text() == "l2,loss,standard_error\n"
+    X, y = training_rows(repo)
+    peer = LogisticRegression(tol=1e-10).fit((X - X.mean(axis=0)) / X.std(axis=0), y)
+    np.testing.assert_allclose(trained.arrays("model.npz")["w"], peer.coef_[0], rtol=1e-4)
+
+
+def test_the_curve_of_cross_validation_is_in_the_card_and_beside_the_model(repo: Path, forked: Shell) -> None:
+    words = noisy_table(repo)
+    (repo / "overrides.yaml").write_text(
+        "overrides: {data: {name: table, path: t.csv, target: y}}\ncandidates: {auto: {}, chosen: {model: {l2: cv}}}\n"
+    )
+    for stage in ("compose", "generate --config out/config/generate.yaml"):
+        assert forked(f"python -m pipeline.stages.{stage}", repo).returncode == 0
+    done = forked("python -m pipeline.stages.train --config out/config/train.chosen.yaml --candidate chosen", repo)
+    assert done.returncode == 0, done.stderr
+    folder = repo / "out" / "models" / "chosen"
+    fit = read_card(folder).content.ended
+    assert fit.penalty is not None
+    X, y = training_rows(repo)
+    expected = resolve(NumpyModel(l2="cv"), features_of(X), y)
+    assert fit.penalty == expected.to_dict(None)
+    assert f"{expected.sentence}\n" in done.stdout
+    curve = pd.read_csv(folder / "validation.csv")
+    assert curve.to_dict("list") == {name: fit.penalty["validation"][name] for name in ("l2", "loss", "standard_error")}
+    assert fit.penalty["l2"] == curve["l2"][curve["loss"].argmin()]
+    assert artifacts(folder).metrics["train/l2"] == fit.penalty["l2"]
+    assert folder / "validation.csv" in artifacts(folder).paths
+    again = forked(f"python -m pipeline.stages.train {words} model.l2=cv tracking=none", repo)
+    assert again.returncode == 0, again.stderr
+    assert (repo / "out/models/numpy/model.npz").read_bytes() == (folder / "model.npz").read_bytes()
+    assert (repo / "out/models/numpy/model.json").read_bytes() == (folder / "model.json").read_bytes()
+
+
+def test_classes_of_a_table_that_can_be_separated_are_named_though_there_is_a_penalty(repo: Path, forked: Shell) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 2))
+    pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": X[:, 1] > 0}).to_csv(repo / "t.csv", index=False)
+    said, fit = fit_of(repo, forked, "data=table data.path=t.csv data.target=y")
+    sentence = "the classes can be separated by b: only the penalty, model.l2=0.0167, keeps the weights finite\n"
+    assert said.endswith(f"warning: {sentence}")
+    assert fit["separation"] is None
+    assert fit["penalty"]["separation"] == {"kind": "complete", "alone": True, "columns": ["b"]}
+
+
+def test_too_few_rows_of_a_class_for_cross_validation(repo: Path, forked: Shell) -> None:
+    (repo / "t.csv").write_text("a,y\n" + "".join(f"{i}.5,{'yes' if i < 4 else 'no'}\n" for i in range(40)))
+    words = "data=table data.path=t.csv data.target=y"
+    assert forked(f"python -m pipeline.stages.generate {words}", repo).returncode == 0
+    done = forked(f"python -m pipeline.stages.train {words} model.l2=cv tracking=none", repo)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "error: 5-fold cross-validation needs 5 training rows of each class; yes has 3: model.l2=auto needs none\n"
+    )
+    assert not (repo / "out" / "models").exists()
 
 
 def test_a_column_that_cannot_be_standardised_is_named(repo: Path, forked: Shell) -> None:
@@ -238,3 +325,16 @@ def test_a_damaged_encoder_is_refused(typed: Path, tmp_path: Path, change: Any, 
     write_manifest(tmp_path / "model.json", "train", content, ["model.npz"])
     with pytest.raises(ArtifactError, match=f"model.json cannot be used: {sentence}"):
         read_card(tmp_path)
+
+
+def test_the_encoder_of_a_fold_knows_its_training_rows_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,job,y\n" + "".join(f"{i}.5,{'xz'[i > 30]},{i % 2}\n" for i in range(40)))
+    path = str(tmp_path / "t.csv")
+    config = compose(["data=table", f"data.path={path}", "data.target=y", "data.test_fraction=0.1", "tracking=none"])
+    STAGES["generate"].run(config, tmp_path)
+    tables = read_schema(tmp_path / "data")
+    features = fold_features(tables, describe(config.to_dict(), tables.content), EncoderOptions(min_rows=1))
+    jobs = np.array(tables.table("train.parquet")["job"].to_pylist())
+    x, z, every = np.flatnonzero(jobs == "x"), np.flatnonzero(jobs == "z"), np.arange(len(jobs))
+    assert features(every, z).shape[1] > features(x, z).shape[1]
+    assert np.array_equal(features(every, every)[z], features(every, z))

@@ -132,6 +132,20 @@ def test_a_sweep_over_a_glob_and_over_text(repo: Path, forked: Shell) -> None:
     assert "[0] tracking=none data=table data.path=data/survey.csv data.target=3_4 data.positive=2_0\n" in done.stdout
 
 
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_over_numbers_and_words_for_l2(repo: Path, shell: Shell, launcher: str) -> None:
+    table = f"{survey(repo)} data.target=3_4"
+    done = shell(f"python -m pipeline -m hydra/launcher={launcher} tracking=none {table} model.l2=auto,cv,cv_1se,0.1", repo)
+    assert done.returncode == 0, done.stderr
+    jobs = sweep_json(repo)["jobs"]
+    assert [job["overrides"]["model.l2"] for job in jobs] == ["auto", "cv", "cv_1se", "0.1"]
+    cards = [json.loads((repo / job["folder"] / "models" / "numpy" / "model.json").read_text()) for job in jobs]
+    assert [card["config"]["model"]["l2"] for card in cards] == ["auto", "cv", "cv_1se", 0.1]
+    assert {card["config"]["optimizer"]["name"] for card in cards} == {"auto"}
+    assert [card["fit"]["penalty"] and card["fit"]["penalty"]["asked"] for card in cards] == ["auto", "cv", "cv_1se", None]
+    assert len({card["fingerprint"] for card in cards}) == 4
+
+
 def test_a_full_disk_ends_a_job_in_one_sentence_and_the_others_go_on(repo: Path, shell: Shell) -> None:
     done = shell("ulimit -f 40; python -m pipeline -m tracking=none data.rows=20000,20,20001", repo)
     assert done.returncode == 1

@@ -49,7 +49,12 @@ def test_another_model_has_no_metrics_yet(fitted: Path) -> None:
     plot(fitted / "data", fitted / "models" / "numpy", NOWHERE)
     plain = compose(["optimizer.lr=0.001"]).to_dict()
     train({group: plain[group] for group in ("model", "optimizer")}, fitted / "data", fitted / "models" / "numpy", NOWHERE)
-    assert sorted(path.name for path in (fitted / "models" / "numpy").iterdir()) == ["history.csv", "model.json", "model.npz"]
+    assert sorted(path.name for path in (fitted / "models" / "numpy").iterdir()) == [
+        "history.csv",
+        "model.json",
+        "model.npz",
+        "validation.csv",
+    ]
 
 
 def test_how_a_stage_ends_is_how_its_run_ends(fitted: Path, local: Tracking) -> None:

@@ -7,9 +7,9 @@ but each other, relatively; what trains is imported inside `fit`.
 from collections.abc import Mapping
 
 from pipeline.learning.model import Model
-from pipeline.learning.models._linear import EncoderOptions, LinearModel, Logistic, linear_model
+from pipeline.learning.models._linear import EncoderOptions, LinearModel, Logistic, Penalty, linear_model
 from pipeline.registry import registry
 
-__all__ = ["MODELS", "EncoderOptions", "LinearModel", "Logistic", "linear_model"]
+__all__ = ["MODELS", "EncoderOptions", "LinearModel", "Logistic", "Penalty", "linear_model"]
 
 MODELS: Mapping[str, type[Model]] = registry(__name__)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.learning.optimizer import Optimizer
 
 Arrays = Mapping[str, NDArray[Any]]
+Penalty = float | Literal["auto", "cv", "cv_1se"]  # a number, or how training finds it: see pipeline.evaluation.penalty
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class Logistic:
     """The settings of a logistic regression; a subclass defines what computes its objective."""
 
     dtype: str = "float64"  # or float32
-    l2: float = 0.0  # the strength in mean loss + l2/2 ||w||^2
+    l2: Penalty = 0.0  # the strength in mean loss + l2/2 ||w||^2
     class_weight: str | Mapping[Any, float] = "none"  # or balanced, or what the rows of a class are multiplied by: {yes: 5}
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
-    seed: int = 0  # of init: uniform
+    seed: int = 0  # of init: uniform, and of the folds of l2: cv
     standardize: bool = True  # train on (x - mean) / scale
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
 
@@ -48,6 +49,15 @@ class Logistic:
         from pipeline.learning.logistic import check_settings
 
         check_settings(self)
+
+    @property
+    def strength(self) -> float:
+        """l2 as a fit takes it. Raises ConfigError unless it is a number."""
+        from pipeline.errors import ConfigError
+
+        if isinstance(self.l2, str):
+            raise ConfigError(f"model.l2 must be a number by the time a model is fitted; got {self.l2}")
+        return self.l2
 
     def objective(self, X: "Features", y: "Array", optimizer: "Optimizer", m: "Array | None") -> "tuple[Objective, Optimizer]":
         """The objective over X, the features in the form that is trained on, and the optimizer that can minimise it.

@@ -20,4 +20,4 @@ class NumpyModel(Logistic):
     def objective(self, X: "Features", y: "Array", optimizer: "Optimizer", m: "Array | None") -> "tuple[Objective, Optimizer]":
         from pipeline.learning.log_loss import log_loss
 
-        return log_loss(X, y, self.l2, m), optimizer
+        return log_loss(X, y, self.strength, m), optimizer

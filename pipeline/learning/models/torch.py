@@ -35,5 +35,5 @@ class TorchModel(Logistic):
         from pipeline.learning.torch_objective import TorchLogLoss
         from pipeline.learning.torch_optimizer import torch_optimizer
 
-        f = TorchLogLoss(X, y, self.l2, self.device, self.compile, m)
+        f = TorchLogLoss(X, y, self.strength, self.device, self.compile, m)
         return f, torch_optimizer(optimizer, f)

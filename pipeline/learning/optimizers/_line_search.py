@@ -7,20 +7,20 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.errors import DataError
-from pipeline.learning.objective import Objective
+from pipeline.learning.objective import Differentiable
 from pipeline.learning.optimizer import State
 
 SUFFICIENT_DECREASE = 1e-4  # of what the slope promises: Armijo's condition
 MAX_STALLED = 5  # steps in a row without progress
 
 
-def evaluated(f: Objective, theta: Array) -> State:
+def evaluated(f: Differentiable, theta: Array) -> State:
     """theta with its loss and its gradient, where a line search may start."""
     loss, gradient = f.loss_and_gradient(theta)
     return {"theta": theta, "gradient": gradient, "loss": loss, **_progress(float(np.abs(gradient).max()), 0)}
 
 
-def search(f: Objective, state: State, direction: Array, length: float = 1.0) -> State | None:
+def search(f: Differentiable, state: State, direction: Array, length: float = 1.0) -> State | None:
     """A point along a descent direction with a sufficient decrease (Armijo), or None where rounding allows no progress.
 
     Where two losses differ by rounding alone, a smaller gradient decides instead. state["least"] is the least max |gradient| so
@@ -60,7 +60,7 @@ def without_memory(theta: Array) -> State:
     return {"s": empty, "y": empty}
 
 
-def bfgs_step(f: Objective, state: State, memory: int, metric: Callable[[Array], Array] | None) -> State | None:
+def bfgs_step(f: Differentiable, state: State, memory: int, metric: Callable[[Array], Array] | None) -> State | None:
     """One step of limited-memory BFGS (Nocedal and Wright, algorithm 7.4) that starts each time from `metric`, an approximate
     inverse Hessian, or without one from the last step's curvature. state["s"] and state["y"] are (steps, d+1)."""
     s, y, gradient = state["s"], state["y"], state["gradient"]

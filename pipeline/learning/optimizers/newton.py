@@ -48,7 +48,7 @@ class Newton(Optimizer):
         chosen = np.sort(np.random.default_rng(self.seed).choice(f.n, rows, replace=False))
         sample = f.rows(chosen)
         optimum = self._minimise(sample, theta, len(theta) / rows)
-        factor = _factor(sample.hessian(optimum)).astype(theta.dtype)
+        factor = factored(sample.hessian(optimum)).astype(theta.dtype)
         state = evaluated(f, optimum)
         if not state["loss"] < (LOG_2 if not theta.any() else f.loss(theta)):  # the sample misled: few or no rows of a class
             state = evaluated(f, theta)
@@ -58,7 +58,7 @@ class Newton(Optimizer):
         """The sample's optimum, as exactly as it matters for all rows: to a hundredth of its own error, d/rows."""
         state = evaluated(sample, theta)
         for _ in range(self.epochs):
-            step = _solve(_factor(sample.hessian(state["theta"])), state["gradient"])
+            step = solved(factored(sample.hessian(state["theta"])), state["gradient"])
             new = _step_along(sample, state, -step)
             if new is None:
                 break
@@ -69,12 +69,12 @@ class Newton(Optimizer):
 
     def step(self, f: Objective, state: State, epoch: int) -> State | None:
         if "factor" in state:
-            return bfgs_step(f, state, MEMORY, lambda q: _solve(state["factor"], q))
+            return bfgs_step(f, state, MEMORY, lambda q: solved(state["factor"], q))
         gradient = state["gradient"]
         if len(gradient) > self.dense:
             direction = -_conjugate_gradients(f.hessian_times(state["theta"]), gradient)
         else:
-            direction = -_solve(_factor(f.hessian(state["theta"])), gradient)
+            direction = -solved(factored(f.hessian(state["theta"])), gradient)
         return _step_along(f, state, direction)
 
 
@@ -99,7 +99,7 @@ def _step_along(f: Objective, state: State, direction: Array) -> State | None:
     return search(f, state, direction, length)
 
 
-def _factor(H: Array) -> Array:
+def factored(H: Array) -> Array:
     """The upper Cholesky factor of H + damping diag, for the smallest damping that makes H numerically positive definite."""
     from scipy.linalg.lapack import dpotrf
 
@@ -116,7 +116,7 @@ def _factor(H: Array) -> Array:
     raise AssertionError("a finite symmetric matrix plus 100 times its greatest diagonal entry is positive definite")
 
 
-def _solve(factor: Array, g: Array) -> Array:
+def solved(factor: Array, g: Array) -> Array:
     """(factor^T factor)^-1 g, in the factor's dtype."""
     from scipy.linalg.lapack import dpotrs, spotrs
 
