@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pipeline import files
-from pipeline.arrays import Arrays, Features
+from pipeline.arrays import Array, Arrays, Features
 from pipeline.errors import ArtifactError
 from pipeline.files import Table
 
@@ -100,6 +100,10 @@ class Manifest(Generic[T]):
         except ValueError as error:
             raise ArtifactError(f"{self.path.parent}/{part}/X.*.npy must be a matrix in CSR format: {error}") from None
         return X
+
+    def weight(self, part: str) -> Array | None:
+        """The weights (n,) of the rows of `part`, mapped; None where they have none."""
+        return self.array(f"{part}/weight.npy") if f"{part}/weight.npy" in self.files else None
 
     def numbers(self, name: str, *keys: str) -> dict[str, float]:
         """The finite numbers of a JSON file."""

@@ -1,6 +1,6 @@
 """Values in sentences: shortened, on one line, in quotes where they would mislead without, in lists of a few, and counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 MAX_VALUE = 60  # letters of a value, or of a path's part, that a sentence shows
 MAX_NAMES = 10
@@ -26,6 +26,26 @@ def join_limited(names: Sequence[str], limit: int = MAX_NAMES) -> str:
     """Names with commas between them, and how many more there are than `limit`."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def position_of(name: str, labels: Sequence[object]) -> int | None:
+    """The label that a name as typed means: the one with this text or, where none has, with this number, or apart from case."""
+    matches: tuple[Callable[[object], bool], ...] = (
+        lambda label: str(label) == name,
+        lambda label: not isinstance(label, bool) and _number(str(label)) == _number(name) is not None,
+        lambda label: str(label).strip().casefold() == name.strip().casefold(),
+    )
+    for match in matches:
+        if len(found := [i for i, label in enumerate(labels) if match(label)]) == 1:
+            return found[0]
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def count(number: int, noun: str) -> str:

@@ -1,11 +1,16 @@
 """The stages as functions, on small data in a folder: data/, models/numpy/ and report/."""
 
+import json
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import stages
+from pipeline.arrays import Array
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
+from pipeline.manifest import write_manifest
 
 NOWHERE = Tracking(None)
 SMALL = ("data.rows=60", "data.test_rows=40", "optimizer.epochs=20")
@@ -36,3 +41,14 @@ def files(root: Path, stage: str) -> dict[str, bytes]:
 
 def leftovers(root: Path) -> list[Path]:
     return list(root.rglob(".writing-*"))
+
+
+def add_weights(data: Path, **weights: Array) -> None:
+    """Weights of the rows of the parts train and test, as a table with a column of weights has them."""
+    content = json.loads((data / "schema.json").read_text())
+    for part, weight in weights.items():
+        np.save(data / part / "weight.npy", weight)
+    names = [*content.pop("files"), *(f"{part}/weight.npy" for part in weights)]
+    write_manifest(
+        data / "schema.json", content.pop("stage"), {key: value for key, value in content.items() if key != "checksum"}, names
+    )

@@ -6,15 +6,19 @@ import pipeline.stages  # noqa: F401  pins the kernels, before NumPy is loaded
 import json
 import os
 import random
+import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import WorkStealingScheduling
 
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
@@ -23,11 +27,13 @@ from pipeline.determinism import KERNELS
 from pipeline.stages.generate import generate
 from pipeline.stages.train import train
 from pipeline.tracking.publisher import wait_for_publishers
+from pipeline.tracking.sqlite_store import LOCATIONS
 from tests.forked import ForkServer
 from tests.secrets import QUOTED_VALUE, VALUE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+    from xdist.remote import Producer
 
 configure_logging()
 
@@ -47,6 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("evidence")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> WorkStealingScheduling:
+    """A process that has nothing left to do takes over half of what another has: some tests take a minute."""
+    return WorkStealingScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,8 +105,44 @@ def trained(shared: Shared) -> Path:
 
 @pytest.fixture(scope="session")
 def clean(shared: Shared, store: Path) -> Path:
-    """The repository, committed to a git of its own, with an empty store and nothing made; not to be changed."""
-    return shared("clean", lambda folder: copy_repo(folder / "repo", store)) / "repo"
+    """The repository, committed to a git of its own, compiled, with an empty store and nothing made; not to be changed."""
+
+    def fill(folder: Path) -> None:
+        code = copy_repo(folder / "repo", store) / "pipeline"
+        subprocess.run([sys.executable, "-m", "compileall", "-q", code], check=True)
+
+    return shared("clean", fill) / "repo"
+
+
+@pytest.fixture(scope="session")
+def reproduced(shared: Shared, clean: Path) -> Path:
+    """The repository after `dvc repro`, with its dvc.lock committed; `stdout` is beside it. Not to be changed."""
+
+    def fill(folder: Path) -> None:
+        repo = shutil.copytree(clean, folder / "repo", symlinks=True)
+        env = environment(OMP_NUM_THREADS="2")
+        made = subprocess.run(["dvc", "repro"], cwd=repo, env=env, check=True, stdout=subprocess.PIPE, text=True)
+        (folder / "stdout").write_text(made.stdout)
+        for command in ("git add dvc.lock", "git commit -qm lock"):
+            subprocess.run(command.split(), cwd=repo, env=env, check=True)
+        wait_for_publishers(repo)
+
+    return shared("reproduced", fill) / "repo"
+
+
+@pytest.fixture
+def reproduced_repo(tmp_path: Path, reproduced: Path) -> Path:
+    """A copy of that."""
+    return copy_with_store(reproduced, tmp_path / "repo")
+
+
+def copy_with_store(original: Path, target: Path) -> Path:
+    """A copy of a repository whose store knows where it lies."""
+    shutil.copytree(original, target, symlinks=True)
+    with closing(sqlite3.connect(target / "mlruns" / "mlflow.db")) as database, database:
+        for table, column in LOCATIONS:
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original), str(target)))
+    return target
 
 
 @pytest.fixture
@@ -172,7 +220,7 @@ def shell() -> Shell:
         done = subprocess.run(
             command, cwd=cwd, env=environment(**env), shell=True, text=True, capture_output=True, timeout=300, check=False
         )
-        wait_for_publishers()
+        wait_for_publishers(cwd)
         return done
 
     return run
@@ -187,11 +235,16 @@ def fork_server() -> Iterator[ForkServer]:
 
 @pytest.fixture
 def forked(fork_server: ForkServer) -> Shell:
-    """Run `python -m MODULE ...` in a folder that stands for the repository, in a fork that starts in no time.
+    """Run `python -m MODULE ...` in a copy of the repository as `shell` does, in a fork that has the libraries already."""
 
-    For commands that end before they start processes: the code is this repository's, not a copy's.
-    """
-    return lambda command, cwd, **env: fork_server.run(command, cwd, environment(DVC_ROOT=str(cwd), **env))
+    def run(command: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+        python, option, *argv = shlex.split(command)
+        assert (python, option) == ("python", "-m")
+        (done,) = fork_server.run([argv], cwd, environment(**env))
+        wait_for_publishers(cwd)
+        return done
+
+    return run
 
 
 @pytest.fixture

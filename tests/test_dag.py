@@ -93,6 +93,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "data.seed": (["data.seed=1"], {"generate"}),
     "model.dtype": (["model.dtype=float32"], {"train@numpy"}),  # torch's is float32 already
     "model.l2": (["model.l2=0.5"], BOTH),
+    "model.class_weight": (["model.class_weight=balanced"], BOTH),
     "model.init": (["model.init=[1.0,1.0,1.0]"], BOTH),
     "model.seed": (["model.seed=1"], BOTH),
     "model.standardize": (["model.standardize=true"], BOTH),
@@ -108,36 +109,36 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
 }
 
 
-def composed(path: Path, *overrides: str) -> dict[str, Mapping[str, Any]]:
+def composed(path: Path, code: Code, *overrides: str) -> dict[str, Mapping[str, Any]]:
     """What `compose` writes with these common overrides."""
     both = {name: [f"model={name}"] for name in ("numpy", "torch")}
     path.write_text(yaml.safe_dump({"overrides": list(overrides), "candidates": both}))
-    return stage_files(compose_candidates(path), Code())
+    return stage_files(compose_candidates(path), code)
 
 
 def test_every_leaf_re_runs_exactly_its_stages(tmp_path: Path) -> None:
-    before = composed(tmp_path / "overrides.yaml")
+    path, code = tmp_path / "overrides.yaml", Code()
+    before = composed(path, code)
     assert runs_again(before, before) == set()
     known = {key for key, _ in flatten(compose().to_dict())} - {"model.name"}  # the candidates differ in it
     assert set(CHANGES) == known, "a new key of the configuration needs a line here that says which stages read it"
     for key, (overrides, stages) in CHANGES.items():
         assert stages or key.startswith("tracking."), f"no stage reads {key}"
-        assert runs_again(composed(tmp_path / "overrides.yaml", *overrides), before) == stages, key
+        assert runs_again(composed(path, code, *overrides), before) == stages, key
 
 
 @pytest.mark.slow
-def test_an_edit_runs_the_stages_that_import_it(repo: Path, shell: Shell) -> None:
-    assert shell("dvc repro", repo).returncode == 0
-    shell("git add dvc.lock && git commit -qm lock", repo)
+def test_an_edit_runs_the_stages_that_import_it(reproduced_repo: Path, shell: Shell, forked: Shell) -> None:
+    repo = reproduced_repo
     figures = repo / "pipeline/evaluation/figures.py"
     for path in repo.glob("pipeline/**/*.py"):
         path.write_text(f"# reworded\n\n{path.read_text()}\n\n")
     assert executed(shell("dvc repro", repo).stdout) == {"compose"}
     figures.write_text(f"{figures.read_text()}\n\ndef _added() -> None:\n    pass\n")
     assert set(json.loads(shell("dvc status --json", repo).stdout)) == {"compose"}  # until it has run
-    verified = shell("python -m pipeline.runs verify", repo)
+    verified = forked("python -m pipeline.runs verify", repo)
     assert "the code of plot@numpy has changed since it ran; `dvc repro` runs it again\n" in verified.stdout
-    refused = shell("python -m pipeline.stages.plot numpy", repo)
+    refused = forked("python -m pipeline.stages.plot numpy", repo)
     assert "error: out/config/plot.yaml must be of the present code of plot, which has changed since: run" in refused.stderr
     again = shell("dvc repro", repo)
     assert executed(again.stdout) == {"compose", "plot@numpy", "plot@torch", "report"}
@@ -148,7 +149,7 @@ def test_an_edit_runs_the_stages_that_import_it(repo: Path, shell: Shell) -> Non
 
 
 @pytest.mark.slow
-def test_the_candidates_are_the_user_s(repo: Path, shell: Shell) -> None:
+def test_the_candidates_are_the_user_s(repo: Path, shell: Shell, forked: Shell) -> None:
     candidates = {"weak": {"model.l2": 0.001}, "strong-2": ["model.l2=0.1", "optimizer=lbfgs"]}
     (repo / "overrides.yaml").write_text(yaml.safe_dump({"overrides": {"optimizer.epochs": 20}, "candidates": candidates}))
     first = shell("dvc repro", repo)
@@ -175,7 +176,7 @@ def test_the_candidates_are_the_user_s(repo: Path, shell: Shell) -> None:
     report = (repo / "out/report/index.html").read_text()
     assert ("strong-2" in report, "weak" in report) == (True, False)
     assert shell("dvc status", repo).stdout == "Data and pipelines are up to date.\n"
-    verified = shell("python -m pipeline.runs verify", repo)
+    verified = forked("python -m pipeline.runs verify", repo)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
     shell("git checkout overrides.yaml && dvc repro", repo)
@@ -186,15 +187,13 @@ def test_the_candidates_are_the_user_s(repo: Path, shell: Shell) -> None:
 
 
 @pytest.mark.slow
-def test_the_default_dag(repo: Path, shell: Shell) -> None:
-    first = shell("dvc repro", repo)
-    assert first.returncode == 0, first.stderr
-    assert executed(first.stdout) == ALL
-    assert "Epoch 90, Loss: 0.3013" in first.stdout
-    assert "Epoch 90, Loss: 0.2977" in first.stdout
+def test_the_default_dag(reproduced: Path, reproduced_repo: Path, shell: Shell) -> None:
+    repo, stdout = reproduced_repo, reproduced.with_name("stdout").read_text()
+    assert executed(stdout) == ALL
+    assert "Epoch 90, Loss: 0.3013" in stdout
+    assert "Epoch 90, Loss: 0.2977" in stdout
     again = shell("dvc repro", repo)
     assert executed(again.stdout) == set()
-    shell("git add dvc.lock && git commit -qm lock", repo)
 
     runs = runs_of(repo)
     assert sorted(run.data.tags["model"] for run in runs) == ["numpy", "torch"]
@@ -265,17 +264,18 @@ def check_served_model(repo: Path, run: Run, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_clones_threads_and_entry_points_give_the_same_bytes(tmp_path: Path, store: Path, shell: Shell) -> None:
-    one, two = (copy_repo(tmp_path / name, store) for name in ("one", "numerics"))
+def test_two_clones_threads_and_entry_points_give_the_same_bytes(
+    tmp_path: Path, store: Path, reproduced: Path, shell: Shell, forked: Shell
+) -> None:
+    one, two = reproduced, copy_repo(tmp_path / "numerics", store)  # the first with OMP_NUM_THREADS=2
     (tmp_path / "matplotlibrc").write_text("font.size: 20")
-    assert shell("dvc repro", one, OMP_NUM_THREADS="1").returncode == 0
-    assert shell("dvc repro", two, OMP_NUM_THREADS="2", MPLCONFIGDIR=str(tmp_path)).returncode == 0
+    assert shell("dvc repro", two, OMP_NUM_THREADS="1", MPLCONFIGDIR=str(tmp_path)).returncode == 0
     assert (one / "dvc.lock").read_bytes() == (two / "dvc.lock").read_bytes()
     if "OPENBLAS_CORETYPE" in os.environ:  # processors with AVX2: the committed results are theirs
         assert (one / "dvc.lock").read_bytes() == (ROOT / "dvc.lock").read_bytes()
     for name in ("numpy", "torch"):
         assert shell(f"python -m pipeline.stages.train model={name} tracking=none", two).returncode == 0
-        alone = shell(f"python -m pipeline model={name} tracking=none hydra.run.dir=out/alone", two)
+        alone = forked(f"python -m pipeline model={name} tracking=none hydra.run.dir=out/alone", two)
         assert alone.returncode == 0, alone.stderr
         for file in ("model.json", "model.npz", "history.csv"):
             made = one / "out" / "models" / name / file
@@ -284,39 +284,44 @@ def test_two_clones_threads_and_entry_points_give_the_same_bytes(tmp_path: Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["gd", "newton", "lbfgs"])
-def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, optimizer: str) -> None:
-    shell("python -m pipeline.stages.generate data.rows=300000", repo)
-    made = []
-    for threads in "12":
-        command = f"python -m pipeline.stages.train data.rows=300000 optimizer={optimizer} optimizer.epochs=10 tracking=none"
-        assert shell(command, repo, OMP_NUM_THREADS=threads).returncode == 0
-        made.append((repo / "out" / "models" / "numpy" / "model.npz").read_bytes())
-    assert made[0] == made[1]
+def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, forked: Shell) -> None:
+    assert forked("python -m pipeline.stages.generate data.rows=300000", repo).returncode == 0
+    for optimizer in ("gd", "newton", "lbfgs"):
+        made = []
+        for threads in "12":
+            command = (
+                f"python -m pipeline.stages.train data.rows=300000 optimizer={optimizer} optimizer.epochs=10 tracking=none"
+            )
+            assert shell(command, repo, OMP_NUM_THREADS=threads).returncode == 0
+            made.append((repo / "out" / "models" / "numpy" / "model.npz").read_bytes())
+        assert made[0] == made[1], optimizer
 
 
 @pytest.mark.slow
-def test_experiments_land_in_the_one_store(repo: Path, shell: Shell) -> None:
-    shell("dvc repro && git add -A && git commit -qm lock", repo)
+def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, forked: Shell) -> None:
+    repo = reproduced_repo
     before = len(runs_of(repo))
     ran = shell("dvc exp run -S overrides.yaml:++overrides.data=breast_cancer", repo)
     assert ran.returncode == 0, ran.stderr
     assert len(runs_of(repo)) == before + 2
-    temp = shell("dvc exp run --temp -S overrides.yaml:++overrides.optimizer.lr=0.3", repo)
+    temp = shell("dvc exp run --temp -S overrides.yaml:++overrides.optimizer.lr=0.3 evaluate@numpy", repo)
     assert temp.returncode == 0, temp.stderr
+    late = "python -m pipeline.runs doctor"  # sends what came too late for the command's own publisher, on a busy machine
+    assert forked(late, repo).returncode == 0
     runs: list[Any] = runs_of(repo)
-    assert len(runs) == before + 4
+    assert len(runs) == before + 3
     assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(repo) for run in runs)
-    assert all("dvc.exp" in run.data.tags for run in runs[:4])
-    queued = shell("dvc exp run --queue -S overrides.yaml:++overrides.optimizer.lr=0.4,0.5", repo)
+    assert all("dvc.exp" in run.data.tags for run in runs[:3])
+    queued = shell("dvc exp run --queue -S overrides.yaml:++overrides.optimizer.lr=0.4,0.5 train@numpy", repo)
     assert queued.returncode == 0, queued.stderr
     started = shell("dvc queue start --jobs 2", repo)  # --run-all follows the workers' logs, and now and then goes on for ever
     assert started.returncode == 0, started.stderr
     deadline = time.monotonic() + 240
     while (status := shell("dvc queue status", repo).stdout).count("Success") < 2:
         assert time.monotonic() < deadline, status
-        time.sleep(2)
+        time.sleep(0.5)
     shell("dvc queue stop", repo)
+    assert forked(late, repo).returncode == 0
     lrs = {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
     assert {"0.4", "0.5"} < lrs
 

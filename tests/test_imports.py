@@ -37,6 +37,25 @@ def test_torch_is_imported_only_where_it_trains() -> None:
     assert "torch" not in modules_after("\n".join(f"import {name}" for name in others))
 
 
+TORCH_FIT = """
+import pipeline.stages
+from pipeline.data.sources.document import Textbook
+from pipeline.learning.logistic import fit
+from pipeline.learning.models.torch import TorchModel
+from pipeline.learning.optimizers import OPTIMIZERS
+train = Textbook(rows=20, test_rows=10).load().train
+for name in ("gd", "sgd", "adam"):
+    fit(train.X, train.y, TorchModel(), OPTIMIZERS[name](epochs=2))
+"""
+
+
+def test_a_torch_fit_does_not_import_torch_s_compiler() -> None:
+    """It takes as long as torch itself."""
+    found = modules_after(TORCH_FIT)
+    assert "torch" in found
+    assert "torch._dynamo" not in found
+
+
 @pytest.mark.parametrize("stage", [*(f"stages.{name}" for name in (*STAGES, "predict")), "ui", "runs"])
 def test_help_is_light(stage: str) -> None:
     code = f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module('pipeline.{stage}', run_name='__main__')"

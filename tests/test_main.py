@@ -75,42 +75,43 @@ def test_one_sentence_and_nothing_half_written(repo: Path, forked: Shell, comman
     assert [path for path in (repo / "out").rglob("*") if path.is_file()] == []
 
 
-def test_the_whole_traceback_on_request(repo: Path, shell: Shell) -> None:
-    assert "Traceback" in shell("python -m pipeline optimizer.lr=-1", repo, HYDRA_FULL_ERROR="1").stderr
+def test_the_whole_traceback_on_request(repo: Path, forked: Shell) -> None:
+    assert "Traceback" in forked("python -m pipeline optimizer.lr=-1", repo, HYDRA_FULL_ERROR="1").stderr
 
 
-def test_an_unwritable_store(repo: Path, shell: Shell, forked: Shell) -> None:
+def test_an_unwritable_store(repo: Path, forked: Shell) -> None:
     started = time.monotonic()
     (repo / "file").write_text("")
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
-    done = shell("python -m pipeline.stages.train tracking.uri=sqlite:///file/mlflow.db", repo)
+    done = forked("python -m pipeline.stages.train tracking.uri=sqlite:///file/mlflow.db", repo)
     assert done.returncode == 1
     assert "tracking.uri must be writable" in done.stderr
     assert not (repo / "out" / "models" / "numpy").exists()
     assert time.monotonic() - started < 10
 
 
-def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, shell: Shell) -> None:
+def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, forked: Shell) -> None:
     quiet = "tracking=none"
-    assert shell("python -m pipeline.stages.generate && python -m pipeline.stages.train " + quiet, repo).returncode == 0
-    other = shell("python -m pipeline.stages.train data.rows=7 " + quiet, repo)
+    assert forked("python -m pipeline.stages.generate", repo).returncode == 0
+    assert forked("python -m pipeline.stages.train " + quiet, repo).returncode == 0
+    other = forked("python -m pipeline.stages.train data.rows=7 " + quiet, repo)
     assert (
         "the configuration's data must be what out/data holds; run `python -m pipeline.stages.generate data.rows=7"
         in other.stderr
     )
-    assert shell("python -m pipeline.stages.generate data.seed=5", repo).returncode == 0
-    stale = shell("python -m pipeline.stages.evaluate numpy", repo)
+    assert forked("python -m pipeline.stages.generate data.seed=5", repo).returncode == 0
+    stale = forked("python -m pipeline.stages.evaluate numpy", repo)
     assert "out/data must be what out/models/numpy was trained on; train again" in stale.stderr
     with (repo / "out" / "models" / "numpy" / "model.npz").open("ab") as file:
         file.write(b"damage")
-    assert "must be what model.json describes" in shell("python -m pipeline.stages.evaluate numpy", repo).stderr
+    assert "must be what model.json describes" in forked("python -m pipeline.stages.evaluate numpy", repo).stderr
 
 
-def test_a_sparse_file_end_to_end(repo: Path, shell: Shell) -> None:
+def test_a_sparse_file_end_to_end(repo: Path, forked: Shell) -> None:
     rng = np.random.default_rng(0)
     X = random_array((200, 1500), density=0.01, format="csr", rng=rng)
     dump_svmlight_file(X, np.asarray(X[:, :50].sum(axis=1) > 0.4).ravel(), str(repo / "t.svm"), zero_based=False)
-    done = shell("python -m pipeline data=svmlight data.path=t.svm data.columns=1500 optimizer=auto model.l2=0.1", repo)
+    done = forked("python -m pipeline data=svmlight data.path=t.svm data.columns=1500 optimizer=auto model.l2=0.1", repo)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("warning: constant in the training table")
     assert done.stderr.count("\n") == 1
@@ -124,11 +125,12 @@ def test_a_sparse_file_end_to_end(repo: Path, shell: Shell) -> None:
     assert np.mean(served["prediction"] == (np.asarray(X[:, :50].sum(axis=1)).ravel() > 0.4)) > 0.8
 
 
-def test_without_a_server_the_work_goes_on(repo: Path, shell: Shell) -> None:
+@pytest.mark.slow
+def test_without_a_server_the_work_goes_on(repo: Path, forked: Shell) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tracking.uri=http://127.0.0.1:{free.getsockname()[1]}"
-    done = shell(f"python -m pipeline -m {address} optimizer.lr=0.1,0.2", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    done = forked(f"python -m pipeline -m {address} optimizer.lr=0.1,0.2", repo, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("warning: MLflow is behind, the work goes on and the next stage or") == 1
     assert done.stderr.count(" warning: the classes can be separated by ") == 2
@@ -138,15 +140,16 @@ def test_without_a_server_the_work_goes_on(repo: Path, shell: Shell) -> None:
 
 
 @pytest.mark.slow
-def test_what_mlflow_could_not_take_is_not_finished_and_comes_later(repo: Path, shell: Shell) -> None:
-    shell("python -m pipeline.stages.compose && python -m pipeline.stages.generate", repo)
+def test_what_mlflow_could_not_take_is_not_finished_and_comes_later(repo: Path, forked: Shell) -> None:
+    for stage in ("compose", "generate"):
+        assert forked(f"python -m pipeline.stages.{stage}", repo).returncode == 0
     (repo / "mlruns" / "artifacts").write_text("in the way")
-    behind = shell("python -m pipeline.stages.train", repo)
+    behind = forked("python -m pipeline.stages.train", repo)
     assert behind.returncode == 0
     assert "MLflow is behind" in behind.stderr
     assert [run.info.status for run in runs_of(repo)] == ["FAILED"]
     (repo / "mlruns" / "artifacts").unlink()
-    assert shell("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
+    assert forked("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
     (run,) = runs_of(repo)
     assert run.info.status == "FINISHED"
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
@@ -209,8 +212,8 @@ def test_the_configuration_is_shown_as_typed(repo: Path, forked: Shell) -> None:
     assert done.returncode == 0
 
 
-def test_a_preset_of_one_s_own_folder(repo: Path, shell: Shell) -> None:
+def test_a_preset_of_one_s_own_folder(repo: Path, forked: Shell) -> None:
     (repo / "mine" / "experiment").mkdir(parents=True)
     (repo / "mine" / "experiment" / "quick.yaml").write_text("# @package _global_\noptimizer: {epochs: 3}\n")
-    done = shell("python -m pipeline --config-dir mine experiment=quick tracking=none", repo)
+    done = forked("python -m pipeline --config-dir mine experiment=quick tracking=none", repo)
     assert "gd: 3 epochs" in done.stdout, done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text import count, join_limited, quote, quote_if_needed, shorten
+from pipeline.text import count, join_limited, position_of, quote, quote_if_needed, shorten
 
 
 def test_a_text_is_shortened_and_on_one_line() -> None:
@@ -27,6 +27,27 @@ def test_names_beyond_a_limit_are_counted() -> None:
     assert join_limited([*"abcdefghij"]) == "a, b, c, d, e, f, g, h, i, j"
     assert join_limited([*"abcdefghijkl"]) == "a, b, c, d, e, f, g, h, i, j and 2 more"
     assert join_limited([*"abcd"], 2) == "a, b and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "position"),
+    [
+        ("yes", ["no", "yes"], 1),
+        ("YES", ["no", " yes"], 1),
+        ("1", [0, 1], 1),
+        ("1", [-1.0, 1.0], 1),
+        ("1e0", ["1.0", "2"], 0),
+        ("true", [False, True], 1),
+        ("1", [False, True], None),
+        ("a", ["a", "A"], 0),
+        ("Aa", ["aa", "AA"], None),
+        ("maybe", ["no", "yes"], None),
+    ],
+)
+def test_a_label_is_found_by_its_text_its_number_or_apart_from_case(
+    name: str, labels: list[object], position: int | None
+) -> None:
+    assert position_of(name, labels) == position
 
 
 def test_one_is_no_plural() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.conftest import Shell, environment
+from tests.conftest import environment
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "out/screenshots")).resolve()
 SETTLED = 1500  # milliseconds in which a page ends its animations
@@ -23,17 +23,15 @@ DRAWN = """() => {
 
 
 @pytest.fixture
-def address(repo: Path, shell: Shell) -> Iterator[str]:
+def address(reproduced_repo: Path) -> Iterator[str]:
     """MLflow's UI over the default DAG's runs."""
-    ran = shell("dvc repro", repo)
-    assert ran.returncode == 0, ran.stderr
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = ["make", "--no-print-directory", "--old-file=.venv/installed", "ui", f"PORT={port}"]
     with subprocess.Popen(
         command,
-        cwd=repo,
+        cwd=reproduced_repo,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

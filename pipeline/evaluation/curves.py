@@ -1,4 +1,4 @@
-"""Curves of a model on a test table, from log-odds z (n,) and labels y (n,) of both classes in {0, 1}.
+"""Curves of a model on a test table, from log-odds z (n,), labels y (n,) of both classes in {0, 1} and, perhaps, weights (n,).
 
 CURVES is the one list: evaluate writes each to curves.NAME.csv, plot reads them.
 """
@@ -21,44 +21,49 @@ class Curve:
 
     name: str
     columns: tuple[str, ...]
-    function: Callable[[Array, Array], tuple[Array, ...]]
+    function: Callable[..., tuple[Array, ...]]  # of z, y and weight
 
     @property
     def file(self) -> str:
         return f"curves.{self.name}.csv"
 
-    def of(self, z: Array, y: Array) -> Table:
-        return {name: np.asarray(values, np.float64) for name, values in zip(self.columns, self.function(z, y), strict=True)}
+    def of(self, z: Array, y: Array, weight: Array | None = None) -> Table:
+        columns = zip(self.columns, self.function(z, y, weight), strict=True)
+        return {name: np.asarray(values, np.float64) for name, values in columns}
 
 
-def cumulative(z: Array, y: Array) -> tuple[Array, Array, Array]:
+def cumulative(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, Array, Array]:
     """At each distinct threshold, from the highest: the threshold, and the true and false positives at or above it."""
     order = np.argsort(-z, kind="stable")
+    order = order if weight is None else order[weight[order] > 0]
     z, y = z[order], y[order]
     last = np.append(np.flatnonzero(np.diff(z)), len(z) - 1)
+    if weight is not None:
+        return z[last], np.cumsum(weight[order] * y)[last], np.cumsum(weight[order] * (1 - y))[last]
     tp = np.cumsum(y)[last]
     return z[last], tp, last + 1 - tp
 
 
-def roc(z: Array, y: Array) -> tuple[Array, ...]:
+def roc(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, ...]:
     """Both rates at each probability threshold, from (0, 0) to (1, 1)."""
-    thresholds, tp, fp = cumulative(z, y)
-    return np.append(1.0, probability(thresholds)), np.append(0.0, fp / (len(y) - y.sum())), np.append(0.0, tp / y.sum())
+    thresholds, tp, fp = cumulative(z, y, weight)
+    return np.append(1.0, probability(thresholds)), np.append(0.0, fp / fp[-1]), np.append(0.0, tp / tp[-1])
 
 
-def precision_recall(z: Array, y: Array) -> tuple[Array, ...]:
+def precision_recall(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, ...]:
     """Recall and precision at each probability threshold, from the highest."""
-    thresholds, tp, fp = cumulative(z, y)
-    return probability(thresholds), tp / y.sum(), tp / (tp + fp)
+    thresholds, tp, fp = cumulative(z, y, weight)
+    return probability(thresholds), tp / tp[-1], tp / (tp + fp)
 
 
-def calibration(z: Array, y: Array) -> tuple[Array, ...]:
-    """The mean prediction, the share of positives and the number of rows in each bin that is not empty."""
+def calibration(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, ...]:
+    """The mean prediction, the share of positives and the rows (the sum of their weights) in each bin that is not empty."""
     p = probability(z)
     index = np.minimum((p * BINS).astype(int), BINS - 1)
-    rows = np.bincount(index, minlength=BINS)
+    rows = np.bincount(index, weight, BINS)
     full = rows > 0
-    predicted, observed = np.bincount(index, p, BINS)[full], np.bincount(index, y, BINS)[full]
+    sums = (p, y) if weight is None else (weight * p, weight * y)
+    predicted, observed = (np.bincount(index, part, BINS)[full] for part in sums)
     return predicted / rows[full], observed / rows[full], np.asarray(rows[full], np.float64)
 
 

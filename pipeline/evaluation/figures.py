@@ -172,7 +172,7 @@ def confusion(context: FigureContext) -> "mpl.Figure":
     axes.grid(False)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
-        text = f"{int(counts[i, j])}\n{share:.1%}"
+        text = f"{np.round(counts[i, j], 2):.10g}\n{share:.1%}"  # counts of weighted rows are no whole numbers
         axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.5 else "black", fontsize=13)
     ticks = [shorten(str(value), MAX_NAME) for value in context.card.classes]
     axes.set_xticks([0, 1], ticks)

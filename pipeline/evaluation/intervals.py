@@ -28,11 +28,16 @@ class Difference:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def paired_bootstrap(z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
+def paired_bootstrap(
+    z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLES, seed: int = 0, weight: Array | None = None
+) -> dict[str, Difference]:
     """b - a in each of COMPARED_METRICS from log-odds z (n,) and labels y (n,) of both classes, on the same resampled rows.
 
-    A resample in which a metric is nan, as the AUC is of one class, is left out of that metric's interval.
+    Rows are drawn with equal chances and bring their weights (n,), if there are any: a row is one observation, whatever it
+    weighs. A resample in which a metric is nan, as the AUC is of one class, is left out of that metric's interval.
     """
+    if weight is not None:
+        z_a, z_b, y, weight = (part[weight > 0] for part in (z_a, z_b, y, weight))
     n = len(y)
     if not len(z_a) == len(z_b) == n:
         raise DataError(f"both models must have predicted the {n} rows; got {len(z_a)} and {len(z_b)}")
@@ -43,7 +48,8 @@ def paired_bootstrap(z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLE
     pairs = {name: (metric.resampled(z_a, y), metric.resampled(z_b, y)) for name, metric in METRICS.items() if metric.resampled}
 
     def differences(counts: Counts) -> Array:
-        return np.column_stack([counts @ rows / n, *(of_b(counts) - of_a(counts) for of_a, of_b in pairs.values())])
+        counts, total = (counts, n) if weight is None else (counts * weight, (counts @ weight)[:, None])
+        return np.column_stack([counts @ rows / total, *(of_b(counts) - of_a(counts) for of_a, of_b in pairs.values())])
 
     with one_thread, np.errstate(invalid="ignore"):
         values = differences(np.ones((1, n), np.int64))[0]

@@ -1,6 +1,7 @@
 """Numbers for how well a model predicts a test table, from log-odds z (n,) and labels y (n,) of both classes in {0, 1}.
 
-A row is predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, the report, a sweep's summary,
+The rows may have weights (n,) >= 0: with whole numbers as weights, every metric is that of rows repeated so often. A row is
+predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, the report, a sweep's summary,
 `runs diff` and `runs promote` follow it.
 """
 
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
+from pipeline.errors import DataError
 from pipeline.evaluation.curves import calibration, cumulative
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
-Counts = NDArray[np.int64]  # (B, n): how often each of n rows is drawn in each of B resamples
+Counts = NDArray[np.number]  # (B, n): how often each of n rows is drawn in each of B resamples, times its weight
+Weight = Array | None
 
 
 @dataclass(frozen=True)
@@ -25,22 +28,29 @@ class Metric:
     name: str
     label: str
     greater_is_better: bool | None  # None: a count, which no report ranks models by
-    function: Callable[[Array, Array], float]  # of z and y
+    function: Callable[..., float]  # of z, y and weight, which may be None
     in_summary: bool = False  # logged by evaluate, and listed for each job of a sweep
     row_scores: Callable[[Array, Array], Array] | None = None  # (n,), whose mean is the metric
     resampled: Callable[[Array, Array], Callable[[Counts], Array]] | None = None  # from Counts to the values (B,)
 
 
-def measure(z: Array, y: Array) -> dict[str, float]:
-    """Every number that metrics.json holds."""
-    return {name: metric.function(z, y) for name, metric in METRICS.items()}
+def measure(z: Array, y: Array, weight: Weight = None) -> dict[str, float]:
+    """Every number that metrics.json holds. Raises DataError where no row of a class has a weight."""
+    if weight is not None and not 0 < total(y == 1, weight) < total(y >= 0, weight):
+        raise DataError("test rows of both classes must have a weight above 0; those of one class have none")
+    return {name: metric.function(z, y, weight) for name, metric in METRICS.items()}
 
 
-def confusion(z: Array, y: Array) -> tuple[int, int, int, int]:
+def total(chosen: NDArray[np.bool_], weight: Weight) -> float:
+    """How many rows are chosen, or the sum of their weights."""
+    return int(chosen.sum()) if weight is None else float(weight[chosen].sum())
+
+
+def confusion(z: Array, y: Array, weight: Weight = None) -> tuple[float, float, float, float]:
     """Counts of true positives, false positives, false negatives and true negatives."""
     predicted, actual = z > 0, y == 1
     pairs = ((predicted, actual), (predicted, ~actual), (~predicted, actual), (~predicted, ~actual))
-    tp, fp, fn, tn = (int((a & b).sum()) for a, b in pairs)
+    tp, fp, fn, tn = (total(a & b, weight) for a, b in pairs)
     return tp, fp, fn, tn
 
 
@@ -49,27 +59,28 @@ def _ratio(part: float, total: float) -> float:
     return float(part / total) if total else 0.0
 
 
-def balanced_accuracy(tp: int, fp: int, fn: int, tn: int) -> float:
+def balanced_accuracy(tp: float, fp: float, fn: float, tn: float) -> float:
     return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
 
 
-def f1(tp: int, fp: int, fn: int, tn: int) -> float:
+def f1(tp: float, fp: float, fn: float, tn: float) -> float:
     precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
     return _ratio(2 * precision * recall, precision + recall)
 
 
-def mcc(tp: int, fp: int, fn: int, tn: int) -> float:
+def mcc(tp: float, fp: float, fn: float, tn: float) -> float:
     """Matthews' correlation of predicted and actual classes."""
     norm = float(np.sqrt(float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
     return _ratio(float(tp) * tn - float(fp) * fn, norm)
 
 
-def roc_auc(z: Array, y: Array) -> float:
+def roc_auc(z: Array, y: Array, weight: Weight = None) -> float:
     """The probability that a positive row scores above a negative one, ties counted half (Mann and Whitney 1947)."""
     score, positive = np.unique(z, return_inverse=True)[1], y == 1
-    negatives = np.bincount(score, ~positive)
+    negatives = np.bincount(score, ~positive if weight is None else ~positive * weight)
     below = np.cumsum(negatives) - negatives / 2
-    return float(below[score[positive]].mean() / negatives.sum())
+    of_positives = None if weight is None else weight[positive]
+    return float(np.average(below[score[positive]], weights=of_positives) / negatives.sum())
 
 
 def resampled_roc_auc(z: Array, y: Array) -> Callable[[Counts], Array]:
@@ -81,21 +92,21 @@ def resampled_roc_auc(z: Array, y: Array) -> Callable[[Counts], Array]:
     def auc(counts: Counts) -> Array:
         p, n = counts[:, positives], counts[:, negatives]
         smaller = np.cumsum(np.pad(n, ((0, 0), (1, 0))), axis=1)
-        twice = np.einsum("ij,ij->i", p, smaller[:, below] + smaller[:, up_to])  # whole numbers, so exact
+        twice = np.einsum("ij,ij->i", p, smaller[:, below] + smaller[:, up_to])  # exact where counts are whole numbers
         return np.asarray(twice / (2 * p.sum(axis=1) * n.sum(axis=1)))
 
     return auc
 
 
-def average_precision(z: Array, y: Array) -> float:
+def average_precision(z: Array, y: Array, weight: Weight = None) -> float:
     """The sum over thresholds of precision x the gain in recall."""
-    _, tp, fp = cumulative(z, y)
-    return float(np.sum(np.diff(tp, prepend=0) / y.sum() * tp / (tp + fp)))
+    _, tp, fp = cumulative(z, y, weight)
+    return float(np.sum(np.diff(tp, prepend=0) / tp[-1] * tp / (tp + fp)))
 
 
-def calibration_error(z: Array, y: Array) -> float:
+def calibration_error(z: Array, y: Array, weight: Weight = None) -> float:
     """The expected calibration error (Naeini et al. 2015): mean |predicted - observed| of the bins, weighted by rows."""
-    predicted, observed, rows = calibration(z, y)
+    predicted, observed, rows = calibration(z, y, weight)
     return float(np.average(np.abs(predicted - observed), weights=rows))
 
 
@@ -109,21 +120,21 @@ def squared_errors(z: Array, y: Array) -> Array:
 
 
 def _mean(name: str, label: str, greater_is_better: bool, row_scores: Callable[[Array, Array], Array]) -> Metric:
-    def mean(z: Array, y: Array) -> float:
-        return float(row_scores(z, y).mean())
+    def mean(z: Array, y: Array, weight: Weight = None) -> float:
+        return float(np.average(row_scores(z, y), weights=weight))
 
     return Metric(name, label, greater_is_better, mean, in_summary=True, row_scores=row_scores)
 
 
 def _of_counts(name: str, label: str, greater_is_better: bool | None, function: Callable[..., float]) -> Metric:
     """function: of the counts of `confusion`."""
-    return Metric(name, label, greater_is_better, lambda z, y: function(*confusion(z, y)))
+    return Metric(name, label, greater_is_better, lambda *rows: function(*confusion(*rows)))
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("rows", "rows", None, lambda z, y: len(y)),
+        Metric("rows", "rows", None, lambda z, y, weight=None: total(np.ones(len(y), bool), weight)),
         _mean("accuracy", "accuracy", True, hits),
         _of_counts("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
         _of_counts("precision", "precision", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fp)),

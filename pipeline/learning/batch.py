@@ -14,7 +14,6 @@ from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError, PipelineError
 from pipeline.learning.epochs import DivergenceMonitor
-from pipeline.learning.features import check_data
 from pipeline.learning.log_loss import LogLoss
 from pipeline.learning.logistic import LogisticFit, starting_point, training_features
 from pipeline.learning.losses import signs_of
@@ -24,6 +23,7 @@ from pipeline.learning.models import LinearModel
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.adam import Adam
 from pipeline.learning.optimizers.gd import GradientDescent
+from pipeline.learning.weights import training_rows
 
 Method = GradientDescent | Adam
 FREE = ("lr", "momentum", "beta1", "beta2", "eps")  # an optimizer's fields that may differ from column to column
@@ -35,6 +35,8 @@ def fit_together(
     models: Sequence[NumpyModel],
     optimizers: Sequence[Method],
     record: Callable[[int, Record], None] = lambda column, row: None,
+    weight: Array | None = None,
+    classes: Sequence[Any] = (0, 1),
 ) -> list[LogisticFit | PipelineError]:
     """What `logistic.fit` gives for each pair of a model and an optimizer; a DataError where a column diverged.
 
@@ -44,7 +46,7 @@ def fit_together(
         raise DataError(f"as many models as optimizers; got {len(models)} and {len(optimizers)}")
     _require_alike(models, ("l2",))
     _require_alike(optimizers, FREE)
-    check_data(X, y)
+    X, y, m = training_rows(X, y, weight, models[0].class_weight, classes)
     optimizer, failed = optimizers[0], dict[int, PipelineError]()
     if optimizer.tol != 0:
         raise DataError(f"columns stop together, so tol must be 0; got {optimizer.tol}")
@@ -63,10 +65,11 @@ def fit_together(
         return rows
 
     with one_thread, np.errstate(all="ignore"):
-        Z, mean, scale = training_features(X, models[0])
+        Z, mean, scale = training_features(X, models[0], m=m)
+        m = None if m is None else m.astype(Z.dtype)
         signs, l2 = signs_of(y, Z.dtype), np.array([model.l2 for model in models])
         is_dense = isinstance(Z, np.ndarray)
-        f = LogLoss(Augmented(with_ones(Z, signs)), None, l2) if is_dense else LogLoss(matrix(Z), signs, l2)
+        f = LogLoss(Augmented(with_ones(Z, signs)), None, l2, m) if is_dense else LogLoss(matrix(Z), signs, l2, m)
         method = _stacked(optimizers, Z.dtype)
         start = starting_point(X, models[0]).astype(Z.dtype)
         state = method.start(f, np.repeat(start[:, None], len(models), axis=1))

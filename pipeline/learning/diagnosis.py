@@ -9,12 +9,13 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.learning import separation
 from pipeline.learning.features import varying
-from pipeline.learning.logistic import fit
+from pipeline.learning.logistic import fit_rows
 from pipeline.learning.model import Fit, Observer
 from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.signed_rows import MAX_COLUMNS
-from pipeline.learning.suboptimality import distance
+from pipeline.learning.suboptimality import Distance, distance
+from pipeline.learning.weights import training_rows
 from pipeline.model.card import ENDS, separation_sentence
 from pipeline.text import join_limited
 
@@ -25,10 +26,18 @@ SET_L2 = "set model.l2, such as model.l2=0.01"
 
 
 def fit_and_diagnose(
-    model: Logistic, X: Features, y: Array, optimizer: Optimizer, features: Sequence[str], observer: Observer | None
+    model: Logistic,
+    X: Features,
+    y: Array,
+    optimizer: Optimizer,
+    features: Sequence[str],
+    observer: Observer | None,
+    weight: Array | None,
+    classes: Sequence[Any],
 ) -> Fit:
     """See `pipeline.learning.model.Model.fit`."""
-    result = fit(X, y, model, optimizer, observer, features)
+    X, y, m = training_rows(X, y, weight, model.class_weight, classes)
+    result = fit_rows(X, y, m, model, optimizer, observer, features)
     fitted = result.model
     names = features or [f"column {j + 1}" for j in range(X.shape[1])]
     found = None if model.l2 else separation.find(X, y, fitted)
@@ -37,7 +46,7 @@ def fit_and_diagnose(
         *_of_features(X, model, names),
         *_of_rise(result.start_loss, result.loss),
         *_of_precision(X, model, fitted, names),
-        *_of_end(X, y, model, fitted, result, entry),
+        *_of_end(X, y, m, model, fitted, result, entry),
     ]
     return replace(result, separation=entry, warnings=tuple(warnings))
 
@@ -73,7 +82,13 @@ def _of_precision(X: Features, model: Logistic, fitted: LinearModel, names: Sequ
 
 
 def _of_end(
-    X: Features, y: Array, model: Logistic, fitted: LinearModel, result: Fit, found: Mapping[str, Any] | None
+    X: Features,
+    y: Array,
+    m: Array | None,
+    model: Logistic,
+    fitted: LinearModel,
+    result: Fit,
+    found: Mapping[str, Any] | None,
 ) -> Iterator[str]:
     """Whether there is a best model, and how far from it the fit has ended."""
     if found:
@@ -82,7 +97,7 @@ def _of_end(
             f"stopped is arbitrary: {SET_L2}"
         )
     elif result.stopped_by != "tol":
-        yield from _of_distance(X, y, model, fitted, result)
+        yield from _of_distance(distance(X, y, fitted, model.l2, m), model, result)
     elif not model.l2 and X.shape[1] >= MAX_COLUMNS:
         yield (
             f"with {X.shape[1]} columns it was not checked whether several together separate all but rows on the boundary "
@@ -90,8 +105,7 @@ def _of_end(
         )
 
 
-def _of_distance(X: Features, y: Array, model: Logistic, fitted: LinearModel, result: Fit) -> Iterator[str]:
-    left = distance(X, y, fitted, model.l2)
+def _of_distance(left: Distance, model: Logistic, result: Fit) -> Iterator[str]:
     if not left.is_far:
         return
     if result.stopped_by == "precision":

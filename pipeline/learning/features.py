@@ -58,19 +58,22 @@ def varying(X: Features) -> NDArray[np.bool_]:
     return found
 
 
-def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:
+def standardised(
+    X: Features, dtype: DTypeLike, names: Sequence[str] = (), m: Array | None = None
+) -> tuple[Features, Array, Array]:
     """(X - mean) / scale in this dtype, with mean and scale (d,) in float64. A constant column has scale 1.
 
-    A sparse X stays sparse, for only columns without a zero are shifted: since the intercept has no penalty, the best model is
-    that of a dense X. Raises DataError where a column's values are too large, by its name if `names` has the columns'.
+    m: row weights (n,) of mean 1, or None. A sparse X stays sparse, for only columns without a zero are shifted: since the
+    intercept has no penalty, the best model is that of a dense X. Raises DataError where a column's values are too large, by
+    its name if `names` has the columns'.
     """
     if not isinstance(X, np.ndarray):
-        return _scaled(X, dtype, names)
-    mean = np.where(varying(X), sum(X[rows].sum(axis=0, dtype=np.float64) for rows in row_blocks(*X.shape)) / len(X), X[0])
+        return _scaled(X, dtype, names, m)
+    mean = np.where(varying(X), sum(_total(X[rows], m, rows) for rows in row_blocks(*X.shape)) / len(X), X[0])
     # Squares of what is divided by the largest deviation neither overflow nor vanish.
     largest = np.max([np.abs(X[rows] - mean).max(axis=0) for rows in row_blocks(*X.shape)], axis=0)
     largest[largest == 0] = 1.0
-    squares = sum(np.square((X[rows] - mean) / largest).sum(axis=0) for rows in row_blocks(*X.shape))
+    squares = sum(_total(np.square((X[rows] - mean) / largest), m, rows) for rows in row_blocks(*X.shape))
     scale = np.where(squares > 0, largest * np.sqrt(squares / len(X)), 1.0)
     _require_representable(X, mean, scale, names)
     Z = np.empty(X.shape, dtype)
@@ -79,21 +82,30 @@ def standardised(X: Features, dtype: DTypeLike, names: Sequence[str] = ()) -> tu
     return Z, mean, scale
 
 
-def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str]) -> tuple[Features, Array, Array]:
-    n, d = X.shape
+def _total(part: Array, m: Array | None, rows: slice) -> Array:
+    """The weighted sum (d,) of some rows of a table."""
+    return part.sum(axis=0, dtype=np.float64) if m is None else m[rows] @ part
 
-    def sums(of: Callable[[Any, Any], Any]) -> Array:
-        """By column, over the stored entries: of their values and columns."""
-        parts = (np.bincount(X.indices[i], of(X.data[i].astype(np.float64), X.indices[i]), d) for i in _entry_blocks(X))
-        return np.asarray(sum(parts, np.zeros(d)))
+
+def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str], m: Array | None) -> tuple[Features, Array, Array]:
+    n, d = X.shape
+    of_rows = None if m is None else np.repeat(m, np.diff(X.indptr))
+
+    def sums(of: Callable[[Any, Any], Any], weights: Array | None = of_rows) -> Array:
+        """By column, over the stored entries: of their values and columns, by the weights of the rows."""
+        total = np.zeros(d)
+        for i in _entry_blocks(X):
+            values = of(X.data[i].astype(np.float64), X.indices[i])
+            total += np.bincount(X.indices[i], values if weights is None else values * weights[i], d)
+        return total
 
     first = np.zeros(d)  # row
     first[X.indices[: X.indptr[1]]] = X.data[: X.indptr[1]]
-    stored = np.bincount(X.indices, minlength=d)
-    is_full = (stored == n) & (sums(lambda x, j: x != 0) == n)
-    is_constant = is_full & (sums(lambda x, j: x != first[j]) == 0)
+    is_full = (np.bincount(X.indices, minlength=d) == n) & (sums(lambda x, j: x != 0, None) == n)
+    is_constant = is_full & (sums(lambda x, j: x != first[j], None) == 0)
     mean = sums(lambda x, j: x) / n
-    squares = sums(lambda x, j: np.square(x - mean[j])) + (n - stored) * np.square(mean)
+    stored = sums(lambda x, j: np.ones(len(x)))
+    squares = sums(lambda x, j: np.square(x - mean[j])) + np.maximum(n - stored, 0) * np.square(mean)
     scale = np.where((squares > 0) & ~is_constant, np.sqrt(squares / n), 1.0)
     shift = np.where(is_full, np.where(is_constant, first, mean), 0.0)
     _require_representable(X, shift, scale, names)

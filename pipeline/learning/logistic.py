@@ -1,8 +1,9 @@
-"""Fit a logistic regression: minimise mean log loss + l2/2 ||w||^2, by whatever computes it."""
+"""Fit a logistic regression: minimise the weighted mean log loss + l2/2 ||w||^2, by whatever computes it."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +11,12 @@ from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import ConfigError, DataError
 from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
-from pipeline.learning.features import check_data, standardised, varying
+from pipeline.learning.features import standardised, varying
 from pipeline.learning.model import Fit, Observer
 from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.suboptimality import refined
+from pipeline.learning.weights import BALANCED, NONE, class_factors, training_rows
 from pipeline.limits import check_seed
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
@@ -32,18 +34,22 @@ class LogisticFit(Fit):
         return LinearModel.from_arrays(self.arrays)
 
 
-def check_settings(m: Logistic) -> None:
+def check_settings(model: Logistic) -> None:
     """Raise ConfigError where a value is impossible."""
-    if m.dtype not in DTYPES:
-        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {m.dtype}")
-    check_seed(m.seed)
-    most = float(np.finfo(m.dtype).max)
-    if not 0 <= m.l2 <= most:
-        raise ConfigError(f"l2 must be >= 0 and finite in {m.dtype}; got {m.l2}")
-    is_list = not isinstance(m.init, str) and isinstance(m.init, Sequence) and all(_is_number(v, most) for v in m.init)
-    if not (m.init in INITS or is_list):
-        allowed = f"one of {', '.join(INITS)} or a list of d + 1 numbers, each finite in {m.dtype}"
-        raise ConfigError(f"init must be {allowed}; got {m.init}")
+    if model.dtype not in DTYPES:
+        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {model.dtype}")
+    check_seed(model.seed)
+    if model.class_weight not in (NONE, BALANCED):
+        class_factors(model.class_weight)
+    most = float(np.finfo(model.dtype).max)
+    if not 0 <= model.l2 <= most:
+        raise ConfigError(f"l2 must be >= 0 and finite in {model.dtype}; got {model.l2}")
+    is_list = (
+        not isinstance(model.init, str) and isinstance(model.init, Sequence) and all(_is_number(v, most) for v in model.init)
+    )
+    if not (model.init in INITS or is_list):
+        allowed = f"one of {', '.join(INITS)} or a list of d + 1 numbers, each finite in {model.dtype}"
+        raise ConfigError(f"init must be {allowed}; got {model.init}")
 
 
 def _is_number(value: object, most: float) -> bool:
@@ -68,11 +74,13 @@ def starting_point(X: Features, model: Logistic) -> Array:
     return theta
 
 
-def training_features(X: Features, model: Logistic, names: Sequence[str] = ()) -> tuple[Features, Array, Array]:
+def training_features(
+    X: Features, model: Logistic, names: Sequence[str] = (), m: Array | None = None
+) -> tuple[Features, Array, Array]:
     """The features that `model` trains on, in its dtype, with their mean and scale (d,); not copied if nothing changes."""
     dtype, d = DTYPES[model.dtype], X.shape[1]
     if model.standardize:
-        return standardised(X, dtype, names)
+        return standardised(X, dtype, names, m)
     Z = np.ascontiguousarray(X, dtype) if isinstance(X, np.ndarray) else X.astype(dtype)
     return Z, np.zeros(d), np.ones(d)
 
@@ -84,19 +92,34 @@ def fit(
     optimizer: Optimizer,
     observer: Observer | None = None,
     features: Sequence[str] = (),
+    weight: Array | None = None,
+    classes: Sequence[Any] = (0, 1),
 ) -> LogisticFit:
     """See `Model.fit`; without a diagnosis of the end."""
-    check_data(X, y)
+    X, y, m = training_rows(X, y, weight, model.class_weight, classes)
+    return fit_rows(X, y, m, model, optimizer, observer, features)
+
+
+def fit_rows(
+    X: Features,
+    y: Array,
+    m: Array | None,
+    model: Logistic,
+    optimizer: Optimizer,
+    observer: Observer | None,
+    features: Sequence[str],
+) -> LogisticFit:
+    """The same for rows of `training_rows`."""
     with one_thread, np.errstate(all="ignore"):  # an overflow shows in the loss or the weights, which are checked
-        Z, mean, scale = training_features(X, model, features)
+        Z, mean, scale = training_features(X, model, features, m)
         chosen = optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         numeric = _with_python_numbers(chosen)
-        f, method = model.objective(Z, y.astype(Z.dtype), numeric)
+        f, method = model.objective(Z, y.astype(Z.dtype), numeric, m)
         monitor = DivergenceMonitor(X, chosen.lr)
         loop = EpochLoop(f, method, monitor, observer or Observer())
         state, epoch, stopped_by = loop.run(starting_point(X, model).astype(Z.dtype))
         if stopped_by == "precision" and model.dtype == "float32":
-            state = refined(state, Z, y, model, numeric)
+            state = refined(state, Z, y, m, model, numeric)
         end = loop.measure(state, epoch, is_last=True)
     if end.gradient_norm <= chosen.tol > 0:
         stopped_by = "tol"

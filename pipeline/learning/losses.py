@@ -40,12 +40,15 @@ def _losses(z: Array) -> Array:
     return np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0)
 
 
-def loss_and_probability(z: Array, p: Array) -> tuple[Any, Array]:
-    """The rows' sum of log(1 + exp(-z)) in float64, and p = sigmoid(-z), written to `p`, from one exp.
+def loss_and_probability(z: Array, p: Array, m: Array | None = None) -> tuple[Any, Array]:
+    """The rows' sum of m log(1 + exp(-z)) in float64 (m (n,): row weights, or None), and p = sigmoid(-z), written to `p`.
 
-    Each loss is log(1 + exp(z)) - z. Where they are too small for the difference, or exp is too large, they are computed one
-    by one.
+    Without weights, from one exp: each loss is log(1 + exp(z)) - z. Where they are too small for the difference, or exp is too
+    large, they are computed one by one.
     """
+    if m is not None:
+        np.copyto(p, z)
+        return m @ _losses(z.astype(np.float64)), wrong_class_probability(p)
     np.exp(z, p)
     total = _sum_of_losses(z, np.add(p, ONE[z.dtype], dtype=np.float64))
     is_exact = (total >= len(z) * SMALL_LOSS[z.dtype]) & (total < np.inf)

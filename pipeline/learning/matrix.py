@@ -43,8 +43,8 @@ class Matrix(Protocol):
     def gram(self, weights: Array) -> Array:
         """A^T diag(weights) A (d+1, d+1), for weights (n,) >= 0."""
 
-    def squares(self) -> Array:
-        """The sum of squares of each column (d+1,)."""
+    def squares(self, weights: Array | None = None) -> Array:
+        """The sum of squares of each column (d+1,), each row's times its weight in `weights` (n,) if given."""
 
 
 class Augmented(Matrix):
@@ -66,8 +66,8 @@ class Augmented(Matrix):
     def gram(self, weights: Array) -> Array:
         return gram(self.array, weights)
 
-    def squares(self) -> Array:
-        return np.square(self.array).sum(axis=0)
+    def squares(self, weights: Array | None = None) -> Array:
+        return _column_sums(np.square(self.array), weights)
 
 
 class Dense(Matrix):
@@ -95,8 +95,8 @@ class Dense(Matrix):
     def gram(self, weights: Array) -> Array:
         return gram(with_ones(self._X), weights)
 
-    def squares(self) -> Array:
-        return np.append(np.square(self._X).sum(axis=0), self.shape[0])
+    def squares(self, weights: Array | None = None) -> Array:
+        return np.append(_column_sums(np.square(self._X), weights), self.shape[0] if weights is None else weights.sum())
 
 
 class Sparse(Matrix):
@@ -128,9 +128,15 @@ class Sparse(Matrix):
         border = self.transposed_times(weights)
         return np.block([[(S.T @ S).toarray(), border[:-1, None]], [border]])
 
-    def squares(self) -> Array:
-        d = self.shape[1] - 1
-        return np.append(np.bincount(self._X.indices, np.square(self._X.data), d), self.shape[0])
+    def squares(self, weights: Array | None = None) -> Array:
+        squares, d = np.square(self._X.data), self.shape[1] - 1
+        if weights is not None:
+            squares *= np.repeat(weights, np.diff(self._X.indptr))
+        return np.append(np.bincount(self._X.indices, squares, d), self.shape[0] if weights is None else weights.sum())
+
+
+def _column_sums(A: Array, weights: Array | None) -> Array:
+    return A.sum(axis=0) if weights is None else weights @ A
 
 
 def gram(A: Array, weights: Array) -> Array:

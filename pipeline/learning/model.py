@@ -64,9 +64,12 @@ class Model(Protocol):
         optimizer: Optimizer,
         features: Sequence[str] = (),
         observer: Observer | None = None,
+        weight: Array | None = None,
+        classes: Sequence[Any] = (0, 1),
     ) -> Fit:
         """Fit to X (n, d) raw features, an array or SciPy's CSR, and labels y (n,) in {0, 1}; deterministic.
 
-        features: the columns' names, for warnings and errors. Raises PipelineError where the data cannot be used or the fit
-        diverges.
+        features: the columns' names, for warnings and errors. weight (n,): of the rows, >= 0; a row with weight 2 counts as two
+        rows. classes: what y = 0 and y = 1 stand for, as settings name them. Raises PipelineError where the data cannot be used
+        or the fit diverges.
         """

@@ -1,9 +1,16 @@
-"""The objective, stated once: mean log loss + l2/2 ||w||^2.
+"""The objective, stated once: the weighted mean log loss + l2/2 ||w||^2.
 
     z = s * A theta                  A = [X, 1]  (n, d+1),  theta = [w, b]  (d+1,),  s = 2y - 1
-    f(theta) = mean(log(1 + exp(-z))) + l2/2 ||w||^2
-    gradient = -A^T (s * p) / n + l2 [w, 0]            p = sigmoid(-z), the probability of the wrong class
-    Hessian  = A^T diag(p (1 - p)) A / n + l2 diag(1, ..., 1, 0)
+    f(theta) = mean(m * log(1 + exp(-z))) + l2/2 ||w||^2
+    gradient = -A^T (m * s * p) / n + l2 [w, 0]        p = sigmoid(-z), the probability of the wrong class
+    Hessian  = A^T diag(m p (1 - p)) A / n + l2 diag(1, ..., 1, 0)
+
+m (n,) are the row weights divided by their mean, so that the mean is sum_i weight_i loss_i / sum_i weight_i: what whole numbers
+as weights give is what rows repeated so often give. Without weights m is None, and nothing is multiplied.
+
+The rows of a mini-batch or a sample are drawn without regard to m, and keep their m. So a batch's gradient is the mean of m_i
+times the gradient of row i: it is divided by the weight expected of so many rows, not by that of the rows drawn, and its
+expectation is the gradient above.
 
 z is each row's margin: the log-odds of its own class. The loss is computed from it, so it stays finite and exact at any z.
 Where A is a copy anyway, the signs s are folded into its rows.

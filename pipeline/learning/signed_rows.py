@@ -18,6 +18,7 @@ class SignedRows:
 
     def __init__(self, X: Features, y: Array, mean: Array, scale: Array) -> None:
         self._X, self._signs, self._mean, self._scale = X, signs_of(y, np.dtype(np.float64)), mean, scale
+        self._left = np.zeros_like(mean) if isinstance(X, np.ndarray) else mean  # what `_parts` leaves to subtract
         self.shape = X.shape[0], X.shape[1] + 1
 
     def take(self, index: NDArray[np.intp]) -> Array:
@@ -31,13 +32,13 @@ class SignedRows:
     def times(self, V: Array) -> Array:
         """C V."""
         W = self._unscaled(V)
-        products = np.concatenate([X @ W for X in self._parts()]) + V[-1]
+        products = np.concatenate([X @ W for X in self._parts()]) + (V[-1] - self._left @ W)
         return (products.T * self._signs).T
 
     def sizes(self, V: Array) -> Array:
-        """|C| |V|, which rounding is measured by."""
+        """The sum of the absolute values of the terms of C V, which rounding is measured by."""
         W = abs(self._unscaled(V))
-        return np.concatenate([abs(X) @ W for X in self._parts()]) + abs(V[-1])
+        return np.concatenate([abs(X) @ W for X in self._parts()]) + (abs(V[-1]) + abs(self._left) @ W)
 
     def transposed_times(self, r: Array) -> Array:
         """C^T r."""
@@ -45,13 +46,13 @@ class SignedRows:
         for X in self._parts():
             sums += X.T @ r[start : start + X.shape[0]]
             start += X.shape[0]
-        return np.append(sums / self._scale, r.sum())
+        return np.append((sums - self._left * r.sum()) / self._scale, r.sum())
 
     def _unscaled(self, V: Array) -> Array:
         return (V[:-1].T / self._scale).T
 
     def _parts(self) -> Iterator[Features]:
-        """X - mean: what is left of a product with X where the mean is taken off afterwards may be rounding alone."""
+        """X - mean, for in a product with X that is shifted afterwards rounding may be all that is left."""
         X, mean = self._X, self._mean
         if isinstance(X, np.ndarray):
             yield from (X[rows] - mean for rows in row_blocks(*self.shape))

@@ -1,9 +1,9 @@
 """How far from the optimum a fit has ended, in float64, and how one in float32 that rounding stopped too early goes on."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
@@ -35,20 +35,22 @@ class Distance:
         return self.decrease > FAR * self.loss
 
 
-def distance(X: Features, y: Array, model: LinearModel, l2: float) -> Distance:
+def distance(X: Features, y: Array, model: LinearModel, l2: float, m: Array | None = None) -> Distance:
     """Half the squared Newton decrement (Boyd and Vandenberghe, 9.5.1), by the gradient of all rows and a sample's Hessian.
 
-    Beyond MAX_COLUMNS columns it is what the best step along the gradient would gain, which is less.
+    Beyond MAX_COLUMNS columns it is what the best step along the gradient would gain, which is less. m: row weights (n,) of
+    mean 1, or None.
     """
     with one_thread, np.errstate(all="ignore"):
         C, theta = SignedRows(X, y, model.mean, model.scale), model.theta
         penalty = np.append(np.full(len(model.w), l2), 0.0)
         margins = C.times(theta)
-        loss = float(np.logaddexp(0, -margins).mean() + 0.5 * (penalty * theta) @ theta)
-        gradient = penalty * theta - C.transposed_times(probability(-margins)) / len(y)
+        loss = float(np.average(np.logaddexp(0, -margins), weights=m) + 0.5 * (penalty * theta) @ theta)
+        wrong = probability(-margins)
+        gradient = penalty * theta - C.transposed_times(wrong if m is None else m * wrong) / len(y)
         chosen = sample_of(y, sample_size(len(theta)))
-        B, p = C.take(chosen), probability(-margins[chosen])
-        shares = _shares(y, chosen)
+        B, p = C.take(chosen), wrong[chosen]
+        shares = _shares(y, m, chosen)
         if len(theta) > MAX_COLUMNS:
             along = B @ gradient
             curvature = shares * p * (1 - p) @ along**2 + penalty @ gradient**2
@@ -60,17 +62,17 @@ def distance(X: Features, y: Array, model: LinearModel, l2: float) -> Distance:
         return Distance(loss, min(loss, decrement), float(np.linalg.eigvalsh(largest)[-1]))
 
 
-def refined(state: State, Z: Features, y: Array, model: Logistic, optimizer: Optimizer) -> State:
+def refined(state: State, Z: Features, y: Array, m: Array | None, model: Logistic, optimizer: Optimizer) -> State:
     """The state itself or, where more than rounding explains is left of the loss, a point that float64 finds from it.
 
     Z (n, d) are the features in float32 that `model` trains on; state["theta"] stays in float32.
     """
     theta = state["theta"].astype(np.float64)
     d = len(theta) - 1
-    left = distance(Z, y, LinearModel.at(theta, np.zeros(d), np.ones(d)), model.l2)
+    left = distance(Z, y, LinearModel.at(theta, np.zeros(d), np.ones(d)), model.l2, m)
     if d >= MAX_COLUMNS or left.decrease <= ROUNDING_SHARE * left.loss:
         return state
-    f, method = replace(model, dtype="float64").objective(Z.astype(np.float64), y.astype(np.float64), optimizer)
+    f, method = replace(model, dtype="float64").objective(Z.astype(np.float64), y.astype(np.float64), optimizer, m)
     try:
         end, *_ = EpochLoop(f, method, DivergenceMonitor(Z, optimizer.lr), Observer()).run(theta)
     except PipelineError:  # a step that overflows
@@ -79,8 +81,10 @@ def refined(state: State, Z: Features, y: Array, model: Logistic, optimizer: Opt
     return {"theta": found} if f.loss(found.astype(np.float64)) < f.loss(theta) else state
 
 
-def _shares(y: Array, chosen: Any) -> Array:
-    """What part of all rows each chosen one stands for, by its class."""
+def _shares(y: Array, m: Array | None, chosen: NDArray[np.intp]) -> Array:
+    """What part of all rows' weight each chosen one stands for, by its class."""
     ones = y[chosen] == 1
-    share = np.count_nonzero(y == 1) / len(y)
-    return np.where(ones, share / max(1, ones.sum()), (1 - share) / max(1, (~ones).sum()))
+    share = np.average(y == 1, weights=m)
+    within = np.ones(len(chosen)) if m is None else m[chosen]
+    totals = [max(within[part].sum(), np.finfo(np.float64).tiny) for part in (ones, ~ones)]
+    return within * np.where(ones, share / totals[0], (1 - share) / totals[1])

@@ -28,23 +28,33 @@ def choose_device(name: str, dtype: str) -> torch.device:
 
 
 class TorchLogLoss(Objective):
-    """mean log loss + l2/2 ||w||^2 by autograd, for X (n, d), an array or SciPy's CSR, and y (n,) in {0, 1}."""
+    """The objective by autograd, for X (n, d), an array or SciPy's CSR, labels y (n,) in {0, 1} and row weights m (n,)."""
 
-    def __init__(self, X: Features, y: Array, l2: float = 0.0, device: str = "cpu", compile: bool = False) -> None:
+    def __init__(
+        self,
+        X: Features,
+        y: Array,
+        l2: float = 0.0,
+        device: str = "cpu",
+        compile: bool = False,
+        m: Array | None = None,
+    ) -> None:
         # One thread: torch's sums in another order would give other bits.
         torch.set_num_threads(1)
         self._device = choose_device(device, str(X.dtype))
         self.module = nn.Linear(X.shape[1], 1, dtype=torch.from_numpy(y).dtype).to(self._device)
         self._call = torch.compile(self.module) if compile else self.module
-        self._set(X, y, l2)
+        self._l2 = l2
+        self._set(X, y, None if m is None else m.astype(X.dtype, copy=False))
 
-    def _set(self, X: Features, y: Array, l2: float) -> None:
-        self.n, self._features, self._labels, self._l2 = len(y), X, y, l2
+    def _set(self, X: Features, y: Array, m: Array | None) -> None:
+        self.n, self._features, self._labels, self._weights = len(y), X, y, m
         self._X, self._y = _tensor(X).to(self._device), torch.from_numpy(y)[:, None].to(self._device)
+        self._m = None if m is None else torch.from_numpy(m)[:, None].to(self._device)
 
     def rows(self, index: NDArray[np.intp]) -> "TorchLogLoss":
         part = copy(self)  # with the same module
-        part._set(self._features[index], self._labels[index], self._l2)
+        part._set(self._features[index], self._labels[index], None if self._weights is None else self._weights[index])
         return part
 
     @property
@@ -69,7 +79,7 @@ class TorchLogLoss(Objective):
 
     def _of(self, z: Tensor, w: Tensor) -> Tensor:
         """The objective, from log-odds z (n, 1) and weights w: a scalar tensor that autograd can differentiate."""
-        loss = functional.binary_cross_entropy_with_logits(z, self._y)
+        loss = functional.binary_cross_entropy_with_logits(z, self._y, self._m)
         return loss + self._l2 / 2 * w.square().sum() if self._l2 else loss
 
     def _at_parameters(self) -> Tensor:
@@ -111,7 +121,7 @@ class TorchLogLoss(Objective):
         return product
 
     def curvatures(self) -> Array:
-        curvatures = matrix(self._features).squares() / (4 * self.n)
+        curvatures = matrix(self._features).squares(self._weights) / (4 * self.n)
         curvatures[:-1] += self._l2
         return curvatures.astype(self._features.dtype)
 

@@ -86,7 +86,7 @@ def model_folder(reference: str, temporary: Path) -> Path:
 
 
 def read_predictions(folder: Path) -> Columns:
-    """actual, predicted and probability of each test row, from an evaluated model's folder."""
+    """actual, predicted, probability and, if there are any, weight of each test row, from an evaluated model's folder."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(folder / PREDICTIONS_FILE)
@@ -106,4 +106,4 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
     (z_a, y_a), (z_b, y_b) = a.scores(), b.scores()
     if y_a.tolist() != y_b.tolist():
         raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
-    return paired_bootstrap(z_a, z_b, y_a, seed=SEED)
+    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=a.predictions.get("weight"))

@@ -11,7 +11,7 @@ from pipeline.files import OUT
 from pipeline.redaction import without_credentials
 from pipeline.text import join_limited
 from pipeline.tracking.publisher import wait_for_publishers
-from pipeline.tracking.store import absolute_uri, check_writable, database_of
+from pipeline.tracking.store import absolute_uri, check_writable, database_of, project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +52,7 @@ def tracked_to() -> tuple[Tracking, str]:
 
     Publishers of commands that have ended are waited for. Raises CommandError where there is no store yet.
     """
-    wait_for_publishers()
+    wait_for_publishers(project_root())
     tracking = stage_tracking(OUT)
     is_tracked = tracking.uri is not None
     tracking = tracking if is_tracked else compose().tracking

@@ -30,7 +30,7 @@ from pipeline.tracking.events import FAILED, FINISHED, KILLED, Artifacts, Closed
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.provenance import provenance
 from pipeline.tracking.publisher import wait_for_publishers
-from pipeline.tracking.store import absolute_uri, check_writable
+from pipeline.tracking.store import absolute_uri, check_writable, project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether MLflow shows every folder, and what was done about each."""
     if args.rev and args.folders:
         raise CommandError("--rev takes no folders: it publishes all results of a commit")
-    wait_for_publishers()  # what they are sending would be sent twice
+    wait_for_publishers(project_root())  # what they are sending would be sent twice
     jobs, served = sweep_jobs(OUT), set[str]()
     if args.rev:
         commit = commit_of(args.rev)

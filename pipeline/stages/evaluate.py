@@ -40,20 +40,21 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
     with track(tracking, STAGE.name, card, folder.name) as tracker:
         predictor, tables = load_predictor(trained), read_schema_of(trained, data)
         X = tables.table("test.parquet") if card.columns else tables.features("test", len(card.features))
-        y = tables.array("test/y.npy")
+        y, weight = tables.array("test/y.npy"), tables.weight("test")
         if X.shape[0] != len(y):
             raise ArtifactError(f"X and y in {data}/test must have as many rows; got {X.shape[0]} and {len(y)}")
         with predicting():
             z = predictor.log_odds(X)
         tables.check_not_modified()
-        values = measure(z, y)
+        values = measure(z, y, weight)
         classes = np.array(card.classes)
         predictions = {"actual": classes[y.astype(int)], "predicted": predictor.decide(z)}
         with atomic_dir(folder, EVALUATION, STAGE.downstream(), trained.check_not_replaced) as made:
             write_json(made / METRICS_FILE, values)
-            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z)})
+            weights = {} if weight is None else {"weight": weight}
+            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), **weights})
             for curve in CURVES.values():
-                write_csv(made / curve.file, curve.of(z, y))
+                write_csv(made / curve.file, curve.of(z, y, weight))
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
             write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         summary = ", ".join(f"{name} {values[name]:.4f}" for name in SUMMARY_METRICS)

@@ -112,9 +112,7 @@ def train(
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
-        if "train/weight.npy" in tables.files:
-            raise DataError("data.weight must be empty, since no model takes weights yet; the table has a column of them")
-        y = tables.array("train/y.npy")
+        y, weight = tables.array("train/y.npy"), tables.weight("train")
         X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
@@ -127,7 +125,7 @@ def train(
         history: list[Record] = []
         with console.Progress(optimizer.epochs, first) as progress:
             seen = observer(tracker, checkpoints, progress, checkpoint, history)
-            result = model.fit(X, y, optimizer, card.features, seen)
+            result = model.fit(X, y, optimizer, card.features, seen, weight, schema.classes)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))

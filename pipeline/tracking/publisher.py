@@ -62,13 +62,17 @@ def ensure_publisher(supervisor: Process) -> None:
 
 def _lock_file(supervisor: Process) -> Path:
     """The file that the publisher of this command and repository has locked while it runs."""
-    return private_folder() / f"{supervisor.pid}-{supervisor.started}-{digest(os.fsencode(project_root()))[:8]}{RUNNING}"
+    return private_folder() / f"{supervisor.pid}-{supervisor.started}-{_suffix(project_root())}"
 
 
-def wait_for_publishers() -> None:
-    """Wait until the publishers of commands that have ended have ended, too: see AFTERWARDS_SECONDS."""
+def _suffix(root: Path) -> str:
+    return f"{digest(os.fsencode(root))[:8]}{RUNNING}"
+
+
+def wait_for_publishers(root: Path) -> None:
+    """Wait until the publishers of ended commands of the repository `root` have ended, too: see AFTERWARDS_SECONDS."""
     deadline = time.monotonic() + OUTLIVED_SECONDS
-    for path in private_folder().glob(f"*{RUNNING}"):
+    for path in private_folder().glob(f"*-{_suffix(root)}"):
         pid, started, _ = path.name.split("-")
         while not is_alive(Process(int(pid), started)) and time.monotonic() < deadline and _is_locked(path):
             time.sleep(POLL_SECONDS)

@@ -146,3 +146,9 @@ def test_unusual_overrides_make_a_configuration_or_one_sentence(overrides: list[
     except PipelineError as error:
         sentence = str(error)
     assert len(sentence.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["balanced", "{yes: 5}", "{>50K: 5, <=50K: 1}", "{'a, b': 2, 1: 3}"])
+def test_class_weights_are_taken_as_they_are_typed(text: str) -> None:
+    config = compose([f"model.class_weight={text}"])
+    assert config.to_dict()["model"]["class_weight"] == text

@@ -26,11 +26,11 @@ class Circle:
 '''
 
 
-def test_a_new_source_is_two_files(repo: Path, shell: Shell) -> None:
+def test_a_new_source_is_two_files(repo: Path, forked: Shell) -> None:
     (repo / "pipeline" / "data" / "sources" / "circle.py").write_text(MODULE)
     (repo / "conf" / "data" / "circle.yaml").write_text("name: circle\nrows: 40\nradius: 1.0\n")
-    done = shell("python -m pipeline.stages.generate data=circle data.radius=0.8", repo)
+    done = forked("python -m pipeline.stages.generate data=circle data.radius=0.8", repo)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("circle: 30 training and 10 test rows, 2 features")
-    wrong = shell("python -m pipeline.stages.generate data=circle data.size=1", repo)
+    wrong = forked("python -m pipeline.stages.generate data=circle data.size=1", repo)
     assert wrong.stderr == "error: data.size is not a key; data takes rows, radius\n"

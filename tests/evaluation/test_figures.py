@@ -94,3 +94,10 @@ def test_the_list_is_read_without_matplotlib() -> None:
         "import sys; from pipeline.evaluation import report; sys.exit('matplotlib' in sys.modules or 'jinja2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1234567, "1234567"), (12.0512, "12.05"), (3.0, "3")])
+def test_a_count_is_a_whole_number_or_has_two_digits_more(count: float, shown: str) -> None:
+    of = context()
+    drawn = FIGURES["confusion"].draw(replace(of, metrics={**of.metrics, "true_negatives": count}))
+    assert drawn.axes[0].texts[0].get_text().partition("\n")[0] == shown

@@ -11,11 +11,12 @@ import pytest
 
 from pipeline.files import ROOT
 from tests.conftest import environment
+from tests.forked import ForkServer
 
 METRIC = '_mean("half_hits", "half <hits>", True, lambda z, y: hits(z, y) / 2),'
 FIGURE = 'Figure("history", "History & more", loss, lambda context: len(context.history["loss"]) > 1),'
-CURVE = 'Curve("scores", ("z", "y"), lambda z, y: (z, y)),'
-PROMOTE = "python -m pipeline.runs promote --help"
+CURVE = 'Curve("scores", ("z", "y"), lambda z, y, weight: (z, y)),'
+PROMOTE = "pipeline.runs promote --help"
 DIFFERENCES = """
 import pipeline.stages, numpy as np
 from pipeline.evaluation.intervals import paired_bootstrap
@@ -24,14 +25,14 @@ assert list(found)[0] == "half_hits" and found["half_hits"].value == found["accu
 """
 
 
-def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+def run(fork_server: ForkServer, command: str, folder: Path) -> str:
+    (done,) = fork_server.run([command.split()], folder, environment())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def changed(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer) -> Path:
     """A sweep of two jobs in a copy with one line more in each list."""
     folder = tmp_path_factory.mktemp("changed")
     for name in ("pipeline", "conf"):
@@ -41,12 +42,12 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         head, tail = path.read_text().split(f"\n{start} = {{", 1)
         begun, rest = tail.split(" in (\n", 1)
         path.write_text(f"{head}\n{start} = {{{begun} in (\n        {entry}\n{rest}")
-    command = "-m pipeline -m tracking=none hydra.sweep.dir=out/s data.rows=60 data.test_rows=40 optimizer.lr=0.1,0.2"
-    (folder / "stdout").write_text(run([sys.executable, *command.split()], folder))
+    command = "pipeline -m tracking=none hydra.sweep.dir=out/s data.rows=60 data.test_rows=40 optimizer.lr=0.1,0.2"
+    (folder / "stdout").write_text(run(fork_server, command, folder))
     return folder
 
 
-def test_a_metric_reaches_the_files_the_terminal_the_sweep_and_the_comparisons(changed: Path) -> None:
+def test_a_metric_reaches_the_files_the_terminal_the_sweep_and_the_comparisons(changed: Path, fork_server: ForkServer) -> None:
     (job,) = (path.parent for path in changed.glob("out/s/0/**/metrics.json"))
     metrics = json.loads((job / "metrics.json").read_text())
     assert next(iter(metrics)) == "half_hits"
@@ -58,8 +59,8 @@ def test_a_metric_reaches_the_files_the_terminal_the_sweep_and_the_comparisons(c
     report = changed / "out/s/0/report"
     assert pd.read_csv(report / "comparison.csv")["half_hits"].tolist() == [metrics["half_hits"]]
     assert f"<tr><td>half &lt;hits&gt;</td><td>{metrics['half_hits']:.4f}</td></tr>" in (report / "index.html").read_text()
-    assert "--metric {half_hits,accuracy,roc_auc,log_loss,brier}" in run([sys.executable, *PROMOTE.split()[1:]], changed)
-    run([sys.executable, "-c", DIFFERENCES], changed)
+    assert "--metric {half_hits,accuracy,roc_auc,log_loss,brier}" in run(fork_server, PROMOTE, changed)
+    subprocess.run([sys.executable, "-c", DIFFERENCES], cwd=changed, env=environment(), check=True)
 
 
 def test_a_figure_and_a_curve_reach_the_files_and_the_report(changed: Path) -> None:

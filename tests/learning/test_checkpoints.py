@@ -11,7 +11,7 @@ from pipeline.learning.checkpoints import INTERVAL
 from tests.conftest import Shell
 from tests.killed_fits import kill_while_it_trains, take_made
 
-KILLS, TRACKED = 11, 2
+TRACKED = 2  # of the killed attempts
 FITS = {
     "numpy": "optimizer=sgd optimizer.epochs=1500 optimizer.record_every=7 optimizer.momentum=0.5",
     "torch": "optimizer=adam optimizer.epochs=6000 optimizer.record_every=3",
@@ -19,17 +19,18 @@ FITS = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", [4, pytest.param(11, marks=pytest.mark.evidence)])
 @pytest.mark.parametrize("model", FITS)
-def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, forked: Shell, model: str) -> None:
+def test_killed_fits_go_on_to_the_same_bytes(repo: Path, forked: Shell, model: str, kills: int) -> None:
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = f"pipeline.stages.train model={model} {FITS[model]}"
-    alone = shell(f"python -m {command} tracking=none", repo)
+    alone = forked(f"python -m {command} tracking=none", repo)
     assert alone.returncode == 0, alone.stderr
     expected = take_made(repo / "out" / "models" / model)
     chance = random.Random(model)
-    for i in range(KILLS):
+    for i in range(kills):
         kill_while_it_trains(command if i < TRACKED else f"{command} tracking=none", repo, chance)
-    done = shell(f"python -m {command}", repo)
+    done = forked(f"python -m {command}", repo)
     assert done.returncode == 0, done.stderr
     assert "going on from epoch" in done.stdout
     assert take_made(repo / "out" / "models" / model) == expected
@@ -44,26 +45,24 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, shell: Shell, forked: S
     assert sorted(points) == [*((int(epoch), float(loss)) for epoch, loss, _ in rows), (end["epochs"], end["loss"])]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "another file"])
-def test_a_damaged_checkpoint_is_not_used(repo: Path, shell: Shell, forked: Shell, damage: str) -> None:
+def test_a_damaged_checkpoint_is_not_used(repo: Path, forked: Shell) -> None:
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = f"pipeline.stages.train {FITS['numpy']} tracking=none"
-    kill_while_it_trains(command, repo, random.Random(damage))
+    kill_while_it_trains(command, repo, random.Random(0))
     (path,) = (repo / "out" / "checkpoints").glob("*.npz")
     content = path.read_bytes()
-    middle = len(content) // 2
-    path.write_bytes(
-        {
-            "truncated": content[:middle],
-            "changed": content[:300] + bytes(byte ^ 255 for byte in content[300:700]) + content[700:],
-            "empty": b"",
-            "another file": b"PK" + 500 * b"x",
-        }[damage]
-    )
-    done = shell(f"python -m {command}", repo)
-    assert done.returncode == 0
-    assert done.stderr.count("is damaged, so the fit starts from the beginning") == 1
-    assert "Epoch 0, Loss: 0.6931" in done.stdout
+    damages = {
+        "truncated": content[: len(content) // 2],
+        "changed": content[:300] + bytes(byte ^ 255 for byte in content[300:700]) + content[700:],
+        "empty": b"",
+        "another file": b"PK" + 500 * b"x",
+    }
+    for damage, damaged in damages.items():
+        path.write_bytes(damaged)
+        done = forked(f"python -m {command}", repo)
+        assert done.returncode == 0, damage
+        assert done.stderr.count("is damaged, so the fit starts from the beginning") == 1, damage
+        assert "Epoch 0, Loss: 0.6931" in done.stdout, damage
 
 
 def test_the_interval_must_be_a_time(repo: Path, forked: Shell) -> None:

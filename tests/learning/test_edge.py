@@ -19,6 +19,7 @@ from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.lbfgs import LBFGS
 from pipeline.learning.optimizers.newton import Newton
 from pipeline.learning.suboptimality import distance
+from pipeline.learning.weights import training_rows
 
 KINDS: dict[str, Any] = {"numpy": NumpyModel, "torch": TorchModel}
 DTYPES = ("float16", "float32", "float64", "int8", "int64", "uint8", "bool")
@@ -52,13 +53,27 @@ def tables(draw: st.DrawFn) -> tuple[Any, Array]:
     st.sampled_from(["float32", "float64"]),
     st.sampled_from([0.0, 1e-6, 1.0]),
     st.booleans(),
+    st.sampled_from([None, 0.0, 1.0, 30.0, 300.0]),
+    st.sampled_from(["none", "balanced", "{1: 1e9}"]),
 )
 def test_a_finite_model_or_a_sentence(
-    table: tuple[Any, Array], optimizer: str, dtype: str, l2: float, standardize: bool
+    table: tuple[Any, Array],
+    optimizer: str,
+    dtype: str,
+    l2: float,
+    standardize: bool,
+    spread: float | None,
+    class_weight: str,
 ) -> None:
+    """spread: of the weights' exponents; every fifth row has none."""
     X, y = table
+    weight = None if spread is None else 10.0 ** np.random.default_rng(0).uniform(-spread, spread, len(y))
+    if weight is not None:
+        weight[::5] = 0
+    model = NumpyModel(dtype=dtype, l2=l2, standardize=standardize, class_weight=class_weight)
     try:
-        result = fit(X, y, NumpyModel(dtype=dtype, l2=l2, standardize=standardize), OPTIMIZERS[optimizer](epochs=60))
+        result = fit(X, y, model, OPTIMIZERS[optimizer](epochs=60), weight=weight)
+        X, y, m = training_rows(X, y, weight, class_weight, (0, 1))
     except PipelineError:
         return
     assert np.isfinite(result.model.w).all()
@@ -66,7 +81,7 @@ def test_a_finite_model_or_a_sentence(
     assert np.isfinite(result.loss)
     assert result.loss <= np.log(2) + 1e-6 or optimizer in ("gd", "adam")
     separation.find(X, y, result.model)
-    assert distance(X, y, result.model, l2).decrease >= 0
+    assert distance(X, y, result.model, l2, m).decrease >= 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

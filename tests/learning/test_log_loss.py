@@ -131,7 +131,7 @@ def test_an_error_in_one_pass_leaves_the_next_one_right(monkeypatch: pytest.Monk
     f = LogLoss(Dense(X), 2 * y - 1)
     right = f.gradient(theta)
 
-    def interrupt(A: Matrix, s: Array, z: Array, p: Array) -> Array:
+    def interrupt(A: Matrix, s: Array, m: None, z: Array, p: Array) -> Array:
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
         time.sleep(1e-4)  # so that the other threads do not take all the work

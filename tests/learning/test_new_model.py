@@ -29,7 +29,7 @@ def extended(repo: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_network_goes_through_all_stages_mlflow_and_the_predict_command(extended: Path, shell: Shell) -> None:
+def test_a_network_goes_through_all_stages_mlflow_and_the_predict_command(extended: Path, shell: Shell, forked: Shell) -> None:
     (extended / "overrides.yaml").write_text(CANDIDATES)
     done = shell("dvc repro", extended)
     assert done.returncode == 0, done.stderr
@@ -42,7 +42,7 @@ def test_a_network_goes_through_all_stages_mlflow_and_the_predict_command(extend
     assert json.loads((folder / "metrics.json").read_text())["roc_auc"] > 0.99
 
     table = folder.parent.parent / "data" / "test.parquet"
-    answered = shell(f"python -m pipeline.stages.predict {folder} {table} --out answer.csv", extended)
+    answered = forked(f"python -m pipeline.stages.predict {folder} {table} --out answer.csv", extended)
     assert answered.returncode == 0, answered.stderr
     expected = pd.read_parquet(folder / "predictions.parquet")
     answer = pd.read_csv(extended / "answer.csv")
@@ -67,22 +67,22 @@ def test_a_network_goes_through_all_stages_mlflow_and_the_predict_command(extend
 
 
 @pytest.mark.slow
-def test_a_killed_network_goes_on_to_the_same_bytes(extended: Path, shell: Shell) -> None:
-    assert shell("python -m pipeline.stages.generate", extended).returncode == 0
+def test_a_killed_network_goes_on_to_the_same_bytes(extended: Path, forked: Shell) -> None:
+    assert forked("python -m pipeline.stages.generate", extended).returncode == 0
     command = f"pipeline.stages.train {LONG} tracking=none"
-    alone = shell(f"python -m {command}", extended)
+    alone = forked(f"python -m {command}", extended)
     assert alone.returncode == 0, alone.stderr
     expected = take_made(extended / "out" / "models" / "hidden")
     kill_while_it_trains(command, extended, random.Random(0))
-    done = shell(f"python -m {command}", extended)
+    done = forked(f"python -m {command}", extended)
     assert done.returncode == 0, done.stderr
     assert "going on from epoch" in done.stdout
     assert take_made(extended / "out" / "models" / "hidden") == expected
 
 
 @pytest.mark.parametrize(("override", "sentence"), [("model.width=0", "model.width must be >= 1; got 0"), ("model.l2=1", "l2")])
-def test_its_settings_are_checked_like_any_other(extended: Path, shell: Shell, override: str, sentence: str) -> None:
-    done = shell(f"python -m pipeline.stages.train model=hidden {override}", extended)
+def test_its_settings_are_checked_like_any_other(extended: Path, forked: Shell, override: str, sentence: str) -> None:
+    done = forked(f"python -m pipeline.stages.train model=hidden {override}", extended)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1

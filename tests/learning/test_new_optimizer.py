@@ -19,12 +19,12 @@ def extended(repo: Path) -> Path:
     return repo
 
 
-def test_it_trains_both_models_and_its_settings_are_checked(extended: Path, shell: Shell) -> None:
-    assert shell("python -m pipeline.stages.generate", extended).returncode == 0
+def test_it_trains_both_models_and_its_settings_are_checked(extended: Path, forked: Shell) -> None:
+    assert forked("python -m pipeline.stages.generate", extended).returncode == 0
     command = "python -m pipeline.stages.train optimizer=rmsprop tracking=none"
     losses = []
     for model in ("numpy", "torch"):
-        done = shell(f"{command} model={model} model.dtype=float64 model.init=zeros", extended)
+        done = forked(f"{command} model={model} model.dtype=float64 model.init=zeros", extended)
         assert done.returncode == 0, done.stderr
         assert "\nrmsprop: 200 epochs" in done.stdout
         (path,) = (extended / "out").rglob(f"{model}/model.json")
@@ -33,5 +33,5 @@ def test_it_trains_both_models_and_its_settings_are_checked(extended: Path, shel
         losses.append(fit["loss"])
     assert losses[0] < 0.15
     assert losses[1] == pytest.approx(losses[0], abs=1e-12)
-    refused = shell(f"{command} optimizer.alpha=2", extended)
+    refused = forked(f"{command} optimizer.alpha=2", extended)
     assert (refused.returncode, refused.stderr) == (1, "error: optimizer.alpha must be in [0, 1); got 2.0\n")

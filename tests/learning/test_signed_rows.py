@@ -15,14 +15,16 @@ def test_every_product_is_that_of_the_matrix(form: Any, dtype: Any, monkeypatch:
     monkeypatch.setattr("pipeline.arrays.CACHED_BYTES", 4096)  # several blocks of rows
     rng = np.random.default_rng(0)
     X, y = (100 * rng.standard_normal((1000, 4))).astype(dtype), (rng.random(1000) < 0.4).astype(float)
-    mean, scale = (rng.standard_normal(4) if form is np.asarray else np.zeros(4)), np.exp(rng.standard_normal(4))
+    mean, scale = rng.standard_normal(4), np.exp(rng.standard_normal(4))
     C = (2 * y - 1)[:, None] * np.c_[(X - mean) / scale, np.ones(1000)]
     rows, V, r = SignedRows(form(X), y, mean, scale), rng.standard_normal((5, 3)), rng.standard_normal(1000)
     assert rows.shape == C.shape
     np.testing.assert_allclose(rows.take(np.array([3, 500])), C[[3, 500]], rtol=1e-12)
     np.testing.assert_allclose(rows.times(V), C @ V, atol=1e-9)
     np.testing.assert_allclose(rows.times(V[:, 0]), C @ V[:, 0], atol=1e-9)
-    np.testing.assert_allclose(rows.sizes(V), abs(C) @ abs(V), rtol=1e-12)
+    shift = abs(mean / scale) @ abs(V[:-1])  # the terms of a sparse X and of its shift are apart
+    terms = abs(C) @ abs(V) if form is np.asarray else abs(np.c_[X / scale, np.ones(1000)]) @ abs(V) + shift
+    np.testing.assert_allclose(rows.sizes(V), terms, rtol=1e-12)
     np.testing.assert_allclose(rows.transposed_times(r), C.T @ r, atol=1e-8)
 
 

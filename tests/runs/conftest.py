@@ -1,9 +1,7 @@
-"""A repository with a DAG's runs, a single run and a sweep, made once and copied; and the commands, many in one process."""
+"""A repository with a DAG's runs, a single run and a sweep, made once and copied; and the commands."""
 
 import hashlib
-import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,28 +16,11 @@ from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
 from pipeline.tracking.mlflow_run import models_of
-from pipeline.tracking.sqlite_store import LOCATIONS
-from tests.conftest import Shared, copy_repo, environment
+from pipeline.tracking.publisher import wait_for_publishers
+from tests.conftest import Shared, copy_with_store, environment
+from tests.forked import ForkServer
 
 SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
-DRIVER = """
-import contextlib, json, sys, tempfile
-from pipeline import console
-from pipeline.runs.__main__ import main
-answers = []
-for argv in json.loads(sys.argv[1]):
-    sys.argv[1:] = argv
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                console.run(main)
-            except SystemExit as end:
-                code = end.code
-        for file in (out, err):
-            file.seek(0)
-        answers.append([code, out.read(), err.read()])
-print("ANSWERS" + json.dumps(answers))
-"""
 
 
 class Answer(NamedTuple):
@@ -57,46 +38,40 @@ ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and 
 
 
 @pytest.fixture
-def runs() -> Commands:
+def runs(fork_server: ForkServer) -> Commands:
     """Run `python -m pipeline.runs` with the arguments of each line, one after another in one process."""
 
     def run(repo: Path, *lines: str) -> list[Answer]:
-        command = [sys.executable, "-c", DRIVER, json.dumps([line.split() for line in lines])]
-        done = subprocess.run(command, cwd=repo, env=environment(), capture_output=True, text=True, check=False, timeout=200)
-        assert "ANSWERS" in done.stdout, done.stderr
-        return [Answer(*answer) for answer in json.loads(done.stdout.rpartition("ANSWERS")[2])]
+        ended = fork_server.run([["pipeline.runs", *line.split()] for line in lines], repo, environment())
+        return [Answer(done.returncode, done.stdout, done.stderr) for done in ended]
 
     return run
 
 
 @pytest.fixture(scope="session")
-def original(shared: Shared, store: Path) -> Path:
-    """`dvc repro`, one run and a sweep of two, all of them committed; not to be changed."""
-    return shared("runs", lambda folder: _make_runs(copy_repo(folder / "original", store))) / "original"
+def original(shared: Shared, reproduced: Path) -> Path:
+    """That after `dvc repro`, one run and a sweep of two; not to be changed."""
 
+    def fill(folder: Path) -> None:
+        repo = copy_with_store(reproduced, folder / "original")
+        for words in (f"hydra.run.dir={SINGLE} optimizer.lr=0.5", f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2"):
+            command = [sys.executable, "-m", "pipeline", *words.split()]
+            subprocess.run(command, cwd=repo, env=environment(), check=True, capture_output=True)
+        wait_for_publishers(repo)
 
-def _make_runs(repo: Path) -> None:
-    commands = (
-        "dvc repro -q",
-        "git add dvc.lock",
-        "git commit -qm lock",
-        f"python -m pipeline hydra.run.dir={SINGLE} optimizer.lr=0.5",
-        f"python -m pipeline -m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
-    )
-    for command in commands:
-        subprocess.run(command.split(), cwd=repo, env=environment(), check=True, capture_output=True)
+    return shared("runs", fill) / "original"
 
 
 @pytest.fixture
 def made(tmp_path: Path, original: Path) -> Path:
-    """A copy of that, whose store knows where it lies."""
-    repo = tmp_path / "made"
-    shutil.copytree(original, repo, symlinks=True)
-    with sqlite3.connect(repo / "mlruns" / "mlflow.db") as database:
-        for table, column in LOCATIONS:
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original), str(repo)))
-    database.close()
-    return repo
+    """A copy of that."""
+    return copy_with_store(original, tmp_path / "made")
+
+
+@pytest.fixture(scope="session")
+def before(original: Path) -> dict[str, Any]:
+    """All that the UI shows of each of its runs."""
+    return shown(original)
 
 
 def client_of(repo: Path) -> MlflowClient:

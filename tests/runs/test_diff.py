@@ -19,8 +19,8 @@ NAME = "logistic-regression"
 
 
 @pytest.mark.slow
-def test_all_that_differs_is_shown(made: Path, runs: Commands, shell: Shell) -> None:
-    other = shell("python -m pipeline data.test_rows=400 hydra.run.dir=out/runs/other", made)
+def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) -> None:
+    other = forked("python -m pipeline data.test_rows=400 hydra.run.dir=out/runs/other", made)
     assert other.returncode == 0, other.stderr
     other_id = other.stdout.partition("runs:/")[2].split()[0]
     client = client_of(made)

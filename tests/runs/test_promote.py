@@ -100,8 +100,8 @@ def test_a_model_that_cannot_be_served_is_not_promoted(made: Path, runs: Command
 
 
 @pytest.mark.slow
-def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: Path, runs: Commands, shell: Shell) -> None:
-    done = shell("python -m pipeline data=breast_cancer optimizer=newton hydra.run.dir=out/runs/apart", made)
+def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: Path, runs: Commands, forked: Shell) -> None:
+    done = forked("python -m pipeline data=breast_cancer optimizer=newton hydra.run.dir=out/runs/apart", made)
     assert done.returncode == 0, done.stderr
     run = done.stdout.partition("runs:/")[2].split()[0]
     tags = client_of(made).get_run(run).data.tags

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,7 @@ from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, fi
 pytestmark = pytest.mark.slow
 
 
-def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, runs: Commands) -> None:
-    before = shown(made)
+def test_a_new_store_shows_all_that_the_old_one_did(made: Path, before: dict[str, Any], store: Path, runs: Commands) -> None:
     assert set(before) == {"numpy", "torch", "single", "0", "1", "parent"}
     forget(made, store)
     first, second = runs(made, "publish", "publish --json")
@@ -36,8 +36,9 @@ def test_a_new_store_shows_all_that_the_old_one_did(made: Path, store: Path, run
     assert before["0"]["parent"] == "parent"
 
 
-def test_the_files_alone_show_all_that_the_old_store_did(made: Path, store: Path, runs: Commands) -> None:
-    before = shown(made)
+def test_the_files_alone_show_all_that_the_old_store_did(
+    made: Path, before: dict[str, Any], store: Path, runs: Commands
+) -> None:
     forget(made, store)
     shutil.rmtree(made / "out" / "journal")
     first, second = runs(made, "publish", "publish --json")
@@ -47,10 +48,10 @@ def test_the_files_alone_show_all_that_the_old_store_did(made: Path, store: Path
     assert shown(made) == before
 
 
-def test_a_failed_run_comes_back_from_its_journal(made: Path, shell: Shell, runs: Commands) -> None:
+def test_a_failed_run_comes_back_from_its_journal(made: Path, forked: Shell, runs: Commands) -> None:
     """After rm -rf mlruns. One that was deleted in MLflow does not."""
     for epochs, lr in ((5, "1e308"), (6, "1e307")):
-        assert shell(f"python -m pipeline model.l2=1 optimizer.lr={lr} optimizer.epochs={epochs}", made).returncode == 1
+        assert forked(f"python -m pipeline model.l2=1 optimizer.lr={lr} optimizer.epochs={epochs}", made).returncode == 1
     failed = [run for run in runs_of(made) if run.info.status == "FAILED"]
     deleted = next(run for run in failed if run.data.params["optimizer.epochs"] == "6")
     client_of(made).delete_run(deleted.info.run_id)
@@ -83,8 +84,10 @@ def test_a_report_that_dvc_restored_is_sent_by_publish(made: Path, shell: Shell,
     assert after.code == 0, after.stdout
 
 
-def test_a_sweep_that_began_without_a_server_gets_its_parent(made: Path, store: Path, runs: Commands) -> None:
-    before, note = shown(made), made / SWEEP / "sweep.json"
+def test_a_sweep_that_began_without_a_server_gets_its_parent(
+    made: Path, before: dict[str, Any], store: Path, runs: Commands
+) -> None:
+    note = made / SWEEP / "sweep.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "run": "f" * 32}))
     forget(made, store)
     shutil.rmtree(made / "out" / "journal")  # which has the sweep's own key
@@ -94,8 +97,10 @@ def test_a_sweep_that_began_without_a_server_gets_its_parent(made: Path, store: 
     assert shown(made) == before
 
 
-def test_runs_of_a_sweep_that_began_without_a_server_get_their_parent(made: Path, runs: Commands) -> None:
-    before, found, note = shown(made), all_runs(made), made / SWEEP / "sweep.json"
+def test_runs_of_a_sweep_that_began_without_a_server_get_their_parent(
+    made: Path, before: dict[str, Any], runs: Commands
+) -> None:
+    found, note = all_runs(made), made / SWEEP / "sweep.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "run": "f" * 32}))
     client_of(made).delete_run(found["parent"].info.run_id)
     for job in ("0", "1"):
@@ -107,9 +112,9 @@ def test_runs_of_a_sweep_that_began_without_a_server_get_their_parent(made: Path
     assert all_runs(made)["0"].info.run_id == found["0"].info.run_id
 
 
-def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands) -> None:
+def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, before: dict[str, Any], runs: Commands) -> None:
     """As with hydra.sweep.subdir=deeper/0."""
-    before, sweep = shown(made), made / SWEEP
+    sweep = made / SWEEP
     (sweep / "deeper").mkdir()
     (sweep / "0").rename(sweep / "deeper" / "0")
     note = json.loads((sweep / "sweep.json").read_text())
@@ -121,8 +126,8 @@ def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, runs: Commands
     assert shown(made) == before
 
 
-def test_a_run_without_tracking_is_no_failure(made: Path, shell: Shell, runs: Commands) -> None:
-    assert shell("python -m pipeline tracking=none hydra.run.dir=out/runs/untracked", made).returncode == 0
+def test_a_run_without_tracking_is_no_failure(made: Path, forked: Shell, runs: Commands) -> None:
+    assert forked("python -m pipeline tracking=none hydra.run.dir=out/runs/untracked", made).returncode == 0
     answer, named = runs(made, "publish", "publish out/runs/untracked/models/numpy")
     assert (answer.code, named.code) == (0, 0)
     assert "0 sent, 5 there already, 1 made with tracking=none, 0 skipped" in answer.stdout
@@ -166,8 +171,7 @@ def test_the_artifacts_are_the_files_of_the_stages(made: Path) -> None:
         assert there == {path.name for path in stage.files(made / "out/models/numpy")} != set(), stage.name
 
 
-def test_what_was_deleted_or_cut_short_comes_back(made: Path, runs: Commands) -> None:
-    before = shown(made)
+def test_what_was_deleted_or_cut_short_comes_back(made: Path, before: dict[str, Any], runs: Commands) -> None:
     client, run = client_of(made), all_runs(made)["torch"]
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
     (artifacts / "training" / "model.npz").write_bytes(b"cut")
@@ -182,8 +186,8 @@ def test_what_was_deleted_or_cut_short_comes_back(made: Path, runs: Commands) ->
     assert shown(made) == before
 
 
-def test_from_a_commit(made: Path, store: Path, runs: Commands, shell: Shell) -> None:
-    before, commit = shown(made), shell("git rev-parse HEAD", made).stdout.strip()
+def test_from_a_commit(made: Path, before: dict[str, Any], store: Path, runs: Commands, shell: Shell) -> None:
+    commit = shell("git rev-parse HEAD", made).stdout.strip()
     change_overrides(made, ["optimizer.lr=0.3"])
     shutil.rmtree(made / "out" / "models" / "torch")
     shell("git commit -qam other", made)
@@ -201,9 +205,8 @@ def test_from_a_commit(made: Path, store: Path, runs: Commands, shell: Shell) ->
 
 
 def test_from_a_commit_whose_results_are_in_the_remote_or_nowhere(
-    made: Path, store: Path, runs: Commands, shell: Shell, tmp_path: Path
+    made: Path, before: dict[str, Any], store: Path, runs: Commands, shell: Shell, tmp_path: Path
 ) -> None:
-    before = shown(made)
     shell(f"dvc remote add -d there {tmp_path}/remote && git commit -qam remote && dvc push -q", made)
     forget(made, store)
     shutil.rmtree(made / ".dvc" / "cache")
@@ -218,13 +221,12 @@ def test_from_a_commit_whose_results_are_in_the_remote_or_nowhere(
     assert none.stderr.count("\n") == 1
 
 
-def test_killed_at_any_moment_it_goes_on(made: Path, store: Path, runs: Commands) -> None:
-    before = shown(made)
+def test_killed_at_any_moment_it_goes_on(made: Path, before: dict[str, Any], store: Path, runs: Commands) -> None:
     forget(made, store)
     rng = random.Random(4)
     for _ in range(3):
         with subprocess.Popen([sys.executable, "-m", "pipeline.runs", "publish"], cwd=made, env=environment()) as process:
-            time.sleep(rng.uniform(3, 7))
+            time.sleep(rng.uniform(2, 5))
             process.kill()
     (answer,) = runs(made, "publish")
     assert answer.code == 0
@@ -258,8 +260,7 @@ def test_folders_that_are_not_whole_are_named_and_skipped(made: Path, store: Pat
     assert both.stderr == "error: --rev takes no folders: it publishes all results of a commit\n"
 
 
-def test_a_full_disk_makes_nothing_worse(made: Path, store: Path, runs: Commands, shell: Shell) -> None:
-    before = shown(made)
+def test_a_full_disk_makes_nothing_worse(made: Path, before: dict[str, Any], store: Path, runs: Commands, shell: Shell) -> None:
     forget(made, store)
     full = shell("ulimit -f 300; python -m pipeline.runs publish", made)
     assert full.returncode == 1

@@ -44,20 +44,20 @@ def test_from_its_commit_in_spite_of_the_working_tree(made: Path, runs: Commands
     assert len(shell(TREES, made).stdout.splitlines()) == 1
 
 
-def test_a_dirty_run_of_a_table_that_git_does_not_track(repo: Path, runs: Commands, shell: Shell) -> None:
+def test_a_dirty_run_of_a_table_that_git_does_not_track(repo: Path, runs: Commands, shell: Shell, forked: Shell) -> None:
     rows = [f"{i},{i * 7 % 11},{i * 7 % 11 > 4}" for i in range(200)]
     table = repo / "data" / "t.csv"
     table.write_text("\n".join(["a,b,y", *rows]) + "\n")
     (repo / ".git" / "info" / "exclude").write_text("t.csv\n")
     objective = repo / "pipeline" / "learning" / "objective.py"
     objective.write_text(objective.read_text() + "\n\nNOT_COMMITTED = 1\n")
-    ran = shell("python -m pipeline data=table data.path=data/t.csv data.target=y", repo)
+    ran = forked("python -m pipeline data=table data.path=data/t.csv data.target=y", repo)
     assert ran.returncode == 0, ran.stderr
     (run,) = runs_of(repo)
     (again,) = runs(repo, f"reproduce {run.info.run_id}")
     assert again.stdout.endswith("reproduced: every bit is equal\n"), again.stdout + again.stderr
     table.write_text(table.read_text() + "5,5,True\n")
-    changed = shell(f"python -m pipeline.runs reproduce {run.info.run_id}", repo)
+    changed = forked(f"python -m pipeline.runs reproduce {run.info.run_id}", repo)
     assert (changed.returncode, "Epoch" in changed.stderr) == (1, False)
     assert "not reproduced: data: data/t.csv must be as it was when the run was made; " in changed.stdout
     table.unlink()

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,10 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS, measure
 from pipeline.manifest import read_manifest
+from pipeline.model.card import read_card
+from pipeline.runs._records import Records, compare, read_predictions
 from pipeline.stages.evaluate import evaluate
-from tests.chain import NOWHERE, made, run
+from tests.chain import NOWHERE, add_weights, made, run
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +52,26 @@ def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> Non
     with pytest.raises(PipelineError, match="numpy must stay what was trained; another process has replaced it"):
         run("evaluate", root, "model.l2=1")
     assert not (root / "models" / "numpy" / "evaluation.json").exists()
+
+
+def test_metrics_curves_and_comparisons_use_the_weights_of_the_test_rows(tmp_path: Path) -> None:
+    root = made(tmp_path, until="generate")
+    weight = np.arange(40.0) % 4
+    add_weights(root / "data", test=weight)
+    run("train", root)
+    folder = root / "models" / "numpy"
+    values = evaluate(root / "data", folder, NOWHERE)
+    table = pd.read_parquet(folder / "predictions.parquet")
+    p, y = table["probability"].to_numpy(), table["actual"].to_numpy(np.float64)
+    z = np.log(p / (1 - p))
+    assert values == pytest.approx(measure(z, y, weight))
+    assert values["rows"] == weight.sum() == 60
+    for name, curve in CURVES.items():
+        np.testing.assert_allclose(
+            pd.read_csv(folder / curve.file), pd.DataFrame(curve.of(z, y, weight)), atol=1e-9, err_msg=name
+        )
+    of = SimpleNamespace(info=SimpleNamespace(run_id="a", run_name="a"))
+    a = Records(of, folder, read_card(folder).content, {}, values, read_predictions(folder))
+    b = replace(a, predictions={**a.predictions, "probability": p**2})
+    found = compare(a, b)["log_loss"].value
+    assert found == pytest.approx(measure(np.log(p**2 / (1 - p**2)), y, weight)["log_loss"] - values["log_loss"])

@@ -27,17 +27,17 @@ def test_the_document_says_nothing_new(repo: Path, forked: Shell) -> None:
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
-def test_an_untracked_table_in_an_experiment_s_copy(repo: Path, shell: Shell, tmp_path: Path) -> None:
+def test_an_untracked_table_in_an_experiment_s_copy(repo: Path, shell: Shell, forked: Shell, tmp_path: Path) -> None:
     words = f"{survey(repo, 'data/my survey.csv')} data.target=3_4"
     copy = tmp_path / "copy"
     shell(f"git clone -q . {copy} && cd {copy} && rm -rf data && mkdir data", repo)
-    done = shell(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo))
+    done = forked(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo))
     assert (
         "`git add 'data/my survey.csv'`, or `dvc add 'data/my survey.csv' && git add 'data/my survey.csv.dvc'`;" in done.stderr
     )
     assert done.stderr.count("\n") == 1
     shell("rm data/*.csv", repo)
-    assert "there is none at" in shell(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo)).stderr
+    assert "there is none at" in forked(f"python -m pipeline.stages.generate {words}", copy, DVC_ROOT=str(repo)).stderr
 
 
 def test_a_table_s_digest_is_of_its_numbers_and_their_meaning(tmp_path: Path) -> None:

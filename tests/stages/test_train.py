@@ -18,12 +18,15 @@ from pipeline.errors import ArtifactError, DataError, PipelineError
 from pipeline.files import read_json, write_json
 from pipeline.learning.model import Fit
 from pipeline.learning.models import MODELS
+from pipeline.learning.models.numpy import NumpyModel
+from pipeline.learning.optimizers.newton import Newton
 from pipeline.manifest import write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.stages.train import artifacts, train
-from tests.chain import NOWHERE
+from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
-from tests.typed import OVERRIDES, Typed, made, people
+from tests.typed import OVERRIDES, Typed, people
+from tests.typed import made as made_typed
 
 NO_BEST = "so without a penalty no finite best model exists and where this fit stopped is arbitrary: set model.l2, such as"
 
@@ -112,6 +115,19 @@ def test_an_optimizer_that_has_no_effect_is_named(
     assert "constant has no epochs, so the optimizer adam has no effect\n" in capsys.readouterr().out
 
 
+def test_the_weights_of_rows_and_classes_reach_the_fit_and_the_card(tmp_path: Path) -> None:
+    data = made(tmp_path, until="generate") / "data"
+    weight = np.arange(60.0)
+    add_weights(data, train=weight)
+    model = {"name": "numpy", "l2": 0.1, "class_weight": "{1: 5}"}
+    train({"model": model, "optimizer": {"name": "newton"}}, data, tmp_path / "models" / "numpy", NOWHERE)
+    trained = read_card(tmp_path / "models" / "numpy")
+    X, y = np.load(data / "train" / "X.npy"), np.load(data / "train" / "y.npy")
+    expected = NumpyModel(l2=0.1).fit(X, y, Newton(), weight=np.where(y == 1, 5 * weight, weight))
+    np.testing.assert_allclose(trained.arrays("model.npz")["w"], expected.arrays["w"], atol=1e-12)
+    assert trained.content.config["model"]["class_weight"] == "{1: 5}"
+
+
 def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "x.yaml").write_text("model: {}\noptimizer: {name: gd}\n")
@@ -121,7 +137,7 @@ def test_a_file_without_a_model_s_name(repo: Path, forked: Shell) -> None:
 
 @pytest.fixture(scope="module")
 def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("typed"), until="train")
+    return made_typed(tmp_path_factory.mktemp("typed"), until="train")
 
 
 def test_the_card_of_a_table_s_model_has_its_columns_and_their_encoder(typed: Path) -> None:
@@ -183,8 +199,8 @@ def test_nothing_is_left_in_scratch_space(typed: Path, tmp_path: Path, monkeypat
 def test_tables_of_which_nothing_can_be_learnt(tmp_path: Path) -> None:
     table, y = people()
     with pytest.raises(DataError, match="a column must vary among the training rows for a model to learn from it; none does"):
-        made(tmp_path, source=Typed(pa.table({"job": pa.array([f"j{i % 150}" for i in range(300)])}), y), until="train")
-    made(tmp_path, source=Typed(table, y), until="train")
+        made_typed(tmp_path, source=Typed(pa.table({"job": pa.array([f"j{i % 150}" for i in range(300)])}), y), until="train")
+    made_typed(tmp_path, source=Typed(table, y), until="train")
     np.save(tmp_path / "data" / "train.parquet.npy", y)
     (tmp_path / "data" / "train.parquet").write_bytes((tmp_path / "data" / "train.parquet.npy").read_bytes())
     content = compose(OVERRIDES).to_dict()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_sweep_has_a_parent(repo: Path, shell: Shell, launcher: str) -> None:
-    done = shell(f"python -m pipeline -m hydra/launcher={launcher} optimizer.lr=0.1,0.2", repo)
+def test_a_sweep_has_a_parent(repo: Path, forked: Shell, launcher: str) -> None:
+    done = forked(f"python -m pipeline -m hydra/launcher={launcher} optimizer.lr=0.1,0.2", repo)
     assert done.returncode == 0, done.stderr
     runs = runs_of(repo)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -47,8 +48,8 @@ def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell, launcher: str) -> N
     assert statuses == {"FAILED"}
 
 
-def test_a_sweep_s_table_has_what_is_swept_and_no_more(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline -m tracking=none hydra.sweep.dir=out/s model=numpy,torch", repo)
+def test_a_sweep_s_table_has_what_is_swept_and_no_more(repo: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline -m tracking=none hydra.sweep.dir=out/s model=numpy,torch", repo)
     assert done.returncode == 0, done.stderr
     assert "\njob  model  ending    accuracy  roc_auc  log_loss  brier\n0    numpy  finished  0." in done.stdout
 
@@ -100,8 +101,8 @@ def sweep_json(repo: Path) -> dict[str, Any]:
         "'hydra.sweep.dir=out/${optimizer.lr}' hydra/launcher=joblib",
     ],
 )
-def test_a_failed_job_wherever_the_folders_are(repo: Path, shell: Shell, where: str) -> None:
-    done = shell(f"python -m pipeline -m {where} model.l2=1 optimizer.lr=1e308,0.1", repo)
+def test_a_failed_job_wherever_the_folders_are(repo: Path, forked: Shell, where: str) -> None:
+    done = forked(f"python -m pipeline -m {where} model.l2=1 optimizer.lr=1e308,0.1", repo)
     assert done.returncode == 1
     assert done.stderr.endswith("error: 1 of 2 jobs failed\n")
     note = sweep_json(repo)
@@ -113,19 +114,20 @@ def test_a_failed_job_wherever_the_folders_are(repo: Path, shell: Shell, where: 
     assert parent.info.status == "FAILED"
 
 
-def test_jobs_that_would_share_a_folder(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline -m tracking=none hydra.sweep.subdir=all optimizer.lr=0.1,0.2", repo)
+def test_jobs_that_would_share_a_folder(repo: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline -m tracking=none hydra.sweep.subdir=all optimizer.lr=0.1,0.2", repo)
     assert done.returncode == 1
     assert "[1] error: hydra.sweep.subdir must give each job a folder of its own; out/sweeps/" in done.stderr
     assert done.stderr.endswith("error: 1 of 2 jobs did not start\n")
 
 
-def test_a_sweep_over_a_glob_and_over_text(repo: Path, shell: Shell) -> None:
-    done = shell("python -m pipeline -m tracking=none 'optimizer=glob(*,exclude=[sgd,adam,auto])' optimizer.epochs=5", repo)
+def test_a_sweep_over_a_glob_and_over_text(repo: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline -m tracking=none 'optimizer=glob(*,exclude=[sgd,adam,auto])' optimizer.epochs=5", repo)
     assert done.returncode == 0, done.stderr
     assert [job["overrides"]["optimizer"] for job in sweep_json(repo)["jobs"]] == ["gd", "lbfgs", "newton"]
     arguments = f"hydra.sweep.dir=again tracking=none {survey(repo)} data.target=3_4 data.positive=2_0,9e9"
-    done = shell(f"rm -r out/sweeps; python -m pipeline -m {arguments}", repo)
+    shutil.rmtree(repo / "out" / "sweeps")
+    done = forked(f"python -m pipeline -m {arguments}", repo)
     assert [job["overrides"]["data.positive"] for job in sweep_json(repo)["jobs"]] == ["2_0", "9e9"]
     assert "[0] tracking=none data=table data.path=data/survey.csv data.target=3_4 data.positive=2_0\n" in done.stdout
 

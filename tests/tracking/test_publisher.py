@@ -32,6 +32,7 @@ from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Closed
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.publisher import Publisher, ensure_publisher, wait_for_publishers
+from pipeline.tracking.store import project_root
 from tests.conftest import Shell, change_overrides, environment
 from tests.observing import runs_of, wait_for
 from tests.servers import Proxy
@@ -61,7 +62,7 @@ def test_of_several_that_find_no_publisher_one_starts_it(monkeypatch: pytest.Mon
     assert len(started) == 2, "one that was killed is replaced"
     started[1].kill()
     started[1].wait()
-    wait_for_publishers()  # which deletes the file of one that was killed
+    wait_for_publishers(project_root())  # which deletes the file of one that was killed
 
 
 @pytest.fixture
@@ -204,24 +205,22 @@ RECOVERIES = {"5e307": "python -m pipeline.runs publish", "1e307": "python -m pi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lr", RECOVERIES)
-def test_how_a_stage_failed_comes_after_the_outage(
-    repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy, lr: str
-) -> None:
+def test_how_a_stage_failed_comes_after_the_outage(repo: Path, forked: Shell, server: Server, proxy: Proxy, lr: str) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     (repo / "pipeline" / "notes").write_text("changed before the outage\n")
     proxy.mode = "drop"
-    failed = shell(f"python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
+    failed = forked(f"python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr={lr}", repo, **env)
     (repo / "pipeline" / "notes").write_text("changed since\n")
     assert failed.returncode == 1
     assert "MLflow is behind" in failed.stderr
     assert "Max retries" not in failed.stderr
     (journal,) = (repo / "out" / "journal").glob("*.jsonl")
-    early = shell("python -m pipeline.runs publish", repo, **env)
+    early = forked("python -m pipeline.runs publish", repo, **env)
     assert (early.returncode, early.stdout.splitlines()[-1]) == (1, "0 sent, 0 there already, 1 skipped")
     assert "to forget it, remove the file" in early.stdout
     proxy.mode = "pass"
-    done = shell(RECOVERIES[lr], repo, **env)
+    done = forked(RECOVERIES[lr], repo, **env)
     assert done.returncode == 0, done.stderr
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint LIKE '{journal.name.partition('-')[0]}%'")
@@ -238,7 +237,7 @@ def test_how_a_stage_failed_comes_after_the_outage(
 
 @pytest.mark.slow
 def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
-    repo: Path, shell: Shell, forked: Shell, server: Server, proxy: Proxy
+    repo: Path, forked: Shell, server: Server, proxy: Proxy
 ) -> None:
     env, fit = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}, "optimizer.lr=0.123 tracking=server"
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
@@ -247,13 +246,13 @@ def test_a_failure_is_forgotten_when_the_stage_succeeds_in_the_same_outage(
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(env["MLFLOW_TRACKING_URI"]).to_dict()))
     (repo / "out" / "models").mkdir()
     (repo / "out" / "models" / "numpy").write_text("in the way\n")
-    assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 1
+    assert forked(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 1
     (repo / "out" / "models" / "numpy").unlink()
-    assert shell(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 0
+    assert forked(f"python -m pipeline.stages.train {fit}", repo, **env).returncode == 0
     (path,) = (repo / "out" / "journal").glob("*.jsonl")
     assert [attempt.ending for attempt in Journal(path).read().attempts.values()] == ["failed", "finished"]
     proxy.mode = "pass"
-    assert shell("python -m pipeline.stages.evaluate numpy", repo, **env).returncode == 0
+    assert forked("python -m pipeline.stages.evaluate numpy", repo, **env).returncode == 0
     assert Delivery.read(path).is_complete(path.stat().st_size)
     about = read_json(repo / "out" / "models" / "numpy" / "model.json")
     (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{about['fingerprint']}'")
@@ -270,10 +269,10 @@ def test_a_success_in_an_outage_comes_with_the_code_that_made_it(
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).to_dict()))
     commit = shell("git rev-parse HEAD", repo).stdout.strip()
     proxy.mode = "drop"
-    assert shell(f"python -m pipeline.stages.train tracking.uri={uri} optimizer.lr=0.456", repo).returncode == 0
+    assert forked(f"python -m pipeline.stages.train tracking.uri={uri} optimizer.lr=0.456", repo).returncode == 0
     shell("git commit -q --allow-empty -m later", repo)
     proxy.mode = "pass"
-    done = shell("python -m pipeline.runs doctor", repo)
+    done = forked("python -m pipeline.runs doctor", repo)
     assert (done.returncode, done.stdout.count("sent what MLflow lacked")) == (0, 1)
     fingerprint = read_json(repo / "out" / "models" / "numpy" / "model.json")["fingerprint"]
     (run,) = MlflowClient(server.uri).search_runs(["1"], f"tags.fingerprint = '{fingerprint}'")
@@ -299,7 +298,7 @@ wait_for_delivery()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["doctor", "publish"])
-def test_a_sweep_whose_server_is_away_at_its_end(repo: Path, shell: Shell, server: Server, proxy: Proxy, command: str) -> None:
+def test_a_sweep_whose_server_is_away_at_its_end(repo: Path, forked: Shell, server: Server, proxy: Proxy, command: str) -> None:
     uri = f"http://127.0.0.1:{proxy.port}"
     ways = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", SWEEPER, uri], cwd=repo, env=environment(), **ways) as sweep:  # type: ignore[call-overload]
@@ -315,8 +314,8 @@ def test_a_sweep_whose_server_is_away_at_its_end(repo: Path, shell: Shell, serve
     (repo / "out" / "config" / "tracking.yaml").write_text(yaml.safe_dump(Tracking(uri).to_dict()))
     if command == "publish":
         job = f"python -m pipeline hydra.run.dir=out/sweeps/s/0 tracking.uri={uri} optimizer.lr=0.321"
-        assert shell(job, repo).returncode == 0
-    done = shell(f"python -m pipeline.runs {command}", repo)
+        assert forked(job, repo).returncode == 0
+    done = forked(f"python -m pipeline.runs {command}", repo)
     assert done.returncode == 0, done.stderr
     assert sweep_runs(client, repo) == ["FINISHED"]
 
@@ -344,17 +343,19 @@ def test_a_server_that_hangs_then_is_killed_then_is_back(
     check_each_value_once(server.uri, fitted / "models" / "numpy")
 
 
-FIT = "optimizer.epochs=25000 data.rows=20000 optimizer.record_every=100"  # of some seconds
+EPOCHS = 12000
+FIT = f"optimizer.epochs={EPOCHS} data.rows=20000 optimizer.record_every=100"  # of some seconds
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("kills", [3, pytest.param(6, marks=pytest.mark.evidence)])
-def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals, kills: int) -> None:
+def test_kills_at_random_moments(repo: Path, forked: Shell, how: signal.Signals, kills: int) -> None:
     """Whenever it strikes: the status is true, nothing is left running, and the next attempt ends as if nothing had been."""
-    assert shell(f"python -m pipeline.stages.generate {FIT}", repo).returncode == 0
-    command = [sys.executable, "-m", "pipeline.stages.train", *FIT.split()]
-    moments = random.Random(how).sample(range(2500), kills)
+    assert forked(f"python -m pipeline.stages.generate {FIT}", repo).returncode == 0
+    train = f"pipeline.stages.train {FIT}"
+    command = [sys.executable, "-m", *train.split()]
+    moments = random.Random(how).sample(range(1500), kills)
     ended: Counter[str] = Counter()
     finished = False  # whether an attempt has ended well
     for count, milliseconds in enumerate(moments):
@@ -375,16 +376,16 @@ def test_kills_at_random_moments(repo: Path, shell: Shell, how: signal.Signals, 
         ended += Counter(statuses)
     print(f"{how.name}: {ended}")
     assert ended["KILLED"] >= kills // 3
-    last = shell(" ".join(command), repo)
+    last = forked(f"python -m {train}", repo)
     assert last.returncode == 0, last.stderr
     (run,) = runs_of(repo)
     assert run.info.status == "FINISHED"
     assert "reason" not in run.data.tags
     history = (repo / "out/models/numpy/history.csv").read_text().splitlines()[1:]
     shown = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").get_metric_history(run.info.run_id, "loss")
-    assert sorted(point.step for point in shown) == [*(int(line.split(",")[0]) for line in history), 25000]
+    assert sorted(point.step for point in shown) == [*(int(line.split(",")[0]) for line in history), EPOCHS]
     made = (repo / "out/models/numpy/model.npz").read_bytes()
-    assert shell(f"{' '.join(command)} tracking=none", repo).returncode == 0
+    assert forked(f"python -m {train} tracking=none", repo).returncode == 0
     assert (repo / "out/models/numpy/model.npz").read_bytes() == made
 
 
@@ -401,7 +402,7 @@ def statuses_of(repo: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_stage_that_is_to_end_while_it_waits_for_mlflow(repo: Path, shell: Shell, forked: Shell, how: signal.Signals) -> None:
+def test_a_stage_that_is_to_end_while_it_waits_for_mlflow(repo: Path, forked: Shell, how: signal.Signals) -> None:
     """Its work is done, as its exit code and its run say."""
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = [sys.executable, "-m", "pipeline.stages.train"]
@@ -416,7 +417,7 @@ def test_a_stage_that_is_to_end_while_it_waits_for_mlflow(repo: Path, shell: She
         stage.stdout.read()
     assert stage.returncode == 0
     wait_for(partial(are_gone, family))
-    assert shell("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
+    assert forked("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
     (run,) = runs_of(repo)
     assert (run.info.status, run.data.tags["stage.train"]) == ("FINISHED", "finished")
 
@@ -459,21 +460,21 @@ client.set_tag(run.info.run_id, "stage.report", "unpublished")
 
 
 @pytest.mark.slow
-def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server) -> None:
+def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, forked: Shell, server: Server) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{server.port}"}
     change_overrides(repo, ["tracking=server"])
     (repo / "pipeline" / "notes").write_text(f"{SECRET}\n")
     nowhere = {"MLFLOW_TRACKING_URI": f"http://ada:{QUOTED}@127.0.0.1:{free_port()}", "SOME_TOKEN": SECRET}
     said = [
         shell("dvc repro evaluate@numpy", repo, **env),
-        shell("python -m pipeline -m tracking=server model.l2=1 optimizer.lr=1e308", repo, **env),
-        shell("python -m pipeline.stages.train tracking=server", repo, **nowhere),
-        shell("python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
-        shell("python -m pipeline tracking=server optimizer.lr=0.77", repo, **env),
+        forked("python -m pipeline -m tracking=server model.l2=1 optimizer.lr=1e308", repo, **env),
+        forked("python -m pipeline.stages.train tracking=server", repo, **nowhere),
+        forked("python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
+        forked("python -m pipeline tracking=server optimizer.lr=0.77", repo, **env),
         shell(f"python -c '{UNPUBLISH}' && python -m pipeline.runs publish out/runs/*/models/numpy", repo, **env),
-        shell("python -m pipeline.runs doctor", repo, **env),
-        shell(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
-        shell(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
+        forked("python -m pipeline.runs doctor", repo, **env),
+        forked(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
+        forked(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
     ]
     assert [done.returncode for done in said] == [0, 1, 0, 1, 0, 0, 0, 1, 1]
     assert "sent report" in said[5].stdout
@@ -488,6 +489,7 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, server: Server)
     assert [run.info.status for run in runs] == ["FAILED"]
 
 
+@pytest.mark.slow
 def test_a_full_disk(repo: Path, shell: Shell, forked: Shell) -> None:
     """As far as a process can have one of its own: no file may grow beyond a limit."""
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
@@ -502,5 +504,5 @@ def test_a_full_disk(repo: Path, shell: Shell, forked: Shell) -> None:
     behind = shell("ulimit -f 100; python -m pipeline.stages.train", repo)  # too little for MLflow's database alone
     assert behind.returncode == 0
     assert "MLflow is behind" in behind.stderr
-    assert shell("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
+    assert forked("python -m pipeline.stages.evaluate numpy", repo).returncode == 0
     assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]

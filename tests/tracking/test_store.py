@@ -6,8 +6,9 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from functools import cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 
 import psutil
@@ -39,23 +40,25 @@ def test_a_path_and_its_uri(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_repository_in_a_folder_of_any_name(tmp_path: Path, store: Path, shell: Shell) -> None:
-    for number, part in enumerate(("what? 100%25 #1", 'it\'s [a]* "b";&$HOME\\')):
-        repo = copy_repo(tmp_path / part, store)
-        (repo / "mlruns" / "mlflow.db").unlink()
-        done = shell("dvc repro evaluate@numpy && python -m pipeline optimizer.lr=0.2", repo)
-        assert done.returncode == 0, done.stderr
-        assert {path.name for path in (repo / "mlruns").iterdir()} == {".gitignore", ".lock", "artifacts", "mlflow.db"}
-        client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
-        experiment = client.get_experiment_by_name("logistic-regression")
-        runs = client.search_runs([experiment.experiment_id])
-        assert [run.info.status for run in runs] == ["FINISHED"] * 2
-        assert "training/model.npz" in [item.path for item in client.list_artifacts(runs[0].info.run_id, "training")]
-        healthy = shell("python -m pipeline.runs doctor", repo)
-        assert (healthy.returncode, healthy.stdout) == (0, f"{repo}/mlruns/mlflow.db is healthy\n")
-        sent = shell("rm -r mlruns && python -m pipeline.runs publish out/runs/*/models/numpy", repo)
-        assert "1 sent, 0 there already" in sent.stdout
-        assert len(list(tmp_path.iterdir())) == number + 1  # nothing beside it
+def test_a_repository_in_a_folder_of_any_name(tmp_path: Path, store: Path, shell: Shell, forked: Shell) -> None:
+    above = tmp_path / "what? 100%25 #1"
+    above.mkdir()
+    repo = copy_repo(above / 'it\'s [a]* "b";&$HOME\\', store)
+    (repo / "mlruns" / "mlflow.db").unlink()
+    done = shell("dvc repro evaluate@numpy && python -m pipeline optimizer.lr=0.2 hydra.run.dir=out/runs/other", repo)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (repo / "mlruns").iterdir()} == {".gitignore", ".lock", "artifacts", "mlflow.db"}
+    client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
+    experiment = client.get_experiment_by_name("logistic-regression")
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+    assert "training/model.npz" in [item.path for item in client.list_artifacts(runs[0].info.run_id, "training")]
+    healthy = forked("python -m pipeline.runs doctor", repo)
+    assert (healthy.returncode, healthy.stdout) == (0, f"{repo}/mlruns/mlflow.db is healthy\n")
+    shutil.rmtree(repo / "mlruns")
+    sent = forked("python -m pipeline.runs publish out/runs/other/models/numpy", repo)
+    assert "1 sent, 0 there already" in sent.stdout
+    assert [list(folder.iterdir()) for folder in (tmp_path, above)] == [[above], [repo]]  # nothing beside them
 
 
 @contextmanager
@@ -117,62 +120,60 @@ def seconds_without_mlflow(tmp_path_factory: pytest.TempPathFactory, clean: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("state", "command"),
-    [
-        *((state, "python -m pipeline model.l2=1") for state in (absent, locked, busy, unreadable, silent)),
-        (silent, "python -m pipeline -m model.l2=1,2"),
-    ],
-)
 def test_a_store_in_any_state_holds_nothing_up(
-    repo: Path,
-    state: Callable[[Path], AbstractContextManager[str]],
-    command: str,
-    seconds_without_mlflow: Callable[[str], float],
+    tmp_path: Path, clean: Path, seconds_without_mlflow: Callable[[str], float]
 ) -> None:
-    alone = seconds_without_mlflow(command)
-    with state(repo) as overrides:
-        spent = seconds(f"{command} {overrides}", repo)
-        print(f"{spent:.1f} s, without MLflow {alone:.1f} s")
-        assert spent < alone + PROMISED_SECONDS + BUSY_MACHINE
-        wait_for(lambda: not publishers_of(repo), OUTLIVED_SECONDS + 1)
+    """Nor do the processes beside the work outlive it for long; these are waited for together."""
+    one, several = "python -m pipeline model.l2=1", "python -m pipeline -m model.l2=1,2"
+    states = (*((state, one) for state in (absent, locked, busy, unreadable, silent)), (silent, several))
+    with ExitStack() as stack:
+        pool, waits = stack.enter_context(ThreadPoolExecutor(len(states))), list[Future[None]]()
+        for number, (state, command) in enumerate(states):
+            repo = Path(shutil.copytree(clean, tmp_path / str(number), symlinks=True))
+            alone = seconds_without_mlflow(command)
+            spent = seconds(f"{command} {stack.enter_context(state(repo))}", repo)
+            print(f"{state.__name__}: {spent:.1f} s, without MLflow {alone:.1f} s")
+            assert spent < alone + PROMISED_SECONDS + BUSY_MACHINE, state.__name__
+            waits.append(pool.submit(wait_for, partial(has_no_publisher, repo), OUTLIVED_SECONDS + 1))
+        for wait in waits:
+            wait.result()
 
 
-def publishers_of(repo: Path) -> list[psutil.Process]:
-    """Those of this repository's commands; other tests have theirs."""
-    found = []
+def has_no_publisher(repo: Path) -> bool:
+    """Whether none of this repository's commands has one; other tests have theirs."""
     for process in publishers():
         with suppress(psutil.Error):
             if process.cwd() == str(repo):
-                found.append(process)
-    return found
+                return False
+    return True
 
 
 @pytest.mark.slow
-def test_what_a_store_lacked_comes_later(repo: Path, shell: Shell) -> None:
+def test_what_a_store_lacked_comes_later(repo: Path, forked: Shell) -> None:
     with busy(repo):
-        assert shell("python -m pipeline", repo).returncode == 0
+        assert forked("python -m pipeline", repo).returncode == 0
         assert undelivered(repo) == {"train", "evaluate", "plot", "report"}
-    done = shell("python -m pipeline.runs publish", repo)
+    done = forked("python -m pipeline.runs publish", repo)
     assert done.returncode == 0, done.stdout
     assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
     assert undelivered(repo) == set()
 
 
 @pytest.mark.slow
-def test_a_run_that_is_sent_late_has_its_own_files(repo: Path, shell: Shell) -> None:
+def test_a_run_that_is_sent_late_has_its_own_files(repo: Path, shell: Shell, forked: Shell) -> None:
     """Though the next command has written over them in the meantime."""
     with busy(repo):
-        assert shell("python -m pipeline.stages.generate && python -m pipeline.stages.train", repo).returncode == 0
-        first = (repo / "out/models/numpy/model.npz").read_bytes()
-        assert shell("python -m pipeline.stages.train optimizer.lr=0.2", repo).returncode == 0
-    done = shell("python -m pipeline.runs doctor", repo)
+        stage = "python -m pipeline.stages"
+        first = f"{stage}.generate && {stage}.train && cp out/models/numpy/model.npz first.npz"
+        assert shell(f"{first} && {stage}.train optimizer.lr=0.2", repo).returncode == 0
+    done = forked("python -m pipeline.runs doctor", repo)
     assert done.stdout.count("sent what MLflow lacked") == 2
     runs = {run.data.params["optimizer.lr"]: run for run in runs_of(repo)}
     assert {lr: run.info.status for lr, run in runs.items()} == {"0.1": "FINISHED", "0.2": "FINISHED"}
     client = MlflowClient(sqlite_uri(repo / "mlruns" / "mlflow.db"))
-    for lr, weights in {"0.1": first, "0.2": (repo / "out/models/numpy/model.npz").read_bytes()}.items():
-        assert Path(client.download_artifacts(runs[lr].info.run_id, "training/model.npz")).read_bytes() == weights
+    for lr, path in {"0.1": "first.npz", "0.2": "out/models/numpy/model.npz"}.items():
+        sent = Path(client.download_artifacts(runs[lr].info.run_id, "training/model.npz"))
+        assert sent.read_bytes() == (repo / path).read_bytes()
     assert list((repo / "out" / "journal" / "files").iterdir()) == []
 
 

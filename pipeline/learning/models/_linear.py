@@ -38,6 +38,7 @@ class Logistic:
 
     dtype: str = "float64"  # or float32
     l2: float = 0.0  # the strength in mean loss + l2/2 ||w||^2
+    class_weight: str | Mapping[Any, float] = "none"  # or balanced, or what the rows of a class are multiplied by: {yes: 5}
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
     seed: int = 0  # of init: uniform
     standardize: bool = True  # train on (x - mean) / scale
@@ -48,8 +49,11 @@ class Logistic:
 
         check_settings(self)
 
-    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer") -> "tuple[Objective, Optimizer]":
-        """The objective over X, the features in the form that is trained on, and the optimizer that can minimise it."""
+    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer", m: "Array | None") -> "tuple[Objective, Optimizer]":
+        """The objective over X, the features in the form that is trained on, and the optimizer that can minimise it.
+
+        m: row weights (n,) of mean 1, or None.
+        """
         raise NotImplementedError
 
     def fit(
@@ -59,11 +63,13 @@ class Logistic:
         optimizer: "Optimizer",
         features: Sequence[str] = (),
         observer: "Observer | None" = None,
+        weight: "Array | None" = None,
+        classes: Sequence[Any] = (0, 1),
     ) -> "Fit":
         """See `pipeline.learning.model.Model.fit`."""
         from pipeline.learning.diagnosis import fit_and_diagnose
 
-        return fit_and_diagnose(self, X, y, optimizer, features, observer)
+        return fit_and_diagnose(self, X, y, optimizer, features, observer, weight, classes)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ __all__ = ["NumpyModel", "log_odds"]
 class NumpyModel(Logistic):
     """Forward, loss, gradient and Hessian by hand, in NumPy."""
 
-    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer") -> "tuple[Objective, Optimizer]":
+    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer", m: "Array | None") -> "tuple[Objective, Optimizer]":
         from pipeline.learning.log_loss import log_loss
 
-        return log_loss(X, y, self.l2), optimizer
+        return log_loss(X, y, self.l2, m), optimizer

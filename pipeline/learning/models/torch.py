@@ -31,9 +31,9 @@ class TorchModel(Logistic):
         if self.device not in DEVICES:
             raise ConfigError(f"device must be one of {', '.join(DEVICES)}; got {self.device}")
 
-    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer") -> "tuple[Objective, Optimizer]":
+    def objective(self, X: "Features", y: "Array", optimizer: "Optimizer", m: "Array | None") -> "tuple[Objective, Optimizer]":
         from pipeline.learning.torch_objective import TorchLogLoss
         from pipeline.learning.torch_optimizer import torch_optimizer
 
-        f = TorchLogLoss(X, y, self.l2, self.device, self.compile)
+        f = TorchLogLoss(X, y, self.l2, self.device, self.compile, m)
         return f, torch_optimizer(optimizer, f)

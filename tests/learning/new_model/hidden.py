@@ -33,15 +33,18 @@ class Hidden:
         optimizer: "Optimizer",
         features: Sequence[str] = (),
         observer: "Observer | None" = None,
+        weight: "Array | None" = None,
+        classes: Sequence[Any] = (0, 1),
     ) -> "Fit":
         from pipeline.learning.epochs import DivergenceMonitor, EpochLoop
-        from pipeline.learning.features import check_data, standardised
+        from pipeline.learning.features import standardised
         from pipeline.learning.model import Fit, Observer
+        from pipeline.learning.weights import training_rows
 
-        check_data(X, y)
-        Z, mean, scale = standardised(X, np.float64, features)
+        X, y, m = training_rows(X, y, weight, "none", classes)
+        Z, mean, scale = standardised(X, np.float64, features, m)
         monitor = DivergenceMonitor(X, optimizer.lr)
-        loop = EpochLoop(_objective(Z, y, self.width), optimizer, monitor, observer or Observer())
+        loop = EpochLoop(_objective(Z, y, m, self.width), optimizer, monitor, observer or Observer())
         theta = np.random.default_rng(self.seed).standard_normal((X.shape[1] + 2) * self.width + 1) / 2
         state, epoch, stopped_by = loop.run(theta)
         end = loop.measure(state, epoch, is_last=True)
@@ -61,13 +64,13 @@ def _split(theta: Any, width: int) -> tuple[Any, Any, Any, Any]:
     return theta[:end].reshape(-1, width), theta[end : end + width], theta[end + width : -1], theta[-1]
 
 
-def _objective(Z: Any, y: Any, width: int) -> Any:
-    """The mean log loss by autograd; of what an optimizer may ask for, what gd, adam and lbfgs ask for."""
+def _objective(Z: Any, y: Any, m: Any, width: int) -> Any:
+    """The weighted mean log loss by autograd; of what an optimizer may ask for, what gd, adam and lbfgs ask for."""
     import torch
 
     class MeanLogLoss:
         n = len(y)
-        inputs, labels = torch.from_numpy(Z), torch.from_numpy(y)
+        inputs, labels, weights = torch.from_numpy(Z), torch.from_numpy(y), None if m is None else torch.from_numpy(m)
 
         def loss(self, theta: Any) -> float:
             return self.loss_and_gradient(theta)[0]
@@ -82,7 +85,7 @@ def _objective(Z: Any, y: Any, width: int) -> Any:
             point = torch.from_numpy(theta).requires_grad_()
             V, a, w, b = _split(point, width)
             z = torch.tanh(self.inputs @ V + a) @ w + b
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(z, self.labels)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(z, self.labels, self.weights)
             return loss.item(), torch.autograd.grad(loss, point)[0].numpy()
 
     torch.set_num_threads(1)
