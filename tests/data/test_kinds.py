@@ -134,9 +134,6 @@ def test_a_duplicate_of_any_kind_is_found_in_whatever_chunks(name: str) -> None:
     cells = KINDS[name][0]
     chunks = pa.chunked_array([cells[:30], cells[30:]])
     assert [column.kind for column in recognise(pa.table({"a": cells, "b": chunks}))][1] == "duplicate"
-    changed = (
-        pa.array([*cells.to_pylist()[:-1], cells.to_pylist()[0]], cells.type)
-        if name != "town"
-        else cells.take(pa.array(range(99, -1, -1)))
-    )
+    changed = cells.take(pa.array(range(99, -1, -1)))
+    assert not changed.equals(cells)
     assert [column.kind for column in recognise(pa.table({"a": cells, "b": changed}))][1] != "duplicate"
