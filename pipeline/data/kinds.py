@@ -1,5 +1,6 @@
 """What the columns of a table mean: which kind each is, which are left out of the features, and why."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -49,7 +50,6 @@ def recognise(
     """
     told, labels = told or {}, labels or {}
     columns = []
-    same: dict[tuple[Any, ...], list[str]] = {}  # by what equal columns have in common: their names
     for name, given in zip(table.column_names, table.columns, strict=True):
         cells = given.unify_dictionaries()
         column = _measure(name, cells)
@@ -61,14 +61,43 @@ def recognise(
             column = replace(column, kind="identifier", reason=labels[name])
         else:
             column = _find_kind(column, cells)
-            alike = same.get(_signature(column), [])
-            twin = next((other for other in alike if _decoded(table[other]).equals(_decoded(cells))), None)
-            if twin is not None and column.is_used:
-                column = replace(column, kind="duplicate", reason=f"the same as {quote_if_needed(twin)}")
-        if column.is_used:
-            same.setdefault(_signature(column), []).append(name)
         columns.append(column)
-    return columns
+    twins = _twins(table, [column for column in columns if column.is_used])
+    return [
+        replace(column, kind="duplicate", reason=f"the same as {quote_if_needed(twins[column.name])}")
+        if column.name in twins and column.name not in told and column.name not in keep
+        else column
+        for column in columns
+    ]
+
+
+def _twins(table: pa.Table, columns: Sequence[Column]) -> dict[str, str]:
+    """The columns that are equal to an earlier one, and the first of these."""
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for column in columns:
+        alike.setdefault((column.type, column.missing, column.distinct, column.example), []).append(column.name)
+    found, first = {}, dict[bytes, str]()
+    for names in alike.values():
+        for name in names if len(names) > 1 else []:
+            twin = first.setdefault(_digest(table[name]), name)
+            if twin != name:
+                found[name] = twin
+    return found
+
+
+def _digest(cells: pa.ChunkedArray) -> bytes:
+    """Of a column's type, values and gaps."""
+    kind = cells.type.value_type if types.is_dictionary(cells.type) else cells.type
+    names = ""
+    if kind == pa.string():
+        cells = pc.dictionary_encode(_decoded(cells)).combine_chunks()
+        cells = pa.concat_arrays(cells.chunks) if isinstance(cells, pa.ChunkedArray) else cells
+        names, cells = "\0".join(cells.dictionary.to_pylist()), cells.indices
+    elif not types.is_floating(kind):
+        cells = pc.cast(cells, pa.uint8() if types.is_boolean(kind) else pa.int64())
+    values, gaps = np.asarray(pc.fill_null(cells, 0)), np.asarray(pc.is_null(cells))
+    parts = (str(kind).encode(), names.encode(), values.tobytes(), np.packbits(gaps).tobytes())
+    return hashlib.blake2b(b"\0".join(parts)).digest()
 
 
 def kinds_table(columns: Sequence[Column]) -> tuple[list[str], list[list[object]]]:
@@ -108,10 +137,6 @@ def _written(value: Any) -> str:
 def _type_of(kind: pa.DataType) -> str:
     found = {"int64": "integer", "double": "number", "bool": "boolean", "string": "text"}.get(str(kind))
     return found or ("date" if types.is_timestamp(kind) else "text")
-
-
-def _signature(column: Column) -> tuple[Any, ...]:
-    return column.type, column.missing, column.distinct, column.example
 
 
 def _as_told(column: Column, kind: str, cells: pa.ChunkedArray) -> Column:

@@ -1,10 +1,13 @@
 """Parquet: a file, a folder of files, or a pattern of names; columns with their types, and which of them is a stored index."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,18 +15,22 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from pipeline.data.cells import MICROSECONDS, Texts
-from pipeline.data.columns import TYPES, RawTable, compact, first_rounded, without
+from pipeline.data.columns import TYPES, RawTable, compact, first_rounded, type_of, without
 from pipeline.data.csv_types import TEXT_KINDS, as_told
 from pipeline.data.reading import is_unchanged, reader_errors, unique_names
 from pipeline.errors import DataError
 from pipeline.text import quote, quote_if_needed
 
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # a folder's name for a missing value
 ROWS = 1 << 16  # of a file at a time
 
 
 @dataclass
 class ParquetFile:
-    """The table in `files`, one after the other. Each must have the columns of the first, in any order."""
+    """The table in `files`, one after the other. Each must have the columns of the first, in any order.
+
+    Folders below `path` that are called NAME=VALUE give the files in them a column, as Spark and others write it.
+    """
 
     path: str
     files: Sequence[str]
@@ -38,11 +45,23 @@ class ParquetFile:
                 raise DataError(f"there are no columns in {self.path}")
             for file, schema in zip(self.files[1:], schemas[1:], strict=True):
                 if set(schema.names) != set(first.names):
-                    other = next(iter(set(schema.names) ^ set(first.names)))
+                    other = min(set(schema.names) ^ set(first.names))
                     rule = f"all files of {self.path} must have the same columns"
                     raise DataError(f"{rule}; {quote_if_needed(other)} is not both in {self.files[0]} and in {file}")
-            unique_names(self.path, first.names)
-            return pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
+            schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
+            for name in self._folders[self.files[0]]:
+                schema = schema.append(pa.field(name, pa.string())) if name not in first.names else schema
+            unique_names(self.path, schema.names)
+            return schema
+
+    @cached_property
+    def _folders(self) -> dict[str, dict[str, str | None]]:
+        """The names and values of each file's folders."""
+        found = {file: _named_folders(self.path, file) for file in self.files}
+        names = found[self.files[0]]
+        if other := next((file for file, folders in found.items() if folders.keys() != names.keys()), None):
+            raise DataError(f"all files of {self.path} must lie in folders of the same names; {other} does not")
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -103,18 +122,28 @@ class ParquetFile:
         wanted = [stored[name] for name in names]
         for file in self.files:
             with open(file, "rb") as opened:
-                source = pq.ParquetFile(opened)
+                found = pq.ParquetFile(opened)
+                texts = [
+                    field.name
+                    for field in found.schema_arrow
+                    if types.is_string(field.type) or types.is_large_string(field.type)
+                ]
+                source = pq.ParquetFile(opened, metadata=found.metadata, read_dictionary=texts)
                 roots = {name.split(".")[0] for name in wanted} | set(wanted)
                 some = [name for name in source.schema_arrow.names if name in roots]
-                if source.metadata.num_rows == 0:
-                    yield _flat_table(source.read(some)).select(wanted).rename_columns(list(names))
-                for batch in source.iter_batches(ROWS, columns=some):
-                    yield _flat_table(pa.Table.from_batches([batch])).select(wanted).rename_columns(list(names))
+                batches = source.iter_batches(ROWS, columns=some) if source.metadata.num_rows else ()
+                tables = (pa.Table.from_batches([batch]) for batch in batches)
+                for table in tables if source.metadata.num_rows else [source.read(some)]:
+                    flat = _flat_table(table)
+                    for name, value in self._folders[file].items():
+                        if name not in flat.column_names:
+                            flat = flat.append_column(name, pa.array([value] * len(flat), pa.string()))
+                    yield flat.select(wanted).rename_columns(list(names))
 
     def _typed(self, name: str, column: pa.ChunkedArray, told: str) -> pa.ChunkedArray:
         column = self._simple(name, column)
         if told == "label":
-            return column
+            return without(column, [])
         kind = column.type
         if types.is_string(kind) or types.is_dictionary(kind):
             if told not in ("", *TEXT_KINDS):
@@ -131,11 +160,13 @@ class ParquetFile:
 
     def _of_type(self, name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         column = self._simple(name, column)
+        if kind == "integer" and types.is_floating(column.type):
+            return column
         try:
-            return pc.cast(column, TYPES[kind], safe=kind == "integer")
+            return pc.cast(column, TYPES[kind])
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             rule = f"columns must be of the type that the model was trained on in {self.path}"
-            raise DataError(f"{rule}; {name} is of {column.type}, not of {kind}") from None
+            raise DataError(f"{rule}; {name} is of {type_of(column)}, not of {kind}") from None
 
     def _simple(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column as int64, float64, bool, timestamp[us], or text."""
@@ -178,6 +209,14 @@ def _from_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
         except pa.ArrowInvalid:
             pass
     return pc.cast(column, pa.float64(), safe=False)
+
+
+def _named_folders(path: str, file: str) -> dict[str, str | None]:
+    """NAME=VALUE of the folders between a folder and a file in it."""
+    if not os.path.isdir(path):
+        return {}
+    pairs = [part.partition("=") for part in Path(file).relative_to(path).parent.parts]
+    return {name: None if value == NO_VALUE else unquote(value) for name, sign, value in pairs if sign}
 
 
 def _first_beyond(column: pa.ChunkedArray) -> int:

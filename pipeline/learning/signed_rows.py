@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array, Features, row_blocks
 from pipeline.learning.losses import signs_of
-from pipeline.learning.matrix import row_slice, with_entries
 
 MAX_COLUMNS = 1000  # columns up to which a Hessian is made
 MIN_ROWS, ROWS_A_COLUMN = 1000, 50  # of a sample
@@ -52,14 +51,11 @@ class SignedRows:
         return (V[:-1].T / self._scale).T
 
     def _parts(self) -> Iterator[Features]:
-        """X - mean, for in a product with X that is shifted afterwards rounding may be all that is left."""
-        X, mean = self._X, self._mean
-        if isinstance(X, np.ndarray):
-            yield from (X[rows] - mean for rows in row_blocks(*self.shape))
-            return
-        for rows in row_blocks(X.shape[0], X.nnz // X.shape[0]):
-            part = row_slice(X, rows)  # of a column with a zero, the mean is 0: see `features.standardised`
-            yield with_entries(type(X)(part.shape), part.data - mean[part.indices], part.indices, part.indptr)
+        """X - mean, for in a product with X that is shifted afterwards rounding may be all that is left. A sparse X is not
+        shifted here: its products are."""
+        if not isinstance(self._X, np.ndarray):
+            return iter([self._X.astype(np.float64, copy=False)])
+        return (self._X[rows] - self._mean for rows in row_blocks(*self.shape))
 
 
 def sample_size(columns: int) -> int:

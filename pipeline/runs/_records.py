@@ -1,6 +1,5 @@
 """A run's own records, downloaded, and the differences of two runs' metrics."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,11 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS
-from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE
+from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
-from pipeline.redaction import first_line
-from pipeline.runs._model_dirs import models_in
-from pipeline.runs._store import MIN_FINGERPRINT, Store, find, name_of, open_store
 from pipeline.stages import STAGES
+from pipeline.tracking.runs import Store, download, name_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -60,29 +57,6 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
         raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
     return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED))
-
-
-def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
-    """An artifact of the run, or a folder of them, copied into `folder`. Raises CommandError where it is gone."""
-    from mlflow.exceptions import MlflowException
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        return Path(store.client.download_artifacts(run.info.run_id, path, str(folder)))
-    except (MlflowException, OSError) as error:
-        reason = first_line(error)
-        raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {reason}") from None
-
-
-def model_folder(reference: str, temporary: Path) -> Path:
-    """The folder of a model by its run id, fingerprint or alias: in out/ or, downloaded into `temporary`, of its run."""
-    if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference):
-        cards = {folder: read_card(folder).content.fingerprint for folder in models_in(OUT)}
-        found = {fingerprint: folder for folder, fingerprint in cards.items() if fingerprint.startswith(reference)}
-        if len(found) == 1:
-            return next(iter(found.values()))
-    store = open_store()
-    return download(store, find(store, reference), TRAINING, temporary)
 
 
 def read_predictions(folder: Path) -> Columns:

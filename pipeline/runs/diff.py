@@ -15,8 +15,8 @@ from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.files import digest
 from pipeline.flatten import flatten
 from pipeline.runs._command import RUN, Subparsers, add_command
-from pipeline.runs._records import Records, compare, download, records
-from pipeline.runs._store import Store, find, name_of, open_store
+from pipeline.runs._records import Records, compare, records
+from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 logger = logging.getLogger(__name__)
 

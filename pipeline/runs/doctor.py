@@ -12,9 +12,9 @@ from pipeline.config.tracking import Tracking
 from pipeline.processes import Process
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._journals import sync_all
-from pipeline.runs._store import Store, name_of, open_store, tracked_to
 from pipeline.tracking.events import KILLED, Closed
 from pipeline.tracking.journal import Journal, new_attempt
+from pipeline.tracking.runs import Store, name_of, open_store, tracked_to
 from pipeline.tracking.sqlite_store import damage_of
 from pipeline.tracking.store import database_of
 

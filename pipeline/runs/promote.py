@@ -17,8 +17,8 @@ from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import SEED, compare, records
-from pipeline.runs._store import Store, find, name_of, open_store
 from pipeline.tracking.names import NOTE
+from pipeline.tracking.runs import Store, find, name_of, open_store
 from pipeline.tracking.store import store_lock
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from pipeline.errors import CommandError
 from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_json
 from pipeline.model.card import read_card, read_schema
 from pipeline.runs._command import RUN, Subparsers, add_command
-from pipeline.runs._records import Records, download, read_predictions, records
-from pipeline.runs._store import Store, find, name_of, open_store
+from pipeline.runs._records import Records, read_predictions, records
 from pipeline.runs._worktree import commit_of, environment, git, worktree
 from pipeline.stages import MODELS_DIR, STAGES, Stage
 from pipeline.tracking.provenance import provenance
+from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

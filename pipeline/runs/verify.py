@@ -18,12 +18,11 @@ from pipeline.manifest import CARD
 from pipeline.model.card import read_card
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._model_dirs import curve
-from pipeline.runs._records import download
-from pipeline.runs._store import Store, name_of, open_store
 from pipeline.runs._worktree import dvc
 from pipeline.stages import STAGES
 from pipeline.stages.compose import OVERRIDES
 from pipeline.text import count
+from pipeline.tracking.runs import Store, download, name_of, open_store
 
 logger = logging.getLogger(__name__)
 

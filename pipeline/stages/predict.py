@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -21,7 +20,7 @@ from pipeline.errors import ArtifactError, CommandError, DataError
 from pipeline.files import OUT
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.model.card import ModelCard, read_card
-from pipeline.stages import MODELS_DIR
+from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.text import join_limited, quote_if_needed
 
 if TYPE_CHECKING:
@@ -42,8 +41,9 @@ def model_folder(reference: str) -> Iterator[Path]:
             f"a model must be a folder, a candidate in {OUT / MODELS_DIR}, a run or @champion; there is no {reference}"
         )
     with tempfile.TemporaryDirectory() as temporary:
-        # by name: it imports MLflow, which no folder needs
-        yield import_module("pipeline.runs._records").model_folder(reference, Path(temporary))
+        from pipeline.tracking import runs  # imports Hydra, which no folder needs
+
+        yield runs.model_folder(reference, STAGES["train"].artifacts, Path(temporary))
 
 
 def open_rows(table: Path, card: ModelCard) -> TableFile:

@@ -1,6 +1,7 @@
 """What columns are recognised as, and what is left out."""
 
 import datetime
+import time
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,23 @@ def test_the_order_of_the_columns_is_the_table_s_and_left_out_ones_are_shown_las
         "one": "left out: the same in every row",
     }
     assert [row[0] for row in rows][-2:] == ["code", "one"]
+
+
+def test_many_alike_columns_are_compared_at_once() -> None:
+    cells = {f"x{i}": pa.array(np.r_[0, 1, RNG.integers(0, 2, 98)]) for i in range(2000)}
+    cells |= {"again": cells["x7"], "gap": pa.array([None, *cells["x7"].to_pylist()[1:]])}
+    started = time.monotonic()
+    columns = {column.name: column for column in recognise(pa.table(cells))}
+    assert time.monotonic() - started < 5
+    assert columns["again"].reason == "the same as x7"
+    assert columns["gap"].is_used
+
+
+@pytest.mark.parametrize("name", ["income", "age", "member", "signup", "job", "town", "notes"])
+def test_a_duplicate_of_any_kind_is_found_in_whatever_chunks(name: str) -> None:
+    cells = KINDS[name][0]
+    chunks = pa.chunked_array([cells[:30], cells[30:]])
+    assert [column.kind for column in recognise(pa.table({"a": cells, "b": chunks}))][1] == "duplicate"
+    changed = cells.take(pa.array(range(99, -1, -1)))
+    assert not changed.equals(cells)
+    assert [column.kind for column in recognise(pa.table({"a": cells, "b": changed}))][1] != "duplicate"

@@ -10,7 +10,7 @@ import pytest
 from pipeline.data.sources.table import Table
 from pipeline.data.table_file import open_table
 from pipeline.errors import PipelineError
-from tests.data.tables import AGES, LABELS, load, refusal
+from tests.data.tables import AGES, LABELS, cells, load, refusal, types
 
 
 def test_a_parquet_file_that_is_cut_or_damaged(tmp_path: Path) -> None:
@@ -64,11 +64,27 @@ def test_a_folder_and_a_pattern_of_files(tmp_path: Path) -> None:
             Table(path=str(path), target="y").load()
 
 
+def test_the_names_of_folders_are_columns(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": AGES, "a.b": AGES[::-1], "town": ["Bad Ems", "Ulm", None] * 4, "y": LABELS})
+    frame.to_parquet(tmp_path / "parts", partition_cols=["town"])
+    data = Table(path=str(tmp_path / "parts"), target="y").load()
+    assert types(data) == {"a": "integer", "a.b": "integer", "town": "text"}
+    assert cells(data, "town") == ["Bad Ems"] * 4 + ["Ulm"] * 4 + [None] * 4
+    (tmp_path / "parts" / "part.parquet").write_bytes((next((tmp_path / "parts").rglob("*.parquet"))).read_bytes())
+    with pytest.raises(PipelineError, match="must lie in folders of the same names; .*parquet does not"):
+        Table(path=str(tmp_path / "parts"), target="y").load()
+
+
+def test_labels_that_are_not_a_number_are_missing(tmp_path: Path) -> None:
+    labels = pa.array([*map(float, LABELS[:-1]), float("nan")])
+    assert "1 are missing, the first in row 12" in refusal(tmp_path, pa.table({"a": AGES, "y": labels}))
+
+
 def test_chunks_have_the_types_that_are_asked_for(tmp_path: Path) -> None:
     table = pa.table({"a": pa.array(AGES, pa.int16()), "n": ["x", "y"] * 6})
     pq.write_table(table, tmp_path / "t.parquet")
     file = open_table(str(tmp_path / "t.parquet"))
     (chunk,) = file.chunks({"n": "text", "a": "number"})
     assert chunk.schema == pa.schema([("n", "string"), ("a", "double")])
-    with pytest.raises(PipelineError, match="of the type that the model was trained on in .*; n is of string, not of"):
+    with pytest.raises(PipelineError, match="of the type that the model was trained on in .*; n is of text, not of"):
         [*file.chunks({"n": "number"})]

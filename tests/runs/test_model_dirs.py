@@ -12,11 +12,11 @@ from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.files import read_csv, read_json
 from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record
-from pipeline.runs._store import Store
 from pipeline.runs.publish import lacks
 from pipeline.runs.verify import _curve
 from pipeline.stages.generate import generate
 from pipeline.stages.train import artifacts, train
+from pipeline.tracking.runs import Store
 from pipeline.tracking.store import SQLITE
 from tests.tracked import EXPERIMENT, check_each_value_once, retrain, run_of
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.runs._records import log_odds, records
-from pipeline.runs._store import Store
+from pipeline.tracking.runs import Store
 from tests.runs.conftest import Commands, all_runs, client_of
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.runs._records import Records, records
-from pipeline.runs._store import Store
 from pipeline.runs.reproduce import Difference, differences
+from pipeline.tracking.runs import Store
 from tests.conftest import Shell, environment
 from tests.observing import runs_of, wait_for
 from tests.runs.conftest import Commands, all_runs, client_of, files_of, forget

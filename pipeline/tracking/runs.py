@@ -1,14 +1,18 @@
 """The tracking store that the repository's stages log to, its runs, and which of them RUN on the command line names."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking, stage_tracking
-from pipeline.errors import CommandError
+from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT
-from pipeline.redaction import without_credentials
+from pipeline.manifest import CARD
+from pipeline.model.card import read_card
+from pipeline.redaction import first_line, without_credentials
 from pipeline.text import join_limited
 from pipeline.tracking.publisher import wait_for_publishers
 from pipeline.tracking.store import absolute_uri, check_writable, database_of, project_root
@@ -125,3 +129,32 @@ def _aliased(store: Store, name: str, alias: str) -> str:
         raise CommandError(
             f"{name}@{alias} must be a registered model's alias; there is none: `runs promote RUN` makes champion"
         ) from None
+
+
+def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
+    """An artifact of the run, or a folder of them, copied into `folder`. Raises CommandError where it is gone."""
+    from mlflow.exceptions import MlflowException
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return Path(store.client.download_artifacts(run.info.run_id, path, str(folder)))
+    except (MlflowException, OSError) as error:
+        reason = first_line(error)
+        raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {reason}") from None
+
+
+def model_folder(reference: str, artifacts: str, temporary: Path) -> Path:
+    """The folder of a model by its run id, fingerprint or alias: in out/ or, downloaded into `temporary`, of its run.
+
+    artifacts: the folder of a run's artifacts that holds the model.
+    """
+    if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference):
+        found = {}
+        for path in OUT.rglob(f"models/*/{CARD}"):
+            with suppress(PipelineError):  # of a damaged one
+                found[read_card(path.parent).content.fingerprint] = path.parent
+        matches = [folder for fingerprint, folder in found.items() if fingerprint.startswith(reference)]
+        if len(matches) == 1:
+            return matches[0]
+    store = open_store()
+    return download(store, find(store, reference), artifacts, temporary)
