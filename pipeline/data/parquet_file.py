@@ -179,8 +179,11 @@ class ParquetFile:
             return pc.cast(column, pa.float64())
         if types.is_boolean(kind) or types.is_string(kind):
             return column
-        if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind) or types.is_binary(kind):
+        if types.is_large_string(kind) or types.is_string_view(kind) or types.is_binary(kind):
             return pc.cast(column, pa.string())
+        if types.is_time(kind):  # as Python's isoformat has it
+            times = pc.cast(column, pa.time64("us"), safe=False)
+            return pc.replace_substring_regex(pc.cast(times, pa.string()), r"\.0+$", "")
         if types.is_uint64(kind):
             return pc.cast(column, pa.int64()) if _first_beyond(column) < 0 else pc.cast(column, pa.float64(), safe=False)
         if types.is_integer(kind):
@@ -208,7 +211,7 @@ def _from_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return pc.cast(pc.cast(column, pa.decimal128(38, 0)), pa.int64())
         except pa.ArrowInvalid:
             pass
-    return pc.cast(column, pa.float64(), safe=False)
+    return pc.cast(pc.cast(column, pa.string()), pa.float64())  # Arrow's own cast does not round to the nearest
 
 
 def _named_folders(path: str, file: str) -> dict[str, str | None]:

@@ -1,5 +1,7 @@
 """Parquet files: damaged ones, stored indices, and folders with meaning."""
 
+from datetime import time
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -88,3 +90,16 @@ def test_chunks_have_the_types_that_are_asked_for(tmp_path: Path) -> None:
     assert chunk.schema == pa.schema([("n", "string"), ("a", "double")])
     with pytest.raises(PipelineError, match="of the type that the model was trained on in .*; n is of text, not of"):
         [*file.chunks({"n": "number"})]
+
+
+def test_decimals_are_the_numbers_that_they_are_nearest_to(tmp_path: Path) -> None:
+    cents = [Decimal(cent) / 100 for cent in range(10_000)]
+    table = pa.table({"a": pa.array(cents, pa.decimal128(9, 2)), "y": [0, 1] * 5000})
+    assert cells(load(tmp_path, table), "a") == [*map(float, cents)]
+
+
+@pytest.mark.parametrize("kind", [pa.time32("s"), pa.time64("us"), pa.time64("ns")])
+def test_times_of_day_are_text(tmp_path: Path, kind: pa.DataType) -> None:
+    times = pa.array([time(hour // 2, 5) for hour in range(12)], pa.time64("us")).cast(kind)
+    data = load(tmp_path, pa.table({"a": times, "y": LABELS}))
+    assert cells(data, "a") == [f"{hour // 2:02}:05:00" for hour in range(12)]
