@@ -24,7 +24,7 @@ def fit_table(path: str, target: str) -> dict[str, float]:
         if name.startswith("date"):
             dates = pd.to_datetime(frame.pop(name))
             frame[f"{name}_year"], numbers = dates.dt.year, [*numbers, f"{name}_year"]
-            for part in ("month", "weekday", "hour"):
+            for part in ("month", "day_of_week", "hour"):
                 frame[f"{name}_{part}"] = getattr(dates.dt, part)
                 categories.append(f"{name}_{part}")
         elif pd.api.types.is_numeric_dtype(frame[name]):
