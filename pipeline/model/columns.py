@@ -195,7 +195,7 @@ def _is_missing(cell: object) -> bool:
     """Text without a letter is missing, as in a CSV file."""
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return True
-    if isinstance(cell, float | np.floating | np.datetime64):
+    if isinstance(cell, float | np.floating | np.datetime64 | np.timedelta64):
         return bool(cell != cell)
     pandas = sys.modules.get("pandas")  # which has values of its own for what is missing
     return pandas is not None and (cell is pandas.NA or cell is pandas.NaT)
@@ -203,7 +203,7 @@ def _is_missing(cell: object) -> bool:
 
 def _numbers(kind: str, cells: Cells) -> NDArray[np.float64]:
     if isinstance(cells, Codes):
-        return _each(cells, boolean if kind == "boolean" else number, np.nan, np.float64)
+        return _each(cells, boolean if kind == "boolean" else _amount, np.nan, np.float64)
     _refuse(cells, ~np.isnat(cells) if cells.dtype.kind == "M" else np.isinf(cells))
     if kind == "boolean":
         _refuse(cells, ~(np.isnan(cells) | (cells == 0) | (cells == 1)))
@@ -280,15 +280,19 @@ def _refuse_value(cells: Codes, wrong: Sequence[bool]) -> None:
         raise InvalidCell(int(row), cells.values[cells.positions[row]])
 
 
-def number(value: object) -> float | None:
-    """A finite number; a duration is its seconds. Text is one where it is written as decimal digits, as in a CSV file."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
+def _amount(value: object) -> float | None:
+    """A number, or the seconds of a duration."""
     if isinstance(value, np.timedelta64):
-        return None if np.isnat(value) else float(value / np.timedelta64(1, "us")) / 1e6
-    if isinstance(value, Real | Decimal | np.bool_) or (isinstance(value, str) and NUMBER.fullmatch(value)):
+        value = value.astype("timedelta64[us]").item()
+    return value.total_seconds() if isinstance(value, timedelta) else number(value)
+
+
+def number(value: object) -> float | None:
+    """A finite number. Text is one where it is written as decimal digits, as in a CSV file."""
+    is_number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(value, np.timedelta64)
+    if is_number or (isinstance(value, str) and NUMBER.fullmatch(value)):
         try:
-            found = float(value)
+            found = float(value)  # type: ignore[arg-type]
         except (OverflowError, ValueError):  # an int beyond float64, a signalling NaN
             return None
         return found if math.isfinite(found) else None

@@ -33,4 +33,4 @@ def test_a_new_source_is_two_files(repo: Path, forked: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("circle: 30 training and 10 test rows, 2 features")
     wrong = forked("python -m pipeline.stages.generate data=circle data.size=1", repo)
-    assert wrong.stderr == "error: data.size is not a key; data takes rows, radius\n"
+    assert wrong.stderr == "error: data.size is not a key; data=circle takes rows, radius\n"

@@ -161,13 +161,8 @@ def test_decimals_are_the_numbers_that_they_are_nearest_to() -> None:
 @pytest.mark.parametrize("unit", ["s", "us", "ns"])
 def test_durations_are_seconds(unit: str) -> None:
     expected, spans = [90.0, NAN, 3600.0], np.array([90, "NaT", 3600], "timedelta64[s]").astype(f"timedelta64[{unit}]")
-    for given in (
-        spans,
-        pd.Series(spans),
-        pa.array(spans),
-        [*spans],
-        [datetime.timedelta(seconds=90), None, pd.Timedelta(hours=1)],
-    ):
+    objects = [datetime.timedelta(seconds=90), None, pd.Timedelta(hours=1)]
+    for given in (spans, pd.Series(spans), pa.array(spans), [*spans], objects):
         got = read_cells(column("number", "number"), given)
         assert isinstance(got, np.ndarray)
         assert np.array_equal(got, expected, equal_nan=True)

@@ -175,8 +175,9 @@ def test_another_file_is_the_test(tmp_path: Path) -> None:
 @pytest.mark.parametrize("test", ["csv", "parquet"])
 @pytest.mark.parametrize("label", [str, int, bool])
 def test_the_test_may_be_of_another_format(tmp_path: Path, test: str, label: Any) -> None:
-    first = {"town": ["Ulm", "Bern", "Graz"] * 10, "y": [label(i % 2) for i in range(30)], "a": [1.5, *range(29)]}
-    second = {name: cells[6:18] for name, cells in first.items()}
+    town, y = ["Ulm", "Bern", "Graz"] * 10, [label(i % 2) for i in range(30)]
+    first: dict[str, object] = {"town": town, "y": y, "a": [1.5, *range(29)]}
+    second: dict[str, object] = {"town": town[6:18], "y": y[6:18], "a": [*range(12)]}
     (tmp_path / "test").mkdir()
     path = write(tmp_path, "t.parquet" if test == "csv" else "t.csv", first)
     other = write(tmp_path / "test", f"t.{test}", second)
@@ -208,7 +209,7 @@ def test_the_header_of_a_test_file_is_known(tmp_path: Path) -> None:
 
 
 def test_a_table_without_a_header_s_names(tmp_path: Path) -> None:
-    content = "Report 2024,\n" + csv_text("a,y", AGES, LABELS)
+    content = csv_text("41,0", AGES, LABELS)
     sentence = refusal(tmp_path, content)
     assert sentence.endswith("its columns are column 1, column 2, since it seems to have no header (data.csv.header)")
 
