@@ -1,6 +1,7 @@
 """Columns of text that are almost something else: numbers or dates but for a few cells, or dates in a form of their own."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def _sentence(
     rows = np.flatnonzero(np.isin(positions, odd))
     texts = join_limited([quote_if_needed(distinct[i].as_py()) for i in odd.tolist()])
     where = table.locate(int(rows[0])) if len(rows) == 1 else f"{len(rows)} rows, the first in {table.locate(int(rows[0]))}"
-    remedy = f"if that means missing, data.missing_values=[{texts}] makes it {kind}"
+    remedy = f"if that means missing, {shlex.quote(f'data.missing_values=[{texts}]')} makes it {kind}"
     return f"{quote_if_needed(name)} is read as text, since it has {texts} in {where}, and {kind} elsewhere: {remedy}"
 
 

@@ -48,6 +48,7 @@ class ParquetFile:
                     other = min(set(schema.names) ^ set(first.names))
                     rule = f"all files of {self.path} must have the same columns"
                     raise DataError(f"{rule}; {quote_if_needed(other)} is not both in {self.files[0]} and in {file}")
+            unique_names(self.path, first.names)
             schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
             for name in self._folders[self.files[0]]:
                 schema = schema.append(pa.field(name, pa.string())) if name not in first.names else schema
@@ -234,7 +235,10 @@ def _flat_table(table: pa.Table) -> pa.Table:
 
 
 def _flat(schema: pa.Schema) -> pa.Schema:
-    return _flat_table(schema.empty_table()).schema
+    """With the fields of structs as columns, and without dictionaries, which one file may have and another not."""
+    flat = _flat_table(schema.empty_table()).schema
+    decoded = [field.with_type(field.type.value_type) if types.is_dictionary(field.type) else field for field in flat]
+    return pa.schema(decoded, flat.metadata)
 
 
 def _text(column: pa.ChunkedArray, row: int) -> str:

@@ -26,7 +26,7 @@ def notes(folder: Path, column: list[Any], **options: Any) -> list[str]:
     [
         (
             [*NUMBERS[:-1], "n.a."],
-            "since it has n.a. in line 61, and numbers elsewhere: .* data.missing_values=.n.a.. makes",
+            "since it has n.a. in line 61, and numbers elsewhere: .* 'data.missing_values=.n.a..' makes",
         ),
         (["low", *NUMBERS[:-2], "high"], "has low, high in 2 rows, the first in line 2, and numbers elsewhere"),
         (["0000-00-00", *DAYS[1:]], "since it has 0000-00-00 in line 2, and dates elsewhere"),
