@@ -54,9 +54,16 @@ def paired_bootstrap(
     with one_thread, np.errstate(invalid="ignore"):
         values = differences(np.ones((1, n), np.int64))[0]
         drawn = np.concatenate([differences(counts) for counts in _resamples(n, resamples, seed)])
-    low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
-    found = dict(zip([*scores, *pairs], zip(values, low, high, strict=True), strict=True))
-    return {name: Difference(*map(float, found[name])) for name in COMPARED_METRICS}
+    found = dict(zip([*scores, *pairs], zip(values, drawn.T, strict=True), strict=True))
+    return {name: Difference(float(value), *_interval(each)) for name in COMPARED_METRICS for value, each in [found[name]]}
+
+
+def _interval(values: Array) -> tuple[float, float]:
+    """The ends of the percentile interval of values (B,), nan left out; nan where there are no others."""
+    if not len(values := values[~np.isnan(values)]):
+        return np.nan, np.nan
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def _resamples(n: int, resamples: int, seed: int) -> Iterator[Counts]:

@@ -52,7 +52,15 @@ def fit_and_diagnose(
 
 def separated_by(X: Features, y: Array, fitted: LinearModel, names: Sequence[str]) -> dict[str, Any] | None:
     """By which of the columns, by their names, the classes can be separated; searched from where a fit has ended."""
-    found = separation.find(X, y, fitted)
+    return _with_names(separation.find(X, y, fitted), names)
+
+
+def separated_completely(X: Features, y: Array, fitted: LinearModel, names: Sequence[str]) -> dict[str, Any] | None:
+    """The same of a fit with a penalty, of which it matters only where no row lies on the boundary."""
+    return _with_names(separation.find_complete(X, y, fitted), names)
+
+
+def _with_names(found: separation.Separation | None, names: Sequence[str]) -> dict[str, Any] | None:
     return {**asdict(found), "columns": [names[j] for j in found.columns]} if found else None
 
 

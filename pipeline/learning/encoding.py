@@ -17,7 +17,9 @@ from pipeline.model.encoder import Category, Date, Encoder, Number, Step, Text, 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DENSE_BYTES = 1 << 26  # up to which X is dense, since NumPy's products of it are the fastest
+SMALL_BYTES, DENSE_BYTES = 1 << 22, 1 << 26  # up to which a dense X costs nothing, and up to which it may pay
+MAX_HESSIAN = 200  # columns up to which it pays, for Newton's method
+MIN_FILLED = 0.1  # the part of X beyond which it pays, since NumPy's products of a dense X are faster
 BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
 
@@ -28,7 +30,7 @@ def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOp
 
 
 def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Features:
-    """X (n, d) of a table: CSR where that takes less memory, and dense X more than DENSE_BYTES; both mapped.
+    """X (n, d) of a table: dense or in CSR format, by what a fit to it costs; both mapped.
 
     The files have no names: nothing is left of them when the process ends, however it does.
     """
@@ -42,13 +44,13 @@ def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Fe
             part = table.slice(start, step)
             yield encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
 
-    return _dense(blocks(), n, d) if 8 * n * d <= DENSE_BYTES else _cheaper(blocks, n, d)
-
-
-def _cheaper(blocks: Callable[[], Iterable[Any]], n: int, d: int) -> Features:
+    dense_bytes = 8 * n * d
+    if dense_bytes <= SMALL_BYTES or (d <= MAX_HESSIAN and dense_bytes <= DENSE_BYTES):
+        return _dense(blocks(), n, d)
     X = _sparse(blocks(), n, d)
     takes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    return X if takes < 8 * n * d else _dense(blocks(), n, d)
+    pays = takes >= dense_bytes or (dense_bytes <= DENSE_BYTES and X.nnz > MIN_FILLED * n * d)
+    return _dense(blocks(), n, d) if pays else X
 
 
 def _dense(blocks: Iterable[Any], n: int, d: int) -> Array:

@@ -24,7 +24,7 @@ from pipeline.evaluation.folds import FoldFeatures, Rows, features_of
 from pipeline.evaluation.penalty import CURVE, resolve
 from pipeline.files import HISTORY, HISTORY_FILE, OUT, VALIDATION_FILE, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
-from pipeline.learning.diagnosis import separated_by
+from pipeline.learning.diagnosis import separated_completely
 from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.model import Checkpoint, Fit, Observer, Record
 from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, Logistic, linear_model
@@ -226,7 +226,7 @@ def _separation(X: Features, y: Array, weight: Array | None, result: Fit, names:
     """By what the classes can be separated, of the rows that have a weight."""
     if weight is not None:
         X, y = X[weight > 0], y[weight > 0]
-    return separated_by(X, y, LinearModel.from_arrays(result.arrays), names)
+    return separated_completely(X, y, LinearModel.from_arrays(result.arrays), names)
 
 
 def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]) -> None:

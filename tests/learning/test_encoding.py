@@ -17,6 +17,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from pipeline.arrays import Features
+from pipeline.data.kinds import recognise
 from pipeline.learning import encoding
 from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.models import EncoderOptions
@@ -148,7 +149,8 @@ def test_text_is_tf_idf(least: int, most: int) -> None:
 @pytest.mark.parametrize("dense_bytes", [0, 1 << 30])
 def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     names, whole = encoded(TABLE.column_names)
-    monkeypatch.setattr(encoding, "DENSE_BYTES", dense_bytes)
+    for limit in ("SMALL_BYTES", "DENSE_BYTES"):
+        monkeypatch.setattr(encoding, limit, dense_bytes)
     monkeypatch.setattr(encoding, "BLOCK_ENTRIES", 7 * len(COLUMNS))
     X: Features = encoded(TABLE.column_names)[1]
     assert isinstance(X, np.ndarray) == (dense_bytes > 0)
@@ -161,7 +163,8 @@ def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, monkeypatch: py
 
 
 def test_a_dense_table_stays_dense_however_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "DENSE_BYTES", 0)
+    for limit in ("SMALL_BYTES", "DENSE_BYTES"):
+        monkeypatch.setattr(encoding, limit, 0)
     assert isinstance(encoded(["income", "age"])[1], np.ndarray)
 
 
@@ -220,3 +223,12 @@ def test_any_table_is_encoded_alike_whole_and_row_by_row(drawn: tuple[pa.Table, 
     for i, row in enumerate(table.to_pylist()):
         cells = {each.name: read_cells(each, [row[each.name]]) for each in columns}
         assert np.array_equal(read.encode(cells, 1).toarray()[0], X[i])
+
+
+def test_a_wide_table_of_few_entries_is_sparse_and_a_narrow_one_dense() -> None:
+    towns = pa.table({name: [f"{name}{i % 300}" for i in range(6000)] for name in ("a", "b")})
+    columns = recognise(towns)
+    for options, is_sparse in ((EncoderOptions(), True), (EncoderOptions(max_levels=50), False)):
+        X = encode(fit_encoder(towns, columns, options), columns, towns)
+        assert X.shape == (6000, 600 if is_sparse else 100)
+        assert isinstance(X, np.ndarray) != is_sparse

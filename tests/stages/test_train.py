@@ -263,7 +263,8 @@ def test_options_of_the_encoder_that_cannot_be(value: str) -> None:
 def test_sparse_features_train_by_every_way(
     typed: Path, model: str, optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.learning.encoding.DENSE_BYTES", 0)
+    for limit in ("SMALL_BYTES", "DENSE_BYTES"):
+        monkeypatch.setattr(f"pipeline.learning.encoding.{limit}", 0)
     content = compose((*OVERRIDES, f"model={model}", f"optimizer={optimizer}", "optimizer.epochs=3")).to_dict()
     train({group: content[group] for group in ("model", "optimizer")}, typed / "data", tmp_path / "sparse", Tracking(None))
     monkeypatch.undo()
