@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
 BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+DIGITS = {"1": True, "0": False}  # that are booleans in a column of such
 MISSING_VALUES = (
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "NULL", "null", "None"),
     *("?", "-", "--", "."),
@@ -230,14 +231,14 @@ def _from_iso(text: str) -> datetime | None:
     """Of ISO 8601, a date at least."""
     if not re.match(r"\d{4}-\d", text):
         return None
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):  # of a zone, at an end of the calendar
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
     return None
 
 
 def _from_form(text: str, form: str) -> datetime | None:
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         found = datetime.strptime(text, form)
         return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
     return None

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.errors import DataError
+
 TYPES = {  # of cells, as a model's columns name them
     "integer": pa.int64(),
     "number": pa.float64(),
@@ -25,7 +27,7 @@ class RawTable:
 
     is_text: the file's cells are text (CSV); locate: where a row stands in the file, such as "line 7"; cell: a row's cell of a
     column, as it is written; rounded: of columns that float64 rounds, the first such row; row_labels: columns that only label
-    the rows, and why.
+    the rows, and why; decimal: "," where some numbers are written with a decimal comma.
     """
 
     columns: Mapping[str, pa.ChunkedArray]
@@ -35,6 +37,7 @@ class RawTable:
     rounded: Mapping[str, int]
     row_labels: Mapping[str, str]
     notes: tuple[str, ...] = ()  # how it was read
+    decimal: str = ""
 
     def filter(self, mask: NDArray[np.bool_]) -> "RawTable":
         """The rows of the mask."""
@@ -50,9 +53,12 @@ class RawTable:
         )
 
     def append(self, other: "RawTable", path: str) -> "RawTable":
-        """The rows of this table and below them those of another, of the file at `path`, whose columns have the same names."""
+        """The rows of this table and below them those of another, of the file at `path`, whose columns have the same names.
+
+        Raises DataError where text stands below what is none, and cannot be read as such."""
         size = len(next(iter(self.columns.values())))
-        pairs = [pa.table({name: part.columns[name] for name in self.columns}) for part in (self, other)]
+        below = {name: _as_above(name, column, other.columns[name], path) for name, column in self.columns.items()}
+        pairs = [pa.table(dict(self.columns)), pa.table(below)]
         joined = pa.concat_tables(pairs, promote_options="permissive").unify_dictionaries().combine_chunks()
         rounded = {name: row + size for name, row in other.rounded.items()} | dict(self.rounded)
         return replace(
@@ -62,6 +68,20 @@ class RawTable:
             cell=lambda row, name: self.cell(row, name) if row < size else other.cell(row - size, name),
             rounded=rounded,
         )
+
+
+def _as_above(name: str, above: pa.ChunkedArray, column: pa.ChunkedArray, path: str) -> pa.ChunkedArray:
+    """A column of the type of the one above it where one of them is text, with a dictionary or without, or true and false."""
+    kinds = {above.type, column.type}
+    if len(kinds) == 1 or kinds <= {pa.int64(), pa.float64()} or column.null_count == len(column):
+        return column
+    try:
+        is_boolean = pa.types.is_boolean(column.type)  # which a CSV file has as Python writes it
+        text = pc.if_else(column, "True", "False") if is_boolean else pc.cast(column, pa.string())
+        return text.dictionary_encode() if pa.types.is_dictionary(above.type) else pc.cast(text, above.type)
+    except pa.ArrowInvalid:
+        rule = f"{name} must be of one type in both files"
+        raise DataError(f"{rule}; in {path} it is {type_of(column)}, not {type_of(above)}") from None
 
 
 def first_infinite(column: pa.ChunkedArray) -> int:

@@ -38,17 +38,22 @@ SNIFFED_BYTES = 1 << 20  # from the file's beginning, by which its dialect and i
 
 @dataclass
 class CsvFile:
-    """A CSV file, which gzip or zstd may have compressed. missing_values: texts that stand for no value, beside ""."""
+    """A CSV file, which gzip or zstd may have compressed. missing_values: texts that stand for no value, beside "".
+
+    known: columns that it is to have; decimal: the decimal mark of the file that a model was trained on, if that is known.
+    """
 
     path: str
     settings: CsvFormat = field(default_factory=CsvFormat)
     missing_values: Sequence[str] = cells.MISSING_VALUES
+    known: Sequence[str] = ()
+    decimal: str = ""
     _is_split: bool = True  # into blocks that are parsed by themselves
 
     @cached_property
     def dialect(self) -> Dialect:
         with reader_errors(self.path, "csv"):
-            return sniff(self.path, self._start, self._is_all, self.settings)
+            return sniff(self.path, self._start, self._is_all, self.settings, self.known)
 
     @cached_property
     def _start(self) -> bytes:
@@ -85,7 +90,7 @@ class CsvFile:
             typed = {name: reading.typed(name) for name in columns}
             rounded = {name: row for name, column in typed.items() if (row := first_rounded(column)) >= 0} | reading.rounded
             notes = (*self.dialect.notes, *reading.notes)
-            return RawTable(typed, True, self.locate, self.cell, rounded, self.row_labels, notes)
+            return RawTable(typed, True, self.locate, self.cell, rounded, self.row_labels, notes, reading.decimal)
 
     def chunks(self, types: Mapping[str, str]) -> Iterator[pa.Table]:
         """These columns, some rows at a time. types: of each column, a name of TYPES. Raises DataError."""
@@ -133,7 +138,7 @@ class CsvFile:
         if isinstance(error, UnicodeDecodeError):
             if self.settings.encoding or self.dialect.encoding == FALLBACK:
                 raise self._undecodable(error) from None
-            found = sniff(self.path, self._start, self._is_all, replace(self.settings, encoding=FALLBACK))
+            found = sniff(self.path, self._start, self._is_all, replace(self.settings, encoding=FALLBACK), self.known)
             self.dialect = replace(found, notes=(FALLBACK_NOTE, *found.notes))
             return
         self._check_widths()

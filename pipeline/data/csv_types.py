@@ -41,6 +41,7 @@ class Reading:
         if known == ",":  # a point may then be between thousands
             self._reparse([name for name, found in types.items() if "number" in found and name not in again])
         self._marks = {name: self._mark(name, known) for name in self._texts}
+        self.decimal = "," if "," in self._marks.values() else ""  # where it is a comma
         self._note_signs()
 
     def typed(self, name: str) -> pa.ChunkedArray:
@@ -242,7 +243,7 @@ def as_told(texts: Texts, told: str, mark: str, form: str) -> tuple[Any, int]:
     if told == "date":
         values = cells.dates(distinct, form or "d")
     else:
-        found = [None if text is None else cells.BOOLEANS.get(text) for text in distinct.to_pylist()]
+        found = [None if text is None else cells.DIGITS.get(text, cells.BOOLEANS.get(text)) for text in distinct.to_pylist()]
         values = pa.array(found, pa.bool_())
     wrong = values.is_null().to_numpy(False) & distinct.is_valid().to_numpy(False)
     return (None, texts.first_row(wrong)) if wrong.any() else (values, -1)

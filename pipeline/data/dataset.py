@@ -29,7 +29,7 @@ class Dataset:
     """A training and a test part, and what their numbers mean: classes[1] is the one with y = 1.
 
     notes: a line each for how the user's file was read, which the user should see; columns: of a table, all that may be
-    features, the left-out ones, too.
+    features, the left-out ones, too; decimal: "," where numbers in the file have a decimal comma.
     """
 
     features: list[str]
@@ -39,6 +39,7 @@ class Dataset:
     test: Split
     notes: tuple[str, ...] = ()
     columns: Sequence[Column] = ()
+    decimal: str = ""
 
 
 class Source(Protocol):

@@ -3,13 +3,14 @@
 import codecs
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from pipeline.data.cells import is_number
+from pipeline.data.cells import is_number as is_point_number
 from pipeline.data.reading import unique_names
 from pipeline.errors import ConfigError, DataError
 from pipeline.text import quote, quote_if_needed
@@ -38,6 +39,7 @@ MAGIC = {  # how files of other formats begin
     b"<!DOCTYPE": "a web page",
     b"<HTML": "a web page",
 }
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 MAX_SNIFFED = 200  # records
 MIN_REPEATED = 0.5  # of the first record's texts, that occur again below, of a file without a header
 
@@ -98,9 +100,9 @@ class Dialect:
         return _reader(file, self.delimiter, self.quote, strict)
 
 
-def sniff(path: str, start: bytes, is_all: bool, settings: CsvFormat) -> Dialect:
-    """How a file is written. start: its first bytes; is_all: whether it has no others. Raises DataError where that could be
-    read in two ways; it names the setting."""
+def sniff(path: str, start: bytes, is_all: bool, settings: CsvFormat, known: Sequence[str] = ()) -> Dialect:
+    """How a file is written. start: its first bytes; is_all: whether it has no others; known: columns that it is to have, by
+    which a header is known. Raises DataError where that could be read in two ways; it names the setting."""
     encoding = settings.encoding or _find_encoding(path, start, is_all)
     text = _decode(path, start, encoding, is_all)
     if not text.strip():
@@ -120,8 +122,11 @@ def sniff(path: str, start: bytes, is_all: bool, settings: CsvFormat) -> Dialect
     if len(header) == 1 and "," in header[0] and not settings.delimiter:
         rule = f"fields must be separated by commas in {path}; line {records[0][0]} is one field in quotes"
         raise DataError(f"{rule}, {quote(header[0])}")
+    if has_header is None and known and {*known} <= {*header}:
+        has_header = True
     if has_header is None:
-        has_header = _has_header(path, header, [record for _, record in records[1:] if len(record) == len(header)])
+        rows = [record for _, record in records[1:] if len(record) == len(header)]
+        has_header = _has_header(path, header, rows, delimiter != ",")
     begin = (records[1][0] if len(records) > 1 else sys.maxsize) if has_header else 1  # the line of the first row
     body = "".join(islice(io.StringIO(text, newline=""), begin - 1))
     names = ([""] if settings.row_names and has_header else []) + header
@@ -241,8 +246,15 @@ def name_of(sign: str) -> str:
     return next((name for name, other in SIGNS.items() if other == sign), repr(sign))
 
 
-def _has_header(path: str, first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first record names the columns: where its text stands above numbers, or nothing in it looks like a value."""
+def _has_header(path: str, first: Sequence[str], rows: Sequence[Sequence[str]], may_have_commas: bool) -> bool:
+    """Whether the first record names the columns: where its text stands above numbers, or nothing in it looks like a value.
+
+    may_have_commas: whether numbers may have a decimal comma.
+    """
+
+    def is_number(cell: str) -> bool:
+        return is_point_number(cell) or (may_have_commas and _DECIMAL_COMMA.fullmatch(cell) is not None)
+
     names = [name.strip() for name in first]
     numbers = [is_number(name) for name in names]
     if all(number or not name for name, number in zip(names, numbers, strict=True)):
@@ -268,5 +280,4 @@ def _has_header(path: str, first: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 def _counts_on(names: Sequence[str]) -> bool:
     """Whether numbers count on from the first, as positions or years do that are names."""
-    numbers = [float(name) for name in names]
-    return all(name.isdecimal() for name in names) and numbers == [numbers[0] + i for i in range(len(numbers))]
+    return all(map(str.isdecimal, names)) and [*map(float, names)] == [float(names[0]) + i for i in range(len(names))]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from pipeline.data.cells import BOOLEANS
 from pipeline.errors import DataError
 from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote_if_needed, shorten
@@ -32,6 +33,7 @@ MIN_WORDS, MIN_TEXTS, MIN_TEXT_SHARE = 3, 20, 0.3  # of free text: words in a ce
 MAX_SAMPLED = 10_000  # distinct texts whose words are counted
 MAX_EXAMPLE, MAX_SHOWN = 24, 60  # letters of an example, and columns that a table shows
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,14}", re.ASCII)  # written in the one way in which a number is
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?", re.ASCII)  # without zeros before it, which codes have
 _NAMES_ROWS = re.compile(r"id|ids|key|uuid|guid|index|rownames?", re.IGNORECASE)
 _KEY = re.compile(r"(?i:(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|row_?(no|number|num)))$|[a-z]I[dD]$")
 
@@ -148,8 +150,18 @@ def _as_told(column: Column, kind: str, cells: pa.ChunkedArray) -> Column:
         cells = f"its cells are read as {'numbers' if column.type in ('integer', 'number') else column.type}"
         raise DataError(f"data.kinds={{{column.name}: {kind}}} must fit the column; {cells}, such as {column.example}")
     texts = _decoded(pc.unique(cells)).drop_null().to_pylist() if kind == "category" and column.type == "text" else []
-    is_code = bool(texts) and all(map(_INTEGER.fullmatch, texts))
-    return replace(column, kind=kind, type="integer" if is_code else column.type)
+    return replace(column, kind=kind, type=_type_of_levels(texts) or column.type)
+
+
+def _type_of_levels(texts: Sequence[str]) -> str:
+    """The type of texts that are levels, each of them written as one value of that type, be it 1 or 1.0; else ""."""
+    if not texts:
+        return ""
+    if all(map(_INTEGER.fullmatch, texts)):
+        return "integer"
+    if all(map(_NUMBER.fullmatch, texts)) and len({float(text) for text in texts}) == len(texts):
+        return "number"
+    return "boolean" if BOOLEANS.keys() >= {*texts} and len({BOOLEANS[text] for text in texts}) == len(texts) else ""
 
 
 def _decoded(cells: Any) -> Any:

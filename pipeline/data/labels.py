@@ -78,20 +78,23 @@ class Target:
         if len(classes) != 2:
             first = ", ".join(map(quote_if_needed, classes[:MAX_CLASSES])) + (", ..." if len(classes) > MAX_CLASSES else "")
             hint = "; data.positive=[LABEL, ...] makes one class of some, and the other of the rest" if len(classes) > 2 else ""
-            raise DataError(f"{self} must have two classes; got {len(classes)}: {first}{hint}")
+            raise DataError(f"{self} must have two classes; got {len(classes)}{f': {first}' if classes else ''}{hint}")
         return classes
 
     def _check_spelling(self, classes: Sequence[Label]) -> None:
         """Raises DataError for labels that a person would take for one: `yes` and `Yes `, `1` and `1.0`, or an accent's two
-        spellings."""
+        spellings. Case may tell labels apart where data.positive lists them."""
+        fold = str.casefold if isinstance(self.positive, str) else str
         known: dict[Any, Label] = {}
         for label in classes:
             text = _visible(str(label))
-            same = known.setdefault(float(text) if _is_numeric(text) else text.casefold(), label)
+            same = known.setdefault(float(text) if _is_numeric(text) else fold(text), label)
             if same is not label:
+                is_case = _visible(str(same)) != text and not _is_numeric(text)
                 show = ascii if _visible(str(same)) == text and not _is_numeric(text) else quote
                 rule = f"the labels of {self} must differ in more than case, spaces or the spelling of a number"
-                raise DataError(f"{rule}; got {show(same)} and {show(label)}")
+                remedy = f": where case matters, data.positive=[{quote_if_needed(label)}] says so" if is_case else ""
+                raise DataError(f"{rule}; got {show(same)} and {show(label)}{remedy}")
 
     def _find_positive(self, given: str, classes: Sequence[Label]) -> Label:
         """The class that data.positive names: by its text or, where none has this text, by its number or apart from case."""

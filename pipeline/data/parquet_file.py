@@ -48,6 +48,7 @@ class ParquetFile:
                     other = min(set(schema.names) ^ set(first.names))
                     rule = f"all files of {self.path} must have the same columns"
                     raise DataError(f"{rule}; {quote_if_needed(other)} is not both in {self.files[0]} and in {file}")
+            unique_names(self.path, first.names)
             schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
             for name in self._folders[self.files[0]]:
                 schema = schema.append(pa.field(name, pa.string())) if name not in first.names else schema
@@ -179,8 +180,11 @@ class ParquetFile:
             return pc.cast(column, pa.float64())
         if types.is_boolean(kind) or types.is_string(kind):
             return column
-        if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind) or types.is_binary(kind):
+        if types.is_large_string(kind) or types.is_string_view(kind) or types.is_binary(kind):
             return pc.cast(column, pa.string())
+        if types.is_time(kind):  # as Python's isoformat has it
+            times = pc.cast(column, pa.time64("us"), safe=False)
+            return pc.replace_substring_regex(pc.cast(times, pa.string()), r"\.0+$", "")
         if types.is_uint64(kind):
             return pc.cast(column, pa.int64()) if _first_beyond(column) < 0 else pc.cast(column, pa.float64(), safe=False)
         if types.is_integer(kind):
@@ -208,7 +212,7 @@ def _from_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return pc.cast(pc.cast(column, pa.decimal128(38, 0)), pa.int64())
         except pa.ArrowInvalid:
             pass
-    return pc.cast(column, pa.float64(), safe=False)
+    return pc.cast(pc.cast(column, pa.string()), pa.float64())  # Arrow's own cast does not round to the nearest
 
 
 def _named_folders(path: str, file: str) -> dict[str, str | None]:
@@ -231,7 +235,10 @@ def _flat_table(table: pa.Table) -> pa.Table:
 
 
 def _flat(schema: pa.Schema) -> pa.Schema:
-    return _flat_table(schema.empty_table()).schema
+    """With the fields of structs as columns, and without dictionaries, which one file may have and another not."""
+    flat = _flat_table(schema.empty_table()).schema
+    decoded = [field.with_type(field.type.value_type) if types.is_dictionary(field.type) else field for field in flat]
+    return pa.schema(decoded, flat.metadata)
 
 
 def _text(column: pa.ChunkedArray, row: int) -> str:

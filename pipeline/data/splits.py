@@ -1,15 +1,17 @@
 """Which rows of a table are its test part, where a column decides."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.cells import factorize
+from pipeline.data.cells import factorize, is_number, parse_date
 from pipeline.data.columns import RawTable
 from pipeline.errors import DataError
-from pipeline.text import join_limited, quote_if_needed
+from pipeline.text import join_limited, quote, quote_if_needed
 
 TRAINING, TEST = ("train", "training"), ("test", "testing")  # how a column may call the parts
 
@@ -45,7 +47,8 @@ def by_time(table: RawTable, name: str, test_fraction: float) -> NDArray[np.bool
     column = table.columns[name]
     if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         rule = "data.time must name a column of dates or numbers"
-        raise DataError(f"{rule}; {name} is read as text, such as {quote_if_needed(column[0].as_py())} (data.csv.dates=FORMAT)")
+        row = next((i for i, cell in enumerate(column.to_pylist()) if not _is_time(cell)), 0)
+        raise DataError(f"{rule}; {table.locate(row)} has {quote(table.cell(row, name))} in {name} (data.csv.dates=FORMAT)")
     times = column.to_numpy()
     ordered = np.sort(times)
     first = ordered[min(max(len(times) - round(test_fraction * len(times)), 1), len(times) - 1)]
@@ -74,6 +77,10 @@ def check_parts(y: Array, test: NDArray[np.bool_], how: str) -> None:
         if len(np.unique(part)) < 2:
             rows = f"by {how} the {name} part has {f'{len(part)} rows of one class' if len(part) else 'no rows'}"
             raise DataError(f"the training and the test part must both have rows of both classes; {rows}")
+
+
+def _is_time(cell: Any) -> bool:
+    return is_number(str(cell)) or any(parse_date(str(cell), order) for order in "dm")
 
 
 def _check_there(table: RawTable, name: str, key: str) -> None:

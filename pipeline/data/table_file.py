@@ -46,16 +46,22 @@ def table_format(path: str, key: str = "path") -> str:
 
 
 def open_table(
-    path: str, csv: CsvFormat | None = None, missing_values: Sequence[str] | None = None, key: str = "data.path"
+    path: str,
+    csv: CsvFormat | None = None,
+    missing_values: Sequence[str] | None = None,
+    key: str = "data.path",
+    known: Sequence[str] = (),
+    decimal: str = "",
 ) -> TableFile:
-    """csv, missing_values: of a CSV file; key: the setting that names the path. Raises DataError if there is no such file."""
+    """csv, missing_values, known, decimal: see CsvFile; key: the setting that names the path. Raises DataError if there is no
+    such file."""
     from pipeline.data.cells import MISSING_VALUES
     from pipeline.data.csv_file import CsvFile
     from pipeline.data.parquet_file import ParquetFile
 
     if table_format(path) == "csv":
         check_file(path, key)
-        return CsvFile(path, csv or CsvFormat(), MISSING_VALUES if missing_values is None else missing_values)
+        return CsvFile(path, csv or CsvFormat(), MISSING_VALUES if missing_values is None else missing_values, known, decimal)
     return ParquetFile(path, _files(path, key))
 
 

@@ -30,6 +30,7 @@ class DataSchema:
     source: dict[str, Any]  # the configuration that made it
     columns: list[Column] = field(default_factory=list)  # all of a user's table; none where the source is a matrix of numbers
     missing_values: list[str] = field(default_factory=list)  # texts in the table that stand for a missing value
+    decimal: str = ""  # "," where numbers in the file have a decimal comma
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
@@ -84,6 +85,7 @@ class ModelCard:
     encoder: list[dict[str, Any]] | None = None  # the steps from columns to features; None where the features are the columns
     missing_values: list[str] = field(default_factory=list)  # texts in a table that stand for a missing value
     identifiers: list[str] = field(default_factory=list)  # columns that name the rows, which predictions keep
+    decimal: str = ""  # "," where numbers in the training file have a decimal comma
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:

@@ -12,7 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -105,6 +106,8 @@ def _unpack(given: Any) -> Cells:
             return given.astype(np.float64)
         if given.dtype.kind == "M":
             return given.astype(MICROSECONDS)
+        if given.dtype.kind == "m":  # of which tolist makes durations in no other unit
+            given = given.astype("timedelta64[us]")
     return _code(given.tolist() if isinstance(given, np.ndarray) else list(given))
 
 
@@ -127,7 +130,9 @@ def _from_arrow(given: Any) -> Cells:
     import pyarrow.compute as pc
 
     kind = given.type
-    if pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
+    if pa.types.is_decimal(kind):  # by its digits: Arrow's own cast does not round to the nearest number
+        return np.asarray(pc.cast(pc.cast(given, pa.string()), pa.float64()).to_numpy(zero_copy_only=False))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
         return np.asarray(pc.cast(given, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     if pa.types.is_boolean(kind):
         return np.asarray(pc.cast(pc.cast(given, pa.uint8()), pa.float64()).to_numpy(zero_copy_only=False))
@@ -190,7 +195,7 @@ def _is_missing(cell: object) -> bool:
     """Text without a letter is missing, as in a CSV file."""
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return True
-    if isinstance(cell, float | np.floating | np.datetime64):
+    if isinstance(cell, float | np.floating | np.datetime64 | np.timedelta64):
         return bool(cell != cell)
     pandas = sys.modules.get("pandas")  # which has values of its own for what is missing
     return pandas is not None and (cell is pandas.NA or cell is pandas.NaT)
@@ -198,7 +203,7 @@ def _is_missing(cell: object) -> bool:
 
 def _numbers(kind: str, cells: Cells) -> NDArray[np.float64]:
     if isinstance(cells, Codes):
-        return _each(cells, boolean if kind == "boolean" else number, np.nan, np.float64)
+        return _each(cells, boolean if kind == "boolean" else _amount, np.nan, np.float64)
     _refuse(cells, ~np.isnat(cells) if cells.dtype.kind == "M" else np.isinf(cells))
     if kind == "boolean":
         _refuse(cells, ~(np.isnan(cells) | (cells == 0) | (cells == 1)))
@@ -218,10 +223,11 @@ def _texts(kind: str, cells: Cells) -> Codes:
     """Cells as text. Numbers, booleans and dates that are categories are written in one way each."""
     if kind == "text":
         if isinstance(cells, Codes):
-            wrong = [not isinstance(value, str) for value in cells.values]
+            texts = [value.isoformat() if isinstance(value, clock_time) else value for value in cells.values]
+            wrong = [not isinstance(text, str) for text in texts]
             if any(wrong):
                 _refuse_value(cells, wrong)
-            return Codes(cells.positions, [value.strip() if isinstance(value, str) else value for value in cells.values])
+            return Codes(cells.positions, [text.strip() if isinstance(text, str) else text for text in texts])
         _refuse(cells, ~(np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells)))
         return Codes(np.full(len(cells), -1, np.int64), [])
     if isinstance(cells, Codes) and kind in ("integer", "number"):
@@ -274,6 +280,13 @@ def _refuse_value(cells: Codes, wrong: Sequence[bool]) -> None:
         raise InvalidCell(int(row), cells.values[cells.positions[row]])
 
 
+def _amount(value: object) -> float | None:
+    """A number, or the seconds of a duration."""
+    if isinstance(value, np.timedelta64):
+        value = value.astype("timedelta64[us]").item()
+    return value.total_seconds() if isinstance(value, timedelta) else number(value)
+
+
 def number(value: object) -> float | None:
     """A finite number. Text is one where it is written as decimal digits, as in a CSV file."""
     is_number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(value, np.timedelta64)
@@ -304,7 +317,10 @@ def time(value: object) -> Any:
         except ValueError:
             return None
     if isinstance(value, datetime):
-        return np.datetime64(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value, "us")
+        try:
+            return np.datetime64(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value, "us")
+        except OverflowError:  # of a zone, at an end of the calendar
+            return None
     return np.datetime64(value, "us") if isinstance(value, date) else None
 
 

@@ -177,9 +177,17 @@ class Encoder:
         """As JSON has it."""
         return [asdict(step) for step in self.steps]  # type: ignore[call-overload]
 
-    @property
+    @cached_property
     def features(self) -> list[str]:
-        return [name for step in self.steps for name in step.features]
+        """Their names; of equal ones, such as of a column that is called "age is missing", the later have a number."""
+        times, found = Counter[str](), dict[str, None]()
+        for name in (name for step in self.steps for name in step.features):
+            unique = name
+            while unique in found:
+                times[name] += 1
+                unique = f"{name} ({times[name] + 1})"
+            found[unique] = None
+        return [*found]
 
     @cached_property
     def _widths(self) -> list[int]:

@@ -16,6 +16,7 @@ from pipeline.files import digest
 from pipeline.flatten import flatten
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, compare, records
+from pipeline.text import join_limited
 from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,15 @@ def _describe(title: str, pairs: Pairs | None, unknown: Sequence[str]) -> Iterat
         return
     yield f"\n{title}:{'' if pairs else ' the same'}{f' as far as it is known for {sides}' if sides else ''}"
     for key, (a, b) in pairs.items():
-        yield f"  {key}: {_abbreviated(a)} -> {_abbreviated(b)}"
+        yield f"  {key}: {_names(a, b) if key == 'features' else f'{_abbreviated(a)} -> {_abbreviated(b)}'}"
+
+
+def _names(a: Sequence[str], b: Sequence[str]) -> str:
+    """The features that one run has and the other has not."""
+    known_a, known_b = {*a}, {*b}
+    only = {"only in a": [name for name in a if name not in known_b], "only in b": [name for name in b if name not in known_a]}
+    parts = [f"{where}: {join_limited(names)}" for where, names in only.items() if names]
+    return "; ".join(parts) or "the same in another order"
 
 
 def _abbreviated(value: Any) -> str:

@@ -87,6 +87,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
                 "features": dataset.features,
                 "columns": [asdict(column) for column in dataset.columns] if is_table(dataset) else [],
                 "missing_values": list(getattr(source, "missing_texts", ())),
+                "decimal": dataset.decimal,
                 "target": dataset.target,
                 "classes": list(dataset.classes),
                 "rows": {name: len(part.y) for name, (_, part) in parts.items()},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
+from pipeline.data.cells import MISSING_VALUES
 from pipeline.data.dialect import CsvFormat
 from pipeline.data.table_file import TableFile, open_table
 from pipeline.errors import ArtifactError, CommandError, DataError
@@ -26,12 +27,15 @@ from pipeline.text import join_limited, quote_if_needed
 if TYPE_CHECKING:
     import pandas as pd
 
+ANSWER = ("prediction", "probability")  # columns
+
 logger = logging.getLogger("pipeline.stages.predict")
 
 
 @contextmanager
 def model_folder(reference: str) -> Iterator[Path]:
     """The folder of a model: itself, that of a candidate in out/models/, or, for as long as the block lasts, that of a run."""
+    reference = reference.removeprefix("runs:/").removesuffix("/model") if reference.startswith("runs:/") else reference
     for folder in (Path(reference), OUT / MODELS_DIR / reference):
         if folder.is_dir():
             yield folder
@@ -47,14 +51,20 @@ def model_folder(reference: str) -> Iterator[Path]:
 
 
 def open_rows(table: Path, card: ModelCard) -> TableFile:
-    """The table to predict; a CSV file is read with the settings of the one that the model was trained on."""
-    data = card.config["data"]
-    missing_values = None if data.get("missing_values") is None else card.missing_values
-    return open_table(str(table), CsvFormat(**data.get("csv", {})), missing_values, "TABLE")
+    """The table to predict; a CSV file is read with the settings of the one that the model was trained on. What is a level of
+    the model, such as None in a Parquet file, is no missing value."""
+    data, names = card.config["data"], [column.name for column in card.columns] or card.features
+    levels = {level for step in card.encoder or [] for level in step.get("levels", ())}
+    missing_values = card.missing_values
+    if data.get("missing_values") is None:
+        missing_values = [text for text in MISSING_VALUES if text not in levels]
+    return open_table(str(table), CsvFormat(**data.get("csv", {})), missing_values, "TABLE", names, card.decimal)
 
 
 def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[str] = ()) -> None:
     """Write ids, prediction and probability for each row of `table` to `out`, else as CSV to stdout."""
+    import pandas as pd
+
     trained = read_card(folder)
     predictor, card = load_predictor(trained), trained.content
     file = open_rows(table, card)
@@ -72,10 +82,13 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
                 answer = predictor.predict(chunk, rows)
             for i, name in enumerate(kept):
                 answer.insert(i, name, chunk[name].to_pandas(), allow_duplicates=True)
-            write(answer)
+            if len(answer):
+                write(answer)
             rows += len(answer)
             if progress.is_due():
                 progress.show(rows, f"of {table}")
+        if not rows:  # the columns alone
+            write(pd.DataFrame(columns=[*kept, *ANSWER]))
     if out:
         without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""
         logger.info(f"{rows} rows of {table}{without} -> {out}")
@@ -85,7 +98,9 @@ def _kept(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path
     """The columns that stand beside the predictions."""
     if unknown := [name for name in ids if name not in names]:
         raise DataError(f"--id must name a column of {table}; there is no {unknown[0]}: its columns are {join_limited(names)}")
-    return list(dict.fromkeys([*ids, *(name for name in card.identifiers if name in names)]))
+    if taken := [name for name in ids if name in ANSWER]:
+        raise DataError(f"--id must not name a column of the answer, which are {' and '.join(ANSWER)}; got {taken[0]}")
+    return list(dict.fromkeys([*ids, *(name for name in card.identifiers if name in names and name not in ANSWER)]))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCa
 from pipeline.model.encoder import Encoder
 from pipeline.registry import name_of
 from pipeline.stages import MODELS_DIR, STAGES
-from pipeline.text import count
+from pipeline.text import count, join_limited, quote_if_needed
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import NOTE, note
@@ -54,7 +54,7 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     columns, features = schema.used, [] if schema.columns else schema.features
     made = ModelCard(digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None)
     identifiers = [column.name for column in schema.columns if column.kind == "identifier"]
-    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=identifiers)
+    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=identifiers, decimal=schema.decimal)
 
 
 def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
@@ -68,6 +68,9 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     if not encoder.features:
         raise DataError("a column must vary among the training rows for a model to learn from it; none does")
     used = {step.column for step in encoder.steps}
+    if without := [quote_if_needed(column.name) for column in card.columns if column.name not in used]:
+        why = f"all of one value, or of values in fewer than {options.min_rows} training rows each (model.encoder.min_rows)"
+        logger.info(f"no features come of {join_limited(without)}: {why}")
     columns = [column for column in card.columns if column.name in used]
     X = encode(encoder, columns, table)
     del table

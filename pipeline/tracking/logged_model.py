@@ -80,11 +80,12 @@ def _inputs(card: ModelCard) -> Schema | None:
     """The columns of a table that is not of numbers alone, whose model MLflow is to give any number, array or matrix.
 
     MLflow converts what it is given to these types, so those that it would convert to wrong values are `any`: of a JSON null it
-    makes false or the text None, of 2.5 the integer 2, of 05/06/2024 some date; and of integers it makes no numbers.
+    makes false or the text None, of 2.5 the integer 2, of 05/06/2024 some date. Of integers in a frame it makes no numbers, and
+    of a batch with one bad number it names no row: numbers are `any`, too.
     """
     if len(card.columns) > WIDE or _is_numeric(card):
         return None
-    safe = {"number": DataType.double, **({"text": DataType.string} if "None" in card.missing_values else {})}
+    safe = {"text": DataType.string} if "None" in card.missing_values else {}
     return Schema([ColSpec(safe.get(column.type, AnyType()), column.name, required=False) for column in card.columns])
 
 
@@ -97,8 +98,8 @@ def _example(card: ModelCard) -> Any:
     if _is_numeric(card):
         zeros = np.zeros((1, len(names)))
         return pd.DataFrame(zeros, columns=names) if len(names) <= WIDE else zeros
-    read: dict[str, Callable[[str], Any]] = {"number": float, "integer": int, "boolean": lambda text: text == "true"}
-    row = {column.name: read.get(column.type, str)(column.example) for column in card.columns}
+    read: dict[str, Callable[[str], Any]] = {"number": float, "integer": int, "boolean": lambda text: text.lower() == "true"}
+    row = {column.name: read.get(column.type, str)(column.example) if column.example else None for column in card.columns}
     return pd.DataFrame([row])
 
 

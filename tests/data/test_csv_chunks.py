@@ -25,6 +25,7 @@ def chunks(folder: Path, content: str, types: dict[str, str], **csv: Any) -> pa.
         ("number", ["1", '"1,234.5"'], [1.0, 1234.5]),
         ("number", ["+1", "4."], [1.0, 4.0]),
         ("boolean", ["true", "FALSE", ""], [True, False, None]),
+        ("boolean", ["1", "0", ""], [True, False, None]),
         ("text", ["1", " 01 ", "?"], ["1", "01", None]),
     ],
 )
@@ -43,6 +44,24 @@ def test_a_decimal_comma_of_one_column_is_that_of_the_file(tmp_path: Path) -> No
     ]
     with pytest.raises(PipelineError, match="a comma in numbers must mean one thing in .*; line 2 has '1,234' in a"):
         chunks(tmp_path, "a;b\n1,234;1\n", {"a": "number"})
+
+
+def test_the_decimal_mark_of_the_training_file_warns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;b\n20.000;x\n1.500;y\n")
+    known = open_table(str(tmp_path / "t.csv"), decimal=",")
+    with pytest.raises(PipelineError, match="a point in numbers must mean one thing in .*; line 2 has '20.000' in a: write"):
+        next(known.chunks({"a": "number"}))
+    assert next(open_table(str(tmp_path / "t.csv")).chunks({"a": "number"}))["a"].to_pylist() == [20, 1.5]
+    (tmp_path / "t.csv").write_text("a;b\n20.25;x\n1.500;y\n")
+    assert next(open_table(str(tmp_path / "t.csv"), decimal=",").chunks({"a": "number"}))["a"].to_pylist() == [20.25, 1.5]
+
+
+def test_a_header_of_known_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("job,town\njob,Ulm\n")
+    with pytest.raises(PipelineError, match="may name the columns or be a row"):
+        next(open_table(str(tmp_path / "t.csv")).chunks({"job": "text"}))
+    known = open_table(str(tmp_path / "t.csv"), known=["town", "job"])
+    assert next(known.chunks({"job": "text"}))["job"].to_pylist() == ["job"]
 
 
 def test_the_order_of_day_and_month_is_never_guessed(tmp_path: Path) -> None:

@@ -101,6 +101,24 @@ def test_codes_that_are_told_to_be_categories_are_numbers_where_they_are_written
     assert [column.type for column in recognise(table, {"zip": "category", "padded": "category"})] == ["integer", "text"]
 
 
+@pytest.mark.parametrize(
+    ("texts", "cells_type"),
+    [
+        (["1.0", "2.0", None], "number"),
+        (["1", "2.5", "-3.25"], "number"),
+        (["1", "1.0"], "text"),
+        (["1.0", "02.0"], "text"),
+        (["1.0", "A"], "text"),
+        (["True", "False"], "boolean"),
+        (["True", "true"], "text"),
+    ],
+)
+def test_the_type_of_levels(texts: list[str | None], cells_type: str) -> None:
+    """So that a frame's numbers are the levels that pandas wrote as 1.0, because of a gap."""
+    (column,) = recognise(pa.table({"grade": pa.array(texts)}), {"grade": "category"})
+    assert (column.kind, column.type) == ("category", cells_type)
+
+
 def test_the_order_of_the_columns_is_the_table_s_and_left_out_ones_are_shown_last() -> None:
     names = ["code", "income", "one", "age", "job", "signup", "notes"]
     columns = recognise(pa.table({name: KINDS[name][0] for name in names}))

@@ -64,6 +64,20 @@ def test_labels_that_may_mean_something_else(tmp_path: Path, labels: list[str], 
         load(tmp_path, csv_text("a,y", AGES, labels * (ROWS // len(labels))))
 
 
+def test_labels_that_differ_in_case_may_be_listed(tmp_path: Path) -> None:
+    genes = csv_text("a,y", AGES, ["AA", "Aa", "aa"] * 4)
+    with pytest.raises(PipelineError, match=r"got 'AA' and 'Aa': where case matters, data.positive=\[Aa\] says so$"):
+        load(tmp_path, genes)
+    assert load(tmp_path, genes, positive=["Aa"]).classes == ("AA or aa", "Aa")
+    with pytest.raises(PipelineError, match="got 'Aa' and 'Aa '$"):
+        load(tmp_path, csv_text("a,y", AGES, ["AA", "Aa", "Aa "] * 4), positive=["Aa"])
+
+
+def test_a_table_of_rows_without_labels(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="must have two classes; got 0$"):
+        load(tmp_path, csv_text("a,y", AGES, [""] * ROWS), drop_unlabelled=True)
+
+
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [

@@ -1,6 +1,9 @@
 """Parquet files: damaged ones, stored indices, and folders with meaning."""
 
+from datetime import time
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -88,3 +91,33 @@ def test_chunks_have_the_types_that_are_asked_for(tmp_path: Path) -> None:
     assert chunk.schema == pa.schema([("n", "string"), ("a", "double")])
     with pytest.raises(PipelineError, match="of the type that the model was trained on in .*; n is of text, not of"):
         [*file.chunks({"n": "number"})]
+
+
+def test_decimals_are_the_numbers_that_they_are_nearest_to(tmp_path: Path) -> None:
+    cents = [Decimal(cent) / 100 for cent in range(10_000)]
+    table = pa.table({"a": pa.array(cents, pa.decimal128(9, 2)), "y": [0, 1] * 5000})
+    assert cells(load(tmp_path, table), "a") == [*map(float, cents)]
+
+
+@pytest.mark.parametrize("kind", [pa.time32("s"), pa.time64("us"), pa.time64("ns")])
+def test_times_of_day_are_text(tmp_path: Path, kind: pa.DataType) -> None:
+    times = pa.array([time(hour // 2, 5) for hour in range(12)], pa.time64("us")).cast(kind)
+    data = load(tmp_path, pa.table({"a": times, "y": LABELS}))
+    assert cells(data, "a") == [f"{hour // 2:02}:05:00" for hour in range(12)]
+
+
+def test_the_files_of_a_folder_may_have_dictionaries_or_not(tmp_path: Path) -> None:
+    town = pd.Series(["Ulm", "Bern", None] * 4)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    kinds: list[Any] = ["category", object, "string[pyarrow]"]
+    for i, cells_type in enumerate(kinds):
+        pd.DataFrame({"town": town.astype(cells_type), "a": AGES, "y": LABELS}).to_parquet(folder / f"{i}.parquet")
+    data = Table(path=str(folder), target="y").load()
+    assert types(data) == {"town": "text", "a": "integer"}
+    assert cells(data, "town") == ["Bern"] * 12 + ["Ulm"] * 12 + [None] * 12
+
+
+def test_a_field_of_a_struct_and_a_column_of_its_name(tmp_path: Path) -> None:
+    table = pa.table({"a.b": AGES, "a": [{"b": 1, "c": 2}] * 12, "y": LABELS})
+    assert "column names must be unique; " in refusal(tmp_path, table)

@@ -127,6 +127,13 @@ def test_names_that_look_like_values(name: str) -> None:
         quirk("words.csv", name)
 
 
+def test_a_header_above_decimal_commas(tmp_path: Path) -> None:
+    """Also where a level is called as its column."""
+    (tmp_path / "t.csv").write_text("x;b;y\n" + "".join(f"{i},5;{'ab'[i % 2]};{['no', 'yes'][i % 3 % 2]}\n" for i in range(24)))
+    data = Table(path=str(tmp_path / "t.csv"), target="y").load()
+    assert types(data) == {"x": "number", "b": "text"}
+
+
 def test_points_beside_a_decimal_comma(tmp_path: Path) -> None:
     from pipeline.data.dialect import CsvFormat
 

@@ -136,6 +136,7 @@ def test_levels_that_are_no_text_are_written_in_one_way(cells_type: str, given: 
         ("boolean", "boolean", [True, "often"], 1),
         ("date", "date", [NOON, "yesterday"], 1),
         ("date", "date", ["2024-05-06", "05/06/2024"], 1),
+        ("date", "date", ["2024-05-06", "0001-01-01T00:00:00+14:00"], 1),
         ("date", "date", np.array([NAN, 20240506]), 1),
         ("category", "text", ["a", 5], 1),
         ("category", "text", pd.Series([5]), 0),
@@ -148,6 +149,29 @@ def test_the_first_cell_of_another_type_is_named(kind: str, cells_type: str, giv
     with pytest.raises(InvalidCell) as raised:
         read_cells(column(kind, cells_type), given)
     assert raised.value.row == row
+
+
+def test_decimals_are_the_numbers_that_they_are_nearest_to() -> None:
+    cents = [Decimal(cent) / 100 for cent in range(10_000)]
+    got = read_cells(column("number", "number"), pa.array(cents, pa.decimal128(9, 2)))
+    assert isinstance(got, np.ndarray)
+    assert got.tolist() == [*map(float, cents)]
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_durations_are_seconds(unit: str) -> None:
+    expected, spans = [90.0, NAN, 3600.0], np.array([90, "NaT", 3600], "timedelta64[s]").astype(f"timedelta64[{unit}]")
+    objects = [datetime.timedelta(seconds=90), None, pd.Timedelta(hours=1)]
+    for given in (spans, pd.Series(spans), pa.array(spans), [*spans], objects):
+        got = read_cells(column("number", "number"), given)
+        assert isinstance(got, np.ndarray)
+        assert np.array_equal(got, expected, equal_nan=True)
+
+
+def test_times_of_day_are_text() -> None:
+    times = [datetime.time(9, 5), None, datetime.time(0, 0, 1, 500_000)]
+    for given in (times, pd.Series(times), pa.array(times), pa.array(times, pa.time64("us"))):
+        assert texts(read_cells(column("category", "text"), given)) == ["09:05:00", None, "00:00:01.500000"]
 
 
 @pytest.mark.parametrize("given", [[None, None], np.array([NAN, NAN]), pa.nulls(2), pd.Series([None, None])])

@@ -15,7 +15,7 @@ import pytest
 from pipeline.learning.prediction import load_predictor
 from pipeline.model import predictor as module
 from pipeline.model.card import read_card
-from pipeline.model.encoder import Number
+from pipeline.model.encoder import Category, Encoder, Number
 from pipeline.model.predictor import PredictionError, Predictor
 from tests.conftest import ROOT
 from tests.typed import made, people
@@ -113,6 +113,16 @@ def test_one_row_takes_less_than_5_milliseconds(predictor: Predictor) -> None:
             predictor.predict(given)
             times.append(time.perf_counter() - started)
         assert sorted(times)[len(times) // 2] < 0.005
+
+
+def test_each_feature_has_a_name_of_its_own() -> None:
+    steps: list[Any] = [
+        Number("age", 0.0, True),
+        Number("age is missing", 0.0, True),
+        Category("job", ["cook", "(other)"], False, True),
+    ]
+    names = ["age", "age is missing", "age is missing (2)", "age is missing is missing"]
+    assert Encoder(steps).features == [*names, "job=cook", "job=(other)", "job=(other) (2)"]
 
 
 def test_no_rows_have_no_answers(predictor: Predictor) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.files import digest
 from pipeline.runs._records import log_odds
+from pipeline.runs.diff import _describe
 from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell
 from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
@@ -82,3 +83,11 @@ def test_what_is_configuration_or_unknown_is_no_difference_of_the_code(made: Pat
     assert not re.search("[0-9a-f]{13}", sent.stdout)
     assert json.loads(as_json.stdout)["environment"] is None
     assert json.loads(as_json.stdout)["unknown"] == {"code": ["b"], "environment": ["b"]}
+
+
+def test_features_are_shown_by_what_one_run_lacks() -> None:
+    lists = (["age", "note: late", "note: paid"], ["age", "note: due"])
+    lines = [*_describe("data", {"features": lists}, [])]
+    assert lines[1] == "  features: only in a: note: late, note: paid; only in b: note: due"
+    (_, line) = _describe("data", {"features": (["a", "b"], ["b", "a"])}, [])
+    assert line == "  features: the same in another order"

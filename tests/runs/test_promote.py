@@ -63,7 +63,7 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     assert served["prediction"].tolist() == kept["predicted"].tolist()
     assert np.abs(served["probability"] - kept["probability"]).max() < 1e-15
     check_serving(made, f"models:/{NAME}@champion", made / "out" / "models" / "torch")
-    for reference in ("@champion", ids["torch"], found["torch"].data.tags["fingerprint"], "torch"):
+    for reference in ("@champion", ids["torch"], f"runs:/{ids['torch']}", found["torch"].data.tags["fingerprint"], "torch"):
         command = [sys.executable, "-m", "pipeline.stages.predict", reference, "out/data/test.parquet"]
         done = subprocess.run(command, cwd=made, env=environment(), capture_output=True, text=True, check=True)
         predicted = pd.read_csv(StringIO(done.stdout))

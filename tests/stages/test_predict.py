@@ -2,6 +2,7 @@
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config.config import compose
+from pipeline.config.tracking import Tracking
 from pipeline.errors import PipelineError
 from pipeline.learning.prediction import load_predictor
 from pipeline.model.card import read_card
+from pipeline.stages.generate import generate
 from pipeline.stages.predict import main
+from pipeline.stages.train import train
 from tests.chain import made
 from tests.typed import made as made_typed
 from tests.typed import people
@@ -119,3 +124,90 @@ def test_columns_that_lack_or_are_of_another_type_are_named_before_any_work(type
     pq.write_table(table.set_column(table.column_names.index("age"), "age", table["job"]), tmp_path / "t.parquet")
     with pytest.raises(PipelineError, match="age"):
         main([folder, str(tmp_path / "t.parquet")])
+
+
+def trained(folder: Path, path: Path, *overrides: str) -> Path:
+    """The folder of a model of the table at `path`, whose target is y."""
+    config = compose(("data=table", f"data.path={path}", "data.target=y", "optimizer=newton", "model.l2=0.01", *overrides))
+    generate(config.data, config.to_dict()["data"], folder / "data")
+    groups = {group: config.to_dict()[group] for group in ("model", "optimizer")}
+    train(groups, folder / "data", folder / "model", Tracking(None))
+    return folder / "model"
+
+
+def predicted(model: Path, table: Path) -> list[float]:
+    main([str(model), str(table), "--out", str(table.with_name("answer.csv"))])
+    return list(pd.read_csv(table.with_name("answer.csv"))["probability"])
+
+
+def frame(**more: Any) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=120).round(2)
+    return pd.DataFrame({"x": x, **more, "y": np.where(x + rng.normal(size=120) > 0, "yes", "no")})
+
+
+def test_a_level_of_a_parquet_file_is_no_missing_value_in_a_csv_file(tmp_path: Path) -> None:
+    table = frame(alley=["None", "NA", "gravel"] * 40)
+    table.to_parquet(tmp_path / "t.parquet")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    model = trained(tmp_path, tmp_path / "t.parquet")
+    assert predicted(model, tmp_path / "t.csv") == predicted(model, tmp_path / "t.parquet")
+    table.assign(x=["?", *table["x"][1:]]).to_csv(tmp_path / "t.csv", index=False)
+    assert predicted(model, tmp_path / "t.csv")[1:] == predicted(model, tmp_path / "t.parquet")[1:]
+
+
+def test_the_decimal_comma_of_the_training_file_is_known(tmp_path: Path) -> None:
+    """So that 20.000, which meant twenty thousand, is not twenty."""
+    table = frame(pay=[f"{10 + i % 7}.{i:03},50" for i in range(120)])
+    table.to_csv(tmp_path / "t.csv", sep=";", index=False, decimal=",")
+    model = trained(tmp_path, tmp_path / "t.csv")
+    assert read_card(model).content.decimal == ","
+    (tmp_path / "new.csv").write_text("x;pay\n1;20.000\n")
+    with pytest.raises(PipelineError, match="a point in numbers must mean one thing in .*; line 2 has '20.000' in pay"):
+        predicted(model, tmp_path / "new.csv")
+    (tmp_path / "new.csv").write_text("x;pay\n1,0;20.000,0\n")
+    (tmp_path / "same.csv").write_text("x,pay\n1,20000.0\n")
+    assert predicted(model, tmp_path / "new.csv") == predicted(model, tmp_path / "same.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_answer_for_no_rows_has_its_columns(typed: Path, tmp_path: Path, suffix: str) -> None:
+    table, answer = people()[0].slice(0, 0), tmp_path / f"answer.{suffix}"
+    pq.write_table(table, tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text(",".join(table.column_names) + "\n")
+    for name in ("t.csv", "t.parquet"):
+        main([str(typed / "models" / "numpy"), str(tmp_path / name), "--out", str(answer)])
+        got = pd.read_csv(answer) if suffix == "csv" else pd.read_parquet(answer)
+        assert got.columns.tolist() == ["row", "prediction", "probability"]
+        assert len(got) == 0
+
+
+def test_a_column_that_names_the_rows_may_be_called_prediction(tmp_path: Path) -> None:
+    table = frame(prediction=[f"k{i}" for i in range(120)])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    model = trained(tmp_path, tmp_path / "t.csv")
+    main([str(model), str(tmp_path / "t.csv"), "--out", str(tmp_path / "answer.parquet")])
+    assert pq.read_table(tmp_path / "answer.parquet").column_names == ["prediction", "probability"]
+    with pytest.raises(PipelineError, match="--id must not name a column of the answer, .*; got prediction$"):
+        main([str(model), str(tmp_path / "t.csv"), "--id", "prediction"])
+
+
+def test_a_header_is_known_by_the_model_s_columns(tmp_path: Path) -> None:
+    frame(job=["cook", "nurse"] * 60).drop(columns="x").to_csv(tmp_path / "t.csv", index=False)
+    model = trained(tmp_path, tmp_path / "t.csv")
+    (tmp_path / "new.csv").write_text("job,town\njob,town\n")
+    assert len(predicted(model, tmp_path / "new.csv")) == 1
+
+
+def test_numbers_that_are_codes_come_as_numbers_or_text(tmp_path: Path) -> None:
+    """A gap makes pandas write 1.0; the frame itself has the same answer."""
+    table = frame(grade=[None, 1, 2, 3] * 30, member=[True, False, False] * 40)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    model = trained(tmp_path, tmp_path / "t.csv", "data.kinds={grade: category, member: category}")
+    expected = predicted(model, tmp_path / "t.csv")
+    for given in (table, table.convert_dtypes(), table.astype(object)):
+        assert load_predictor(read_card(model)).predict(given)["probability"].tolist() == expected
+    table.assign(grade=table["grade"].astype("Int64"), member=table["member"].astype(int)).to_csv(
+        tmp_path / "new.csv", index=False
+    )
+    assert predicted(model, tmp_path / "new.csv") == expected

@@ -339,3 +339,13 @@ def test_the_encoder_of_a_fold_knows_its_training_rows_alone(tmp_path: Path) -> 
     x, z, every = np.flatnonzero(jobs == "x"), np.flatnonzero(jobs == "z"), np.arange(len(jobs))
     assert features(every, z).shape[1] > features(x, z).shape[1]
     assert np.array_equal(features(every, every)[z], features(every, z))
+
+
+def test_a_column_of_which_no_feature_comes_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table, y = people()
+    caplog.set_level("INFO")
+    made_typed(
+        tmp_path, source=Typed(table.append_column("street", pa.array([f"s{i % 150}" for i in range(300)])), y), until="train"
+    )
+    why = "all of one value, or of values in fewer than 5 training rows each (model.encoder.min_rows)"
+    assert f"no features come of street: {why}" in caplog.text

@@ -88,6 +88,7 @@ class Table:
 
     def load(self) -> Dataset:
         from pipeline.data.labels import Target
+        from pipeline.data.odd_cells import odd_cells
 
         file = open_table(self.path, self.csv, self.missing_texts)
         chosen = self._find_columns(file.names)
@@ -107,13 +108,14 @@ class Table:
             is_test = self._test_rows(table, chosen, y)
         used = [column.name for column in columns if column.is_used]
         notes = [
-            summary(self.path, len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
+            summary(" and ".join(self.paths), len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
             *([f"{self.path} has {', '.join(table.notes)}"] if table.notes else []),
             *notes,
             *self._describe_left_out(chosen, columns),
+            *(odd_cells(table, [name for name in chosen.candidates if name not in chosen.kinds]) if table.is_text else []),
         ]
         train, test = _parts(dict(table.columns), used, y, weight, is_test)
-        return Dataset(used, chosen.target, classes, train, test, tuple(notes), columns)
+        return Dataset(used, chosen.target, classes, train, test, tuple(notes), columns, table.decimal)
 
     @property
     def missing_texts(self) -> list[str]:
@@ -127,6 +129,8 @@ class Table:
     def _find_columns(self, names: Sequence[str]) -> "_Chosen":
         """What the settings say of the file's columns."""
         known = f"its columns are {join_limited(names)}"
+        if [*names[:1]] == ["column 1"] and self.csv.header is None:
+            known += ", since it seems to have no header (data.csv.header)"
         target = _find(names, self.target)
         if target is None:
             raise DataError(f"there is no column {self.target} in {self.path}; {known}")
@@ -167,7 +171,7 @@ class Table:
         rows = len(table.columns[chosen.target])
         if not self.test_path:
             return table, np.zeros(rows, bool)
-        other = open_table(self.test_path, self.csv, self.missing_texts, "data.test_path")
+        other = open_table(self.test_path, self.csv, self.missing_texts, "data.test_path", file.names)
         if differing := set(other.names) ^ set(file.names):
             name = next(name for name in (*file.names, *other.names) if name in differing)
             lacking = self.test_path if name in file.names else self.path

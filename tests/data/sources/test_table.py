@@ -172,6 +172,48 @@ def test_another_file_is_the_test(tmp_path: Path) -> None:
         visits(tmp_path, test_path=other)
 
 
+@pytest.mark.parametrize("test", ["csv", "parquet"])
+@pytest.mark.parametrize("label", [str, int, bool])
+def test_the_test_may_be_of_another_format(tmp_path: Path, test: str, label: Any) -> None:
+    town, y = ["Ulm", "Bern", "Graz"] * 10, [label(i % 2) for i in range(30)]
+    first: dict[str, object] = {"town": town, "y": y, "a": [1.5, *range(29)]}
+    second: dict[str, object] = {"town": town[6:18], "y": y[6:18], "a": [*range(12)]}
+    (tmp_path / "test").mkdir()
+    path = write(tmp_path, "t.parquet" if test == "csv" else "t.csv", first)
+    other = write(tmp_path / "test", f"t.{test}", second)
+    data = Table(path=path, target="y", test_path=other).load()
+    assert (len(data.train.y), data.test.y.tolist()) == (30, [0.0, 1.0] * 6)
+    assert data.test.X["town"].to_pylist() == second["town"]
+    assert data.notes[0].startswith(f"read {path} and {other}: 42 rows")
+
+
+def test_a_test_file_of_another_type(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    other = write(tmp_path / "test", "t.parquet", {"a": ["x", "y", "x", "y"], "y": [0, 1, 0, 1]})
+    path = write(tmp_path, "t.csv", {"a": [1.5, 2, 3, 4], "y": [0, 1, 0, 1]})
+    with pytest.raises(PipelineError, match="every cell of a must be of the kind number in .*test/t.parquet; row 1 has 'x'"):
+        Table(path=path, target="y", test_path=other).load()
+    write(tmp_path / "test", "t.parquet", {"a": [1, 2, 3, 4], "y": ["no", "yes"] * 2})
+    path = write(tmp_path, "t.parquet", {"a": [1.5, 2, 3, 4], "y": [0, 1, 0, 1]})
+    with pytest.raises(PipelineError, match="y must be of one type in both files; in .*test/t.parquet it is text, not integer"):
+        Table(path=path, target="y", test_path=other).load()
+
+
+def test_the_header_of_a_test_file_is_known(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    other = write(tmp_path / "test", columns={"job": ["job", "cook"] * 3, "y": ["no", "yes"] * 3})
+    data = Table(
+        path=write(tmp_path, columns={"job": ["cook", "nurse"] * 9, "y": ["no", "yes"] * 9}), target="y", test_path=other
+    )
+    assert data.load().test.X["job"].to_pylist() == ["job", "cook"] * 3
+
+
+def test_a_table_without_a_header_s_names(tmp_path: Path) -> None:
+    content = csv_text("41,0", AGES, LABELS)
+    sentence = refusal(tmp_path, content)
+    assert sentence.endswith("its columns are column 1, column 2, since it seems to have no header (data.csv.header)")
+
+
 def test_a_weight_for_each_row(tmp_path: Path) -> None:
     data = visits(tmp_path, weight="times")
     assert data.train.weight is not None
@@ -209,7 +251,12 @@ def test_a_weight_for_each_row(tmp_path: Path) -> None:
         (
             {"day": ["soon", "late"] * 30},
             {"time": "day"},
-            "a column of dates or numbers; day is read as text, such as",
+            "a column of dates or numbers; line 2 has 'soon' in day",
+        ),
+        (
+            {"day": [*["2024-01-01", "2024-02-01"] * 29, "soon", "2024-03-01"]},
+            {"time": "day"},
+            "a column of dates or numbers; line 60 has 'soon' in day",
         ),
         ({"day": ["2024-01-01"] * 60}, {"time": "day"}, "at least 2 times; day has one"),
         ({"part": ["a", "test"] * 30}, {"split": "part"}, "with the values train and test; part has a, too"),
