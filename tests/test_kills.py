@@ -39,6 +39,7 @@ def is_refused(stage: str, root: Path, *overrides: str) -> bool:
 NEXT = {"generate": ["train", "evaluate"], "train": ["evaluate"], "evaluate": ["plot"], "plot": ["report"], "report": []}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [4, pytest.param(1000, marks=pytest.mark.evidence)])
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_a_killed_stage_leaves_is_one_set_or_is_refused(tmp_path: Path, trained: Path, stage: str, most: int) -> None:

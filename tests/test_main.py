@@ -51,7 +51,7 @@ from tests.observing import points, runs_of, wait_for
         ("pipeline data=table data.path=three.csv data.target=y", "must have two classes; got 3: 0, 1, 2"),
         (
             "pipeline data=table data.path=gap.csv data.target=y",
-            "columns must have no missing values in gap.csv; these have some: a",
+            "the target y in gap.csv must have a value in every row; 1 are missing",
         ),
         ("pipeline data=table data.path=empty.csv data.target=y", "there are no rows in empty.csv"),
         ("pipeline data=table data.path=twice.csv data.target=y", "column names must be unique; twice.csv repeats a"),
@@ -63,7 +63,7 @@ from tests.observing import points, runs_of, wait_for
     ],
 )
 def test_one_sentence_and_nothing_half_written(repo: Path, forked: Shell, command: str, sentence: str) -> None:
-    tables = {"t": "a,y\n1,0\n2,1\n", "three": "a,y\n1,0\n2,1\n3,2\n", "gap": "a,y\n1,0\n,1\n", "empty": "a,y\n"}
+    tables = {"t": "a,y\n1,0\n2,1\n", "three": "a,y\n1,0\n2,1\n3,2\n", "gap": "a,y\n1,0\n2,1\n3,\n", "empty": "a,y\n"}
     for name, text in {**tables, "twice": "a,a,y\n1,2,0\n3,4,1\n"}.items():
         (repo / f"{name}.csv").write_text(text)
     done = forked(f"python -m {command}", repo)
@@ -90,6 +90,7 @@ def test_an_unwritable_store(repo: Path, forked: Shell) -> None:
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, forked: Shell) -> None:
     quiet = "tracking=none"
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0

@@ -45,6 +45,7 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, forked: Shell, model: s
     assert sorted(points) == [*((int(epoch), float(loss)) for epoch, loss, _ in rows), (end["epochs"], end["loss"])]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_not_used(repo: Path, forked: Shell) -> None:
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
     command = f"pipeline.stages.train {FITS['numpy']} tracking=none"

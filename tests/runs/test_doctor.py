@@ -172,6 +172,7 @@ def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")]
 
 
+@pytest.mark.slow
 def test_a_journal_that_cannot_be_used_is_not_healthy(repo: Path, runs: Commands) -> None:
     """As of another version. It is named each time, and the others are used."""
     folder = repo / "out" / "journal"
@@ -199,6 +200,7 @@ def test_where_the_stages_log_nowhere_dvc_repro_is_no_advice(repo: Path, runs: C
         assert answer.stderr.endswith("does not exist; it is made when stages run without tracking=none\n")
 
 
+@pytest.mark.slow
 def test_links_that_a_killed_sync_left_are_no_news(repo: Path, runs: Commands) -> None:
     """Of a journal that MLflow has all of."""
     ran = subprocess.run(

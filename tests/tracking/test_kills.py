@@ -20,6 +20,7 @@ from tests.servers import Proxy
 MODES = ("pass", "pass", "slow", "drop", "lose", 500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_ten_kills(fitted: Path, server: Server, proxy: Proxy, seed: int) -> None:
     check_kills(fitted, server, proxy, seed, 10)
