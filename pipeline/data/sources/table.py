@@ -89,6 +89,7 @@ class Table:
     def load(self) -> Dataset:
         from pipeline.data.labels import Target
         from pipeline.data.odd_cells import odd_cells
+        from pipeline.data.splits import check_parts
 
         file = open_table(self.path, self.csv, self.missing_texts)
         chosen = self._find_columns(file.names)
@@ -104,7 +105,9 @@ class Table:
             table, y, is_test = table.filter(labelled), y[labelled], is_test[labelled]
         weight = self._weights(table, chosen, y)
         columns = self._recognise(table, chosen)
-        if not self.test_path:
+        if self.test_path:
+            check_parts(y, is_test, f"data.test_path={self.test_path}")
+        else:
             is_test = self._test_rows(table, chosen, y)
         used = [column.name for column in columns if column.is_used]
         notes = [
