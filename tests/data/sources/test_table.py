@@ -256,6 +256,8 @@ def test_a_weight_for_each_row(tmp_path: Path) -> None:
         ({"times": [1, None] * 30}, {"weight": "times"}, "line 3 has nothing in times"),
         ({"times": [1, "inf"] * 30}, {"weight": "times"}, "line 3 has 'inf' in times"),
         ({}, {"weight": "town"}, "every cell of town must be of the kind number in .*; line 2 has"),
+        ({"times": [1, 1e-300] * 30}, {"weight": "times"}, "weights above 0 must be from 1e-30 to .*; line 3 .* has '1e-300'"),
+        ({"times": [0, 1e300] * 30}, {"weight": "times"}, "weights above 0 must be from 1e-30 to .*; line 3 .* has '1e.300'"),
         ({"times": [0] * 60}, {"weight": "times"}, "weights must be positive in some row of each class"),
         ({}, {"weight": "z"}, "data.weight must name a column of .*; there is no z: its columns are age, town"),
         ({}, {"group": "y"}, "data.group must not name the target; got y"),
