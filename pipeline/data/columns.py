@@ -73,8 +73,10 @@ class RawTable:
 def _as_above(name: str, above: pa.ChunkedArray, column: pa.ChunkedArray, path: str) -> pa.ChunkedArray:
     """A column of the type of the one above it where one of them is text, with a dictionary or without, or true and false."""
     kinds = {above.type, column.type}
-    if len(kinds) == 1 or kinds <= {pa.int64(), pa.float64()} or column.null_count == len(column):
+    if len(kinds) == 1 or kinds <= {pa.int64(), pa.float64()}:
         return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), above.type)])
     try:
         is_boolean = pa.types.is_boolean(column.type)  # which a CSV file has as Python writes it
         text = pc.if_else(column, "True", "False") if is_boolean else pc.cast(column, pa.string())

@@ -36,7 +36,7 @@ class TypedBlocks:
         self._file, self._types = file, types
         settings = file.settings
         self._set_mark = settings.sign("decimal") or {",": ".", ".": ","}.get(settings.sign("thousands"), "")
-        self._mark = self._set_mark or self._find_mark() or file.decimal
+        self._mark = self._set_mark or self._find_mark() or (file.decimal if file.dialect.delimiter != "," else "")
         self._orders: dict[str, str] = {}
         self.plan = {name: self._parsed_as(kind) for name, kind in types.items()}
 

@@ -16,6 +16,7 @@ from pipeline.text import join_limited, quote_if_needed
 MIN_SHARE, MAX_ODD = 0.8, 3  # of the cells that have a value; distinct other cells
 MAX_TRIED = 1000  # distinct cells by which most text is told from dates
 _SHORT_YEAR = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{2}( .*)?", re.ASCII)
+_WITH_SIGN = re.compile(r"[-+(]?[$€£¥₹] ?[\d.,' ]+\)?|[-+]?[\d.,' ]+[%$€£¥₹]", re.ASCII)
 
 
 def odd_cells(table: RawTable, names: Sequence[str]) -> list[str]:
@@ -31,6 +32,8 @@ def _note(table: RawTable, name: str, column: Any) -> str:
     if texts and all(map(_SHORT_YEAR.fullmatch, texts)):
         shown = f"{quote_if_needed(name)} is read as text, such as {texts[0]}"
         return f"{shown}: data.csv.dates=%d/%m/%y, or another form, reads such dates"
+    if texts and all(map(_WITH_SIGN.fullmatch, texts)):
+        return f"{quote_if_needed(name)} is read as text, such as {texts[0]}: numbers must stand in the file without such signs"
     kinds = {"numbers": are_numbers(distinct, ".")}
     if 2 * sum(map(_is_date, texts)) > len(texts):
         kinds["dates"] = np.array([_is_date(text) for text in distinct.to_pylist()])

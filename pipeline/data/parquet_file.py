@@ -181,7 +181,11 @@ class ParquetFile:
         if types.is_boolean(kind) or types.is_string(kind):
             return column
         if types.is_large_string(kind) or types.is_string_view(kind) or types.is_binary(kind):
-            return pc.cast(column, pa.string())
+            try:
+                return pc.cast(column, pa.string())
+            except pa.ArrowInvalid:
+                rule = f"columns of bytes must be text in UTF-8 in {self.path}; {quote_if_needed(name)} is not"
+                raise DataError(f"{rule}: data.drop=[NAME] leaves it out") from None
         if types.is_time(kind):  # as Python's isoformat has it
             times = pc.cast(column, pa.time64("us"), safe=False)
             return pc.replace_substring_regex(pc.cast(times, pa.string()), r"\.0+$", "")

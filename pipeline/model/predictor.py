@@ -65,7 +65,7 @@ class Predictor:
         import pandas as pd
 
         z = self.log_odds(table, first)
-        index = table.index if isinstance(table, pd.DataFrame | pd.Series) else None
+        index = table.index if isinstance(table, pd.DataFrame | pd.Series) and len(table) == len(z) else None
         return pd.DataFrame({"prediction": self.decide(z), "probability": probability(z)}, index=index)
 
     def log_odds(self, table: Any, first: int = 0) -> NDArray[np.float64]:
@@ -129,8 +129,8 @@ def _columns_of(given: Any, columns: Sequence[Column]) -> tuple[int, list[Any]]:
     names = [column.name for column in columns]
     if hasattr(given, "column_names"):  # pyarrow's
         return given.num_rows, [given.column(i) for i in positions_of(names, given.column_names)]
-    if isinstance(given, pd.Series):
-        given = pd.DataFrame(given)
+    if isinstance(given, pd.Series):  # a row of a frame, or a column
+        given = given.to_frame().T if {*names} <= {*given.index} else given.to_frame()
     if isinstance(given, pd.DataFrame):
         found = positions_of(names, [str(label) for label in given.columns.tolist()])
         return len(given), [given.iloc[:, i] for i in found]

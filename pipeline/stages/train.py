@@ -141,6 +141,11 @@ def train(
             features = fold_features(tables, card, model.encoder) if card.columns else features_of(X)
             resolved = resolve(model, features, y, weight, schema.classes)
             logger.info(resolved.sentence)
+            if (group := schema.source.get("group")) and model.l2 != "auto":
+                rule = (
+                    f"the folds of model.l2={model.l2} know no groups, so rows of one {quote_if_needed(group)} are in several"
+                )
+                logger.warning(f"{rule}, and the penalty may be too weak: model.l2=auto needs no folds")
             model = replace(model, l2=resolved.l2)
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:

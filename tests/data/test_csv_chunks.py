@@ -54,6 +54,8 @@ def test_the_decimal_mark_of_the_training_file_warns(tmp_path: Path) -> None:
     assert next(open_table(str(tmp_path / "t.csv")).chunks({"a": "number"}))["a"].to_pylist() == [20, 1.5]
     (tmp_path / "t.csv").write_text("a;b\n20.25;x\n1.500;y\n")
     assert next(open_table(str(tmp_path / "t.csv"), decimal=",").chunks({"a": "number"}))["a"].to_pylist() == [20.25, 1.5]
+    (tmp_path / "t.csv").write_text("a,b\n20.000,x\n1.500,y\n")
+    assert next(open_table(str(tmp_path / "t.csv"), decimal=",").chunks({"a": "number"}))["a"].to_pylist() == [20, 1.5]
 
 
 def test_a_header_of_known_columns(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def notes(folder: Path, column: list[Any], **options: Any) -> list[str]:
         ),
         (["low", *NUMBERS[:-2], "high"], "has low, high in 2 rows, the first in line 2, and numbers elsewhere"),
         (["0000-00-00", *DAYS[1:]], "since it has 0000-00-00 in line 2, and dates elsewhere"),
+        ([f"${i}.50" for i in range(ROWS)], r"such as \$0.50: numbers must stand in the file without such signs"),
+        ([f"{i} %" for i in range(ROWS)], "such as 0 %: numbers must stand"),
         (["1/3/11", "25/11/63"] * 30, "such as 1/3/11: data.csv.dates=%d/%m/%y"),
     ],
 )

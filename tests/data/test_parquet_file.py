@@ -121,3 +121,10 @@ def test_the_files_of_a_folder_may_have_dictionaries_or_not(tmp_path: Path) -> N
 def test_a_field_of_a_struct_and_a_column_of_its_name(tmp_path: Path) -> None:
     table = pa.table({"a.b": AGES, "a": [{"b": 1, "c": 2}] * 12, "y": LABELS})
     assert "column names must be unique; " in refusal(tmp_path, table)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    table = pa.table({"a": AGES, "photo": [b"\xff\xd8"] * 12, "y": LABELS})
+    assert "must be text in UTF-8 in " in (sentence := refusal(tmp_path, table))
+    assert sentence.endswith("photo is not: data.drop=[NAME] leaves it out")
+    assert load(tmp_path, table, drop=["photo"]).features == ["a"]

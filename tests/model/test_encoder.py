@@ -71,7 +71,9 @@ def test_a_row_alone_has_the_same_bits_as_among_others(predictor: Predictor, mon
     given = rows()
     for i in range(0, 300, 7):
         assert predictor.log_odds(given[i]).tobytes() == expected[i : i + 1].tobytes()
+        assert predictor.log_odds(TABLE.to_pandas().iloc[i]).tobytes() == expected[i : i + 1].tobytes()
         assert predictor.log_odds(TABLE.slice(i, 5)).tobytes() == expected[i : i + 5].tobytes()
+    assert len(predictor.predict(TABLE.to_pandas().iloc[3])) == 1
     monkeypatch.setattr(module, "BLOCK_VALUES", 50)
     for form in (TABLE, TABLE.to_pandas(), given):
         assert predictor.log_odds(form).tobytes() == expected.tobytes()

@@ -27,10 +27,11 @@ from pipeline.learning.optimizers.newton import Newton
 from pipeline.manifest import write_manifest
 from pipeline.model.card import ModelCard, read_card, read_schema
 from pipeline.stages import STAGES
+from pipeline.stages.generate import generate
 from pipeline.stages.train import artifacts, describe, fold_features, train
 from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
-from tests.typed import OVERRIDES, Typed, people
+from tests.typed import CONFIG, OVERRIDES, Typed, people
 from tests.typed import made as made_typed
 
 NO_BEST = "so without a penalty no finite best model exists and where this fit stopped is arbitrary: set model.l2, such as"
@@ -349,3 +350,11 @@ def test_a_column_of_which_no_feature_comes_is_named(tmp_path: Path, caplog: pyt
     )
     why = "all of one value, or of values in fewer than 5 training rows each (model.encoder.min_rows)"
     assert f"no features come of street: {why}" in caplog.text
+
+
+@pytest.mark.parametrize(("l2", "is_said"), [("cv", True), ("auto", False)])
+def test_folds_that_split_groups_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, l2: str, is_said: bool) -> None:
+    content = compose((*OVERRIDES, f"model.l2={l2}")).to_dict()
+    generate(Typed(*people()), {**CONFIG, "group": "town"}, tmp_path / "data")
+    train({group: content[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "model", Tracking(None))
+    assert ("the folds of model.l2=cv know no groups, so rows of one town are in several" in caplog.text) == is_said

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these import pyarrow, which takes a while
 ROLES = ("target", "weight", "group", "time", "split")  # settings that name a column which is no feature
 SPLITS = ("group", "time", "split", "test_path")  # settings of which one may decide what the test part is
 KINDS_TOLD = (*USED, "identifier")
+MIN_WEIGHT = 1e-30  # and its inverse the greatest: metrics multiply four sums of weights
 MAX_CELLS = 3  # invalid ones that a sentence shows, each of another column
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+|_level_\d+)?|__index_level_\d+__")
 _TOLD_BY_TYPE = {"integer": "number", "number": "number", "boolean": "boolean", "date": "date", "text": "text"}
@@ -89,6 +90,7 @@ class Table:
     def load(self) -> Dataset:
         from pipeline.data.labels import Target
         from pipeline.data.odd_cells import odd_cells
+        from pipeline.data.splits import check_parts
 
         file = open_table(self.path, self.csv, self.missing_texts)
         chosen = self._find_columns(file.names)
@@ -104,7 +106,9 @@ class Table:
             table, y, is_test = table.filter(labelled), y[labelled], is_test[labelled]
         weight = self._weights(table, chosen, y)
         columns = self._recognise(table, chosen)
-        if not self.test_path:
+        if self.test_path:
+            check_parts(y, is_test, f"data.test_path={self.test_path}")
+        else:
             is_test = self._test_rows(table, chosen, y)
         used = [column.name for column in columns if column.is_used]
         notes = [
@@ -203,6 +207,11 @@ class Table:
             raise DataError(
                 f"weights must be finite and not negative in {self.path}; {table.locate(row)} has {found} in {name}"
             )
+        extreme = (weights > 0) & ((weights < MIN_WEIGHT) | (weights > 1 / MIN_WEIGHT))
+        if extreme.any():
+            row = int(np.argmax(extreme))
+            rule = f"weights above 0 must be from {MIN_WEIGHT:g} to {1 / MIN_WEIGHT:g}"
+            raise DataError(f"{rule}; {table.locate(row)} of {self.path} has {quote(table.cell(row, name))} in {name}")
         if not (weights[y == 0].any() and weights[y == 1].any()):
             raise DataError(f"weights must be positive in some row of each class in {self.path}; those in {name} are not")
         return np.asarray(weights, np.float64)

@@ -199,6 +199,29 @@ def test_a_test_file_of_another_type(tmp_path: Path) -> None:
         Table(path=path, target="y", test_path=other).load()
 
 
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        ({"y": ["sick"] * 20}, "by data.test_path=.*other/t.csv the test part has 20 rows of one class"),
+        ({"y": [None] * 20}, "by data.test_path=.*other/t.csv the test part has no rows"),
+    ],
+)
+def test_a_test_file_without_both_classes(tmp_path: Path, test: dict[str, Any], sentence: str) -> None:
+    (tmp_path / "other").mkdir()
+    columns = {name: cells[:20] for name, cells in people().items()}
+    with pytest.raises(PipelineError, match=f"must both have rows of both classes; {sentence}"):
+        visits(tmp_path, test_path=write(tmp_path / "other", columns={**columns, **test}), drop_unlabelled=True)
+
+
+@pytest.mark.parametrize("name", ["age", "town", "who", "day"])
+def test_a_column_of_a_test_file_may_be_empty(tmp_path: Path, name: str) -> None:
+    (tmp_path / "other").mkdir()
+    columns: dict[str, object] = {key: cells[:20] for key, cells in people().items()}
+    data = visits(tmp_path, test_path=write(tmp_path / "other", columns={**columns, name: [None] * 20}))
+    assert data.test.X[name].null_count == 20
+    assert data.train.X[name].null_count == 0
+
+
 def test_the_header_of_a_test_file_is_known(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     other = write(tmp_path / "test", columns={"job": ["job", "cook"] * 3, "y": ["no", "yes"] * 3})
@@ -233,6 +256,8 @@ def test_a_weight_for_each_row(tmp_path: Path) -> None:
         ({"times": [1, None] * 30}, {"weight": "times"}, "line 3 has nothing in times"),
         ({"times": [1, "inf"] * 30}, {"weight": "times"}, "line 3 has 'inf' in times"),
         ({}, {"weight": "town"}, "every cell of town must be of the kind number in .*; line 2 has"),
+        ({"times": [1, 1e-300] * 30}, {"weight": "times"}, "weights above 0 must be from 1e-30 to .*; line 3 .* has '1e-300'"),
+        ({"times": [0, 1e300] * 30}, {"weight": "times"}, "weights above 0 must be from 1e-30 to .*; line 3 .* has '1e.300'"),
         ({"times": [0] * 60}, {"weight": "times"}, "weights must be positive in some row of each class"),
         ({}, {"weight": "z"}, "data.weight must name a column of .*; there is no z: its columns are age, town"),
         ({}, {"group": "y"}, "data.group must not name the target; got y"),
