@@ -371,7 +371,9 @@ def test_kills_at_random_moments(repo: Path, forked: Shell, how: signal.Signals,
             stage.wait(20)
         wait_for(partial(are_gone, family))
         statuses = statuses_of(repo)
-        finished |= stage.returncode == 0
+        # SIGKILL may strike when all is written, and the stage only waits for MLflow
+        written = how is signal.SIGKILL and (repo / "out" / "models" / "numpy" / "model.json").exists()
+        finished |= stage.returncode == 0 or written
         assert statuses in (["KILLED"], ["none"]) or (statuses == ["FINISHED"] and finished)
         ended += Counter(statuses)
     print(f"{how.name}: {ended}")
