@@ -28,7 +28,7 @@ try: .venv/installed  ## a real table with categories and gaps, from CSV to repo
 	$(TOGETHER) python -m pipeline data=table data.path=out/try/credit_data.csv data.target=Status data.positive=bad
 
 test: .venv/installed  ## all tests, the whole-DAG ones too
-	pytest -n 2
+	pytest -n 3
 
 evidence: .venv/installed  ## what simulates at length: coverage, kills at every moment
 	pytest -n 2 -m evidence
