@@ -26,6 +26,7 @@ class Circle:
 '''
 
 
+@pytest.mark.slow
 def test_a_new_source_is_two_files(repo: Path, forked: Shell) -> None:
     (repo / "pipeline" / "data" / "sources" / "circle.py").write_text(MODULE)
     (repo / "conf" / "data" / "circle.yaml").write_text("name: circle\nrows: 40\nradius: 1.0\n")

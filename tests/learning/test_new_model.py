@@ -80,6 +80,7 @@ def test_a_killed_network_goes_on_to_the_same_bytes(extended: Path, forked: Shel
     assert take_made(extended / "out" / "models" / "hidden") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "sentence"), [("model.width=0", "model.width must be >= 1; got 0"), ("model.l2=1", "l2")])
 def test_its_settings_are_checked_like_any_other(extended: Path, forked: Shell, override: str, sentence: str) -> None:
     done = forked(f"python -m pipeline.stages.train model=hidden {override}", extended)

@@ -19,6 +19,7 @@ def extended(repo: Path) -> Path:
     return repo
 
 
+@pytest.mark.slow
 def test_it_trains_both_models_and_its_settings_are_checked(extended: Path, forked: Shell) -> None:
     assert forked("python -m pipeline.stages.generate", extended).returncode == 0
     command = "python -m pipeline.stages.train optimizer=rmsprop tracking=none"

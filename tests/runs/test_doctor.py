@@ -48,6 +48,7 @@ def states(repo: Path) -> dict[str, str]:
     return {run.info.run_name: run.info.status for run in runs_of(repo)}
 
 
+@pytest.mark.slow
 def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper: "subprocess.Popen[bytes]") -> None:
     with subprocess.Popen(["sleep", "600"]) as dead:
         gone = process_tags(dead.pid)

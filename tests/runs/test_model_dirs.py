@@ -23,6 +23,7 @@ from tests.tracked import EXPERIMENT, check_each_value_once, retrain, run_of
 NOWHERE = Tracking(None)
 
 
+@pytest.mark.slow
 def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> None:
     folder, uri = fitted / "models" / "numpy", str(local.uri)
     retrain(folder, local, {})

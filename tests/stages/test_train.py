@@ -101,6 +101,7 @@ def training_rows(repo: Path) -> tuple[Any, Any]:
     return table[["a", "b"]].to_numpy(), np.load(repo / "out" / "data" / "train" / "y.npy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["numpy", "torch"])
 def test_a_table_alone_is_fitted_by_auto_with_scikit_learn_s_penalty(repo: Path, forked: Shell, model: str) -> None:
     words = noisy_table(repo)
@@ -118,6 +119,7 @@ def test_a_table_alone_is_fitted_by_auto_with_scikit_learn_s_penalty(repo: Path,
     np.testing.assert_allclose(trained.arrays("model.npz")["w"], peer.coef_[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_curve_of_cross_validation_is_in_the_card_and_beside_the_model(repo: Path, forked: Shell) -> None:
     words = noisy_table(repo)
     (repo / "overrides.yaml").write_text(

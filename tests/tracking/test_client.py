@@ -35,6 +35,7 @@ from tests.tracked import check_each_value_once, is_delivered, retrain, run_of
 NOWHERE = Tracking(None)
 
 
+@pytest.mark.slow
 def test_what_a_stage_refuses_ends_its_run(fitted: Path, local: Tracking) -> None:
     retrain(fitted / "models" / "numpy", local, {})
     (fitted / "models" / "numpy" / "model.npz").write_bytes(b"PKdamage")
@@ -174,6 +175,7 @@ def test_training_does_not_wait_for_a_dead_server(server: Server) -> None:
     assert len(MlflowClient(server.uri).get_metric_history(run.info.run_id, "loss")) == 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "not a database"])
 def test_a_damaged_store(fitted: Path, local: Tracking, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     database = Path(str(local.uri).removeprefix(SQLITE))
