@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array, Features
 from pipeline.errors import DataError
 from pipeline.learning.models import EncoderOptions
+from pipeline.learning.optimizers.auto import SMALL_HESSIAN
 from pipeline.model.columns import Codes, Column, InvalidCell, read_cells
 from pipeline.model.encoder import Category, Date, Encoder, Number, Step, Text, date_parts, words
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SMALL_BYTES, DENSE_BYTES = 1 << 22, 1 << 26  # up to which a dense X costs nothing, and up to which it may pay
-MAX_HESSIAN = 200  # columns up to which it pays, for Newton's method
 MIN_FILLED = 0.1  # the part of X beyond which it pays, since NumPy's products of a dense X are faster
 BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
@@ -45,7 +45,7 @@ def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Fe
             yield encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
 
     dense_bytes = 8 * n * d
-    if dense_bytes <= SMALL_BYTES or (d <= MAX_HESSIAN and dense_bytes <= DENSE_BYTES):
+    if dense_bytes <= SMALL_BYTES or (d <= SMALL_HESSIAN and dense_bytes <= DENSE_BYTES):
         return _dense(blocks(), n, d)
     X = _sparse(blocks(), n, d)
     takes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes

@@ -68,7 +68,7 @@ def find(X: Features, y: Array, model: LinearModel) -> Separation | None:
     with one_thread, np.errstate(all="ignore"):
         C, theta = SignedRows(X, y, model.mean, model.scale), model.theta
         if C.shape[1] > MAX_COLUMNS:
-            return _seen(X, y, C, theta)
+            return _by_direction_or_column(X, y, C, theta)
         direction = _recession(C, theta, sample_of(y, sample_size(C.shape[1])))
         return None if direction is None else _described(X, y, C, direction)
 
@@ -76,11 +76,11 @@ def find(X: Features, y: Array, model: LinearModel) -> Separation | None:
 def find_complete(X: Features, y: Array, model: LinearModel) -> Separation | None:
     """The same where no row lies on the boundary, by the fit's own direction or a single column: in a few passes over X."""
     with one_thread, np.errstate(all="ignore"):
-        found = _seen(X, y, SignedRows(X, y, model.mean, model.scale), model.theta)
+        found = _by_direction_or_column(X, y, SignedRows(X, y, model.mean, model.scale), model.theta)
     return found if found and found.kind == "complete" else None
 
 
-def _seen(X: Features, y: Array, C: SignedRows, theta: Array) -> Separation | None:
+def _by_direction_or_column(X: Features, y: Array, C: SignedRows, theta: Array) -> Separation | None:
     """By the direction of theta, or single columns."""
     return _described(X, y, C, theta if _separates(C, theta) else None)
 

@@ -141,11 +141,7 @@ def train(
             features = fold_features(tables, card, model.encoder) if card.columns else features_of(X)
             resolved = resolve(model, features, y, weight, schema.classes)
             logger.info(resolved.sentence)
-            if (group := schema.source.get("group")) and model.l2 != "auto":
-                rule = (
-                    f"the folds of model.l2={model.l2} know no groups, so rows of one {quote_if_needed(group)} are in several"
-                )
-                logger.warning(f"{rule}, and the penalty may be too weak: model.l2=auto needs no folds")
+            _warn_of_groups(model.l2, schema.source.get("group"))
             model = replace(model, l2=resolved.l2)
         optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
         if optimizer != configured:
@@ -181,6 +177,13 @@ def train(
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
         tracker.files(artifacts(folder))
+
+
+def _warn_of_groups(l2: str, group: str | None) -> None:
+    """Where the test part was split by `group`, which the folds of cross-validation do not follow."""
+    if group and l2 != "auto":
+        rule = f"the folds of model.l2={l2} know no groups, so rows of one {quote_if_needed(group)} are in several"
+        logger.warning(f"{rule}, and the penalty may be too weak: model.l2=auto needs no folds")
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

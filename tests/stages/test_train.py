@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,12 +159,18 @@ def test_classes_of_a_table_that_can_be_separated_are_named_though_there_is_a_pe
     assert fit["penalty"]["separation"] == {"kind": "complete", "alone": True, "columns": ["b"]}
 
 
+def refused_fit(repo: Path, forked: Shell, *overrides: str) -> subprocess.CompletedProcess[str]:
+    """Of train, to the target y of t.csv, which generate reads."""
+    table = "data=table data.path=t.csv data.target=y"
+    assert forked(f"python -m pipeline.stages.generate {table}", repo).returncode == 0
+    done = forked(f"python -m pipeline.stages.train {table} tracking=none {' '.join(overrides)}", repo)
+    assert done.returncode == 1
+    return done
+
+
 def test_too_few_rows_of_a_class_for_cross_validation(repo: Path, forked: Shell) -> None:
     (repo / "t.csv").write_text("a,y\n" + "".join(f"{i}.5,{'yes' if i < 4 else 'no'}\n" for i in range(40)))
-    words = "data=table data.path=t.csv data.target=y"
-    assert forked(f"python -m pipeline.stages.generate {words}", repo).returncode == 0
-    done = forked(f"python -m pipeline.stages.train {words} model.l2=cv tracking=none", repo)
-    assert done.returncode == 1
+    done = refused_fit(repo, forked, "model.l2=cv")
     assert (
         done.stderr
         == "error: 5-fold cross-validation needs 5 training rows of each class; yes has 3: model.l2=auto needs none\n"
@@ -173,10 +180,7 @@ def test_too_few_rows_of_a_class_for_cross_validation(repo: Path, forked: Shell)
 
 def test_a_column_that_cannot_be_standardised_is_named(repo: Path, forked: Shell) -> None:
     (repo / "t.csv").write_text("a,b,y\n" + "".join(f"{i},1.{i}e308,{i % 2}\n" for i in range(8)))
-    words = "data=table data.path=t.csv data.target=y"
-    assert forked(f"python -m pipeline.stages.generate {words}", repo).returncode == 0
-    done = forked(f"python -m pipeline.stages.train {words} tracking=none", repo)
-    assert done.returncode == 1
+    done = refused_fit(repo, forked)
     assert done.stderr.endswith("must be finite in 64 bits for it to be standardised; b has too large values\n")
 
 

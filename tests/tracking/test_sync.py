@@ -267,14 +267,19 @@ def test_a_new_store_gets_all_that_the_journal_and_the_files_say(story: Story, s
     assert after.info.status == "FINISHED"
 
 
-def test_files_that_a_lost_store_had_are_not_missed_in_a_new_one(story: Story, store: Path, tmp_path: Path) -> None:
-    """Of a run whose files were written over since: its numbers come back, and its status."""
+def deliver_and_write_over(story: Story, file: Path) -> None:
+    """An evaluation whose only file is written over once MLflow has it."""
     attempt = story.opened("evaluate")
-    (tmp_path / "a.csv").write_text("first")
-    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
+    file.write_text("first")
+    story.files(attempt, Artifacts("evaluation", [file], {"test/accuracy": 0.5}))
     story.finished(attempt)
     assert story.synced().info.status == "FINISHED"
-    (tmp_path / "a.csv").write_text("second")
+    file.write_text("second")
+
+
+def test_files_that_a_lost_store_had_are_not_missed_in_a_new_one(story: Story, store: Path, tmp_path: Path) -> None:
+    """Of a run whose files were written over since: its numbers come back, and its status."""
+    deliver_and_write_over(story, tmp_path / "a.csv")
     Path(story.uri.removeprefix(SQLITE)).write_bytes(store.read_bytes())
     story.finished(story.opened("plot"))
     run = story.synced()
@@ -532,12 +537,7 @@ def test_a_line_that_a_killed_writer_left_is_sent_for_once(story: Story) -> None
 @pytest.mark.parametrize("damage", ["", "{}", "damage"])
 def test_where_the_delivery_is_lost_what_mlflow_has_is_not_missed(story: Story, tmp_path: Path, damage: str) -> None:
     """Though its files were written over since."""
-    attempt = story.opened("evaluate")
-    (tmp_path / "a.csv").write_text("first")
-    story.files(attempt, Artifacts("evaluation", [tmp_path / "a.csv"], {"test/accuracy": 0.5}))
-    story.finished(attempt)
-    assert story.synced().info.status == "FINISHED"
-    (tmp_path / "a.csv").write_text("second")
+    deliver_and_write_over(story, tmp_path / "a.csv")
     story.journal.path.with_suffix(".delivery.json").write_text(damage)
     run = story.synced()
     assert (run.info.status, story.artifacts(run, "evaluation")) == ("FINISHED", ["a.csv"])
