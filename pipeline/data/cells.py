@@ -19,7 +19,7 @@ MISSING_VALUES = (
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "NULL", "null", "None"),
     *("?", "-", "--", "."),
 )
-MAX_TRIED = 100  # distinct cells by which most text is told from numbers and dates
+MAX_TRIED = 100  # distinct cells by which most text is distinguished from numbers and dates
 MICROSECONDS = pa.timestamp("us")
 
 _SPACES = "[ '\u2019\u00a0\u202f]"  # between groups of three digits; all patterns are of whole cells, for RE2 and Python alike
@@ -75,6 +75,11 @@ class Texts:
     def first_row(self, mask: NDArray[np.bool_]) -> int:
         """The first row whose distinct cell is in the mask."""
         return int(np.argmax(np.append(mask, False)[self.positions]))
+
+
+def is_text(column: Any) -> bool:
+    """Whether a column is of text, with a dictionary or without."""
+    return bool(pa.types.is_string(column.type) or pa.types.is_dictionary(column.type))
 
 
 def factorize(column: Any) -> tuple[Any, NDArray[np.int64]]:

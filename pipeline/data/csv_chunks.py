@@ -15,7 +15,7 @@ from pipeline.data import cells
 from pipeline.data.cells import Texts
 from pipeline.data.columns import TYPES
 from pipeline.data.csv_blocks import BLOCK_BYTES, BlockParser, Cells
-from pipeline.data.csv_types import as_told
+from pipeline.data.csv_types import as_requested
 from pipeline.data.dialect import DATE_ORDERS
 from pipeline.errors import DataError
 from pipeline.text import quote
@@ -82,8 +82,8 @@ class TypedBlocks:
                 place = self._place(name, row + texts.first_row(mask))
                 rule = f"a {error.sign} in numbers must mean one thing in {self._file.path}"
                 raise DataError(f"{rule}; {place}: write numbers as 1234.5") from None
-            return as_told(texts, "number", mark or self._mark or ".", "")
-        return as_told(texts, kind, "", self._date_form(name, texts, row) if kind == "date" else "")
+            return as_requested(texts, "number", mark or self._mark or ".", "")
+        return as_requested(texts, kind, "", self._date_form(name, texts, row) if kind == "date" else "")
 
     def _date_form(self, name: str, texts: Texts, row: int) -> str:
         form = self._file.settings.dates

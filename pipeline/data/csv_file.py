@@ -78,8 +78,8 @@ class CsvFile:
         return dict.fromkeys(self.dialect.unnamed, "has no name")
 
     def read(self, columns: Mapping[str, str]) -> RawTable:
-        """These columns. Their values: the kind that a column is told to have, "label" for its cells as they are written, or ""
-        for what the cells show. Raises DataError where the file, or a cell as the kind that is told, cannot be read."""
+        """These columns. Their values: the kind that a column is set to, "label" for its cells as they are written, or ""
+        for what the cells show. Raises DataError where the file, or a cell as the kind that is set, cannot be read."""
         with reader_errors(self.path, "csv"), is_unchanged(self.path):
             reading = None
             while reading is None:

@@ -19,22 +19,24 @@ if TYPE_CHECKING:
     from pipeline.data.csv_file import CsvFile
 
 PLANNED_BYTES = 1 << 17  # of the first rows, whose types are expected of the others
-TEXT_KINDS = ("category", "text", "label")  # that a column may be told to have, whose cells are text
+TEXT_KINDS = ("category", "text", "label")  # that a column may be set to, whose cells are text
 
 
 class Reading:
-    """The columns of a file. told: the kind that each is told to have, or "".
+    """The columns of a file. requested: the kind that each is set to, or "".
 
     Raises UnicodeDecodeError and Malformed, and DataError for a cell that may be read in two ways.
     """
 
-    def __init__(self, file: "CsvFile", told: Mapping[str, str]) -> None:
-        self._file, self._told = file, told
+    def __init__(self, file: "CsvFile", requested: Mapping[str, str]) -> None:
+        self._file, self._requested = file, requested
         self.notes: list[str] = []
         self.rounded: dict[str, int] = {}
-        self._parsed = self._parse([*told], self._plan())
+        self._parsed = self._parse([*requested], self._plan())
         types = {name: {kind for kind, _ in found if kind} for name, found in self._parsed.items()}
-        self._texts = {name: self._as_texts(name) for name in told if types[name] == {"text"} and self._may_be_values(name)}
+        self._texts = {
+            name: self._as_texts(name) for name in requested if types[name] == {"text"} and self._may_be_values(name)
+        }
         again = [name for name, found in types.items() if not self._is_one_type(name, found)]
         self._reparse(again)
         known = self._decimal or ("," if any(self._shows_comma(name) for name in self._texts) else "")
@@ -46,24 +48,24 @@ class Reading:
 
     def typed(self, name: str) -> pa.ChunkedArray:
         """A column of the type that all of its cells have; null where one is missing."""
-        found, told = self._parsed.pop(name), self._told[name]
+        found, requested = self._parsed.pop(name), self._requested[name]
         kinds = {kind for kind, _ in found if kind}
         if name in self._texts:
             column = self._from_texts(name, self._texts.pop(name))
             if column is not None:
                 return without(column, self._missing_numbers)
         if not kinds:
-            kind = pa.string() if told in TEXT_KINDS else pa.float64()
+            kind = pa.string() if requested in TEXT_KINDS else pa.float64()
             return pa.chunked_array([pa.nulls(sum(len(column) for _, column in found), kind)])
         if kinds <= {"integer", "number"}:
             kind = pa.int64() if kinds == {"integer"} else pa.float64()
             return without(_joined(found, kind), self._missing_numbers)
         if kinds == {"date"}:
             return _joined(found, cells.MICROSECONDS)
-        if told not in ("", *TEXT_KINDS):
-            self._refuse(name, Texts.of(_joined(found, CODES), self._file.missing_values), told)
+        if requested not in ("", *TEXT_KINDS):
+            self._refuse(name, Texts.of(_joined(found, CODES), self._file.missing_values), requested)
         column = _joined(found, CODES)
-        return self._label(column) if told == "label" else compact(self._trimmed(column))
+        return self._label(column) if requested == "label" else compact(self._trimmed(column))
 
     @property
     def _decimal(self) -> str:
@@ -77,7 +79,7 @@ class Reading:
 
     def _plan(self) -> dict[str, str]:
         """The type of each column, as the first block shows it."""
-        names = [*self._told]
+        names = [*self._requested]
         parser, types = BlockParser(self._file.dialect, names, ()), dict.fromkeys(names, "text")
         block = self._file.first_block(PLANNED_BYTES)
         if not block:
@@ -88,7 +90,7 @@ class Reading:
             is_missing = pc.is_in(texts, value_set=words)
             found |= {*pc.unique(texts.filter(is_missing)).to_pylist()} - {None}
             kind, _ = narrowed(pc.if_else(is_missing, pa.scalar(None, pa.string()), texts))
-            is_text = self._told[name] in TEXT_KINDS or (self._told[name] == "date" and kind != "date")
+            is_text = self._requested[name] in TEXT_KINDS or (self._requested[name] == "date" and kind != "date")
             plan[name] = "text" if is_text else kind or "number"
         if found:
             shown = join_limited([word for word in self._file.missing_values if word in found])
@@ -118,9 +120,9 @@ class Reading:
 
     def _may_be_values(self, name: str) -> bool:
         """Whether a column of text may hold numbers, dates, true and false, by some of its cells."""
-        if self._told[name] in TEXT_KINDS:
+        if self._requested[name] in TEXT_KINDS:
             return False
-        if self._told[name]:
+        if self._requested[name]:
             return True
         chunk = next((column for kind, column in self._parsed[name] if kind), None)
         if chunk is None:
@@ -141,12 +143,12 @@ class Reading:
 
     def _shows_comma(self, name: str) -> bool:
         """Whether a column's cells are numbers only if the comma is the decimal mark."""
-        return self._told[name] != "date" and cells.decimal_marks(self._texts[name].known) == ","
+        return self._requested[name] != "date" and cells.decimal_marks(self._texts[name].known) == ","
 
     def _mark(self, name: str, known: str) -> str:
         """The decimal mark of a column of text; "" if it holds no numbers. known: that of the file."""
-        texts, told = self._texts[name], self._told[name]
-        if told == "date" or (not told and cells.is_padded(texts.known)):
+        texts, requested = self._texts[name], self._requested[name]
+        if requested == "date" or (not requested and cells.is_padded(texts.known)):
             return ""
         try:
             return cells.column_mark(texts.known, known, bool(self._decimal), self._file.dialect.delimiter == ",")
@@ -170,11 +172,11 @@ class Reading:
 
     def _from_texts(self, name: str, texts: Texts) -> pa.ChunkedArray | None:
         """A column of numbers, dates, true and false; None if it is text."""
-        told, mark = self._told[name], self._marks[name]
-        if told:
-            values, _ = as_told(texts, told, mark, self._date_form(name, texts) if told == "date" else "")
+        requested, mark = self._requested[name], self._marks[name]
+        if requested:
+            values, _ = as_requested(texts, requested, mark, self._date_form(name, texts) if requested == "date" else "")
             if values is None:
-                self._refuse(name, texts, told)
+                self._refuse(name, texts, requested)
         elif (values := cells.booleans(texts.distinct)) is None:
             if mark:
                 values = cells.numbers(texts.distinct, mark)
@@ -211,11 +213,11 @@ class Reading:
             raise DataError(f"{rule}; {place}: set data.csv.dates=day_first or data.csv.dates=month_first")
         return orders[0] if orders else ""
 
-    def _refuse(self, name: str, texts: Texts, told: str) -> None:
-        """Raise DataError for the first cell that is not of the kind that the column is told to have."""
-        _, row = as_told(texts, told, self._decimal or ".", "")
+    def _refuse(self, name: str, texts: Texts, requested: str) -> None:
+        """Raise DataError for the first cell that is not of the kind that the column is set to."""
+        _, row = as_requested(texts, requested, self._decimal or ".", "")
         place = f"{self._file.locate(row)} has {quote(self._file.cell(row, name))} in {name}"
-        raise DataError(f"every cell of {name} must be of the kind {told} in {self._file.path}; {place}")
+        raise DataError(f"every cell of {name} must be of the kind {requested} in {self._file.path}; {place}")
 
     def _label(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column of text as it is written, spaces around it and all."""
@@ -234,13 +236,13 @@ class Reading:
         return pa.chunked_array([texts.rows(texts.distinct)])
 
 
-def as_told(texts: Texts, told: str, mark: str, form: str) -> tuple[Any, int]:
-    """The distinct cells as values of the kind that a column is told to have, or None and the first row that is not of it."""
+def as_requested(texts: Texts, requested: str, mark: str, form: str) -> tuple[Any, int]:
+    """The distinct cells as values of the kind that a column is set to, or None and the first row that is not of it."""
     distinct = texts.distinct
-    if told == "number":
+    if requested == "number":
         wrong = ~cells.are_numbers(distinct, mark or ".")
         return (None, texts.first_row(wrong)) if wrong.any() else (cells.numbers(distinct, mark or "."), -1)
-    if told == "date":
+    if requested == "date":
         values = cells.dates(distinct, form or "d")
     else:
         found = [None if text is None else cells.DIGITS.get(text, cells.BOOLEANS.get(text)) for text in distinct.to_pylist()]

@@ -23,6 +23,11 @@ class Split:
     y: Array
     weight: Array | None = None
 
+    @property
+    def is_table(self) -> bool:
+        """Whether X is a table, and no matrix of numbers."""
+        return hasattr(self.X, "column_names")
+
 
 @dataclass(frozen=True)
 class Dataset:

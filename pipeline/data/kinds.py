@@ -16,10 +16,10 @@ from pipeline.errors import DataError
 from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote_if_needed, shorten
 
-__all__ = ["KINDS_TOLD", "Column", "kinds_table", "recognise"]
+__all__ = ["SETTABLE_KINDS", "Column", "kinds_table", "recognise"]
 
-KINDS_TOLD = (*USED, "identifier")  # that data.kinds may name
-TYPES_OF = {  # of cells, by the kind that a column may be told to have
+SETTABLE_KINDS = (*USED, "identifier")  # that data.kinds may name
+TYPES_OF = {  # of cells, by the kind that a column may be set to
     "number": ("integer", "number", "boolean"),
     "boolean": ("boolean",),
     "date": ("date",),
@@ -40,23 +40,23 @@ _KEY = re.compile(r"(?i:(^|[\W_])(id|ids|key|uuid|guid|index|idx|nr|rownames?|ro
 
 def recognise(
     table: pa.Table,
-    told: Mapping[str, str] | None = None,
+    requested: Mapping[str, str] | None = None,
     keep: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> list[Column]:
     """The kind of each column of a table whose columns are int64, float64, bool, timestamp or string, null where missing; text
     may have a dictionary.
 
-    told: kinds by column that hold whatever the column looks like; keep: columns that are not left out; labels: columns that
-    only label the rows, and why. Raises DataError where a column cannot be of the kind that it is told to have.
+    requested: kinds by column that hold whatever it looks like; keep: columns that are not left out; labels: columns that only
+    label the rows, and why. Raises DataError where a column cannot be of the kind that it is set to.
     """
-    told, labels = told or {}, labels or {}
+    requested, labels = requested or {}, labels or {}
     columns = []
     for name, given in zip(table.column_names, table.columns, strict=True):
         cells = given.unify_dictionaries()
         column = _measure(name, cells)
-        if name in told:
-            column = _as_told(column, told[name], cells)
+        if name in requested:
+            column = _as_requested(column, requested[name], cells)
         elif name in keep:
             column = replace(column, kind=_natural(column, cells))
         elif name in labels:
@@ -67,7 +67,7 @@ def recognise(
     twins = _twins(table, [column for column in columns if column.is_used])
     return [
         replace(column, kind="duplicate", reason=f"the same as {quote_if_needed(twins[column.name])}")
-        if column.name in twins and column.name not in told and column.name not in keep
+        if column.name in twins and column.name not in requested and column.name not in keep
         else column
         for column in columns
     ]
@@ -141,9 +141,9 @@ def _type_of(kind: pa.DataType) -> str:
     return found or ("date" if types.is_timestamp(kind) else "text")
 
 
-def _as_told(column: Column, kind: str, cells: pa.ChunkedArray) -> Column:
-    if kind not in KINDS_TOLD:
-        raise DataError(f"data.kinds must be of {', '.join(KINDS_TOLD)}; got {kind} for {quote_if_needed(column.name)}")
+def _as_requested(column: Column, kind: str, cells: pa.ChunkedArray) -> Column:
+    if kind not in SETTABLE_KINDS:
+        raise DataError(f"data.kinds must be of {', '.join(SETTABLE_KINDS)}; got {kind} for {quote_if_needed(column.name)}")
     if kind == "identifier":
         return replace(column, kind=kind, reason="data.kinds says so")
     if column.type not in TYPES_OF.get(kind, (column.type,)):

@@ -37,7 +37,7 @@ def separating_columns(part: Split) -> list[int]:
     ones = part.y == 1
     if min(ones.sum(), (~ones).sum()) < MIN_ROWS:
         return []
-    if _is_table(part.X):
+    if part.is_table:
         return [i for i, column in enumerate(part.X.columns) if _separates(column, ones)]
     (low_0, high_0), (low_1, high_1) = column_ranges(part.X, ~ones), column_ranges(part.X, ones)
     return [int(i) for i in np.flatnonzero((high_0 < low_1) | (high_1 < low_0))]
@@ -45,7 +45,7 @@ def separating_columns(part: Split) -> list[int]:
 
 def repeated_rows(train: Split, test: Split) -> int:
     """How many rows of the test part have a row with the same features and label in the training part."""
-    if _is_table(train.X):
+    if train.is_table:
         return int(np.isin(_row_hashes(test), _row_hashes(train)).sum())
     known, hashes = (
         np.fromiter(map(hash, zip(_rows(part.X), part.y.tolist(), strict=True)), np.int64) for part in (train, test)
@@ -53,20 +53,15 @@ def repeated_rows(train: Split, test: Split) -> int:
     return int(np.isin(hashes, known).sum())
 
 
-def _is_table(X: Any) -> bool:
-    return hasattr(X, "column_names")
-
-
 def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
     """Whether a table's column alone tells the classes apart, by its values or by where they are missing."""
-    import pyarrow as pa
 
-    from pipeline.data.cells import factorize
+    from pipeline.data.cells import factorize, is_text
 
     is_missing = column.is_null().to_numpy()
     if is_missing[ones].any() and is_missing[~ones].any():
         return False
-    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+    if is_text(column):
         values, codes = factorize(column)
         if len(values) > MAX_LEVELS * len(codes):
             return False
@@ -87,13 +82,12 @@ def _numbers(column: Any) -> NDArray[Any]:
 
 def _row_hashes(part: Split) -> NDArray[np.uint64]:
     """A number (n,) for each row of a table, equal for equal cells and labels."""
-    import pyarrow as pa
 
-    from pipeline.data.cells import factorize
+    from pipeline.data.cells import factorize, is_text
 
     hashes = part.y.astype(np.uint64)
     for column in part.X.columns:
-        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        if is_text(column):
             values, codes = factorize(column)
             keys = np.array([*(hash(text) for text in values.to_pylist()), 0], np.int64)[codes]
         else:

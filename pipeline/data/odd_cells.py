@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.data.cells import are_numbers, factorize, is_padded, parse_date
+from pipeline.data.cells import are_numbers, factorize, is_padded, is_text, parse_date
 from pipeline.data.columns import RawTable
 from pipeline.text import join_limited, quote_if_needed
 
 MIN_SHARE, MAX_ODD = 0.8, 3  # of the cells that have a value; distinct other cells
-MAX_TRIED = 1000  # distinct cells by which most text is told from dates
+MAX_TRIED = 1000  # distinct cells by which most text is distinguished from dates
 _SHORT_YEAR = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{2}( .*)?", re.ASCII)
 _WITH_SIGN = re.compile(r"[-+(]?[$€£¥₹] ?[\d.,' ]+\)?|[-+]?[\d.,' ]+[%$€£¥₹]", re.ASCII)
 
@@ -22,7 +22,7 @@ _WITH_SIGN = re.compile(r"[-+(]?[$€£¥₹] ?[\d.,' ]+\)?|[-+]?[\d.,' ]+[%$€
 def odd_cells(table: RawTable, names: Sequence[str]) -> list[str]:
     """A sentence for each of these columns of a CSV file that is read as text, which settings may read otherwise."""
     found = ((name, table.columns[name]) for name in names)
-    return [note for name, column in found if _is_text(column) and (note := _note(table, name, column))]
+    return [note for name, column in found if is_text(column) and (note := _note(table, name, column))]
 
 
 def _note(table: RawTable, name: str, column: Any) -> str:
@@ -57,7 +57,3 @@ def _sentence(
 
 def _is_date(text: str) -> bool:
     return any(parse_date(text, order) for order in "dm")
-
-
-def _is_text(column: Any) -> bool:
-    return pa.types.is_string(column.type) or pa.types.is_dictionary(column.type)

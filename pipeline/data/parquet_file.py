@@ -16,7 +16,7 @@ from pyarrow import types
 
 from pipeline.data.cells import MICROSECONDS, Texts
 from pipeline.data.columns import TYPES, RawTable, compact, first_rounded, type_of, without
-from pipeline.data.csv_types import TEXT_KINDS, as_told
+from pipeline.data.csv_types import TEXT_KINDS, as_requested
 from pipeline.data.reading import is_unchanged, reader_errors, unique_names
 from pipeline.errors import DataError
 from pipeline.text import quote, quote_if_needed
@@ -77,13 +77,13 @@ class ParquetFile:
         return {**dict.fromkeys(unnamed, "has no name"), **dict.fromkeys(index, "the stored index")}
 
     def read(self, columns: Mapping[str, str]) -> RawTable:
-        """These columns. Their values: the kind that a column is told to have, "label", or "". Raises DataError."""
+        """These columns. Their values: the kind that a column is set to, "label", or "". Raises DataError."""
         with reader_errors(self.path, "parquet"), is_unchanged(*self.files):
             read = pa.concat_tables(self._tables(list(columns)), promote_options="permissive")
             typed, rounded = {}, {}
-            for name, told in columns.items():
+            for name, requested in columns.items():
                 column = read[name]
-                typed[name] = self._typed(name, column, told)
+                typed[name] = self._typed(name, column, requested)
                 row = first_rounded(typed[name]) if not types.is_uint64(column.type) else _first_beyond(column)
                 if row >= 0:
                     rounded[name] = row
@@ -141,21 +141,21 @@ class ParquetFile:
                             flat = flat.append_column(name, pa.array([value] * len(flat), pa.string()))
                     yield flat.select(wanted).rename_columns(list(names))
 
-    def _typed(self, name: str, column: pa.ChunkedArray, told: str) -> pa.ChunkedArray:
+    def _typed(self, name: str, column: pa.ChunkedArray, requested: str) -> pa.ChunkedArray:
         column = self._simple(name, column)
-        if told == "label":
+        if requested == "label":
             return without(column, [])
         kind = column.type
         if types.is_string(kind) or types.is_dictionary(kind):
-            if told not in ("", *TEXT_KINDS):
+            if requested not in ("", *TEXT_KINDS):
                 texts = Texts.of(column, ())
-                values, row = as_told(texts, told, ".", "")
+                values, row = as_requested(texts, requested, ".", "")
                 if values is None:
                     place = f"{self.locate(row)} has {quote(self.cell(row, name))} in {name}"
-                    raise DataError(f"every cell of {name} must be of the kind {told} in {self.path}; {place}")
+                    raise DataError(f"every cell of {name} must be of the kind {requested} in {self.path}; {place}")
                 return pa.chunked_array([texts.rows(values)])
             return compact(column)
-        if told in TEXT_KINDS and not types.is_timestamp(kind):
+        if requested in TEXT_KINDS and not types.is_timestamp(kind):
             return compact(pc.cast(column, pa.string()))
         return without(column, [])
 

@@ -26,7 +26,7 @@ class TableFile(Protocol):
         """Columns that only label the rows, and why."""
 
     def read(self, columns: Mapping[str, str]) -> Any:
-        """The RawTable of these columns, each with the kind that it is told to have, "label", or ""."""
+        """The RawTable of these columns, each with the kind that it is set to, "label", or ""."""
 
     def chunks(self, types: Mapping[str, str]) -> Iterator[Any]:
         """Arrow tables of these columns of these types, some rows at a time."""

@@ -32,27 +32,22 @@ WATCHED_DIR = Path("data")
 def part_digest(dataset: Dataset, folder: Path, name: str) -> str:
     """SHA-256 over the files that a part is read from, and what they mean."""
     meaning: dict[str, Any] = {"features": dataset.features, "target": dataset.target, "classes": list(dataset.classes)}
-    if is_table(dataset):
+    if dataset.train.is_table:
         meaning["columns"] = [[column.name, column.kind, column.type] for column in dataset.columns if column.is_used]
     files = {Path(file).name: file_digest(folder / file) for file in files_of(dataset, folder, name)}
     return digest_of({**meaning, "files": files})
 
 
-def is_table(dataset: Dataset) -> bool:
-    """Whether it has columns of several types, and no matrix of numbers."""
-    return hasattr(dataset.train.X, "column_names")
-
-
 def files_of(dataset: Dataset, folder: Path, name: str) -> list[str]:
     """The files that a part is read from, below `folder`."""
     files = [f"{name}/{path.name}" for path in sorted((folder / name).iterdir())]
-    return [*files, f"{name}.parquet"] if is_table(dataset) else files
+    return [*files, f"{name}.parquet"] if dataset.train.is_table else files
 
 
 def write_part(folder: Path, name: str, dataset: Dataset, part: Split) -> None:
     """The table as people read it, NAME.parquet, and what a fit passes over, in NAME/."""
     labels = {dataset.target: np.array(dataset.classes)[part.y.astype(int)]}
-    if is_table(dataset):
+    if dataset.train.is_table:
         columns = dict(zip(part.X.column_names, part.X.columns, strict=True))
     elif isinstance(part.X, np.ndarray):
         columns = {feature: part.X[:, i] for i, feature in enumerate(dataset.features)}
@@ -60,7 +55,7 @@ def write_part(folder: Path, name: str, dataset: Dataset, part: Split) -> None:
         columns = {"columns": list_column(part.X.indptr, part.X.indices), "values": list_column(part.X.indptr, part.X.data)}
     write_parquet(folder / f"{name}.parquet", {**columns, **labels})
     (folder / name).mkdir()
-    if not is_table(dataset):
+    if not dataset.train.is_table:
         write_features(folder / name, part.X)
     np.save(folder / name / "y.npy", part.y)
     if part.weight is not None:
@@ -72,7 +67,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
     dataset = source.load()
     for note in dataset.notes:
         logger.info(note)
-    if is_table(dataset):
+    if dataset.train.is_table:
         logger.info(console.table(*kinds_table(dataset.columns)))
     for leak in leaks(dataset):
         logger.warning(leak)
@@ -85,7 +80,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
             STAGE.name,
             {
                 "features": dataset.features,
-                "columns": [asdict(column) for column in dataset.columns] if is_table(dataset) else [],
+                "columns": [asdict(column) for column in dataset.columns] if dataset.train.is_table else [],
                 "missing_values": list(getattr(source, "missing_texts", ())),
                 "decimal": dataset.decimal,
                 "target": dataset.target,
@@ -98,7 +93,7 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
             [file for name, _ in parts.values() for file in files_of(dataset, made, name)],
         )
     d, rows = len(dataset.features), len(dataset.train.y)
-    what = "columns" if is_table(dataset) else "features"
+    what = "columns" if dataset.train.is_table else "features"
     logger.info(f"{config['name']}: {rows} training and {len(dataset.test.y)} test rows, {d} {what} -> {folder}")
 
 

@@ -1,7 +1,7 @@
 """Predict a table with a model: for each row its class and the probability of the positive one, as CSV or Parquet.
 
 The table is read in chunks, so it may be of any size. Its columns are found by their names; others may stand beside them.
-Columns that name the rows are kept. It is no stage of the DAG.
+Columns that name the rows stand beside the answers. It is no stage of the DAG.
 """
 
 import logging
@@ -69,18 +69,18 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
     predictor, card = load_predictor(trained), trained.content
     file = open_rows(table, card)
     names = file.names
-    kept = _kept(card, names, ids, table)
+    id_columns = _id_columns(card, names, ids, table)
     with predicting():
         predictor.check_names(names)
-    ignored = [quote_if_needed(name) for name in names if name not in {*predictor.names, *kept}]
+    ignored = [quote_if_needed(name) for name in names if name not in {*predictor.names, *id_columns}]
     types = {column.name: column.type for column in card.columns} or dict.fromkeys(predictor.features, "number")
-    types |= {name: "text" for name in kept if name not in types}
+    types |= {name: "text" for name in id_columns if name not in types}
     rows = 0
     with _writer(out) as write, console.Progress(0, unit="row") as progress:
         for chunk in file.chunks(types):
             with predicting():
                 answer = predictor.predict(chunk, rows)
-            for i, name in enumerate(kept):
+            for i, name in enumerate(id_columns):
                 answer.insert(i, name, chunk[name].to_pandas(), allow_duplicates=True)
             if len(answer):
                 write(answer)
@@ -88,13 +88,13 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
             if progress.is_due():
                 progress.show(rows, f"of {table}")
         if not rows:  # the columns alone
-            write(pd.DataFrame(columns=[*kept, *ANSWER]))
+            write(pd.DataFrame(columns=[*id_columns, *ANSWER]))
     if out:
         without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""
         logger.info(f"{rows} rows of {table}{without} -> {out}")
 
 
-def _kept(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path) -> list[str]:
+def _id_columns(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path) -> list[str]:
     """The columns that stand beside the predictions."""
     if unknown := [name for name in ids if name not in names]:
         raise DataError(f"--id must name a column of {table}; there is no {unknown[0]}: its columns are {join_limited(names)}")

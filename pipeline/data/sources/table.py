@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # these import pyarrow, which takes a while
 
 ROLES = ("target", "weight", "group", "time", "split")  # settings that name a column which is no feature
 SPLITS = ("group", "time", "split", "test_path")  # settings of which one may decide what the test part is
-KINDS_TOLD = (*USED, "identifier")
+SETTABLE_KINDS = (*USED, "identifier")
 MIN_WEIGHT = 1e-30  # and its inverse the greatest: metrics multiply four sums of weights
 MAX_CELLS = 3  # invalid ones that a sentence shows, each of another column
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+|_level_\d+)?|__index_level_\d+__")
@@ -70,8 +70,8 @@ class Table:
             if not all(isinstance(text, str) for text in getattr(self, key) or []):
                 raise ConfigError(f"{key} must be a list of text; got {getattr(self, key)}")
         for name, kind in (self.kinds or {}).items():
-            if kind not in KINDS_TOLD:
-                raise ConfigError(f"kinds must be of {', '.join(KINDS_TOLD)}; got {kind} for {quote_if_needed(name)}")
+            if kind not in SETTABLE_KINDS:
+                raise ConfigError(f"kinds must be of {', '.join(SETTABLE_KINDS)}; got {kind} for {quote_if_needed(name)}")
         if file_format == "parquet" and self.missing_values:
             rule = "missing_values must be null for a Parquet file, whose missing values are no text"
             raise ConfigError(f"{rule}; got {self.missing_values}")
@@ -94,7 +94,7 @@ class Table:
 
         file = open_table(self.path, self.csv, self.missing_texts)
         chosen = self._find_columns(file.names)
-        table = file.read(chosen.told)
+        table = file.read(chosen.requested)
         if len(table.columns[chosen.target]) == 0:
             raise DataError(f"there are no rows in {self.path}")
         table, is_test = self._with_test_table(table, file, chosen)
@@ -180,11 +180,11 @@ class Table:
             name = next(name for name in (*file.names, *other.names) if name in differing)
             lacking = self.test_path if name in file.names else self.path
             raise DataError(f"data.test_path must have the same columns as data.path; {lacking} has no {name}")
-        told = {
+        requested = {
             name: "label" if kind == "label" else _TOLD_BY_TYPE[type_of(table.columns[name])]
-            for name, kind in chosen.told.items()
+            for name, kind in chosen.requested.items()
         }
-        test = other.read(told)
+        test = other.read(requested)
         if len(test.columns[chosen.target]) == 0:
             raise DataError(f"there are no rows in {self.test_path}")
         return table.append(test, self.test_path), np.arange(rows + len(test.columns[chosen.target])) >= rows
@@ -196,8 +196,10 @@ class Table:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        from pipeline.data.cells import is_text
+
         column = table.columns[name]
-        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type) or pa.types.is_timestamp(column.type):
+        if is_text(column) or pa.types.is_timestamp(column.type):
             raise DataError(f"data.weight must name a column of numbers; {name} in {self.path} is not one")
         weights = pc.cast(column, pa.float64(), safe=False).to_numpy()
         wrong = ~(np.isfinite(weights) & (weights >= 0))
@@ -292,12 +294,12 @@ class _Chosen:
         return self.roles["target"]
 
     @property
-    def told(self) -> dict[str, str]:
-        """The columns to read, each with the kind that it is told to have."""
+    def requested(self) -> dict[str, str]:
+        """The columns to read, each with the kind that it is set to."""
         as_role = {"target": "label", "weight": "number", "group": "label", "split": "label", "time": ""}
         kinds = {name: kind if kind != "identifier" else "" for name, kind in self.kinds.items()}
-        told = {name: kinds.get(name) or as_role[key] for key, name in self.roles.items()}
-        return told | {name: kinds.get(name, "") for name in self.candidates if name not in told}
+        requested = {name: kinds.get(name) or as_role[key] for key, name in self.roles.items()}
+        return requested | {name: kinds.get(name, "") for name in self.candidates if name not in requested}
 
 
 def _parts(
