@@ -54,9 +54,11 @@ class Code:
         return self.hash_of(self.reached(f"{PACKAGE}.stages.{name}"))
 
     def numerical(self) -> str:
-        """The hash of the code that a model's numbers depend on."""
+        """The hash of the code that a model's numbers depend on, beside its data: all of it is `train`'s, so that whatever
+        changes this hash lets DVC train again."""
         parts = [f"{PACKAGE}.{part}" for part in NUMERICAL]
-        return self.hash_of([*parts, *(name for part in parts for name in self._below(part))])
+        counted = {*parts, *(name for part in parts for name in self._below(part))}
+        return self.hash_of(counted & self.reached(f"{PACKAGE}.stages.train"))
 
     def write_cache(self) -> None:
         """Write what is in the files that were read."""

@@ -112,7 +112,9 @@ def test_the_fingerprint_s_code_is_what_the_numbers_depend_on(tmp_path: Path) ->
     for name, counts in {
         "arrays": True,
         "learning/objective": True,
-        "data/__init__": True,
+        "learning/optimizers/adam": True,
+        "data/csv_file": False,  # `generate` reads with it: a changed table has another digest, and with an equal one
+        "learning/batch": False,  # DVC would not train again, as with code that no stage runs
         "evaluation/folds": True,
         "evaluation/penalty": True,
         "evaluation/figures": False,
@@ -122,7 +124,7 @@ def test_the_fingerprint_s_code_is_what_the_numbers_depend_on(tmp_path: Path) ->
         path.write_text(f"{text}\n\n_added = 1\n")
         assert (Code(tmp_path).numerical() != numerical_code()) is counts, name
         path.write_text(text)
-    (tmp_path / "pipeline" / "learning" / "added.py").write_text("")
+    (tmp_path / "pipeline" / "learning" / "optimizers" / "added.py").write_text("")
     assert Code(tmp_path).numerical() != numerical_code()
 
 
