@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ def sync_all() -> list[Result]:
             remedy = "; to forget it, remove the file"
             results.append(attempt(path.relative_to(project_root()), partial(_sync, journal, is_gone, failing), remedy))
         elif journal.links.exists():  # left by a sync that was killed
-            with suppress(BlockingIOError), closing(RunSync(journal, wait=False)) as opened:
-                opened.deliver()
+            with suppress(BlockingIOError):
+                RunSync(journal).deliver(wait=False)
     for links in (folder() / "files").glob("*"):
         if not (folder() / f"{links.name}.jsonl").exists():  # its journal was removed
             shutil.rmtree(links, ignore_errors=True)
@@ -100,18 +100,14 @@ def _sync(journal: Journal, is_gone: bool, failing: dict[str, str]) -> Result:
     store = events.opened.settings["uri"]
     if store in failing:
         raise CommandError(failing[store])
+    opened = RunSync(journal)
     try:
-        opened = RunSync(journal, wait=False)
+        opened.deliver(events, wait=False, again=is_gone)
     except BlockingIOError:
         return {"how": "open"}
-    with closing(opened) as sync:
-        if is_gone:
-            sync.delivery.begin_again()
-        try:
-            sync.deliver(events)
-        except Exception as error:
-            failing[store] = first_line(error)
-            raise
-        if sync.delivery.lacking:
-            raise CommandError(next(iter(sync.delivery.lacking.values())))
-        return {"how": "open" if sync.delivery.is_open else "sent", "run": sync.delivery.run_id}
+    except Exception as error:
+        failing[store] = first_line(error)
+        raise
+    if opened.delivery.lacking:
+        raise CommandError(next(iter(opened.delivery.lacking.values())))
+    return {"how": "open" if opened.delivery.is_open else "sent", "run": opened.delivery.run_id}

@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ class Delivery:
     damaged: int = 0  # lines of the journal that were skipped
     epoch_lines: int = 0  # of the journal, whose points were sent
     is_open: bool = False  # whether an attempt had not ended then
+    sender: str = ""  # the RunSync that was last to send, so that it alone knows what MLflow has
 
     def is_complete(self, size: int) -> bool:
         """Whether MLflow has all of a journal of this size, and no attempt is open."""
@@ -50,7 +52,7 @@ class Delivery:
         return next((reasons[str(end)] for end in ends if str(end) in reasons), "")
 
     def write(self, descriptor: int) -> None:
-        """Into the file that `lock_run` has locked."""
+        """Into the file that `locked_run` has locked."""
         content = json.dumps(asdict(self)).encode()
         os.pwrite(descriptor, content + b" " * max(os.fstat(descriptor).st_size - len(content), 0), 0)
         os.ftruncate(descriptor, len(content))
@@ -60,9 +62,10 @@ def delivery_file(journal: Path) -> Path:
     return journal.with_suffix(".delivery.json")
 
 
-def lock_run(journal: Path, wait: bool) -> int:
-    """The file of a run's `Delivery`, open and locked until it is closed: one process at a time sends a run's events. Raises
-    BlockingIOError where another process holds it and is not to be waited for."""
+@contextmanager
+def locked_run(journal: Path, wait: bool) -> Iterator[int]:
+    """The file of a run's `Delivery`, open and locked: one process at a time sends a run's events. Raises BlockingIOError where
+    another process holds it and is not to be waited for."""
     journal.parent.mkdir(parents=True, exist_ok=True)
     path = delivery_file(journal)
     while True:
@@ -70,8 +73,7 @@ def lock_run(journal: Path, wait: bool) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        except BaseException:
+                yield descriptor
+                return
+        finally:
             os.close(descriptor)
-            raise
-        os.close(descriptor)

@@ -98,18 +98,13 @@ class _Served:
     journal: Journal
     events: Events
     idle_size: int = -1  # of the file when MLflow lacked nothing of it
-    sync: "RunSync | None" = None  # open while an attempt is
+    sync: "RunSync | None" = None  # while an attempt is open
     others: int = 0  # `Events.others` at the last attempt to send
     due: float = 0.0  # when more points are sent
 
     @property
     def store(self) -> str:
         return str(self.events.opened.settings["uri"]) if self.events.opened else ""
-
-    def close(self) -> None:
-        if self.sync:
-            self.sync.close()
-        self.sync = None
 
 
 class Publisher:
@@ -182,24 +177,23 @@ class Publisher:
         store = served.store
         served.others, served.due = served.events.others, time.monotonic() + FLUSH_SECONDS
         try:
-            served.sync = served.sync or RunSync(served.journal, wait=False)
-            was_asked = served.sync.deliver(served.events)
+            sync = served.sync = served.sync or RunSync(served.journal)
+            was_asked = sync.deliver(served.events, wait=False)
         except BlockingIOError:  # another publisher sends it
             return True
         except Exception:  # it is in the journal's Delivery
-            served.close()
             pause = min(2 * self._pauses.get(store, (FIRST_PAUSE / 2, 0.0))[0], MAX_PAUSE)
             self._pauses[store] = (pause, time.monotonic() + pause)
             return True
         if was_asked:
             self._pauses.pop(store, None)
             self._answering.add(store)
-        served.events, delivery = served.sync.events, served.sync.delivery
+        served.events, delivery = sync.events, sync.delivery
         served.due = time.monotonic() + (MAX_PAUSE if delivery.lacking else FLUSH_SECONDS)
         if delivery.is_complete(served.events.offset):
             served.idle_size = served.events.offset
         if not delivery.is_open:
-            served.close()
+            served.sync = None
         return delivery.is_open
 
 

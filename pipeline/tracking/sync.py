@@ -8,11 +8,11 @@ to one server in the same moment, it may be there twice; `runs verify` names tha
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -21,7 +21,7 @@ from pipeline.config.tracking import tracking_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
 from pipeline.tracking import mlflow_run
-from pipeline.tracking.delivery import Delivery, lock_run
+from pipeline.tracking.delivery import Delivery, locked_run
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Files, Opened
 from pipeline.tracking.journal import Attempt, Events, Journal, damage_of
 from pipeline.tracking.logged_model import log_dataset, log_model
@@ -39,28 +39,36 @@ STATUSES = {"running": "RUNNING", FAILED: "FAILED", KILLED: "KILLED", UNPUBLISHE
 
 def sync(journal: Journal) -> Delivery:
     """Send what MLflow lacks of a run. Raises what the store raises; see `Delivery.lacking` for what it alone did not take."""
-    with closing(RunSync(journal)) as opened:
-        opened.deliver()
-        return opened.delivery
+    opened = RunSync(journal)
+    opened.deliver()
+    return opened.delivery
 
 
 class RunSync:
-    """Sends a run's events; until it is closed no other process does."""
+    """Sends a run's events, as often as it is told to, and keeps in between what it knows of the run."""
 
-    def __init__(self, journal: Journal, wait: bool = True) -> None:
-        """Raises BlockingIOError where another process sends this run's events and is not to be waited for."""
-        self._descriptor = lock_run(journal.path, wait)
-        self.journal, self.delivery, self.events = journal, Delivery.read(journal.path), Events()
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.delivery, self.events = journal, Delivery(), Events()
         self._steps: set[int] | None = None  # of the curve, that MLflow has
+        self._sender = uuid4().hex
 
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def deliver(self, events: Events | None = None) -> bool:
+    def deliver(self, events: Events | None = None, *, wait: bool = True, again: bool = False) -> bool:
         """Send what is new, and what MLflow did not take before. Whether there was any, so that the store was asked.
 
         events: those of the journal that were read already.
+        wait: for another process that sends this run's events at the moment; else that raises BlockingIOError.
+        again: the store has lost the run, so all is sent.
         """
+        with locked_run(self.journal.path, wait) as descriptor:
+            self.delivery = Delivery.read(self.journal.path)
+            if self.delivery.sender != self._sender:  # another has sent some since, and may not have come to say what
+                self._steps, self.delivery.sender = None, self._sender
+                self.delivery.write(descriptor)
+            if again:
+                self.delivery.begin_again()
+            return self._deliver(events, descriptor)
+
+    def _deliver(self, events: Events | None, descriptor: int) -> bool:
         try:
             self.events = self.journal.close_dead(self.journal.read(events or self.events))
             self.events = capture_lineage(self.journal, self.events)
@@ -81,7 +89,7 @@ class RunSync:
             raise
         finally:
             with suppress(OSError):  # a full disk: what is not noted is sent again
-                self.delivery.write(self._descriptor)
+                self.delivery.write(descriptor)
         self.journal.discard(self._done(), self.events.attempts)
         return opened is not None
 

@@ -80,7 +80,7 @@ class Story:
 
 @pytest.fixture(autouse=True)
 def journals_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the publisher of an earlier test, which holds a run as long as an attempt is open, does not find them."""
+    """Where the publisher of an earlier test does not find them: it would send what a test wants to see sent."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
 
 
@@ -110,22 +110,37 @@ def test_two_syncs_at_once_send_each_point_once(story: Story) -> None:
     assert [step for step, _ in story.points(story.synced())] == list(range(1500))
 
 
+def test_between_deliveries_another_process_may_send_and_be_killed(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as `runs publish` beside a fit: what it sent is known though its notes were lost with it."""
+    attempt, beside = story.opened("train"), RunSync(story.journal)
+    for epoch in (0, 10, 30):
+        story.point(attempt, epoch, 1000.0)
+    beside.deliver()
+    story.point(attempt, 20, 1000.0)
+    with monkeypatch.context() as patch:
+        writes = iter([Delivery.write])  # that it sends; then it is as if it had been killed
+        patch.setattr(Delivery, "write", lambda *arguments: next(writes, lambda *_: None)(*arguments))
+        sync(Journal(story.journal.path))
+    beside.deliver()
+    assert [step for step, _ in story.points(story.synced())] == [0, 10, 20, 30]
+
+
 def test_two_that_sync_one_run_from_two_repositories_send_each_point_once(story: Story, tmp_path: Path) -> None:
     """Each goes on from what it knows of MLflow, while the other sends what is new, as it has measured it at another time."""
     elsewhere = Story(story.folder, Tracking(story.uri))
     elsewhere.journal = Journal(tmp_path / "elsewhere" / "run.jsonl")
     attempts = {each: each.opened("train") for each in (story, elsewhere)}
-    with closing(RunSync(story.journal)) as one, closing(RunSync(elsewhere.journal)) as other:
-        for epoch in range(4):
-            for each, opened, time in ((story, one, 1000.0), (elsewhere, other, 2000.0)):
-                each.point(attempts[each], epoch, time)
-                opened.deliver()
-        for epoch in range(4, 10):
-            story.point(attempts[story], epoch, 1000.0)
-        one.deliver()
-        for epoch in range(4, 12):
-            elsewhere.point(attempts[elsewhere], epoch, 2000.0)
-        other.deliver()
+    one, other = RunSync(story.journal), RunSync(elsewhere.journal)
+    for epoch in range(4):
+        for each, sender, measured in ((story, one, 1000.0), (elsewhere, other, 2000.0)):
+            each.point(attempts[each], epoch, measured)
+            sender.deliver()
+    for epoch in range(4, 10):
+        story.point(attempts[story], epoch, 1000.0)
+    one.deliver()
+    for epoch in range(4, 12):
+        elsewhere.point(attempts[elsewhere], epoch, 2000.0)
+    other.deliver()
     assert [step for step, _ in story.points(story.synced())] == list(range(12))
 
 
@@ -484,10 +499,10 @@ def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, mon
     story.point(attempt, 0, 1.0)
     story.synced()
     monkeypatch.setattr(MlflowClient, "get_metric_history", count)
-    with closing(RunSync(story.journal)) as opened:
-        for epoch in range(1, 4):
-            story.point(attempt, epoch, 1.0)
-            opened.deliver()
+    opened = RunSync(story.journal)
+    for epoch in range(1, 4):
+        story.point(attempt, epoch, 1.0)
+        opened.deliver()
     assert asked == ["loss"], "what it has sent itself it knows"
     asked.clear()
     story.finished(attempt)
