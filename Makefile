@@ -31,7 +31,7 @@ test: .venv/installed  ## all tests, the whole-DAG ones too
 	pytest -n 3
 
 evidence: .venv/installed  ## what simulates at length: coverage, kills at every moment
-	pytest -n 2 -m evidence
+	pytest -n 2 -m evidence -o faulthandler_timeout=3600
 
 check: .venv/installed  ## lint, format, types, import law
 	ruff check .
