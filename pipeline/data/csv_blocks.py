@@ -1,10 +1,7 @@
 """CSV text in blocks of whole rows, and the columns that Arrow parses from a block."""
 
 import codecs
-import os
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +12,10 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow
 
 from pipeline.data.dialect import Dialect
+from pipeline.threads import side_by_side
 
 BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 30  # of text that a thread takes at a time; a row must be shorter
 PARSED_BYTES = 1 << 20  # of it that fit into a core's cache
-WORKERS = min(os.cpu_count() or 1, 8)
 MICROSECONDS = pa.timestamp("us")
 CODES = pa.dictionary(pa.int32(), pa.string())
 _PARSED = {"integer": pa.string(), "number": pa.float64(), "date": MICROSECONDS, "text": CODES}  # Arrow's type, by ours
@@ -40,14 +37,7 @@ class Malformed(Exception):
 
 def parsed_blocks(found: Iterator[bytes], parser: "BlockParser", types: Mapping[str, str]) -> Iterator[Parsed]:
     """What the parser makes of each block, in order, parsed side by side."""
-    pending: deque[Future[Parsed]] = deque()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for block in found:
-            pending.append(pool.submit(parser.parse, block, types))
-            if len(pending) > WORKERS + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return side_by_side(lambda block: parser.parse(block, types), found)
 
 
 def blocks(file: Any, dialect: Dialect, size: int = BLOCK_BYTES) -> Iterator[bytes]:

@@ -1,0 +1,31 @@
+"""Threads: how many there are to work, and what they do side by side."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+Result = TypeVar("Result")
+
+MAX_WORKERS = 8  # beyond which reading and writing bound the work
+
+
+def threads() -> int:
+    """The cores that this process may use, at most OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(limit))) if limit.isdigit() else cores
+
+
+def side_by_side(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
+    """What `work` returns for each item, in their order; only a few items are taken ahead of it."""
+    workers, pending = min(threads(), MAX_WORKERS), deque[Future[Result]]()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > workers + 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
