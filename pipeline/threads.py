@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,11 +21,14 @@ def threads() -> int:
 
 
 def side_by_side(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
-    """What `work` returns for each item, in their order; only a few items are taken ahead of it."""
+    """What `work` returns for each item, in their order; only a few items are taken ahead of it.
+
+    It runs in the caller's context, such as NumPy's `errstate`.
+    """
     workers, pending = min(threads(), MAX_WORKERS), deque[Future[Result]]()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
-            pending.append(pool.submit(work, item))
+            pending.append(pool.submit(copy_context().run, work, item))
             if len(pending) > workers + 1:
                 yield pending.popleft().result()
         while pending:

@@ -14,6 +14,7 @@ from pipeline.learning.models import EncoderOptions
 from pipeline.learning.optimizers.auto import SMALL_HESSIAN
 from pipeline.model.columns import Codes, Column, InvalidCell, read_cells
 from pipeline.model.encoder import Category, Date, Encoder, Number, Step, Text, date_parts, words
+from pipeline.threads import side_by_side
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,11 @@ BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
 def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOptions) -> Encoder:
     """The steps for the used columns of a table (n rows), in their order. The order of the rows does not matter."""
-    steps = [FITS[column.kind](column.name, _cells(table, column), options) for column in columns if column.is_used]
+
+    def fitted(column: Column) -> Step:
+        return FITS[column.kind](column.name, _cells(table, column), options)
+
+    steps = side_by_side(fitted, [column for column in columns if column.is_used])
     return Encoder([step for step in steps if step.features])
 
 
@@ -39,10 +44,12 @@ def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Fe
     columns = [column for column in columns if column.name in used]
     step = max(1, BLOCK_ENTRIES // max(1, len(encoder.steps)))
 
+    def encoded(start: int) -> Any:
+        part = table.slice(start, step)
+        return encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
+
     def blocks() -> Iterable[Any]:
-        for start in range(0, n, step):
-            part = table.slice(start, step)
-            yield encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
+        return side_by_side(encoded, range(0, n, step))
 
     dense_bytes = 8 * n * d
     if dense_bytes <= SMALL_BYTES or (d <= SMALL_HESSIAN and dense_bytes <= DENSE_BYTES):
