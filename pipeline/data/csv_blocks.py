@@ -16,6 +16,7 @@ from pipeline.threads import side_by_side
 
 BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 30  # of text that a thread takes at a time; a row must be shorter
 PARSED_BYTES = 1 << 20  # of it that fit into a core's cache
+FEW_CELLS = 4  # that mostly show already that a column is of another type
 MICROSECONDS = pa.timestamp("us")
 CODES = pa.dictionary(pa.int32(), pa.string())
 _PARSED = {"integer": pa.string(), "number": pa.float64(), "date": MICROSECONDS, "text": CODES}  # Arrow's type, by ours
@@ -137,10 +138,17 @@ def narrowed(column: pa.ChunkedArray, types: Sequence[str] = ("integer", "number
     if column.null_count == len(column):
         return "", column
     trimmed = pc.utf8_trim_whitespace(column)
+    few = trimmed.slice(int(pc.index(pc.is_valid(trimmed), True).as_py()), FEW_CELLS)
     for kind in types if not any(map(_has_codes, trimmed.chunks)) else ():
         with suppress(pa.ArrowInvalid):
-            return _checked(kind, trimmed if kind == "integer" else pc.cast(trimmed, _PARSED[kind]))
+            _as(kind, few)
+            return _as(kind, trimmed)
     return "text", pc.dictionary_encode(column)
+
+
+def _as(kind: str, column: pa.ChunkedArray) -> Cells:
+    """Strings as a type. Raises ArrowInvalid, after a time that grows with the cells that are of another."""
+    return _checked(kind, column if kind == "integer" else pc.cast(column, _PARSED[kind]))
 
 
 def _checked(kind: str, column: pa.ChunkedArray) -> Cells:

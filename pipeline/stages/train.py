@@ -176,7 +176,7 @@ def train(
         end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
-        tracker.files(artifacts(folder))
+        tracker.files(lambda: artifacts(folder))
 
 
 def _warn_of_groups(l2: str, group: str | None) -> None:
