@@ -1,6 +1,7 @@
 """Threads: how many there are to work, and what they do side by side."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 Result = TypeVar("Result")
 
+SHORT = 1e-3  # seconds, in which a thread hardly begins
 MAX_WORKERS = 8  # beyond which reading and writing bound the work
 
 
@@ -23,8 +25,16 @@ def threads() -> int:
 def side_by_side(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
     """What `work` returns for each item, in their order; only a few items are taken ahead of it.
 
-    It runs in the caller's context, such as NumPy's `errstate`.
+    It runs in the caller's context, such as NumPy's `errstate`, and in the caller's thread until an item takes long.
     """
+    items = iter(items)
+    for item in items:
+        started = time.perf_counter()
+        result = work(item)
+        is_long = time.perf_counter() - started > SHORT
+        yield result
+        if is_long:
+            break
     workers, pending = min(threads(), MAX_WORKERS), deque[Future[Result]]()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:

@@ -226,9 +226,10 @@ def numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 def _find_delimiter(path: str, text: str, quotes: str) -> str:
     """The sign by which the header has several fields and most records have as many."""
-    scores = {}
+    scores, file = {}, io.StringIO(text, newline="")
     for sign in DELIMITERS:
-        records = islice(_records(text, sign, quotes), MAX_SNIFFED)
+        file.seek(0)
+        records = islice(numbered(_reader(file, sign, quotes)), MAX_SNIFFED)
         width = len(next(records)[1])
         if width > 1:
             is_same = [True, *(len(record) == width for _, record in records)]

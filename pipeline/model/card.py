@@ -99,7 +99,9 @@ class ModelCard:
         return card
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON has it; what is no dataclass is not copied."""
+        nested = {"data": asdict(self.data), "fit": self.fit and asdict(self.fit), "columns": [*map(asdict, self.columns)]}
+        return {**vars(self), **nested}
 
     @property
     def ended(self) -> FitSummary:
