@@ -146,8 +146,9 @@ def test_text_is_tf_idf(least: int, most: int) -> None:
     assert X[:, -1].tolist() == [float(not text) for text in texts]
 
 
-@pytest.mark.parametrize("dense_bytes", [0, 1 << 30])
-def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("dense_bytes", "memory_bytes"), [(0, 1 << 30), (0, 1000), (0, 0), (1 << 30, 0)])
+def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, memory_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "MEMORY_BYTES", memory_bytes)
     names, whole = encoded(TABLE.column_names)
     for limit in ("SMALL_BYTES", "DENSE_BYTES"):
         monkeypatch.setattr(encoding, limit, dense_bytes)
@@ -156,6 +157,7 @@ def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, monkeypatch: py
     assert isinstance(X, np.ndarray) == (dense_bytes > 0)
     if not isinstance(X, np.ndarray):
         assert X.has_canonical_format
+        assert isinstance(X.data.base, np.memmap) == (memory_bytes < X.data.nbytes)
         assert X.nnz == np.count_nonzero(whole)
         X = X.toarray()
     assert np.array_equal(X, whole)
