@@ -116,6 +116,23 @@ def test_a_table_is_predicted_in_chunks(typed: Path, tmp_path: Path, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.parquet"]
 
 
+def test_missing_cells_and_unknown_categories_are_counted_by_column(
+    typed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["30,1.5,cook,t1,true,2024-05-06,paid late", ",1.5,pilot,t1,NA,,", "?,1.5,,nowhere,true,,x", "9,1,pilot,t1,1,,"]
+    (tmp_path / "t.csv").write_text("\n".join(["age,income,job,town,member,signup,notes", *rows]))
+    caplog.set_level("INFO")
+    main([str(typed / "models" / "numpy"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "answer.csv")])
+    missing = "9 cells are missing: 2 in age, 1 in job, 1 in member, 3 in signup, 2 in notes"
+    unknown = "3 cells are no category of the model, so rare or new: 2 in job, 1 in town"
+    assert [record.getMessage() for record in caplog.records][:2] == [missing, unknown]
+    capsys.readouterr()
+    main([str(typed / "models" / "numpy"), str(tmp_path / "t.csv")])
+    told = capsys.readouterr()
+    assert told.err == f"warning: {missing}\nwarning: {unknown}\n"
+    assert told.out == (tmp_path / "answer.csv").read_text()
+
+
 def test_columns_that_lack_or_are_of_another_type_are_named_before_any_work(typed: Path, tmp_path: Path) -> None:
     folder, table = str(typed / "models" / "numpy"), people()[0]
     pq.write_table(table.drop_columns(["age", "job"]), tmp_path / "t.parquet")
