@@ -119,7 +119,10 @@ def test_a_table_is_predicted_in_chunks(typed: Path, tmp_path: Path, monkeypatch
 def test_missing_cells_and_unknown_categories_are_counted_by_column(
     typed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = ["30,1.5,cook,t1,true,2024-05-06,paid late", ",1.5,pilot,t1,NA,,", "?,1.5,,nowhere,true,,x", "9,1,pilot,t1,1,,"]
+    steps = {step["column"]: step for step in read_card(typed / "models" / "numpy").content.encoder or []}
+    known = steps["town"]["levels"][0]
+    rows = [f"30,1.5,cook,{known},true,2024-05-06,paid late", f",1.5,pilot,{known},NA,,", "?,1.5,,nowhere,true,,x"]
+    rows.append(f"9,1,pilot,{known},1,,")
     (tmp_path / "t.csv").write_text("\n".join(["age,income,job,town,member,signup,notes", *rows]))
     caplog.set_level("INFO")
     main([str(typed / "models" / "numpy"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "answer.csv")])
