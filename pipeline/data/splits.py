@@ -1,5 +1,6 @@
 """Which rows of a table are its test part, where a column decides."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.cells import factorize, is_number, parse_date
+from pipeline.data.cells import MICROSECONDS, factorize, is_number, is_text, parse_date
 from pipeline.data.columns import RawTable
 from pipeline.errors import DataError
 from pipeline.text import join_limited, quote, quote_if_needed
@@ -26,6 +27,9 @@ def read_times(table: RawTable, name: str) -> NDArray[np.int64]:
     """The rank in time (n,) of each row; rows of one time have the same."""
     _check_there(table, name, "data.time")
     column = table.columns[name]
+    if is_text(column):  # of a Parquet file, in which dates are text
+        with suppress(pa.ArrowInvalid):
+            column = pc.cast(pc.cast(column, pa.string()), MICROSECONDS)
     if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         rule = "data.time must name a column of dates or numbers"
         row = next((i for i, cell in enumerate(column.to_pylist()) if not _is_time(cell)), 0)
