@@ -4,6 +4,7 @@ The table is read in chunks, so it may be of any size. Its columns are found by 
 Columns that name the rows stand beside the answers. It is no stage of the DAG.
 """
 
+import csv
 import logging
 import sys
 import tempfile
@@ -148,7 +149,14 @@ def _writer(out: Path | None) -> Iterator[Callable[["pd.DataFrame"], None]]:
 
 def _csv_writer(file: TextIO) -> Callable[["pd.DataFrame"], None]:
     is_first = iter([True])
-    return lambda rows: rows.to_csv(file, index=False, header=next(is_first, False), lineterminator="\n")
+
+    def write(rows: "pd.DataFrame") -> None:
+        ids = rows.iloc[:, : -len(ANSWER)]
+        has_return = any(isinstance(cell, str) and "\r" in cell for _, column in ids.items() for cell in column)
+        quoting = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves a carriage return without quotes
+        rows.to_csv(file, index=False, header=next(is_first, False), lineterminator="\n", quoting=quoting)
+
+    return write
 
 
 def _parquet_writer(path: Path, stack: ExitStack) -> Callable[["pd.DataFrame"], None]:

@@ -60,7 +60,7 @@ def tables(draw: st.DrawFn, widest: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     columns: list[tuple[str, list[Any]]] = []
     for i, kind in enumerate(draw(st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=5))):
         cells = CELLS[kind] if draw(st.booleans()) else st.one_of(st.none(), CELLS[kind])
-        name = draw(TEXTS if draw(st.integers(0, 19)) == 19 else PRINTABLE.map(lambda text, i=i: f"x{text}{i}"))
+        name = draw(TEXTS) if draw(st.integers(0, 19)) == 19 else f"x{draw(PRINTABLE)}{i}"
         columns.append((name, draw(st.lists(cells, min_size=rows, max_size=rows))))
     if width := draw(st.sampled_from([0, 0, 0, widest])):
         shifts = draw(st.lists(st.integers(0, 99), min_size=rows, max_size=rows))

@@ -97,6 +97,9 @@ def test_the_columns_that_name_the_rows_are_kept(typed: Path, tmp_path: Path, ca
     assert [age and int(age) for age in got["age"].to_pylist()] == table["age"].to_pylist()
     assert "300 rows of" in caplog.text
     assert "without same, which the model does not take" in caplog.text
+    pq.write_table(table.slice(0, 2).append_column("key", pa.array(["a\rb", "c"])), tmp_path / "t.parquet")
+    main([folder, str(tmp_path / "t.parquet"), "--out", str(tmp_path / "answer.csv"), "--id", "key"])
+    assert pd.read_csv(tmp_path / "answer.csv")["key"].tolist() == ["a\rb", "c"]
     with pytest.raises(PipelineError, match="--id must name a column of .*; there is no id: its columns are row, age"):
         main([folder, str(tmp_path / "t.parquet"), "--id", "id"])
 

@@ -144,7 +144,8 @@ def test_the_last_part_in_time_is_the_test(tmp_path: Path) -> None:
     assert 12 <= len(after) <= 18
     text = Table(path=write(tmp_path, "t.parquet", people()), target="y", time="day").load()
     assert text.test.X["age"].to_pylist() == data.test.X["age"].to_pylist()
-    assert np.array_equal(text.train.time, data.train.time)
+    assert text.train.time is not None
+    assert text.train.time.tolist() == data.train.time.tolist()
     assert data.train.time.max() < data.test.time.min()
     numbers = visits(tmp_path, people(day=[i // 7 for i in range(PEOPLE)]), time="day")
     assert set(numbers.test.X["day"].to_pylist()) == {6, 7, 8}
