@@ -79,11 +79,12 @@ def features_of(X: Features) -> FoldFeatures:
 
 def encoded_features(tables: Manifest[DataSchema], columns: Sequence[Column], options: EncoderOptions) -> FoldFeatures:
     """Features of rows of the training table, by an encoder that is fitted to other rows of it."""
-    table = cache(lambda: tables.table("train.parquet"))
+    table, weight = cache(lambda: tables.table("train.parquet")), tables.weight("train")
 
     @lru_cache(maxsize=1)
     def encoder_of(training_rows: bytes) -> Encoder:
-        return fit_encoder(table().take(np.frombuffer(training_rows, np.intp)), columns, options)
+        rows = np.frombuffer(training_rows, np.intp)
+        return fit_encoder(table().take(rows), columns, options, None if weight is None else weight[rows])
 
     def features(training_rows: Rows, rows: Rows) -> Features:
         return encode(encoder_of(training_rows.tobytes()), columns, table().take(rows))

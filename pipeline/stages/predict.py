@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
@@ -153,7 +153,7 @@ def _csv_writer(file: TextIO) -> Callable[["pd.DataFrame"], None]:
     def write(rows: "pd.DataFrame") -> None:
         ids = rows.iloc[:, : -len(ANSWER)]
         has_return = any(isinstance(cell, str) and "\r" in cell for _, column in ids.items() for cell in column)
-        quoting = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves a carriage return without quotes
+        quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves "\r" without quotes
         rows.to_csv(file, index=False, header=next(is_first, False), lineterminator="\n", quoting=quoting)
 
     return write

@@ -73,7 +73,7 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     from pyarrow import default_memory_pool
 
     table = tables.table("train.parquet")
-    encoder = fit_encoder(table, card.columns, options)
+    encoder = fit_encoder(table, card.columns, options, tables.weight("train"))
     if not encoder.features:
         raise DataError("a column must vary among the training rows for a model to learn from it; none does")
     used = {step.column for step in encoder.steps}

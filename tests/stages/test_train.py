@@ -386,3 +386,29 @@ def test_folds_follow_what_the_test_part_was_split_by(
     assert penalty == expected.to_dict(None)
     assert penalty["validation"]["folds_by"] == key
     assert penalty["validation"]["loss"] != resolve(NumpyModel(l2="cv"), features_of(X), y).to_dict(None)["validation"]["loss"]
+
+
+def test_whole_weights_of_a_table_give_the_model_of_repeated_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.standard_normal(120).round(2), "job": rng.choice([*"vwxyz"], 120, p=[0.05, 0.1, 0.2, 0.3, 0.35])}
+    )
+    frame["y"] = np.where(frame["a"] + rng.logistic(size=120) > 0, "yes", "no")
+    frame.loc[::7, "a"] = None
+    frame = frame.assign(part=np.where(np.arange(120) % 4, "train", "test"), w=rng.integers(0, 4, 120))
+    models = {}
+    for name, rows, words in (
+        ("weighted", frame, ["data.weight=w"]),
+        ("repeated", frame.loc[frame.index.repeat(frame["w"])], []),
+    ):
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+        base = ["data=table", f"data.path={tmp_path / name}.csv", "data.target=y", "data.split=part", "data.columns=[a,job]"]
+        config = compose([*base, *words, "tracking=none"])
+        for stage in ("generate", "train"):
+            STAGES[stage].run(config, tmp_path / name)
+        models[name] = read_card(tmp_path / name / "models" / "numpy")
+    weighted, repeated = models.values()
+    assert weighted.content.encoder == repeated.content.encoder
+    assert weighted.content.ended.penalty == repeated.content.ended.penalty | {"separation": None}
+    for array in ("w", "b", "mean", "scale"):
+        np.testing.assert_allclose(weighted.arrays("model.npz")[array], repeated.arrays("model.npz")[array], atol=1e-10)
