@@ -409,6 +409,6 @@ def test_whole_weights_of_a_table_give_the_model_of_repeated_rows(tmp_path: Path
         models[name] = read_card(tmp_path / name / "models" / "numpy")
     weighted, repeated = models.values()
     assert weighted.content.encoder == repeated.content.encoder
-    assert weighted.content.ended.penalty == repeated.content.ended.penalty | {"separation": None}
+    assert weighted.content.ended.penalty == repeated.content.ended.penalty
     for array in ("w", "b", "mean", "scale"):
         np.testing.assert_allclose(weighted.arrays("model.npz")[array], repeated.arrays("model.npz")[array], atol=1e-10)
