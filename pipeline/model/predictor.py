@@ -114,7 +114,8 @@ class Predictor:
                 where = f"in row {first + error.row} it is {cut(shown)}"
                 wrong.append(f"column {cut(column.name)} must be {TYPES[column.type]}, {where}")
         if wrong:
-            more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
+            left = len(wrong) - MAX_WRONG
+            more = f"; so {'is 1 more column' if left == 1 else f'are {left} more columns'}" if left > 0 else ""
             raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
         return cells
 

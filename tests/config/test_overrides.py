@@ -52,13 +52,12 @@ def value_of(word: str, key: str) -> object:
 
 
 @pytest.mark.parametrize("text", LOOKS_LIKE_MORE)
-@pytest.mark.parametrize("key", ["data.target", "data.positive", "tracking.experiment"])
-def test_a_text_is_what_was_typed(key: str, text: str) -> None:
-    if key != "data.positive" and not text:
-        return  # these must not be empty
-    group, name = key.split(".")
-    config = compose([*TABLE, f"{key}={text}"]).to_dict()
-    assert config[group][name] == (["1"] if (key, text) == ("data.positive", "[1]") else text)  # which may be several
+def test_a_text_is_what_was_typed(text: str) -> None:
+    typed = [f"{key}={text}" for key in ("data.target", "tracking.experiment") if text]  # these must not be empty
+    config = compose([*TABLE, f"data.positive={text}", *typed]).to_dict()
+    assert config["data"]["positive"] == (["1"] if text == "[1]" else text)  # which may be several
+    if text:
+        assert config["data"]["target"] == config["tracking"]["experiment"] == text
     assert yaml.safe_load(to_yaml(config)) == config
 
 

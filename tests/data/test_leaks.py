@@ -36,7 +36,7 @@ def sparse(part: Split) -> Split:
     return Split(csr_array(part.X), part.y)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(parts())
 def test_both_are_what_their_definitions_say(pair: tuple[Split, Split]) -> None:
     train, test = pair

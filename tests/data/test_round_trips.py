@@ -43,7 +43,7 @@ def tables(draw: st.DrawFn) -> tuple[dict[str, list[Any]], dict[str, list[str]]]
     return values, written
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=75, deadline=None, suppress_health_check=[*HealthCheck])
 @given(
     tables(),
     st.sampled_from([",", ";", "\t", "|"]),

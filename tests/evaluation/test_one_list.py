@@ -13,6 +13,8 @@ from pipeline.files import ROOT
 from tests.conftest import environment
 from tests.forked import ForkServer
 
+pytestmark = pytest.mark.slow
+
 METRIC = '_mean("half_hits", "half <hits>", True, lambda z, y: hits(z, y) / 2),'
 FIGURE = 'Figure("history", "History & more", loss, lambda context: len(context.history["loss"]) > 1),'
 CURVE = 'Curve("scores", ("z", "y"), lambda z, y, weight: (z, y)),'

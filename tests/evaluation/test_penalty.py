@@ -115,7 +115,7 @@ def test_the_least_loss_and_the_strongest_within_one_standard_error_are_chosen()
     assert "the strongest within one standard error of the least validation loss" in one_se.sentence
 
 
-@pytest.mark.parametrize("n", [100, 1000, 20_000])
+@pytest.mark.parametrize("n", [100, 1000, pytest.param(20_000, marks=pytest.mark.evidence)])
 @pytest.mark.parametrize("d", [2, 20])
 @pytest.mark.parametrize("signal", [0.2, 1.0])
 def test_the_best_is_seldom_at_an_edge(n: int, d: int, signal: float) -> None:

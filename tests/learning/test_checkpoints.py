@@ -19,7 +19,7 @@ FITS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [4, pytest.param(11, marks=pytest.mark.evidence)])
+@pytest.mark.parametrize("kills", [3, pytest.param(11, marks=pytest.mark.evidence)])
 @pytest.mark.parametrize("model", FITS)
 def test_killed_fits_go_on_to_the_same_bytes(repo: Path, forked: Shell, model: str, kills: int) -> None:
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0

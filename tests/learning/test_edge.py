@@ -46,7 +46,7 @@ def tables(draw: st.DrawFn) -> tuple[Any, Array]:
     return X, y
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tables(),
     st.sampled_from(["gd", "adam", "lbfgs", "newton", "auto"]),

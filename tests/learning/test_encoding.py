@@ -233,7 +233,7 @@ def tables(draw: st.DrawFn) -> tuple[pa.Table, list[Column]]:
     return pa.table(cells), [column(name, kind, types.get(kind, kind)) for name, kind in zip(names, kinds, strict=True)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(drawn=tables(), least=st.integers(1, 4), most=st.integers(2, 4))
 def test_any_table_is_encoded_alike_whole_and_row_by_row(drawn: tuple[pa.Table, list[Column]], least: int, most: int) -> None:
     table, columns = drawn
