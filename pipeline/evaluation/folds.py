@@ -117,7 +117,8 @@ def group_folds(
     if count < 2:
         raise DataError(f"cross-validation needs training rows of at least 2 groups; {quote_if_needed(column)} has one there")
     _check_classes(y, count, classes)
-    sizes = np.column_stack([np.bincount(group_of, y == label, len(names)) for label in (0, 1)])  # (groups, classes)
+    of_class = [np.bincount(group_of[y == label], minlength=len(names)) for label in (0, 1)]
+    sizes = np.column_stack(of_class).astype(np.float64)  # (groups, classes)
     shuffled = np.arange(len(names))
     np.random.RandomState(seed).shuffle(shuffled)
     fold_of = np.empty(len(names), np.intp)
