@@ -26,8 +26,8 @@ from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.models.torch import TorchModel
 from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.gd import GradientDescent
-from pipeline.learning.parallel import threads
 from pipeline.model.predictor import probability
+from pipeline.threads import threads
 
 GRID = [(lr, l2) for lr in np.geomspace(0.01, 1, 8) for l2 in np.geomspace(1e-6, 1e-1, 8)]
 

@@ -25,8 +25,16 @@ def row_blocks(rows: int, columns: int) -> Iterator[slice]:
 def column_ranges(X: Features, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
     """The least and the greatest value of each column among the chosen rows."""
     if not isinstance(X, np.ndarray):
-        part = X[chosen]
-        return part.min(axis=0).toarray().astype(np.float64).ravel(), part.max(axis=0).toarray().astype(np.float64).ravel()
+        return _sparse_ranges(X[chosen])
     parts = [part for rows in row_blocks(*X.shape) if len(part := X[rows][chosen[rows]])]
     low, high = np.min([part.min(axis=0) for part in parts], axis=0), np.max([part.max(axis=0) for part in parts], axis=0)
     return low.astype(np.float64), high.astype(np.float64)
+
+
+def _sparse_ranges(X: "csr_array[Any, Any]") -> tuple[Array, Array]:
+    low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    values = X.data.astype(np.float64, copy=False)
+    np.minimum.at(low, X.indices, values)
+    np.maximum.at(high, X.indices, values)
+    has_zero = np.bincount(X.indices, minlength=X.shape[1]) < X.shape[0]
+    return np.where(has_zero, np.minimum(low, 0), low), np.where(has_zero, np.maximum(high, 0), high)

@@ -20,7 +20,6 @@ from pipeline.redaction import scrub
 
 FAILED, SIGNALLED, INTERRUPTED = 1, 128, 130  # exit codes; one by a signal is SIGNALLED and its number
 ERASED_LINE = "\r\x1b[2K"  # what makes a terminal erase the line that its cursor is in
-MAX_LINE = 10_000  # letters of a table
 PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
 job: ContextVar[str] = ContextVar("job", default="")  # the number of the sweep's job that is at work, as "[3] "
 logger = logging.getLogger(__name__)
@@ -214,17 +213,18 @@ class Progress:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Aligned columns, numbers to four decimals, as wide as it takes."""
-    from rich.console import Console
-    from rich.table import Table
+    """Aligned columns, numbers to four decimals, as wide as it takes. rich's own table would take 0.3 ms a row."""
+    from rich.cells import cell_len
+    from rich.control import strip_control_codes
 
-    made = Table(*header, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for row in rows:
-        made.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
-    console = Console(width=MAX_LINE, color_system=None, markup=False, emoji=False, highlight=False)
-    with console.capture() as captured:
-        console.print(made)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    def text_of(value: object) -> str:
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        return strip_control_codes(" ".join(text.splitlines()).expandtabs(1))
+
+    texts = [[text_of(value) for value in row] for row in (header, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    lines = ("  ".join(text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)) for row in texts)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def parse_configuration(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

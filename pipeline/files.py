@@ -169,8 +169,9 @@ def read_csv(path: Path, *columns: str, content: bytes | None = None) -> Table:
     """These columns of a CSV file of numbers. content: the file's bytes, where they were read already."""
     content = read_bytes(path) if content is None else content
     try:
-        header, *rows = content.decode().splitlines()
-        names, table = header.split(","), np.array([row.split(",") for row in rows], float, ndmin=2)
+        header, _, rows = content.partition(b"\n")
+        names = header.decode().rstrip("\r").split(",")
+        table = np.loadtxt(io.BytesIO(rows), delimiter=",", comments=None, ndmin=2) if rows.strip() else np.empty((0, 0))
         return {name: table[:, names.index(name)] for name in columns}
     except (ValueError, IndexError):
         raise ArtifactError(f"{path} must be a CSV file of numbers with {', '.join(columns)}; it is damaged") from None

@@ -105,6 +105,7 @@ def test_a_table_is_aligned_and_neither_cut_nor_interpreted() -> None:
     assert first == "job  [red]lr" + " " * 295 + "log_loss  日本"
     assert second == "0    [b]0.1" + " " * 296 + "0.1235    語"
     assert third == "11   " + "x" * 300 + "  " + " " * 10 + "2"
+    assert console.table(["a\nb", "c"], [["d\te", "f\x07"]]).splitlines() == ["a b  c", "d e  f"]
 
 
 def test_levels_streams_labels_and_redaction(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def retrain(folder: Path, tracking: Tracking, events: Mapping[int, Callable[[], 
             events.get(int(epoch), lambda: None)()
             tracker.epoch(int(epoch), float(loss), float(norm))
             time.sleep(0.02 if events else 0)
-        tracker.files(artifacts(folder))
+        tracker.files(lambda: artifacts(folder))
     wait_for_delivery(seconds)
 
 

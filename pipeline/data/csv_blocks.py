@@ -1,10 +1,7 @@
 """CSV text in blocks of whole rows, and the columns that Arrow parses from a block."""
 
 import codecs
-import os
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +12,11 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow
 
 from pipeline.data.dialect import Dialect
+from pipeline.threads import side_by_side
 
 BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 30  # of text that a thread takes at a time; a row must be shorter
 PARSED_BYTES = 1 << 20  # of it that fit into a core's cache
-WORKERS = min(os.cpu_count() or 1, 8)
+FEW_CELLS = 4  # that mostly show already that a column is of another type
 MICROSECONDS = pa.timestamp("us")
 CODES = pa.dictionary(pa.int32(), pa.string())
 _PARSED = {"integer": pa.string(), "number": pa.float64(), "date": MICROSECONDS, "text": CODES}  # Arrow's type, by ours
@@ -40,14 +38,7 @@ class Malformed(Exception):
 
 def parsed_blocks(found: Iterator[bytes], parser: "BlockParser", types: Mapping[str, str]) -> Iterator[Parsed]:
     """What the parser makes of each block, in order, parsed side by side."""
-    pending: deque[Future[Parsed]] = deque()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for block in found:
-            pending.append(pool.submit(parser.parse, block, types))
-            if len(pending) > WORKERS + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return side_by_side(lambda block: parser.parse(block, types), found)
 
 
 def blocks(file: Any, dialect: Dialect, size: int = BLOCK_BYTES) -> Iterator[bytes]:
@@ -147,10 +138,17 @@ def narrowed(column: pa.ChunkedArray, types: Sequence[str] = ("integer", "number
     if column.null_count == len(column):
         return "", column
     trimmed = pc.utf8_trim_whitespace(column)
+    few = trimmed.slice(int(pc.index(pc.is_valid(trimmed), True).as_py()), FEW_CELLS)
     for kind in types if not any(map(_has_codes, trimmed.chunks)) else ():
         with suppress(pa.ArrowInvalid):
-            return _checked(kind, trimmed if kind == "integer" else pc.cast(trimmed, _PARSED[kind]))
+            _as(kind, few)
+            return _as(kind, trimmed)
     return "text", pc.dictionary_encode(column)
+
+
+def _as(kind: str, column: pa.ChunkedArray) -> Cells:
+    """Strings as a type. Raises ArrowInvalid, after a time that grows with the cells that are of another."""
+    return _checked(kind, column if kind == "integer" else pc.cast(column, _PARSED[kind]))
 
 
 def _checked(kind: str, column: pa.ChunkedArray) -> Cells:

@@ -226,11 +226,14 @@ def numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 def _find_delimiter(path: str, text: str, quotes: str) -> str:
     """The sign by which the header has several fields and most records have as many."""
-    scores = {}
+    scores, file = {}, io.StringIO(text, newline="")
     for sign in DELIMITERS:
-        widths = [len(record) for _, record in islice(_records(text, sign, quotes), MAX_SNIFFED)]
-        if widths[0] > 1:
-            scores[sign] = sum(width == widths[0] for width in widths) / len(widths)
+        file.seek(0)
+        records = islice(numbered(_reader(file, sign, quotes)), MAX_SNIFFED)
+        width = len(next(records)[1])
+        if width > 1:
+            is_same = [True, *(len(record) == width for _, record in records)]
+            scores[sign] = sum(is_same) / len(is_same)
     if len(scores) > 1:
         scores.pop(" ", None)  # which stands in names and texts, too
     best = [sign for sign, score in scores.items() if score == max(scores.values())]

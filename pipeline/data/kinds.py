@@ -15,6 +15,7 @@ from pipeline.data.cells import BOOLEANS
 from pipeline.errors import DataError
 from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote_if_needed, shorten
+from pipeline.threads import side_by_side
 
 __all__ = ["SETTABLE_KINDS", "Column", "kinds_table", "recognise"]
 
@@ -52,9 +53,8 @@ def recognise(
     """
     requested, labels = requested or {}, labels or {}
     columns = []
-    for name, given in zip(table.column_names, table.columns, strict=True):
-        cells = given.unify_dictionaries()
-        column = _measure(name, cells)
+    for column, cells in side_by_side(_measure, zip(table.column_names, table.columns, strict=True)):
+        name = column.name
         if name in requested:
             column = _as_requested(column, requested[name], cells)
         elif name in keep:
@@ -124,12 +124,13 @@ def _becomes(column: Column) -> str:
     return "its words" if column.kind == "text" else f"left out: {column.reason}"
 
 
-def _measure(name: str, cells: pa.ChunkedArray) -> Column:
-    """A column of no kind yet."""
+def _measure(named: tuple[str, pa.ChunkedArray]) -> tuple[Column, pa.ChunkedArray]:
+    """A column of no kind yet, and its cells with one dictionary."""
+    name, cells = named[0], named[1].unify_dictionaries()
     first = pc.index(pc.is_valid(cells), True).as_py()
     example = "" if first < 0 else shorten(_written(cells[first].as_py()), MAX_EXAMPLE)
     distinct = len(pc.unique(cells)) - (cells.null_count > 0)
-    return Column(name, "", _type_of(cells.type), cells.null_count, distinct, example)
+    return Column(name, "", _type_of(cells.type), cells.null_count, distinct, example), cells
 
 
 def _written(value: Any) -> str:

@@ -13,6 +13,7 @@ from pipeline.text import join_limited, quote_if_needed
 
 MIN_ROWS = 2  # training rows of a class by which a column can be judged
 MAX_LEVELS = 0.5  # of the rows, distinct texts of a column that can be judged
+FIRST_ROWS = 10_000  # which mostly show already that a column does not separate the classes
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that a product keeps apart what was
 
 
@@ -38,7 +39,9 @@ def separating_columns(part: Split) -> list[int]:
     if min(ones.sum(), (~ones).sum()) < MIN_ROWS:
         return []
     if part.is_table:
-        return [i for i, column in enumerate(part.X.columns) if _separates(column, ones)]
+        first = slice(FIRST_ROWS)
+        may = [i for i, column in enumerate(part.X.columns) if _separates(column[first], ones[first])]
+        return [i for i in may if _separates(column := part.X.column(i), ones) and not _has_many_levels(column)]
     (low_0, high_0), (low_1, high_1) = column_ranges(part.X, ~ones), column_ranges(part.X, ones)
     return [int(i) for i in np.flatnonzero((high_0 < low_1) | (high_1 < low_0))]
 
@@ -46,7 +49,11 @@ def separating_columns(part: Split) -> list[int]:
 def repeated_rows(train: Split, test: Split) -> int:
     """How many rows of the test part have a row with the same features and label in the training part."""
     if train.is_table:
-        return int(np.isin(_row_hashes(test), _row_hashes(train)).sum())
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        hashes, known = (pa.array(_row_hashes(part)) for part in (test, train))
+        return int(pc.sum(pc.is_in(hashes, known)).as_py())
     known, hashes = (
         np.fromiter(map(hash, zip(_rows(part.X), part.y.tolist(), strict=True)), np.int64) for part in (train, test)
     )
@@ -54,7 +61,8 @@ def repeated_rows(train: Split, test: Split) -> int:
 
 
 def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
-    """Whether a table's column alone tells the classes apart, by its values or by where they are missing."""
+    """Whether a table's column alone tells the classes apart, by its values or by where they are missing. What does so in all
+    rows does so in some of them."""
 
     from pipeline.data.cells import factorize, is_text
 
@@ -63,13 +71,18 @@ def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
         return False
     if is_text(column):
         values, codes = factorize(column)
-        if len(values) > MAX_LEVELS * len(codes):
-            return False
-        shared = np.isin(codes[ones & ~is_missing], codes[~ones & ~is_missing]).any()
-        return not shared
+        of_one, of_zero = (np.bincount(codes[side & ~is_missing], minlength=len(values)) > 0 for side in (ones, ~ones))
+        return not (of_one & of_zero).any()
     numbers = _numbers(column)
     zero, one = numbers[~ones & ~is_missing], numbers[ones & ~is_missing]
     return bool(not len(zero) or not len(one) or zero.max() < one.min() or one.max() < zero.min())
+
+
+def _has_many_levels(column: Any) -> bool:
+    """Whether a column's texts are so many that one alone tells little."""
+    from pipeline.data.cells import factorize, is_text
+
+    return is_text(column) and len(factorize(column)[0]) > MAX_LEVELS * len(column)
 
 
 def _numbers(column: Any) -> NDArray[Any]:

@@ -1,7 +1,7 @@
-"""Fit an encoder to the training rows of a table, and encode these, into memory that is mapped from scratch space."""
+"""Fit an encoder to the training rows of a table, and encode these, into memory or what is mapped from scratch space."""
 
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from pipeline.learning.models import EncoderOptions
 from pipeline.learning.optimizers.auto import SMALL_HESSIAN
 from pipeline.model.columns import Codes, Column, InvalidCell, read_cells
 from pipeline.model.encoder import Category, Date, Encoder, Number, Step, Text, date_parts, words
+from pipeline.threads import side_by_side
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SMALL_BYTES, DENSE_BYTES = 1 << 22, 1 << 26  # up to which a dense X costs nothing, and up to which it may pay
 MIN_FILLED = 0.1  # the part of X beyond which it pays, since NumPy's products of a dense X are faster
+MEMORY_BYTES = 1 << 29  # of an array beyond which it is in scratch space, since memory might not hold it
 BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
 
@@ -63,12 +65,16 @@ def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOp
     if weight is not None and not (has_weight := weight > 0).all():
         table, weight = table.filter(has_weight), weight[has_weight]
     rows = _Weights.of(weight)
-    steps = [FITS[column.kind](column.name, _cells(table, column), options, rows) for column in columns if column.is_used]
+
+    def fitted(column: Column) -> Step:
+        return FITS[column.kind](column.name, _cells(table, column), options, rows)
+
+    steps = side_by_side(fitted, [column for column in columns if column.is_used])
     return Encoder([step for step in steps if step.features])
 
 
 def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Features:
-    """X (n, d) of a table: dense or in CSR format, by what a fit to it costs; both mapped.
+    """X (n, d) of a table: dense or in CSR format, by what a fit to it costs; mapped where it is dense or large.
 
     The files have no names: nothing is left of them when the process ends, however it does.
     """
@@ -77,10 +83,12 @@ def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Fe
     columns = [column for column in columns if column.name in used]
     step = max(1, BLOCK_ENTRIES // max(1, len(encoder.steps)))
 
+    def encoded(start: int) -> Any:
+        part = table.slice(start, step)
+        return encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
+
     def blocks() -> Iterable[Any]:
-        for start in range(0, n, step):
-            part = table.slice(start, step)
-            yield encoder.encode({column.name: _cells(part, column) for column in columns}, part.num_rows)
+        return side_by_side(encoded, range(0, n, step))
 
     dense_bytes = 8 * n * d
     if dense_bytes <= SMALL_BYTES or (d <= SMALL_HESSIAN and dense_bytes <= DENSE_BYTES):
@@ -102,17 +110,44 @@ def _dense(blocks: Iterable[Any], n: int, d: int) -> Array:
 def _sparse(blocks: Iterable[Any], n: int, d: int) -> Any:
     from scipy.sparse import csr_array
 
-    indptr = np.zeros(n + 1, np.int64)
-    with tempfile.TemporaryFile() as data, tempfile.TemporaryFile() as indices:
-        start = 0
-        for block in blocks:
-            block.data.tofile(data)
-            block.indices.tofile(indices)
-            indptr[start + 1 : start + 1 + block.shape[0]] = indptr[start] + block.indptr[1:]
-            start += block.shape[0]
-        arrays = [_mapped(file, dtype, int(indptr[-1])) for file, dtype in ((data, np.float64), (indices, np.int32))]
+    indptr, start = np.zeros(n + 1, np.int64), 0
+    data, indices = _Growing(np.float64), _Growing(np.int32)
+    for block in blocks:
+        data.append(block.data)
+        indices.append(block.indices)
+        indptr[start + 1 : start + 1 + block.shape[0]] = indptr[start] + block.indptr[1:]
+        start += block.shape[0]
     kind = np.int32 if indptr[-1] < 2**31 else np.int64
-    return csr_array((arrays[0], arrays[1].astype(kind, copy=False), indptr.astype(kind)), shape=(n, d))
+    return csr_array((data.array(), indices.array().astype(kind, copy=False), indptr.astype(kind)), shape=(n, d))
+
+
+class _Growing:
+    """An array whose length is not known before its parts are: in memory, or in scratch space where it is large."""
+
+    def __init__(self, dtype: Any) -> None:
+        self._dtype, self._size = np.dtype(dtype), 0
+        self._parts = deque[NDArray[Any]]()
+        self._file: IO[bytes] | None = None
+
+    def append(self, part: NDArray[Any]) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size * self._dtype.itemsize > MEMORY_BYTES:
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115  `array` closes it
+            while self._parts:
+                self._parts.popleft().tofile(self._file)
+
+    def array(self) -> NDArray[Any]:
+        """All parts, one after the other, which are then no longer held."""
+        if self._file:
+            with self._file:
+                return _mapped(self._file, self._dtype, self._size)
+        joined, start = np.empty(self._size, self._dtype), 0
+        while self._parts:
+            part = self._parts.popleft()
+            joined[start : start + len(part)] = part
+            start += len(part)
+        return joined
 
 
 def _mapped(file: IO[bytes], dtype: Any, size: int) -> NDArray[Any]:

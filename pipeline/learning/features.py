@@ -1,5 +1,6 @@
 """The features that a fit is given: checked, and standardised."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from pipeline.arrays import Array, Features, row_blocks
 from pipeline.errors import DataError
+from pipeline.learning.matrix import row_slice, with_entries
+from pipeline.threads import side_by_side
 
 BLOCK_ENTRIES = 1 << 20  # of a sparse matrix, that are worked on at a time
 
@@ -49,7 +52,10 @@ def varying(X: Features) -> NDArray[np.bool_]:
     found = np.zeros(X.shape[1], bool)
     if not isinstance(X, np.ndarray):
         for entries in _entry_blocks(X):
-            found[X.indices[entries][X.data[entries] != 0]] = True
+            columns, is_entry = X.indices[entries], X.data[entries] != 0
+            found[columns if is_entry.all() else columns[is_entry]] = True
+            if found.all():
+                break
         return found
     for rows in row_blocks(*X.shape):
         found |= (X[rows] != X[0]).any(axis=0)
@@ -88,37 +94,65 @@ def _total(part: Array, m: Array | None, rows: slice) -> Array:
 
 
 def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str], m: Array | None) -> tuple[Features, Array, Array]:
+    if not X.data.all():
+        X = X.copy()
+        X.eliminate_zeros()
     n, d = X.shape
-    of_rows = None if m is None else np.repeat(m, np.diff(X.indptr))
+    blocks = [*_row_blocks(X)]
 
-    def sums(of: Callable[[Any, Any], Any], weights: Array | None = of_rows) -> Array:
+    def sums(of: Callable[[Any, Any], Any], weights: Array | None = m) -> Array:
         """By column, over the stored entries: of their values and columns, by the weights of the rows."""
-        total = np.zeros(d)
-        for i in _entry_blocks(X):
-            values = of(X.data[i].astype(np.float64), X.indices[i])
-            total += np.bincount(X.indices[i], values if weights is None else values * weights[i], d)
-        return total
+
+        def of_rows(rows: slice) -> Array:
+            part = row_slice(X, rows)
+            values = of(part.data.astype(np.float64, copy=False), part.indices)
+            part = with_entries(type(X)(part.shape, dtype=np.float64), values, part.indices, part.indptr)
+            return np.asarray(part.T @ (np.ones(part.shape[0]) if weights is None else weights[rows].astype(np.float64)))
+
+        return sum(side_by_side(of_rows, blocks), np.zeros(d))
 
     first = np.zeros(d)  # row
     first[X.indices[: X.indptr[1]]] = X.data[: X.indptr[1]]
-    is_full = (np.bincount(X.indices, minlength=d) == n) & (sums(lambda x, j: x != 0, None) == n)
-    is_constant = is_full & (sums(lambda x, j: x != first[j], None) == 0)
+    rows_filled = sums(lambda x, j: np.ones(len(x)), None)
+    is_full = rows_filled == n
+    is_constant = is_full & ~_differing(X, first, is_full)
     mean = sums(lambda x, j: x) / n
-    stored = sums(lambda x, j: np.ones(len(x)))
+    stored = rows_filled if m is None else sums(lambda x, j: np.ones(len(x)))
     squares = sums(lambda x, j: np.square(x - mean[j])) + np.maximum(n - stored, 0) * np.square(mean)
     scale = np.where((squares > 0) & ~is_constant, np.sqrt(squares / n), 1.0)
     shift = np.where(is_full, np.where(is_constant, first, mean), 0.0)
     _require_representable(X, shift, scale, names)
-    scaled = X.astype(dtype)
-    for i in _entry_blocks(X):
-        scaled.data[i] = (X.data[i] - shift[X.indices[i]]) / scale[X.indices[i]]
-    return scaled, shift, scale
+    scaled = np.empty(X.nnz, dtype)
+
+    def scale_entries(entries: slice) -> None:
+        columns = X.indices[entries]
+        np.divide(X.data[entries] - shift[columns], scale[columns], out=scaled[entries], casting="same_kind")
+
+    deque(side_by_side(scale_entries, _entry_blocks(X)), maxlen=0)
+    return with_entries(type(X)(X.shape, dtype=dtype), scaled, X.indices, X.indptr), shift, scale
+
+
+def _differing(X: Any, first: Array, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the chosen columns of a sparse matrix have a stored entry that is not the one in `first`."""
+    found = np.zeros(len(first), bool)
+    for entries in _entry_blocks(X):
+        if found[chosen].all():
+            break
+        columns = X.indices[entries]
+        found[columns[X.data[entries] != first[columns]]] = True
+    return found
 
 
 def _entry_blocks(X: Any) -> Iterator[slice]:
     """Slices of the stored entries of a sparse matrix."""
     step = max(BLOCK_ENTRIES, X.shape[1])
     return (slice(start, start + step) for start in range(0, X.nnz, step))
+
+
+def _row_blocks(X: Any) -> Iterator[slice]:
+    """Slices of the rows of a sparse matrix."""
+    step = max(1, max(BLOCK_ENTRIES, X.shape[1]) * X.shape[0] // max(1, X.nnz))
+    return (slice(start, start + step) for start in range(0, X.shape[0], step))
 
 
 def _require_representable(X: Features, mean: Array, scale: Array, names: Sequence[str]) -> None:

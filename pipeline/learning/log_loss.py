@@ -102,7 +102,16 @@ class LogLoss(Objective):
         return slope
 
     def curvatures(self) -> Array:
-        return self._sum(lambda A, s, m, *_: A.squares(m).astype(np.float64)) / (4 * self.n) + self._penalty
+        intercept = np.zeros(self._A.shape[1], self._A.dtype)
+        intercept[-1] = 1
+
+        def block(A: Matrix, s: Array | None, m: Array | None, z: Array, p: Array) -> Array:
+            ones = _weighted(A.times(intercept, z), m)
+            return np.stack([A.squares(m), A.transposed_times(ones)]).astype(np.float64)
+
+        curvatures: Array = self._sum(block) / (4 * self.n)
+        curvatures[0] += self._penalty
+        return curvatures
 
     def _penalised(self, total: Any, theta: Array) -> Any:
         loss = total / self.n

@@ -58,7 +58,7 @@ class Objective(Differentiable, Protocol):
         return lambda t: float(self.gradient(theta + np.asarray(t, theta.dtype) * direction) @ direction)
 
     def curvatures(self) -> Array:
-        """The Hessian's diagonal where every p is 1/2, (d+1,): its greatest."""
+        """The Hessian's diagonal and its last column where every p is 1/2 (2, d+1): its greatest."""
 
     def rows(self, index: NDArray[np.intp]) -> "Objective":
         """The same objective on some rows: a mini-batch or a sample."""

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from pipeline.threads import threads
+
 TASKS = 32  # parts that threads take one after the other; a constant, since the number of parts decides the bits
 Add = Callable[[Any, Any], Any]
 
@@ -69,13 +71,6 @@ class OrderedSum:
                 part = self._waiting.pop(self._next)
                 self.so_far = part if self._next == 0 else self._add(self.so_far, part)
                 self._next += 1
-
-
-def threads() -> int:
-    """The cores that this process may use, at most OMP_NUM_THREADS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(limit))) if limit.isdigit() else cores
 
 
 @cache

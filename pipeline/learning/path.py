@@ -7,6 +7,7 @@ again where a step gains too little. With too many columns for a Hessian, or spa
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from pipeline.learning.logistic import training_features
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.objective import Differentiable
 from pipeline.learning.optimizer import State
-from pipeline.learning.optimizers._line_search import bfgs_step, evaluated, without_memory
+from pipeline.learning.optimizers._line_search import bfgs_step, centred_solve, evaluated, without_memory
 from pipeline.learning.optimizers.auto import Auto
 from pipeline.learning.optimizers.newton import Newton, factored, solved
 
@@ -85,10 +86,10 @@ def fit_path(X: Features, y: Array, m: Array | None, l2s: Sequence[float], stand
         theta = _null_model(X.shape[1], y, m).astype(Z.dtype)
         state: State = {**evaluated(_Penalised(f, before), theta), **without_memory(theta)}
         metric = _Metric(f, theta) if has_hessian else None
-        diagonal = None if is_dense else f.curvatures()
+        curvatures = None if is_dense else f.curvatures()
         for l2 in map(float, l2s):
             penalised, state = _Penalised(f, l2), _with_penalty(state, l2 - before)
-            state, theta = _by_newton(penalised, state, metric) if metric else _by_lbfgs(penalised, state, diagonal)
+            state, theta = _by_newton(penalised, state, metric) if metric else _by_lbfgs(penalised, state, curvatures)
             thetas.append(theta)
             before = l2
     return Path(mean, scale, np.column_stack(thetas))
@@ -146,9 +147,13 @@ def _by_newton(f: _Penalised, state: State, metric: _Metric) -> tuple[State, Arr
     return state, state["theta"]
 
 
-def _by_lbfgs(f: _Penalised, state: State, diagonal: Array | None) -> tuple[State, Array]:
-    """The same. diagonal: an approximate Hessian's, without the penalty."""
-    metric = None if diagonal is None else lambda q: q / (diagonal + f.l2)
+def _by_lbfgs(f: _Penalised, state: State, curvatures: Array | None) -> tuple[State, Array]:
+    """The same. curvatures: those of the loss without the penalty."""
+    metric = None
+    if curvatures is not None:
+        penalised = curvatures.copy()
+        penalised[0, :-1] += f.l2
+        metric = partial(centred_solve, penalised)
     for _ in range(MAX_STEPS):
         if np.linalg.norm(state["gradient"]) <= GRADIENT_CLOSE * math.sqrt(f.l2 * state["loss"]):
             break

@@ -30,6 +30,7 @@ MIN_PROBABILITY = 1e-9  # of the wrong class: a row with less tells nothing that
 ROUNDING = 1e-13  # of a sum's terms
 MIN_PIVOT = 1e-10  # of the greatest: a column with less is a combination of others
 MAX_NAMED = 10  # columns
+FIRST_ROWS = 10_000  # which mostly show already that a column does not separate the classes
 
 
 @dataclass(frozen=True)
@@ -211,14 +212,16 @@ def _null_space(M: Array) -> tuple[Array, float]:
 
 def _described(X: Features, y: Array, C: SignedRows, v: Array | None) -> Separation | None:
     """The columns of a direction that separates every row; without one, the single columns that do."""
-    low, high = column_ranges(X, y == 1), column_ranges(X, y == 0)
-    gap = np.maximum(low[0] - high[1], high[0] - low[1])  # between the classes
-    spread = np.maximum(low[1], high[1]) - np.minimum(low[0], high[0])
+    columns = np.arange(X.shape[1])
+    if v is None:  # what overlaps among some rows does among all
+        columns = np.flatnonzero(_gap_and_spread(X[:FIRST_ROWS], y[:FIRST_ROWS])[0] >= 0)
+        X = X if len(columns) == X.shape[1] else X[:, columns]
+    gap, spread = _gap_and_spread(X, y)
     is_complete = v is not None and _separates(C, v)
     alone = np.flatnonzero((gap > 0) if is_complete else (gap >= 0) & (spread > 0))
     kind = "complete" if is_complete or gap[alone].max(initial=0) > 0 else "quasi-complete"
     if len(alone):
-        return Separation(kind, True, tuple(map(int, alone[:MAX_NAMED])))
+        return Separation(kind, True, tuple(map(int, columns[alone[:MAX_NAMED]])))
     if v is None:
         return None
     margins, rounding = C.times(v), 100 * ROUNDING * C.sizes(v)
@@ -227,3 +230,16 @@ def _described(X: Features, y: Array, C: SignedRows, v: Array | None) -> Separat
     weight = abs(v[:-1]) * spread
     heaviest = np.argsort(-weight, kind="stable")[:MAX_NAMED]
     return Separation(kind, False, tuple(int(j) for j in heaviest if weight[j] > 1e-9 * weight.max()))
+
+
+def _gap_and_spread(X: Features, y: Array) -> tuple[Array, Array]:
+    """Of each column (d,): how far apart its values in the two classes lie, negative where they overlap, and its range.
+
+    Infinite where there are no rows of a class.
+    """
+    ones = y == 1
+    if ones.all() or not ones.any():
+        return np.full(X.shape[1], np.inf), np.full(X.shape[1], np.inf)
+    low, high = column_ranges(X, ones), column_ranges(X, ~ones)
+    gap = np.maximum(low[0] - high[1], high[0] - low[1])
+    return gap, np.maximum(low[1], high[1]) - np.minimum(low[0], high[0])

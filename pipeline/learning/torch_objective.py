@@ -121,8 +121,10 @@ class TorchLogLoss(Objective):
         return product
 
     def curvatures(self) -> Array:
-        curvatures = matrix(self._features).squares(self._weights) / (4 * self.n)
-        curvatures[:-1] += self._l2
+        A = matrix(self._features)
+        ones = np.ones(self.n, A.dtype) if self._weights is None else self._weights
+        curvatures = np.stack([A.squares(self._weights), A.transposed_times(ones)]) / (4 * self.n)
+        curvatures[0, :-1] += self._l2
         return curvatures.astype(self._features.dtype)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -98,7 +99,9 @@ class ModelCard:
         return card
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON has it; what is no dataclass is not copied."""
+        nested = {"data": asdict(self.data), "fit": self.fit and asdict(self.fit), "columns": [*map(asdict, self.columns)]}
+        return {**vars(self), **nested}
 
     @property
     def ended(self) -> FitSummary:
@@ -156,13 +159,20 @@ def separation_sentence(entry: Mapping[str, Any]) -> str:
 
 def _typed(kind: type[T], content: Section) -> T:
     """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out."""
-    hints, values = get_type_hints(kind), {}
-    for each in fields(kind):  # type: ignore[arg-type]
-        if each.name in content:
-            values[each.name] = _value(each.name, hints[each.name], content[each.name])
-        elif each.name in _required(kind):
-            raise ArtifactError(f"it must have {', '.join(_required(kind))}; it lacks {each.name}")
+    hints, values = _hints(kind), {}  # type: ignore[arg-type]
+    for name, hint in hints.items():
+        if name in content:
+            values[name] = _value(name, hint, content[name])
+        elif name in (required := _required(kind)):
+            raise ArtifactError(f"it must have {', '.join(required)}; it lacks {name}")
     return kind(**values)
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}
 
 
 def _required(kind: type[Any]) -> list[str]:
@@ -185,13 +195,15 @@ def _value(name: str, hint: Any, value: Any) -> Any:
 
 def _is_of(hint: Any, value: Any) -> bool:
     """Whether a value from JSON, and all in it, is of this type. A float may be a whole number; a boolean is no number."""
+    if type(value) is hint:
+        return True
     if hint is Any or hint is NoneType:
         return hint is Any or value is None
     parts = get_args(hint)
     if isinstance(hint, UnionType):
         return any(_is_of(part, value) for part in parts)
     if get_origin(hint) is list:
-        return isinstance(value, list) and all(_is_of(parts[0], each) for each in value)
+        return isinstance(value, list) and all(type(each) is parts[0] or _is_of(parts[0], each) for each in value)
     if get_origin(hint) is dict:
         return isinstance(value, dict) and all(_is_of(parts[1], each) for each in value.values())
     if isinstance(value, bool):

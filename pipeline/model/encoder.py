@@ -9,7 +9,7 @@ A logged model carries this file unchanged, so it imports nothing of the project
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -179,7 +179,7 @@ class Encoder:
 
     def to_list(self) -> list[dict[str, Any]]:
         """As JSON has it."""
-        return [asdict(step) for step in self.steps]  # type: ignore[call-overload]
+        return [{each.name: getattr(step, each.name) for each in fields(step)} for step in self.steps]  # type: ignore[arg-type]
 
     @cached_property
     def features(self) -> list[str]:

@@ -59,7 +59,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
             write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         summary = ", ".join(f"{name} {values[name]:.4f}" for name in SUMMARY_METRICS)
         logger.info(f"{len(y)} test rows: {summary} -> {folder}")
-        tracker.files(artifacts(folder))
+        tracker.files(lambda: artifacts(folder))
     return values
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,14 @@ def generate(source: Source, config: dict[str, Any], folder: Path) -> None:
         logger.info(note)
     if dataset.train.is_table:
         logger.info(console.table(*kinds_table(dataset.columns)))
-    for leak in leaks(dataset):
-        logger.warning(leak)
     parts = {"training": ("train", dataset.train), "test": ("test", dataset.test)}
     with atomic_dir(folder, SCHEMA) as made:
-        for name, part in parts.values():
-            write_part(made, name, dataset, part)
+        with ThreadPoolExecutor(len(parts)) as pool:
+            written = [pool.submit(write_part, made, name, dataset, part) for name, part in parts.values()]
+            for leak in leaks(dataset):
+                logger.warning(leak)
+            for part_written in written:
+                part_written.result()
         write_manifest(
             made / SCHEMA,
             STAGE.name,

@@ -45,7 +45,7 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
             files = [f"{figure.name}.png" for figure in drawn]
             write_manifest(made / "figures" / FIGURES, STAGE.name, {"evaluation": evaluation.checksum}, files)
         logger.info(f"{', '.join(figure.name for figure in drawn)} -> {folder / 'figures'}")
-        tracker.files(artifacts(folder))
+        tracker.files(lambda: artifacts(folder))
 
 
 def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluation: Manifest[Any]) -> figures.FigureContext:

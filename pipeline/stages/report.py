@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             write_manifest(made / REPORT, STAGE.name, {"models": checksums}, ["index.html", "comparison.csv"])
         logger.info(f"{', '.join(models)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
-            tracker.files(artifacts(root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
+            tracker.files(partial(artifacts, root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
 
 
 def artifacts(folder: Path, in_dvc: bool) -> Artifacts:

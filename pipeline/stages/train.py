@@ -151,7 +151,7 @@ def train(
         end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
-        tracker.files(artifacts(folder))
+        tracker.files(lambda: artifacts(folder))
 
 
 def resolve_penalty(model: Logistic, rows: TrainingRows, tables: Manifest[DataSchema], card: ModelCard) -> Resolved:

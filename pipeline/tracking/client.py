@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -41,8 +41,8 @@ class Tracker:
     def epoch(self, epoch: int, loss: float, gradient_norm: float) -> None:
         """One point of the curve."""
 
-    def files(self, artifacts: Artifacts) -> None:
-        """Files are complete."""
+    def files(self, artifacts: Callable[[], Artifacts]) -> None:
+        """Files are complete; `artifacts` reads what MLflow shows of them."""
 
 
 @dataclass
@@ -168,8 +168,9 @@ class Run(Tracker):
             self._next_check = time.monotonic() + CHECK_SECONDS
             command().check()
 
-    def files(self, artifacts: Artifacts) -> None:
-        command().write(self._pending, self._pending.journal.link(self._attempt, artifacts, in_dvc="DVC_STAGE" in os.environ))
+    def files(self, artifacts: Callable[[], Artifacts]) -> None:
+        event = self._pending.journal.link(self._attempt, artifacts(), in_dvc="DVC_STAGE" in os.environ)
+        command().write(self._pending, event)
 
     def close(self, error: BaseException | None) -> None:
         """End the attempt, as an error says."""
@@ -196,7 +197,8 @@ def track(tracking: Tracking, stage: str, card: ModelCard, candidate: str = "", 
     candidate: the model's name in the DAG. trains: this stage makes the model, so its code and packages are the run's.
     """
     journal = Journal.of(tracking.to_dict(), card.fingerprint, sweep := os.environ.get(PARENT, ""))
-    with _open(tracking, journal, stage, {}, sweep=sweep, candidate=candidate, card=card.to_dict(), trains=trains) as tracker:
+    described = card.to_dict() if tracking.uri is not None else {}
+    with _open(tracking, journal, stage, {}, sweep=sweep, candidate=candidate, card=described, trains=trains) as tracker:
         yield tracker
 
 

@@ -88,6 +88,22 @@ def test_the_columns_of_a_table_by_their_types() -> None:
     assert repeated_rows(part, other) == 6
 
 
+def test_rows_beyond_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data.leaks.FIRST_ROWS", 4)
+    y = np.array([0.0, 1.0] * 20)
+    columns: dict[str, Any] = {
+        "until the end": [*y[:-1], 0.0],
+        "throughout": y,
+        "few texts, each at first another": ["a", "b", "c", "d", *["a", "b"] * 18],
+        "as many texts as rows": [str(i) for i in range(40)],
+        "one text of both": ["a", "b"] * 19 + ["b", "b"],
+        "missing of both": [None, 1.0] * 19 + [None, None],
+        "missing of one": [None, 1.0] * 20,
+    }
+    found = separating_columns(Split(pa.table(columns), y))
+    assert [[*columns][i] for i in found] == ["throughout", "few texts, each at first another", "missing of one"]
+
+
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 def test_a_large_table_takes_no_time(form: Any) -> None:
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import tempfile
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -146,20 +147,27 @@ def test_text_is_tf_idf(least: int, most: int) -> None:
     assert X[:, -1].tolist() == [float(not text) for text in texts]
 
 
-@pytest.mark.parametrize("dense_bytes", [0, 1 << 30])
-def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("dense_bytes", "memory_bytes"), [(0, 1 << 30), (0, 1000), (0, 0), (1 << 30, 0)])
+def test_sparse_and_dense_blocks_hold_the_same(dense_bytes: int, memory_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "MEMORY_BYTES", memory_bytes)
     names, whole = encoded(TABLE.column_names)
     for limit in ("SMALL_BYTES", "DENSE_BYTES"):
         monkeypatch.setattr(encoding, limit, dense_bytes)
     monkeypatch.setattr(encoding, "BLOCK_ENTRIES", 7 * len(COLUMNS))
+    files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
+    unused = iter(files)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: next(unused))
     X: Features = encoded(TABLE.column_names)[1]
     assert isinstance(X, np.ndarray) == (dense_bytes > 0)
     if not isinstance(X, np.ndarray):
         assert X.has_canonical_format
+        assert [file.closed for file in files] == [memory_bytes < X.indices.nbytes] * 2
         assert X.nnz == np.count_nonzero(whole)
         X = X.toarray()
     assert np.array_equal(X, whole)
     assert X.shape == (ROWS, len(names))
+    for file in files:
+        file.close()
 
 
 def test_a_dense_table_stays_dense_however_large(monkeypatch: pytest.MonkeyPatch) -> None:

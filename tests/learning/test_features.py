@@ -94,3 +94,14 @@ def test_a_sparse_column_is_scaled_by_its_standard_deviation(block: int, monkeyp
     np.testing.assert_allclose(mean, [0, X[:, 1].mean(), 0])
     assert not isinstance(Z, np.ndarray)
     np.testing.assert_allclose(Z.toarray(), ((X - mean) / scale).astype(float))
+
+
+def test_zeros_that_a_sparse_matrix_stores_are_zeros() -> None:
+    X = csr_array(np.array([[1.0, 5.0, 7.0], [4.0, 6.0, 7.0], [3.0, 9.0, 7.0]]))
+    X.data[[0, 2]] = 0  # of columns that are stored in every row
+    plain = csr_array(X.toarray())
+    for m in (None, np.array([0.5, 1.0, 1.5])):
+        (Z, *stored), (other, *plain_ones) = standardised(X, np.float64, m=m), standardised(plain, np.float64, m=m)
+        np.testing.assert_array_equal(csr_array(Z).toarray(), csr_array(other).toarray())
+        np.testing.assert_array_equal(stored, plain_ones)
+    assert X.nnz == 9

@@ -13,6 +13,7 @@ from sklearn.datasets import load_breast_cancer
 
 from pipeline.arrays import Array
 from pipeline.data.sources.document import Textbook
+from pipeline.learning import separation
 from pipeline.learning.features import standardised
 from pipeline.learning.logistic import fit
 from pipeline.learning.models import LinearModel
@@ -25,7 +26,7 @@ from pipeline.learning.optimizers.gd import GradientDescent
 from pipeline.learning.optimizers.lbfgs import LBFGS
 from pipeline.learning.optimizers.newton import Newton
 from pipeline.learning.optimizers.sgd import StochasticGradientDescent
-from pipeline.learning.separation import Separation, find
+from pipeline.learning.separation import Separation, find, find_complete
 from pipeline.model.card import separation_sentence
 
 
@@ -180,6 +181,21 @@ def test_beyond_a_thousand_columns_the_fit_s_own_direction_and_single_columns_ar
     flags[np.arange(3000), rng.integers(0, 1100, 3000)] = 1
     labels = (np.arange(3000) % 2).astype(float)
     assert find(flags, labels, LinearModel(np.zeros(1100), np.ones(1100), np.zeros(1100), 0.0)) is not None
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_the_first_rows_alone_do_not_decide(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dict[int, Separation | None]()
+    for rows in (1, 6, 10_000):
+        monkeypatch.setattr(separation, "FIRST_ROWS", rows)
+        for seed in range(40):
+            X, y = table(np.random.default_rng(seed))
+            order = np.argsort(y, kind="stable") if seed % 2 else np.arange(len(y))
+            d = X.shape[1]
+            model = LinearModel(np.zeros(d), np.ones(d), np.zeros(d), 0.0)
+            entry = find_complete(form(X[order]), y[order], model)
+            assert found.setdefault(seed, entry) == entry
+    assert 0 < sum(entry is not None for entry in found.values()) < 40
 
 
 def test_a_large_well_posed_table_costs_a_few_hundredths_of_its_fit() -> None:

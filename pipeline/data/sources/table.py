@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.limits import check_part, check_seed
 from pipeline.model.columns import USED, Column
 from pipeline.text import join_limited, quote, quote_if_needed
+from pipeline.threads import side_by_side
 
 if TYPE_CHECKING:  # these import pyarrow, which takes a while
     from pipeline.data.columns import RawTable
@@ -324,12 +326,15 @@ def _parts(
     sides = (~is_test, is_test)
     masks = [pa.array(side) for side in sides]
     parts: list[dict[str, Any]] = [{}, {}]
-    is_used = set(used)
-    for name in [*columns]:
+    for name in columns.keys() - set(used):
+        del columns[name]
+
+    def divide(name: str) -> None:
         column = columns.pop(name)
-        if name in is_used:
-            for part, mask in zip(parts, masks, strict=True):
-                part[name] = column.filter(mask)
+        for part, mask in zip(parts, masks, strict=True):
+            part[name] = column.filter(mask)
+
+    deque(side_by_side(divide, used), maxlen=0)
     train, test = (
         Split(pa.table({name: part[name] for name in used}), **{key: v[side] for key, v in of_rows.items() if v is not None})
         for part, side in zip(parts, sides, strict=True)

@@ -60,6 +60,19 @@ def without_memory(theta: Array) -> State:
     return {"s": empty, "y": empty}
 
 
+def centred_solve(curvatures: Array, g: Array) -> Array:
+    """M^-1 g (d+1,), for the Hessian M of features that are not correlated. curvatures: of `Objective.curvatures`.
+
+    M is diagonal where the features are centred. So steps by it never enter the directions in which the levels of a category
+    add up to the intercept, on which no prediction depends and which else most steps would go to.
+    """
+    diagonal, border = curvatures
+    rounding, means = float(np.finfo(g.dtype).eps), border[:-1] / border[-1]
+    least = np.maximum(math.sqrt(rounding) * diagonal[:-1], rounding * diagonal.max())
+    w = (g[:-1] - means * g[-1]) / np.maximum(diagonal[:-1] - means * border[:-1], least)
+    return np.append(w, g[-1] / border[-1] - means @ w).astype(g.dtype, copy=False)
+
+
 def bfgs_step(f: Differentiable, state: State, memory: int, metric: Callable[[Array], Array] | None) -> State | None:
     """One step of limited-memory BFGS (Nocedal and Wright, algorithm 7.4) that starts each time from `metric`, an approximate
     inverse Hessian, or without one from the last step's curvature. state["s"] and state["y"] are (steps, d+1)."""

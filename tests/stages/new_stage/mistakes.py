@@ -29,7 +29,7 @@ def mistakes(data: Path, folder: Path, tracking: Tracking) -> None:
         with atomic_dir(folder) as made:
             write_json(made / "mistakes.json", {"rows": wrong})
         logger.info(f"{len(wrong)} rows are predicted wrong")
-        tracker.files(artifacts(folder))
+        tracker.files(lambda: artifacts(folder))
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
