@@ -17,11 +17,13 @@ Label = bool | int | float | str
 @dataclass(frozen=True)
 class Split:
     """Features X (n, d) float64 as read, an array or SciPy's CSR, or an Arrow table of raw columns; labels y (n,) float64 in
-    {0, 1}, and the weight (n,) of each row, where there is one."""
+    {0, 1}, and of each row, where there are such, the weight, and the group or the rank in time by which it was split (n,)."""
 
     X: Any
     y: Array
     weight: Array | None = None
+    group: NDArray[np.int64] | None = None
+    time: NDArray[np.int64] | None = None
 
     @property
     def is_table(self) -> bool:

@@ -68,16 +68,26 @@ def open_bytes(path: str) -> Any:
 
 @contextmanager
 def is_unchanged(*paths: str) -> Iterator[None]:
-    """Raise DataError where a file changes inside the block."""
+    """Raise DataError where a file changes inside the block, also where that is why it cannot be read."""
     before = [_state(path) for path in paths]
-    yield
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
     for path, state in zip(paths, before, strict=True):
         if _state(path) != state:
-            raise DataError(f"{path} must stay as it is while it is read; it has changed: run this again")
+            raise DataError(f"{path} must stay as it is while it is read; it has changed: run this again") from None
+    if failure:
+        raise failure
 
 
 def _state(path: str) -> tuple[int, ...]:
-    status = os.stat(path)
+    """What tells whether a file is still the same; () where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return ()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

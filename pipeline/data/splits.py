@@ -1,5 +1,6 @@
 """Which rows of a table are its test part, where a column decides."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.cells import factorize, is_number, parse_date
+from pipeline.data.cells import MICROSECONDS, factorize, is_number, is_text, parse_date
 from pipeline.data.columns import RawTable
 from pipeline.errors import DataError
 from pipeline.text import join_limited, quote, quote_if_needed
@@ -16,11 +17,29 @@ from pipeline.text import join_limited, quote, quote_if_needed
 TRAINING, TEST = ("train", "training"), ("test", "testing")  # how a column may call the parts
 
 
-def by_group(table: RawTable, name: str, y: Array, test_fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Seeded: about test_fraction of the rows, all rows of a group on one side. Groups with a higher share of positives than
-    the table's, and the others, are drawn apart."""
+def read_groups(table: RawTable, name: str) -> NDArray[np.int64]:
+    """The group (n,) of each row, a number for each value."""
     _check_there(table, name, "data.group")
-    _, groups = factorize(table.columns[name])
+    return factorize(table.columns[name])[1]
+
+
+def read_times(table: RawTable, name: str) -> NDArray[np.int64]:
+    """The rank in time (n,) of each row; rows of one time have the same."""
+    _check_there(table, name, "data.time")
+    column = table.columns[name]
+    if is_text(column):  # of a Parquet file, in which dates are text
+        with suppress(pa.ArrowInvalid):
+            column = pc.cast(pc.cast(column, pa.string()), MICROSECONDS)
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        rule = "data.time must name a column of dates or numbers"
+        row = next((i for i, cell in enumerate(column.to_pylist()) if not _is_time(cell)), 0)
+        raise DataError(f"{rule}; {table.locate(row)} has {quote(table.cell(row, name))} in {name} (data.csv.dates=FORMAT)")
+    return np.unique(column.to_numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def by_group(groups: NDArray[np.int64], name: str, y: Array, test_fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Seeded: about test_fraction of the rows, all rows of a group on one side. Groups with a higher share of positives than
+    the table's, and the others, are drawn apart. name: of the column."""
     sizes = np.bincount(groups)
     if len(sizes) == len(y):
         raise DataError(f"data.group must name a column in which rows share a value; in {name}, every row has its own")
@@ -41,15 +60,8 @@ def by_group(table: RawTable, name: str, y: Array, test_fraction: float, seed: i
     return np.asarray(test[groups])
 
 
-def by_time(table: RawTable, name: str, test_fraction: float) -> NDArray[np.bool_]:
-    """The last part of the rows in time, about test_fraction of them; rows of one time are on one side."""
-    _check_there(table, name, "data.time")
-    column = table.columns[name]
-    if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        rule = "data.time must name a column of dates or numbers"
-        row = next((i for i, cell in enumerate(column.to_pylist()) if not _is_time(cell)), 0)
-        raise DataError(f"{rule}; {table.locate(row)} has {quote(table.cell(row, name))} in {name} (data.csv.dates=FORMAT)")
-    times = column.to_numpy()
+def by_time(times: NDArray[np.int64], name: str, test_fraction: float) -> NDArray[np.bool_]:
+    """The last part of the rows in time, about test_fraction of them; rows of one time are on one side. name: of the column."""
     ordered = np.sort(times)
     first = ordered[min(max(len(times) - round(test_fraction * len(times)), 1), len(times) - 1)]
     if first == ordered[0]:

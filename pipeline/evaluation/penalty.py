@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.folds import Fold, FoldFeatures, stratified_folds
+from pipeline.evaluation.folds import STRATIFIED, Fold, FoldFeatures, FoldRule
 from pipeline.learning.features import standardised
 from pipeline.learning.losses import log_losses
 from pipeline.learning.models import Logistic
@@ -33,6 +33,8 @@ class Curve:
     loss: Array  # (k,): the mean over the folds, each weighted as its rows are
     standard_error: Array  # (k,), of that mean
     seed: int  # of the folds
+    folds: int = FOLDS
+    folds_by: str = STRATIFIED.by
 
     @property
     def best(self) -> int:
@@ -47,7 +49,8 @@ class Curve:
     def to_dict(self) -> dict[str, Any]:
         l2 = self.l2.tolist()
         chosen = {"best": l2[self.best], "one_standard_error": l2[self.within_one_standard_error]}
-        return {"folds": FOLDS, "seed": self.seed, **chosen, **{name: getattr(self, name).tolist() for name in CURVE}}
+        how = {"folds": self.folds, "folds_by": self.folds_by, "seed": self.seed}
+        return {**how, **chosen, **{name: getattr(self, name).tolist() for name in CURVE}}
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,12 @@ def resolve(
     y: Array,
     weight: Array | None = None,
     classes: Sequence[Any] = (0, 1),
+    rule: FoldRule = STRATIFIED,
 ) -> Resolved:
-    """The number for model.l2, which is a word, for a table with labels y (n,) in {0, 1} and perhaps weights of its rows."""
+    """The number for model.l2, which is a word, for a table with labels y (n,) in {0, 1} and perhaps weights of its rows.
+
+    rule: how the rows are dealt to folds.
+    """
     asked, n = str(model.l2), len(y)
     index, y, m = training_rows(np.arange(n, dtype=np.float64)[:, None], y, weight, model.class_weight, classes)
     rows = np.asarray(index)[:, 0].astype(np.intp)
@@ -96,21 +103,26 @@ def resolve(
         total = total_weight(y, weighted, model.class_weight, classes)
         what = "training rows" if m is None else "total weight of the training rows"
         return Resolved(asked, 1 / total, f"model.l2=auto is {1 / total:.3g}: 1/({what}), scikit-learn's C=1")
-    curve = cross_validate(lambda one, other: features(rows[one], rows[other]), y, m, model, classes)
+    curve = cross_validate(lambda one, other: features(rows[one], rows[other]), y, m, model, classes, rule.take(rows))
     chosen = curve.within_one_standard_error if asked == "cv_1se" else curve.best
-    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen), curve)
+    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen, rule), curve)
 
 
 def cross_validate(
-    features: FoldFeatures, y: Array, m: Array | None, model: Logistic, classes: Sequence[Any] = (0, 1)
+    features: FoldFeatures,
+    y: Array,
+    m: Array | None,
+    model: Logistic,
+    classes: Sequence[Any] = (0, 1),
+    rule: FoldRule = STRATIFIED,
 ) -> Curve:
-    """The validation loss on a path of l2, by stratified folds; the same for every kind and dtype of model.
+    """The validation loss on a path of l2, by folds; the same for every kind and dtype of model.
 
     m: the weights of the rows (n,), of mean 1, or None. They count in the fits and in the validation loss.
     """
     negative, positive = classes
     try:
-        folds = stratified_folds(y, FOLDS, model.seed, (negative, positive))
+        folds = rule.folds(y, FOLDS, model.seed, (negative, positive))
     except DataError as error:
         raise DataError(f"{error}: model.l2=auto needs none") from None
     every = np.arange(len(y))
@@ -121,10 +133,10 @@ def cross_validate(
         mean = np.average(losses, axis=0, weights=shares)
         largest = np.abs(losses - mean).max(axis=0)  # squares of what is divided by it do not overflow
         squares = np.square(np.divide(losses - mean, largest, where=largest > 0, out=np.zeros_like(losses)))
-        deviation = largest * np.sqrt(np.average(squares, axis=0, weights=shares) / (FOLDS - 1))
+        deviation = largest * np.sqrt(np.average(squares, axis=0, weights=shares) / (len(folds) - 1))
     if not (np.isfinite(mean) & np.isfinite(deviation)).all():
         raise DataError("cross-validation needs finite log-odds; a row has values too far from all others for that")
-    return Curve(path, mean, deviation, model.seed)
+    return Curve(path, mean, deviation, model.seed, len(folds), rule.by)
 
 
 def _fold_losses(
@@ -154,10 +166,11 @@ def l2_path(X: Features, y: Array, m: Array | None, standardize: bool) -> Array:
         return np.array([float(f"{value:.3g}") for value in np.geomspace(strongest, weakest, VALUES)])
 
 
-def _sentence(asked: str, curve: Curve, chosen: int) -> str:
+def _sentence(asked: str, curve: Curve, chosen: int, rule: FoldRule) -> str:
     how = (
         "the least validation loss" if asked == "cv" else "the strongest within one standard error of the least validation loss"
     )
     least = f"{curve.loss[chosen]:.4f}, standard error {curve.standard_error[chosen]:.2g}"
     other = f"; one standard error allows {curve.l2[curve.within_one_standard_error]:.3g}" if asked == "cv" else ""
-    return f"model.l2={asked} is {curve.l2[chosen]:.3g}: {how} of {VALUES} values in {FOLDS} folds ({least}){other}"
+    folds = f"{curve.folds} folds{rule.description}"
+    return f"model.l2={asked} is {curve.l2[chosen]:.3g}: {how} of {VALUES} values in {folds} ({least}){other}"

@@ -21,6 +21,12 @@ class Evaluated:
     metrics: Mapping[str, float]
     images: Mapping[str, bytes]
 
+    @property
+    def penalty(self) -> str:
+        """The l2 of the fit, and the word that became it, if one did."""
+        found = self.card.ended.penalty
+        return f"{found['l2']:.3g} ({found['asked']})" if found else str(self.card.config.get("model", {}).get("l2", ""))
+
     def image(self, name: str) -> str:
         """The figure as base64."""
         return base64.b64encode(self.images[name]).decode()

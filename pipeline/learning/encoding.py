@@ -1,8 +1,9 @@
 """Fit an encoder to the training rows of a table, and encode these, into memory or what is mapped from scratch space."""
 
 import tempfile
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +26,48 @@ MEMORY_BYTES = 1 << 29  # of an array beyond which it is in scratch space, since
 BLOCK_ENTRIES = 1 << 19  # that are encoded at a time
 
 
-def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOptions) -> Encoder:
-    """The steps for the used columns of a table (n rows), in their order. The order of the rows does not matter."""
+@dataclass(frozen=True)
+class _Weights:
+    """Of the rows that an encoder is fitted to: what each weighs in a median, and how many rows it counts as; None: 1."""
+
+    weight: Array | None
+    repeats: Array | None
+
+    @classmethod
+    def of(cls, weight: Array | None) -> "_Weights":
+        """Whole weights are numbers of rows. Others may be of any scale, so each counts as one row."""
+        is_whole = weight is not None and bool((weight == np.floor(weight)).all())
+        return cls(weight, weight if is_whole else None)
+
+    def median(self, values: NDArray[Any], is_known: NDArray[np.bool_]) -> float:
+        """Of the known values, of which there are some; of their repeated rows, where the weights are whole."""
+        known = values[is_known] / 2  # the sum of two may be too great
+        if self.weight is None:
+            return 2 * float(np.median(known))
+        order = np.argsort(known, kind="stable")
+        ends = self.weight[is_known][order].cumsum()
+        return float(sum(known[order[np.searchsorted(ends, ends[-1] / 2, side)]] for side in ("left", "right")))
+
+    def share(self, values: NDArray[Any], is_known: NDArray[np.bool_]) -> float:
+        """The part of the known values, 0 or 1 each, that are 1."""
+        return float(np.average(values[is_known], weights=None if self.weight is None else self.weight[is_known]))
+
+    def count(self, positions: NDArray[np.int64], size: int) -> list[float]:
+        """How many rows have each of `size` positions."""
+        return np.bincount(positions, self.repeats, size).tolist()
+
+
+def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOptions, weight: Array | None = None) -> Encoder:
+    """The steps for the used columns of a table (n rows), in their order. The order of the rows does not matter.
+
+    weight: of the rows (n,). Rows without one make no difference, and whole weights what repeated rows make.
+    """
+    if weight is not None and not (has_weight := weight > 0).all():
+        table, weight = table.filter(has_weight), weight[has_weight]
+    rows = _Weights.of(weight)
 
     def fitted(column: Column) -> Step:
-        return FITS[column.kind](column.name, _cells(table, column), options)
+        return FITS[column.kind](column.name, _cells(table, column), options, rows)
 
     steps = side_by_side(fitted, [column for column in columns if column.is_used])
     return Encoder([step for step in steps if step.features])
@@ -132,27 +170,26 @@ def _cells(table: "pa.Table", column: Column) -> Any:
         raise DataError(f"{rule}; {column.name} has {error.value!r} in row {error.row + 1} of the training table") from None
 
 
-def _number(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> Step:
-    known = cells[~np.isnan(cells)]
-    halved = float(np.median(known / 2)) if len(known) else 0.0  # the sum of two may be too great
-    return Number(name, 2 * halved, len(known) < len(cells))
+def _number(name: str, cells: NDArray[np.float64], options: EncoderOptions, rows: _Weights) -> Step:
+    is_known = ~np.isnan(cells)
+    return Number(name, rows.median(cells, is_known) if is_known.any() else 0.0, not is_known.all())
 
 
-def _boolean(name: str, cells: NDArray[np.float64], options: EncoderOptions) -> Step:
+def _boolean(name: str, cells: NDArray[np.float64], options: EncoderOptions, rows: _Weights) -> Step:
     """The more frequent value stands for a missing one; false, where both are as frequent."""
-    known = cells[~np.isnan(cells)]
-    return Number(name, float(2 * known.sum() > len(known)), len(known) < len(cells))
+    is_known = ~np.isnan(cells)
+    return Number(name, float(is_known.any() and rows.share(cells, is_known) > 0.5), not is_known.all())
 
 
-def _category(name: str, cells: Codes, options: EncoderOptions) -> Step:
+def _category(name: str, cells: Codes, options: EncoderOptions, rows: _Weights) -> Step:
     """The levels of OneHotEncoder(min_frequency, max_categories, handle_unknown="infrequent_if_exist")."""
-    counts = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
-    count_of = Counter[str]()
-    for level, count in zip(cells.values, counts[1:].tolist(), strict=True):
+    missing, *counts = rows.count(cells.positions + 1, len(cells.values) + 1)
+    count_of = defaultdict[str, float](float)
+    for level, count in zip(cells.values, counts, strict=True):
         count_of[level] += count
-    found: list[tuple[int, str | None]] = [(count_of[level], level) for level in sorted(count_of) if count_of[level]]
-    if counts[0]:
-        found.append((int(counts[0]), None))
+    found: list[tuple[float, str | None]] = [(count_of[level], level) for level in sorted(count_of) if count_of[level]]
+    if missing:
+        found.append((missing, None))
     frequent = [(count, level) for count, level in found if count >= options.min_rows]
     if len(frequent) + (len(frequent) < len(found)) > options.max_levels:
         order = sorted(range(len(frequent)), key=lambda i: frequent[i][0])[-(options.max_levels - 1) :]  # of equals, the last
@@ -162,31 +199,34 @@ def _category(name: str, cells: Codes, options: EncoderOptions) -> Step:
     return Category(name, levels, len(levels) < len(frequent), has_pool)
 
 
-def _date(name: str, cells: NDArray[Any], options: EncoderOptions) -> Step:
-    missing = np.isnat(cells)
-    parts = {part: values[~missing] for part, values in date_parts(cells).items()}
-    varying = {part: np.unique(values).tolist() for part, values in parts.items()}
+def _date(name: str, cells: NDArray[Any], options: EncoderOptions, rows: _Weights) -> Step:
+    is_known = ~np.isnat(cells)
+    parts = date_parts(cells)
+    varying = {part: np.unique(values[is_known]).tolist() for part, values in parts.items()}
     varying = {part: values if len(values) > 1 else [] for part, values in varying.items()}
-    year = float(np.median(parts["year"])) if varying["year"] else None
-    return Date(name, year, varying["month"], varying["weekday"], varying["hour"], bool(missing.any()))
+    year = rows.median(parts["year"], is_known) if varying["year"] else None
+    return Date(name, year, varying["month"], varying["weekday"], varying["hour"], not is_known.all())
 
 
-def _text(name: str, cells: Codes, options: EncoderOptions) -> Step:
+def _text(name: str, cells: Codes, options: EncoderOptions, rows: _Weights) -> Step:
     """The words and weights of TfidfVectorizer(min_df, max_features). Of words as frequent, the first in the alphabet."""
-    times = np.bincount(cells.positions + 1, minlength=len(cells.values) + 1)
-    total, texts = Counter[str](), Counter[str]()  # how often each word stands there, and in how many cells
-    for value, count in zip(cells.values, times[1:].tolist(), strict=True):
+    missing, *times = rows.count(cells.positions + 1, len(cells.values) + 1)
+    total, texts = (
+        defaultdict[str, float](float),
+        defaultdict[str, float](float),
+    )  # how often each word stands there, in how many cells
+    for value, count in zip(cells.values, times, strict=True):
         for word, repeats in Counter(words(value)).items():
             total[word] += repeats * count
             texts[word] += count
     frequent = [word for word in total if texts[word] >= options.min_rows]
     chosen = sorted(sorted(frequent, key=lambda word: (-total[word], word))[: options.max_words])
-    rows = len(cells.positions)
-    idf = [float(np.log((1 + rows) / (1 + texts[word])) + 1) for word in chosen]
-    return Text(name, chosen, idf, bool(times[0]))
+    n = missing + sum(times)
+    idf = [float(np.log((1 + n) / (1 + texts[word])) + 1) for word in chosen]
+    return Text(name, chosen, idf, missing > 0)
 
 
-FITS: dict[str, Callable[[str, Any, EncoderOptions], Step]] = {
+FITS: dict[str, Callable[[str, Any, EncoderOptions, _Weights], Step]] = {
     "number": _number,
     "boolean": _boolean,
     "category": _category,

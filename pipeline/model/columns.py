@@ -73,6 +73,13 @@ class Codes:
 Cells = NDArray[Any] | Codes
 
 
+def missing_cells(cells: Cells) -> int:
+    """How many there are."""
+    if isinstance(cells, Codes):
+        return int(np.count_nonzero(cells.positions < 0))
+    return int(np.count_nonzero(np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells)))
+
+
 class InvalidCell(Exception):
     """A cell that is not of its column's type."""
 

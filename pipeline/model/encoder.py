@@ -84,6 +84,10 @@ class Category:
     def _positions(self) -> dict[str, int]:
         return {level: i for i, level in enumerate(self.levels)}
 
+    def unknown(self, cells: Codes) -> int:
+        """How many cells have a value that is none of the levels."""
+        return int(cells.lookup([value not in self._positions for value in cells.values], False, np.int64).sum())
+
     def entries(self, cells: Codes) -> Entries:
         other = len(self.levels) + self.has_missing if self.has_pool else NONE
         missing = len(self.levels) if self.has_missing else other

@@ -22,6 +22,7 @@ BLOCK_VALUES = 1 << 20  # that are checked or encoded at a time
 MAX_WRONG = 3  # columns in an error
 Arrays = Mapping[str, NDArray[Any]]
 Formula = Callable[[Arrays, Any], NDArray[np.float64]]
+Observer = Callable[[Mapping[str, Cells]], None]  # of the cells of some rows, by column
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,24 @@ class Predictor:
         """Raise PredictionError unless these are the names of a table that can be predicted."""
         positions_of(self.names, names)
 
-    def predict(self, table: Any, first: int = 0) -> "pd.DataFrame":
+    def predict(self, table: Any, first: int = 0, observer: Observer | None = None) -> "pd.DataFrame":
         """The columns prediction and probability (of classes[1]), with the index of a table that has one.
 
-        first: see `log_odds`.
+        first, observer: see `log_odds`.
         """
         import pandas as pd
 
-        z = self.log_odds(table, first)
+        z = self.log_odds(table, first, observer)
         index = table.index if isinstance(table, pd.DataFrame | pd.Series) and len(table) == len(z) else None
         return pd.DataFrame({"prediction": self.decide(z), "probability": probability(z)}, index=index)
 
-    def log_odds(self, table: Any, first: int = 0) -> NDArray[np.float64]:
+    def log_odds(self, table: Any, first: int = 0, observer: Observer | None = None) -> NDArray[np.float64]:
         """z (n,) of a table, whose columns are found by their names, in any order and with any others beside them; or, by
         position, of an array or a SciPy sparse matrix (n, d) of numbers. first: the number of its first row, for an error.
-        Raises PredictionError."""
+        observer: gets the cells that an encoder gets. Raises PredictionError."""
         if self.encoder is None:
             return self.of_features(_values(table, self.features, first), first)
-        parts = [self.of_features(X, start) for start, X in self.encoded(table, first)]
+        parts = [self.of_features(X, start) for start, X in self.encoded(table, first, observer)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def decide(self, z: NDArray[Any]) -> NDArray[Any]:
@@ -89,7 +90,7 @@ class Predictor:
             raise PredictionError(f"every value must be a finite number; the log-odds of row {first + row} is {z[row]}")
         return z
 
-    def encoded(self, table: Any, first: int = 0) -> Iterator[tuple[int, Any]]:
+    def encoded(self, table: Any, first: int = 0, observer: Observer | None = None) -> Iterator[tuple[int, Any]]:
         """X of blocks of a table's rows, each with the number of its first row; that of the table is `first`."""
         assert self.encoder
         rows, given = _columns_of(table, self.columns)
@@ -97,7 +98,10 @@ class Predictor:
         for start in range(0, rows, step):
             size = min(step, rows - start)
             part = [_slice(values, start, size) for values in given]
-            yield first + start, self.encoder.encode(self._read(part, first + start), size)
+            cells = self._read(part, first + start)
+            if observer:
+                observer(cells)
+            yield first + start, self.encoder.encode(cells, size)
 
     def _read(self, given: Sequence[Any], first: int) -> dict[str, Cells]:
         """The cells of some rows by column. Raises PredictionError that names columns of another type, and the first row."""
@@ -110,7 +114,8 @@ class Predictor:
                 where = f"in row {first + error.row} it is {cut(shown)}"
                 wrong.append(f"column {cut(column.name)} must be {TYPES[column.type]}, {where}")
         if wrong:
-            more = f"; so are {len(wrong) - MAX_WRONG} more columns" if len(wrong) > MAX_WRONG else ""
+            left = len(wrong) - MAX_WRONG
+            more = f"; so {'is 1 more column' if left == 1 else f'are {left} more columns'}" if left > 0 else ""
             raise PredictionError(f"{'; '.join(wrong[:MAX_WRONG])}{more}")
         return cells
 

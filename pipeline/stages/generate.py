@@ -59,8 +59,9 @@ def write_part(folder: Path, name: str, dataset: Dataset, part: Split) -> None:
     if not dataset.train.is_table:
         write_features(folder / name, part.X)
     np.save(folder / name / "y.npy", part.y)
-    if part.weight is not None:
-        np.save(folder / name / "weight.npy", part.weight)
+    for of_rows in ("weight", "group", "time"):
+        if (values := getattr(part, of_rows)) is not None:
+            np.save(folder / name / f"{of_rows}.npy", values)
 
 
 def generate(source: Source, config: dict[str, Any], folder: Path) -> None:

@@ -4,13 +4,16 @@ The table is read in chunks, so it may be of any size. Its columns are found by 
 Columns that name the rows stand beside the answers. It is no stage of the DAG.
 """
 
+import csv
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
@@ -21,8 +24,10 @@ from pipeline.errors import ArtifactError, CommandError, DataError
 from pipeline.files import OUT
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.model.card import ModelCard, read_card
+from pipeline.model.columns import Cells, missing_cells
+from pipeline.model.encoder import Category, Encoder
 from pipeline.stages import MODELS_DIR, STAGES
-from pipeline.text import join_limited, quote_if_needed
+from pipeline.text import count, join_limited, quote_if_needed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +35,26 @@ if TYPE_CHECKING:
 ANSWER = ("prediction", "probability")  # columns
 
 logger = logging.getLogger("pipeline.stages.predict")
+
+
+@dataclass(frozen=True)
+class UnknownCells:
+    """How many cells of each column were missing, and how many had a category that is no level of the model."""
+
+    encoder: Encoder
+    missing: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def add(self, cells: Mapping[str, Cells]) -> None:
+        """Those of some rows."""
+        self.missing.update({name: missing_cells(column) for name, column in cells.items()})
+        categories = [step for step in self.encoder.steps if isinstance(step, Category)]
+        self.unknown.update({step.column: step.unknown(cells[step.column]) for step in categories})  # type: ignore[arg-type]
+
+    def sentences(self) -> Iterator[str]:
+        for what, found in (("missing", self.missing), ("no category of the model, so rare or new", self.unknown)):
+            if columns := [f"{cells} in {quote_if_needed(name)}" for name, cells in found.items() if cells]:
+                yield f"{count(found.total(), 'cell')} {'is' if found.total() == 1 else 'are'} {what}: {join_limited(columns)}"
 
 
 @contextmanager
@@ -75,11 +100,11 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
     ignored = [quote_if_needed(name) for name in names if name not in {*predictor.names, *id_columns}]
     types = {column.name: column.type for column in card.columns} or dict.fromkeys(predictor.features, "number")
     types |= {name: "text" for name in id_columns if name not in types}
-    rows = 0
+    rows, unknown_cells = 0, UnknownCells(predictor.encoder or Encoder([]))
     with _writer(out) as write, console.Progress(0, unit="row") as progress:
         for chunk in file.chunks(types):
             with predicting():
-                answer = predictor.predict(chunk, rows)
+                answer = predictor.predict(chunk, rows, unknown_cells.add)
             for i, name in enumerate(id_columns):
                 answer.insert(i, name, chunk[name].to_pandas(), allow_duplicates=True)
             if len(answer):
@@ -89,9 +114,12 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
                 progress.show(rows, f"of {table}")
         if not rows:  # the columns alone
             write(pd.DataFrame(columns=[*id_columns, *ANSWER]))
-    if out:
-        without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""
-        logger.info(f"{rows} rows of {table}{without} -> {out}")
+    tell = logger.info if out else logger.warning  # stdout has the answers
+    for sentence in unknown_cells.sentences():
+        tell(sentence)
+    without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""
+    if out or ignored:
+        tell(f"{rows} rows of {table}{without} -> {out or 'stdout'}")
 
 
 def _id_columns(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path) -> list[str]:
@@ -121,7 +149,14 @@ def _writer(out: Path | None) -> Iterator[Callable[["pd.DataFrame"], None]]:
 
 def _csv_writer(file: TextIO) -> Callable[["pd.DataFrame"], None]:
     is_first = iter([True])
-    return lambda rows: rows.to_csv(file, index=False, header=next(is_first, False), lineterminator="\n")
+
+    def write(rows: "pd.DataFrame") -> None:
+        ids = rows.iloc[:, : -len(ANSWER)]
+        has_return = any(isinstance(cell, str) and "\r" in cell for _, column in ids.items() for cell in column)
+        quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves "\r" without quotes
+        rows.to_csv(file, index=False, header=next(is_first, False), lineterminator="\n", quoting=quoting)
+
+    return write
 
 
 def _parquet_writer(path: Path, stack: ExitStack) -> Callable[["pd.DataFrame"], None]:

@@ -5,8 +5,7 @@ import io
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,18 @@ from pipeline.config.files import check_candidate_name, compose_overrides, read_
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import ArtifactError, DataError, PipelineError
-from pipeline.evaluation.folds import FoldFeatures, Rows, features_of
-from pipeline.evaluation.penalty import CURVE, resolve
+from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
+from pipeline.evaluation.penalty import CURVE, Resolved, resolve
 from pipeline.files import HISTORY, HISTORY_FILE, OUT, VALIDATION_FILE, WEIGHTS_FILE, digest_of, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import separated_completely
 from pipeline.learning.encoding import encode, fit_encoder
-from pipeline.learning.model import Checkpoint, Fit, Observer, Record
+from pipeline.learning.model import Checkpoint, Fit, Model, Observer, Record
 from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, Logistic, linear_model
-from pipeline.learning.optimizer import State
+from pipeline.learning.optimizer import Optimizer, State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import CARD, Manifest, write_manifest
 from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
-from pipeline.model.encoder import Encoder
 from pipeline.registry import name_of
 from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.text import count, join_limited, quote_if_needed
@@ -45,6 +43,17 @@ logger = logging.getLogger("pipeline.stages.train")
 
 STAGE = STAGES["train"]
 MAX_WEIGHTS = 1000  # that MLflow shows
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a model is fitted to: X (n, d), whose columns are the features, and of each row the label and perhaps the weight."""
+
+    X: Features
+    y: Array
+    weight: Array | None
+    features: Sequence[str]
+    classes: Sequence[Any]
 
 
 def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard:
@@ -64,7 +73,7 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     from pyarrow import default_memory_pool
 
     table = tables.table("train.parquet")
-    encoder = fit_encoder(table, card.columns, options)
+    encoder = fit_encoder(table, card.columns, options, tables.weight("train"))
     if not encoder.features:
         raise DataError("a column must vary among the training rows for a model to learn from it; none does")
     used = {step.column for step in encoder.steps}
@@ -78,20 +87,6 @@ def training_features(tables: Manifest[DataSchema], card: ModelCard, options: En
     how = "" if isinstance(X, np.ndarray) else f", {X.nnz / X.shape[0]:.0f} of them not 0 in a row"
     logger.info(f"{len(columns)} columns become {X.shape[1]} features{how}")
     return X, replace(card, columns=columns, features=encoder.features, encoder=encoder.to_list())
-
-
-def fold_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> FoldFeatures:
-    """Features of rows of the training table, by an encoder that is fitted to other rows of it."""
-    table = cache(lambda: tables.table("train.parquet"))
-
-    @lru_cache(maxsize=1)
-    def encoder_of(training_rows: bytes) -> Encoder:
-        return fit_encoder(table().take(np.frombuffer(training_rows, np.intp)), card.columns, options)
-
-    def features(training_rows: Rows, rows: Rows) -> Features:
-        return encode(encoder_of(training_rows.tobytes()), card.columns, table().take(rows))
-
-    return features
 
 
 def observer(
@@ -134,44 +129,24 @@ def train(
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     card = describe({"data": schema.source, **config}, schema)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
-        y, weight = tables.array("train/y.npy"), tables.weight("train")
         X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
+        rows = TrainingRows(X, tables.array("train/y.npy"), tables.weight("train"), card.features, schema.classes)
         resolved = None
         if isinstance(model, Logistic) and isinstance(model.l2, str):
-            features = fold_features(tables, card, model.encoder) if card.columns else features_of(X)
-            resolved = resolve(model, features, y, weight, schema.classes)
-            logger.info(resolved.sentence)
-            _warn_of_groups(model.l2, schema.source.get("group"))
+            resolved = resolve_penalty(model, rows, tables, card)
             model = replace(model, l2=resolved.l2)
-        optimizer = configured.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
-        if optimizer != configured:
-            logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
         checkpoints = CheckpointFile(project_root() / OUT / "checkpoints", card.fingerprint, logger.warning)
-        checkpoint = checkpoints.read()
-        first = checkpoint.epoch if checkpoint else 0
-        if first:
-            logger.info(f"going on from epoch {first}, which an earlier run had reached")
-        history: list[Record] = []
-        with console.Progress(optimizer.epochs, first) as progress:
-            seen = observer(tracker, checkpoints, progress, checkpoint, history)
-            result = model.fit(X, y, optimizer, card.features, seen, weight, schema.classes)
+        result, history = fit(model, configured, rows, tracker, checkpoints)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
-        for warning in result.warnings:
-            logger.warning(warning)
-        fit = _summary(result)
-        if resolved:
-            found = _separation(X, y, weight, result, card.features)
-            for warning in resolved.warnings(found):
-                logger.warning(warning)
-            fit = replace(fit, penalty=resolved.to_dict(found))
+        card = replace(card, fit=summarise(result, rows, resolved))
         try:
             tables.check_not_modified()
         except PipelineError:
             checkpoints.delete()  # it is of other numbers, too
             raise
-        _write(folder, replace(card, fit=fit), result, history)
+        _write(folder, card, result, history)
         checkpoints.delete()
         end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
@@ -179,11 +154,45 @@ def train(
         tracker.files(lambda: artifacts(folder))
 
 
-def _warn_of_groups(l2: str, group: str | None) -> None:
-    """Where the test part was split by `group`, which the folds of cross-validation do not follow."""
-    if group and l2 != "auto":
-        rule = f"the folds of model.l2={l2} know no groups, so rows of one {quote_if_needed(group)} are in several"
-        logger.warning(f"{rule}, and the penalty may be too weak: model.l2=auto needs no folds")
+def resolve_penalty(model: Logistic, rows: TrainingRows, tables: Manifest[DataSchema], card: ModelCard) -> Resolved:
+    """The number for the model's l2, which is a word."""
+    features = encoded_features(tables, card.columns, model.encoder) if card.columns else features_of(rows.X)
+    resolved = resolve(model, features, rows.y, rows.weight, rows.classes, fold_rule(tables))
+    logger.info(resolved.sentence)
+    return resolved
+
+
+def fit(
+    model: Model, configured: Optimizer, rows: TrainingRows, tracker: Tracker, checkpoints: CheckpointFile
+) -> tuple[Fit, list[Record]]:
+    """The fit, from where an earlier one of the same was ended if it was, and its records of some epochs."""
+    optimizer = configured.for_shape(rows.X.shape, sparse=not isinstance(rows.X, np.ndarray))
+    if optimizer != configured:
+        logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
+    checkpoint = checkpoints.read()
+    first = checkpoint.epoch if checkpoint else 0
+    if first:
+        logger.info(f"going on from epoch {first}, which an earlier run had reached")
+    history: list[Record] = []
+    with console.Progress(optimizer.epochs, first) as progress:
+        seen = observer(tracker, checkpoints, progress, checkpoint, history)
+        result = model.fit(rows.X, rows.y, optimizer, rows.features, seen, rows.weight, rows.classes)
+    for warning in result.warnings:
+        logger.warning(warning)
+    return result, history
+
+
+def summarise(result: Fit, rows: TrainingRows, resolved: Resolved | None) -> FitSummary:
+    """What a card has of the fit; of a penalty that was found, too, which may be all that keeps the weights finite."""
+    separation = dict(result.separation) if result.separation else None
+    name = name_of(result.optimizer)
+    summary = FitSummary(name, result.epochs, result.stopped_by, result.loss, result.gradient_norm, separation)
+    if not resolved:
+        return summary
+    separated = _separation(rows, result)
+    for warning in resolved.warnings(separated):
+        logger.warning(warning)
+    return replace(summary, penalty=resolved.to_dict(separated))
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
@@ -224,17 +233,12 @@ def _weights(trained: Manifest[ModelCard]) -> dict[str, str]:
     return {"weights.csv": file.getvalue()}
 
 
-def _summary(result: Fit) -> FitSummary:
-    separation = dict(result.separation) if result.separation else None
-    name = name_of(result.optimizer)
-    return FitSummary(name, result.epochs, result.stopped_by, result.loss, result.gradient_norm, separation)
-
-
-def _separation(X: Features, y: Array, weight: Array | None, result: Fit, names: Sequence[str]) -> dict[str, Any] | None:
+def _separation(rows: TrainingRows, result: Fit) -> dict[str, Any] | None:
     """By what the classes can be separated, of the rows that have a weight."""
-    if weight is not None:
-        X, y = X[weight > 0], y[weight > 0]
-    return separated_completely(X, y, LinearModel.from_arrays(result.arrays), names)
+    X, y = rows.X, rows.y
+    if rows.weight is not None:
+        X, y = X[rows.weight > 0], y[rows.weight > 0]
+    return separated_completely(X, y, LinearModel.from_arrays(result.arrays), rows.features)
 
 
 def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]) -> None:

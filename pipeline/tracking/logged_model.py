@@ -13,7 +13,7 @@ import pandas as pd
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from pipeline.files import ROOT, WEIGHTS_FILE, digest, file_digest
@@ -31,7 +31,7 @@ DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 
 def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -> None:
     """The table that a stage read, as an MLflow dataset with its digest."""
-    types = {column.name: TYPES[column.type] for column in card.columns} or dict.fromkeys(card.features, "double")
+    types = _types(card)
     rows, columns = card.data.rows[part], len(types)
     is_wide = columns > WIDE
     kind = "mlflow_tensorspec" if is_wide else "mlflow_colspec"
@@ -68,6 +68,7 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
             artifacts={name: path.resolve().as_uri() for name, path in files.items()},  # URIs: a path may have a ?
             signature=ModelSignature(_inputs(card), outputs),
             input_example=_example(card),
+            metadata={"columns": _types(card)} if card.columns else None,
             pip_requirements=[f"mlflow=={version('mlflow')}"],  # it brings numpy and pandas
         )
         client.log_model_artifacts(made.model_id, f"{temporary}/model")
@@ -79,14 +80,19 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
 def _inputs(card: ModelCard) -> Schema | None:
     """The columns of a table that is not of numbers alone, whose model MLflow is to give any number, array or matrix.
 
-    MLflow converts what it is given to these types, so those that it would convert to wrong values are `any`: of a JSON null it
-    makes false or the text None, of 2.5 the integer 2, of 05/06/2024 some date. Of integers in a frame it makes no numbers, and
-    of a batch with one bad number it names no row: numbers are `any`, too.
+    Each is `any`, and its type is among the model's metadata: MLflow converts what it is given to the types of a schema, or
+    refuses it. Of a JSON null it makes false or the text None, of 2.5 the integer 2, of 05/06/2024 some date. It refuses
+    whole numbers in a frame where double is asked for, nullable integers and booleans, and categories for text; and of a batch
+    with one bad value it names no row.
     """
     if len(card.columns) > WIDE or _is_numeric(card):
         return None
-    safe = {"text": DataType.string} if "None" in card.missing_values else {}
-    return Schema([ColSpec(safe.get(column.type, AnyType()), column.name, required=False) for column in card.columns])
+    return Schema([ColSpec(AnyType(), column.name, required=False) for column in card.columns])
+
+
+def _types(card: ModelCard) -> dict[str, str]:
+    """What MLflow calls the types of the columns' cells."""
+    return {column.name: TYPES[column.type] for column in card.columns} or dict.fromkeys(card.features, "double")
 
 
 def _is_numeric(card: ModelCard) -> bool:

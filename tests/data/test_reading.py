@@ -1,12 +1,14 @@
 """Files that cannot be read are refused in one sentence."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipeline.data.reading import is_unchanged
 from pipeline.data.sources.table import Table
-from pipeline.errors import PipelineError
+from pipeline.errors import DataError, PipelineError
 from tests.data.tables import write
 
 
@@ -35,3 +37,21 @@ def test_a_missing_or_broken_file(tmp_path: Path) -> None:
         Table(path=str(tmp_path / "broken.parquet"), target="y").load()
     with pytest.raises(PipelineError, match="data.positive must be one of no, yes; got maybe"):
         Table(path=write(tmp_path), target="y", positive="maybe").load()
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text("a,y\n1"), Path.unlink])
+def test_a_change_is_said_where_it_is_why_a_file_cannot_be_read(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n1,2\n")
+    malformed = DataError("every row must have as many fields as the header")
+
+    def read(spoil: Callable[[Path], object]) -> None:
+        with is_unchanged(str(path)):
+            spoil(path)
+            raise malformed
+
+    with pytest.raises(DataError, match="t.csv must stay as it is while it is read; it has changed: run this again$"):
+        read(change)
+    path.write_text("a,y\n1,2\n")
+    with pytest.raises(DataError, match="^every row must have as many fields as the header$"):
+        read(Path.exists)

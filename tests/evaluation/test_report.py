@@ -27,17 +27,19 @@ def rows_of(page: str, label: str) -> list[str]:
 
 def test_candidates_stand_side_by_side_with_the_best_marked() -> None:
     weak = replace(card(), config={"model": {"name": "numpy", "l2": 0.1}, "extra": {"key": [1, 2]}})
+    chosen = replace(FIT, penalty={"asked": "cv", "l2": 0.012345})
     page = render(
         {
             "strong": candidate(card(), roc_auc=0.9, log_loss=0.30001),
             "weak": candidate(weak, roc_auc=0.8, log_loss=0.3, brier=0.5),
-            "third": candidate(card(), roc_auc=0.9, log_loss=0.30002),
+            "third": candidate(replace(card(), fit=chosen), roc_auc=0.9, log_loss=0.30002),
         },
         "document",
     )
     assert rows_of(page, "ROC AUC") == ["*0.9000", "0.8000", "*0.9000"]
     assert rows_of(page, "log loss") == ["0.3000"] * 3  # equal in what is shown
     assert rows_of(page, "training loss") == ["0.5000"] * 3
+    assert rows_of(page, "penalty, l2") == ["", "0.1", "0.0123 (cv)"]
     assert rows_of(page, "model.l2") == ["", "0.1", ""]
     assert rows_of(page, "extra.key") == ["", "[1, 2]", ""]
     assert rows_of(page, "optimizer.lr") == ["0.1", "", "0.1"]

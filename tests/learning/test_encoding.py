@@ -182,6 +182,30 @@ def test_the_order_of_the_rows_makes_no_difference() -> None:
     assert fit_encoder(shuffled, columns, OPTIONS) == fit_encoder(TABLE, columns, OPTIONS)
 
 
+@pytest.mark.parametrize(("least", "most"), [(1, 1000), (5, 1000), (8, 4)])
+def test_whole_weights_are_numbers_of_rows_and_others_weigh_these(least: int, most: int) -> None:
+    options = EncoderOptions(least, most, most)
+    weight = np.random.default_rng(1).integers(0, 4, ROWS).astype(float)
+    repeated = TABLE.take(np.repeat(np.arange(ROWS), weight.astype(int)))
+    weighted = fit_encoder(TABLE, COLUMNS, options, weight)
+    assert weighted == fit_encoder(repeated, COLUMNS, options)
+    assert weighted != fit_encoder(TABLE, COLUMNS, options)
+    assert fit_encoder(TABLE, COLUMNS, options, np.ones(ROWS)) == fit_encoder(TABLE, COLUMNS, options)
+    shares = {step.column: step for step in fit_encoder(TABLE, COLUMNS, options, weight / 700).steps}
+    rows = {step.column: step for step in fit_encoder(TABLE.filter(weight > 0), COLUMNS, options).steps}
+    assert {name: shares[name] for name in ("income", "age")} == {step.column: step for step in weighted.steps[:2]}
+    assert [shares[name] for name in ("job", "town", "zip", "notes")] == [
+        rows[name] for name in ("job", "town", "zip", "notes")
+    ]
+
+
+def test_the_more_frequent_boolean_is_so_by_weight() -> None:
+    table, columns = pa.table({"member": pa.array([True, True, False, None])}), [COLUMNS[5]]
+    fills = [fit_encoder(table, columns, OPTIONS, weight).to_list()[0]["fill"] for weight in (None, np.array([1, 1, 3.5, 1]))]
+    assert fills == [1, 0]
+    assert fit_encoder(table, columns, OPTIONS, np.array([1, 1, 1, 0.0])).features == ["member"]
+
+
 def test_an_encoder_is_what_its_list_makes() -> None:
     encoder = fit_encoder(TABLE, COLUMNS, OPTIONS)
     assert Encoder.from_list(encoder.to_list()) == encoder

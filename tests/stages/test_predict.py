@@ -97,6 +97,9 @@ def test_the_columns_that_name_the_rows_are_kept(typed: Path, tmp_path: Path, ca
     assert [age and int(age) for age in got["age"].to_pylist()] == table["age"].to_pylist()
     assert "300 rows of" in caplog.text
     assert "without same, which the model does not take" in caplog.text
+    pq.write_table(table.slice(0, 2).append_column("key", pa.array(["a\rb", "c"])), tmp_path / "t.parquet")
+    main([folder, str(tmp_path / "t.parquet"), "--out", str(tmp_path / "answer.csv"), "--id", "key"])
+    assert pd.read_csv(tmp_path / "answer.csv")["key"].tolist() == ["a\rb", "c"]
     with pytest.raises(PipelineError, match="--id must name a column of .*; there is no id: its columns are row, age"):
         main([folder, str(tmp_path / "t.parquet"), "--id", "id"])
 
@@ -114,6 +117,26 @@ def test_a_table_is_predicted_in_chunks(typed: Path, tmp_path: Path, monkeypatch
     with pytest.raises(PipelineError, match="line 200002 has 'x' in age"):
         main([str(typed / "models" / "numpy"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "answer.csv")])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.parquet"]
+
+
+def test_missing_cells_and_unknown_categories_are_counted_by_column(
+    typed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = {step["column"]: step for step in read_card(typed / "models" / "numpy").content.encoder or []}
+    known = steps["town"]["levels"][0]
+    rows = [f"30,1.5,cook,{known},true,2024-05-06,paid late", f",1.5,pilot,{known},NA,,", "?,1.5,,nowhere,true,,x"]
+    rows.append(f"9,1,pilot,{known},1,,")
+    (tmp_path / "t.csv").write_text("\n".join(["age,income,job,town,member,signup,notes", *rows]))
+    caplog.set_level("INFO")
+    main([str(typed / "models" / "numpy"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "answer.csv")])
+    missing = "9 cells are missing: 2 in age, 1 in job, 1 in member, 3 in signup, 2 in notes"
+    unknown = "3 cells are no category of the model, so rare or new: 2 in job, 1 in town"
+    assert [record.getMessage() for record in caplog.records][:2] == [missing, unknown]
+    capsys.readouterr()
+    main([str(typed / "models" / "numpy"), str(tmp_path / "t.csv")])
+    told = capsys.readouterr()
+    assert told.err == f"warning: {missing}\nwarning: {unknown}\n"
+    assert told.out == (tmp_path / "answer.csv").read_text()
 
 
 def test_columns_that_lack_or_are_of_another_type_are_named_before_any_work(typed: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.errors import ArtifactError, DataError, PipelineError
-from pipeline.evaluation.folds import features_of
+from pipeline.evaluation.folds import FoldRule, encoded_features, features_of
 from pipeline.evaluation.penalty import resolve
 from pipeline.files import read_json, write_json
 from pipeline.learning.model import Fit
@@ -28,11 +28,10 @@ from pipeline.learning.optimizers.newton import Newton
 from pipeline.manifest import write_manifest
 from pipeline.model.card import ModelCard, read_card, read_schema
 from pipeline.stages import STAGES
-from pipeline.stages.generate import generate
-from pipeline.stages.train import artifacts, describe, fold_features, train
+from pipeline.stages.train import artifacts, describe, train
 from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
-from tests.typed import CONFIG, OVERRIDES, Typed, people
+from tests.typed import OVERRIDES, Typed, people
 from tests.typed import made as made_typed
 
 NO_BEST = "so without a penalty no finite best model exists and where this fit stopped is arbitrary: set model.l2, such as"
@@ -341,7 +340,8 @@ def test_the_encoder_of_a_fold_knows_its_training_rows_alone(tmp_path: Path) -> 
     config = compose(["data=table", f"data.path={path}", "data.target=y", "data.test_fraction=0.1", "tracking=none"])
     STAGES["generate"].run(config, tmp_path)
     tables = read_schema(tmp_path / "data")
-    features = fold_features(tables, describe(config.to_dict(), tables.content), EncoderOptions(min_rows=1))
+    columns = describe(config.to_dict(), tables.content).columns
+    features = encoded_features(tables, columns, EncoderOptions(min_rows=1))
     jobs = np.array(tables.table("train.parquet")["job"].to_pylist())
     x, z, every = np.flatnonzero(jobs == "x"), np.flatnonzero(jobs == "z"), np.arange(len(jobs))
     assert features(every, z).shape[1] > features(x, z).shape[1]
@@ -358,9 +358,57 @@ def test_a_column_of_which_no_feature_comes_is_named(tmp_path: Path, caplog: pyt
     assert f"no features come of street: {why}" in caplog.text
 
 
-@pytest.mark.parametrize(("l2", "is_said"), [("cv", True), ("auto", False)])
-def test_folds_that_split_groups_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, l2: str, is_said: bool) -> None:
-    content = compose((*OVERRIDES, f"model.l2={l2}")).to_dict()
-    generate(Typed(*people()), {**CONFIG, "group": "town"}, tmp_path / "data")
-    train({group: content[group] for group in ("model", "optimizer")}, tmp_path / "data", tmp_path / "model", Tracking(None))
-    assert ("the folds of model.l2=cv know no groups, so rows of one town are in several" in caplog.text) == is_said
+@pytest.mark.parametrize(
+    ("key", "how"), [("group", "5 folds of whole groups (ward)"), ("time", "5 folds that follow their training rows (day)")]
+)
+def test_folds_follow_what_the_test_part_was_split_by(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: Literal["group", "time"], how: str
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.standard_normal(200), "b": rng.standard_normal(200), "ward": rng.integers(0, 30, 200)})
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.permutation(200), "D")
+    frame["y"] = np.where(frame["a"] + rng.logistic(size=200) > 0, "yes", "no")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    column = {"group": "ward", "time": "day"}[key]
+    words = ["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=y", f"data.{key}={column}", "data.drop=[ward,day]"]
+    config = compose([*words, "model.l2=cv", "tracking=none"])
+    STAGES["generate"].run(config, tmp_path)
+    caplog.set_level("INFO")
+    STAGES["train"].run(config, tmp_path)
+    assert f" of 20 values in {how} (" in caplog.text
+    given = np.array(pd.factorize(frame["ward"])[0] if key == "group" else frame["day"].rank() - 1, int)
+    in_training = frame["a"].isin(pd.read_parquet(tmp_path / "data" / "train.parquet")["a"])
+    keys = np.load(tmp_path / "data" / "train" / f"{key}.npy")
+    assert np.array_equal(keys, given[in_training])
+    X, y = frame.loc[in_training, ["a", "b"]].to_numpy(), np.load(tmp_path / "data" / "train" / "y.npy")
+    expected = resolve(NumpyModel(l2="cv"), features_of(X), y, rule=FoldRule(key, keys, column))
+    penalty = read_card(tmp_path / "models" / "numpy").content.ended.penalty
+    assert penalty == expected.to_dict(None)
+    assert penalty["validation"]["folds_by"] == key
+    assert penalty["validation"]["loss"] != resolve(NumpyModel(l2="cv"), features_of(X), y).to_dict(None)["validation"]["loss"]
+
+
+def test_whole_weights_of_a_table_give_the_model_of_repeated_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.standard_normal(120).round(2), "job": rng.choice([*"vwxyz"], 120, p=[0.05, 0.1, 0.2, 0.3, 0.35])}
+    )
+    frame["y"] = np.where(frame["a"] + rng.logistic(size=120) > 0, "yes", "no")
+    frame.loc[::7, "a"] = None
+    frame = frame.assign(part=np.where(np.arange(120) % 4, "train", "test"), w=rng.integers(0, 4, 120))
+    models = {}
+    for name, rows, words in (
+        ("weighted", frame, ["data.weight=w"]),
+        ("repeated", frame.loc[frame.index.repeat(frame["w"])], []),
+    ):
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+        base = ["data=table", f"data.path={tmp_path / name}.csv", "data.target=y", "data.split=part", "data.columns=[a,job]"]
+        config = compose([*base, *words, "tracking=none"])
+        for stage in ("generate", "train"):
+            STAGES[stage].run(config, tmp_path / name)
+        models[name] = read_card(tmp_path / name / "models" / "numpy")
+    weighted, repeated = models.values()
+    assert weighted.content.encoder == repeated.content.encoder
+    assert weighted.content.ended.penalty == repeated.content.ended.penalty
+    for array in ("w", "b", "mean", "scale"):
+        np.testing.assert_allclose(weighted.arrays("model.npz")[array], repeated.arrays("model.npz")[array], atol=1e-10)

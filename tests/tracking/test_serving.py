@@ -219,8 +219,15 @@ def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Pat
     expected = load_predictor(read_card(folder)).predict(table)
     rows = json_rows(table)
     frame = pd.DataFrame(rows)
+    zoned = table.to_pandas()
+    zoned["signup"] = zoned["signup"].dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
     answers = {
-        "a frame": model.predict(table.to_pandas().astype({"town": str})),
+        "a frame": model.predict(table.to_pandas()),
+        "a frame of nullable types": model.predict(table.to_pandas().convert_dtypes()),
+        "a frame of Arrow's types": model.predict(table.to_pandas(types_mapper=pd.ArrowDtype)),
+        "a frame of categories": model.predict(table.to_pandas().astype(dict.fromkeys(("age", "job", "notes"), "category"))),
+        "a frame of objects": model.predict(table.to_pandas().astype(object)),
+        "a frame of times with a zone": model.predict(zoned),
         "a frame of JSON rows": model.predict(frame),
         "JSON rows": model.predict(rows),
         "columns": model.predict(table.to_pandas().to_dict(orient="list")),
@@ -275,26 +282,11 @@ def test_a_model_of_a_column_that_is_empty(store: Path, tmp_path: Path) -> None:
     assert len(_load(tmp_path, store).predict(frame)) == 60
 
 
-def test_the_signature_has_the_columns_types(typed: tuple[PyFuncModel, Path]) -> None:
-    """But where MLflow would convert what it is given to something else."""
+def test_the_signature_names_the_columns_and_the_metadata_their_types(typed: tuple[PyFuncModel, Path]) -> None:
+    """Which MLflow would convert values to, some to others than were given, or refuse them."""
     model, folder = typed
     signature = model.metadata.signature
-    types = {column.name: repr(column.type).removeprefix("DataType.") for column in signature.inputs}
-    assert types == {
-        "age": "Any",
-        "income": "Any",
-        "job": "string",
-        "town": "string",
-        "member": "Any",
-        "signup": "Any",
-        "notes": "string",
-    }
-    assert signature.outputs.input_names() == ["prediction", "probability"]
-    card = read_card(folder).content
-    client = MlflowClient(f"sqlite:///{folder.parent.parent / 'mlflow.db'}")
-    (given,) = client.get_run(model.metadata.run_id).inputs.dataset_inputs
-    listed = {column["name"]: column["type"] for column in json.loads(given.dataset.schema)["mlflow_colspec"]}
-    assert listed == {
+    types = {
         "age": "long",
         "income": "double",
         "job": "string",
@@ -303,6 +295,15 @@ def test_the_signature_has_the_columns_types(typed: tuple[PyFuncModel, Path]) ->
         "signup": "datetime",
         "notes": "string",
     }
+    assert signature.inputs.input_names() == [*types]
+    assert {repr(column.type) for column in signature.inputs} == {"Any"}
+    assert model.metadata.metadata == {"columns": types}
+    assert signature.outputs.input_names() == ["prediction", "probability"]
+    card = read_card(folder).content
+    client = MlflowClient(f"sqlite:///{folder.parent.parent / 'mlflow.db'}")
+    (given,) = client.get_run(model.metadata.run_id).inputs.dataset_inputs
+    listed = {column["name"]: column["type"] for column in json.loads(given.dataset.schema)["mlflow_colspec"]}
+    assert listed == types
     described = client.get_logged_model(model.model_id).tags["mlflow.note.content"]
     assert f"on {len(card.features)} features of 7 columns" in described
     assert "It takes the columns `age`, `income`, `job`" in described

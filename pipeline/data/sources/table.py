@@ -107,11 +107,11 @@ class Table:
             notes.append(f"left out: {len(y) - labelled.sum()} rows without a target")
             table, y, is_test = table.filter(labelled), y[labelled], is_test[labelled]
         weight = self._weights(table, chosen, y)
-        columns = self._recognise(table, chosen)
+        columns, keys = self._recognise(table, chosen), self._split_keys(table, chosen)
         if self.test_path:
             check_parts(y, is_test, f"data.test_path={self.test_path}")
         else:
-            is_test = self._test_rows(table, chosen, y)
+            is_test = self._test_rows(table, chosen, y, keys)
         used = [column.name for column in columns if column.is_used]
         notes = [
             summary(" and ".join(self.paths), len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
@@ -120,7 +120,7 @@ class Table:
             *self._describe_left_out(chosen, columns),
             *(odd_cells(table, [name for name in chosen.candidates if name not in chosen.kinds]) if table.is_text else []),
         ]
-        train, test = _parts(dict(table.columns), used, y, weight, is_test)
+        train, test = _parts(dict(table.columns), used, is_test, {"y": y, "weight": weight, **keys})
         return Dataset(used, chosen.target, classes, train, test, tuple(notes), columns, table.decimal)
 
     @property
@@ -220,14 +220,24 @@ class Table:
             raise DataError(f"weights must be positive in some row of each class in {self.path}; those in {name} are not")
         return np.asarray(weights, np.float64)
 
-    def _test_rows(self, table: "RawTable", chosen: "_Chosen", y: Array) -> NDArray[np.bool_]:
+    def _split_keys(self, table: "RawTable", chosen: "_Chosen") -> dict[str, NDArray[np.int64]]:
+        """The group of each row, or its rank in time."""
+        from pipeline.data.splits import read_groups, read_times
+
+        readers = {"group": read_groups, "time": read_times}
+        return {key: read(table, chosen.roles[key]) for key, read in readers.items() if key in chosen.roles}
+
+    def _test_rows(
+        self, table: "RawTable", chosen: "_Chosen", y: Array, keys: Mapping[str, NDArray[np.int64]]
+    ) -> NDArray[np.bool_]:
         from pipeline.data.splits import by_column, by_group, by_time, check_parts
 
         roles = chosen.roles
         if "group" in roles:
-            test, how = by_group(table, roles["group"], y, self.test_fraction, self.seed), f"data.group={roles['group']}"
+            test = by_group(keys["group"], roles["group"], y, self.test_fraction, self.seed)
+            how = f"data.group={roles['group']}"
         elif "time" in roles:
-            test, how = by_time(table, roles["time"], self.test_fraction), f"data.time={roles['time']}"
+            test, how = by_time(keys["time"], roles["time"], self.test_fraction), f"data.time={roles['time']}"
         elif "split" in roles:
             test, how = by_column(table, roles["split"]), f"data.split={roles['split']}"
         else:
@@ -305,9 +315,12 @@ class _Chosen:
 
 
 def _parts(
-    columns: dict[str, Any], used: Sequence[str], y: Array, weight: Array | None, is_test: NDArray[np.bool_]
+    columns: dict[str, Any], used: Sequence[str], is_test: NDArray[np.bool_], of_rows: Mapping[str, Any]
 ) -> tuple[Split, Split]:
-    """The training and the test part. Columns are taken out one by one, so that they are there twice for a moment only."""
+    """The training and the test part. Columns are taken out one by one, so that they are there twice for a moment only.
+
+    of_rows: what else each row has, as `Split` names it; None: nothing.
+    """
     import pyarrow as pa
 
     sides = (~is_test, is_test)
@@ -323,7 +336,7 @@ def _parts(
 
     deque(side_by_side(divide, used), maxlen=0)
     train, test = (
-        Split(pa.table({name: part[name] for name in used}), y[side], None if weight is None else weight[side])
+        Split(pa.table({name: part[name] for name in used}), **{key: v[side] for key, v in of_rows.items() if v is not None})
         for part, side in zip(parts, sides, strict=True)
     )
     return train, test

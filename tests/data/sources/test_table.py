@@ -127,6 +127,9 @@ def test_no_group_is_on_both_sides(tmp_path: Path) -> None:
     assert not sides[0] & sides[1]
     assert 10 <= len(data.test.y) <= 20
     assert set(data.test.y) == set(data.train.y) == {0, 1}
+    for part in (data.train, data.test):
+        names = part.X["who"].to_pylist()
+        assert len({*zip(part.group.tolist(), names, strict=True)}) == len({*names}) == len({*part.group.tolist()})
     assert visits(tmp_path, group="who").test.X.equals(data.test.X)
     assert not visits(tmp_path, group="who", seed=5).test.X.equals(data.test.X)
     alone = visits(tmp_path, group="who", keep=None)
@@ -139,6 +142,11 @@ def test_the_last_part_in_time_is_the_test(tmp_path: Path) -> None:
     before, after = (part.X["day"].to_pylist() for part in (data.train, data.test))
     assert max(before) < min(after)
     assert 12 <= len(after) <= 18
+    text = Table(path=write(tmp_path, "t.parquet", people()), target="y", time="day").load()
+    assert text.test.X["age"].to_pylist() == data.test.X["age"].to_pylist()
+    assert text.train.time is not None
+    assert text.train.time.tolist() == data.train.time.tolist()
+    assert data.train.time.max() < data.test.time.min()
     numbers = visits(tmp_path, people(day=[i // 7 for i in range(PEOPLE)]), time="day")
     assert set(numbers.test.X["day"].to_pylist()) == {6, 7, 8}
 
