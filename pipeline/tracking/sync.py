@@ -45,7 +45,7 @@ def sync(journal: Journal) -> Delivery:
 
 
 class RunSync:
-    """Sends a run's events, as often as it is told to, and keeps in between what it knows of the run."""
+    """Sends a run's events, each time `deliver` is called, and keeps in between what it knows of the run."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal, self.delivery, self.events = journal, Delivery(), Events()
@@ -63,7 +63,7 @@ class RunSync:
             self.delivery = Delivery.read(self.journal.path)
             if self.delivery.sender != self._sender:  # another has sent some since, and may not have come to say what
                 self._steps, self.delivery.sender = None, self._sender
-                self.delivery.write(descriptor)
+                self._note(descriptor)
             if again:
                 self.delivery.begin_again()
             return self._deliver(events, descriptor)
@@ -88,10 +88,14 @@ class RunSync:
             self.delivery.failures += 1
             raise
         finally:
-            with suppress(OSError):  # a full disk: what is not noted is sent again
-                self.delivery.write(descriptor)
+            self._note(descriptor)
         self.journal.discard(self._done(), self.events.attempts)
         return opened is not None
+
+    def _note(self, descriptor: int) -> None:
+        """Write down what was delivered. On a full disk that is left out: what is not noted is sent again."""
+        with suppress(OSError):
+            self.delivery.write(descriptor)
 
     def _done(self) -> set[str]:
         """The attempts whose links are not needed any more."""

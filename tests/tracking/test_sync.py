@@ -1,5 +1,6 @@
 """`sync`: MLflow shows what the journal and the files say, each value once, however often and by whomever it is done."""
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -123,6 +124,19 @@ def test_between_deliveries_another_process_may_send_and_be_killed(story: Story,
         sync(Journal(story.journal.path))
     beside.deliver()
     assert [step for step, _ in story.points(story.synced())] == [0, 10, 20, 30]
+
+
+def test_a_full_disk_keeps_nothing_from_being_sent(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be noted on this machine can be sent to another."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    story.point(story.opened("train"), 0, 1000.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Delivery, "write", fail)
+        sync(Journal(story.journal.path))
+    assert story.points(story.synced()) == [(0, 1000000)]
 
 
 def test_two_that_sync_one_run_from_two_repositories_send_each_point_once(story: Story, tmp_path: Path) -> None:
