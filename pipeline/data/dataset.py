@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.errors import DataError
-from pipeline.model.columns import Column
+from pipeline.model.columns import USED, Column
 
+SETTABLE_KINDS = (*USED, "identifier")  # of columns, that data.kinds may name
 Label = bool | int | float | str
 
 

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from pipeline.data.cells import BOOLEANS
+from pipeline.data.dataset import SETTABLE_KINDS
 from pipeline.errors import DataError
-from pipeline.model.columns import USED, Column
+from pipeline.model.columns import Column
 from pipeline.text import join_limited, quote_if_needed, shorten
 from pipeline.threads import side_by_side
 
-__all__ = ["SETTABLE_KINDS", "Column", "kinds_table", "recognise"]
+__all__ = ["Column", "kinds_table", "recognise"]
 
-SETTABLE_KINDS = (*USED, "identifier")  # that data.kinds may name
 TYPES_OF = {  # of cells, by the kind that a column may be set to
     "number": ("integer", "number", "boolean"),
     "boolean": ("boolean",),

@@ -63,7 +63,6 @@ def repeated_rows(train: Split, test: Split) -> int:
 def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:
     """Whether a table's column alone tells the classes apart, by its values or by where they are missing. What does so in all
     rows does so in some of them."""
-
     from pipeline.data.cells import factorize, is_text
 
     is_missing = column.is_null().to_numpy()
@@ -95,7 +94,6 @@ def _numbers(column: Any) -> NDArray[Any]:
 
 def _row_hashes(part: Split) -> NDArray[np.uint64]:
     """A number (n,) for each row of a table, equal for equal cells and labels."""
-
     from pipeline.data.cells import factorize, is_text
 
     hashes = part.y.astype(np.uint64)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.data.dataset import Dataset, Split, stratified
+from pipeline.data.dataset import SETTABLE_KINDS, Dataset, Split, stratified
 from pipeline.data.dialect import CsvFormat
 from pipeline.data.reading import summary
 from pipeline.data.table_file import open_table, table_format
 from pipeline.errors import ConfigError, DataError
 from pipeline.limits import check_part, check_seed
-from pipeline.model.columns import USED, Column
+from pipeline.model.columns import Column
 from pipeline.text import join_limited, quote, quote_if_needed
 from pipeline.threads import side_by_side
 
@@ -27,11 +27,10 @@ if TYPE_CHECKING:  # these import pyarrow, which takes a while
 
 ROLES = ("target", "weight", "group", "time", "split")  # settings that name a column which is no feature
 SPLITS = ("group", "time", "split", "test_path")  # settings of which one may decide what the test part is
-SETTABLE_KINDS = (*USED, "identifier")
 MIN_WEIGHT = 1e-30  # and its inverse the greatest: metrics multiply four sums of weights
 MAX_CELLS = 3  # invalid ones that a sentence shows, each of another column
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+|_level_\d+)?|__index_level_\d+__")
-_TOLD_BY_TYPE = {"integer": "number", "number": "number", "boolean": "boolean", "date": "date", "text": "text"}
+_KIND_BY_TYPE = {"integer": "number", "number": "number", "boolean": "boolean", "date": "date", "text": "text"}
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ class Table:
             lacking = self.test_path if name in file.names else self.path
             raise DataError(f"data.test_path must have the same columns as data.path; {lacking} has no {name}")
         requested = {
-            name: "label" if kind == "label" else _TOLD_BY_TYPE[type_of(table.columns[name])]
+            name: "label" if kind == "label" else _KIND_BY_TYPE[type_of(table.columns[name])]
             for name, kind in chosen.requested.items()
         }
         test = other.read(requested)
