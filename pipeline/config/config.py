@@ -12,6 +12,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Source
 from pipeline.data.sources import SOURCES
 from pipeline.errors import ConfigError
+from pipeline.evaluation.options import EvaluationOptions
 from pipeline.flatten import flatten
 from pipeline.learning.model import Model
 from pipeline.learning.models import MODELS
@@ -22,7 +23,8 @@ from pipeline.registry import name_of
 from pipeline.text import shorten
 
 REGISTRIES: dict[str, Registry] = {"data": SOURCES, "model": MODELS, "optimizer": OPTIMIZERS}
-VOCABULARY = vocabulary(REGISTRIES, Tracking)
+SECTIONS: dict[str, type[Any]] = {"evaluation": EvaluationOptions, "tracking": Tracking}
+VOCABULARY = vocabulary(REGISTRIES, *SECTIONS.values())
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,14 @@ class Config:
     data: Source
     model: Model
     optimizer: Optimizer
+    evaluation: EvaluationOptions
     tracking: Tracking
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """As it is written, hashed and shown."""
         parts = {group: getattr(self, group) for group in REGISTRIES}
         groups = {group: {"name": name_of(part), **to_values(part)} for group, part in parts.items()}
-        return {**groups, "tracking": self.tracking.to_dict()}
+        return {**groups, "evaluation": to_values(self.evaluation), "tracking": self.tracking.to_dict()}
 
     @property
     def model_name(self) -> str:
@@ -53,16 +56,18 @@ def compose(overrides: Sequence[str] = (), primary: str = PRIMARY) -> Config:
 def check(content: Any) -> Config:
     """A composed configuration, as nested dicts, made into checked objects."""
     refuse_secrets(flatten(content), VOCABULARY)
-    known = [*REGISTRIES, "tracking"]
+    known = [*REGISTRIES, *SECTIONS]
     if set(content) != set(known):
         given = shorten(", ".join(map(str, content)), MAX_VALUE)
         raise ConfigError(f"the keys must be {', '.join(known)}; got {given}")
     for group in known:
         if not isinstance(section := content[group], dict):
             given = shorten(str(section), MAX_VALUE)
-            raise ConfigError(f"{group} must be one of {', '.join(options(group))}; got {given}")
+            names = options(group)
+            allowed = f"one of {', '.join(names)}" if names else "a mapping"
+            raise ConfigError(f"{group} must be {allowed}; got {given}")
     parts = {group: build(group, registry, content[group]) for group, registry in REGISTRIES.items()}
-    return Config(**parts, tracking=build_typed("tracking", Tracking, content["tracking"]))
+    return Config(**parts, **{name: build_typed(name, schema, content[name]) for name, schema in SECTIONS.items()})
 
 
 def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Config:
@@ -81,7 +86,9 @@ def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Con
 @cache
 def text_keys() -> Mapping[str, Kind]:
     """The keys whose values are taken as they are typed: text fields of the registered dataclasses, and conf/'s groups."""
-    kinds = text_fields("tracking", Tracking)
+    kinds: dict[str, Kind] = {}
+    for name, section in SECTIONS.items():
+        kinds |= text_fields(name, section)
     for group, registry in REGISTRIES.items():
         for schema in registry.values():
             kinds |= text_fields(group, schema)

@@ -46,8 +46,11 @@ class Stage:
         return next((pattern.removeprefix("config/") for pattern in self.inputs if pattern.startswith("config/")), "")
 
     def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The groups of a configuration that the stage reads."""
-        return {group: config[group] for group in self.groups}
+        """The groups of a configuration that the stage reads; of GROUP.KEY the key alone."""
+        settings: dict[str, Any] = {}
+        for group, _, key in (name.partition(".") for name in self.groups):
+            settings[group] = {**settings.get(group, {}), key: config[group][key]} if key else config[group]
+        return settings
 
     def run(self, config: "Config", root: Path) -> None:
         """Do for one configuration, in this process, what the DAG does for a candidate, with `root` in place of out/."""

@@ -1,0 +1,8 @@
+"""How models are measured: the section `evaluation` of a configuration."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """A setting of a field changes no model, so none is part of a run's fingerprint."""
