@@ -54,11 +54,11 @@ class Score:
 
 def splits(options: EvaluationOptions, rule: FoldRule, y: Array, classes: tuple[Any, Any], seed: int) -> list[list[Fold]]:
     """The folds of each repeat. Raises DataError where the rows do not allow them."""
+    if options.repeats > 1 and rule.by == "time":
+        raise DataError(f"evaluation.repeats must be 1 with data.time, by which no folds are drawn; got {options.repeats}")
     try:
         if options.validation == HOLDOUT:
             return [rule.folds(y, PARTS - (rule.by == "time"), seed, classes)[-1:]]  # before the first in time are rows, too
-        if options.repeats > 1 and rule.by == "time":
-            raise DataError(f"evaluation.repeats must be 1 with folds in time, which are not drawn; got {options.repeats}")
         return [rule.folds(y, options.folds, seed + repeat, classes) for repeat in range(options.repeats)]
     except DataError as error:
         raise DataError(f"{error}: {ALTERNATIVE}") from None

@@ -125,10 +125,10 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     return Artifacts(STAGE.artifacts, STAGE.files(folder), values, are_outs=True)
 
 
-def record_choice(data: Path, folder: Path, tracking: Tracking, config: Config, chosen: bool) -> None:
+def record_choice(data: Path, folder: Path, tracking: Tracking, config: Config, is_chosen: bool) -> None:
     """Tag the run of a sweep's job that was validated: whether it is the one that is fitted to all training rows."""
     with track(tracking, STAGE.name, card_of(config, read_tables(data, config["data"])), folder.name) as tracker:
-        tracker.files(lambda: Artifacts("", tags={CHOSEN: str(chosen).lower()}))
+        tracker.files(lambda: Artifacts("", tags={CHOSEN: str(is_chosen).lower()}))
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
