@@ -15,8 +15,8 @@ from pipeline.sweeps.jobs import Status
 logger = logging.getLogger(__name__)
 
 BY_TEST = (
-    "the best of several jobs on the test table does less well on new rows: evaluation.validation=cv finds the best by training "
-    "rows, and measures it on the test table once"
+    "the best of several jobs on the test table does less well on new rows: evaluation.validation=cv finds the best by "
+    "training rows, and measures it on the test table once"
 )
 
 

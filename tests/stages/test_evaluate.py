@@ -43,6 +43,8 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "model.npz",
         "history.csv",
         "penalty.csv",
+        "validation.json",
+        "validation_predictions.parquet",
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written
