@@ -15,7 +15,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Dataset
 from pipeline.learning.model import Observer, Record
 from pipeline.model.card import DataSchema
-from pipeline.stages.train import describe
+from pipeline.stages._fitting import describe
 from pipeline.tracking.client import Tracker, track, wait_for_delivery
 
 PATIENCE_SECONDS = 60.0

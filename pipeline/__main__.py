@@ -6,9 +6,11 @@ import pipeline.stages  # noqa: F401  sets up the process, before NumPy is loade
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
@@ -16,47 +18,32 @@ from hydra.core.utils import env_override
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import console
-from pipeline.atomic import atomic_dir
 from pipeline.config import hydra
 from pipeline.config.config import Config, check, check_sweep, compose, text_keys
-from pipeline.config.files import to_yaml
 from pipeline.config.hydra_errors import as_config_error
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
 from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
-from pipeline.files import METRICS_FILE, read_numbers
+from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
 from pipeline.redaction import scrub
-from pipeline.stages import MODELS_DIR, STAGES
+from pipeline.stages import _chain as chain
 from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, sweep_job
 from pipeline.sweeps.plan import plan
-from pipeline.sweeps.summary import log_failures, summarize
+from pipeline.sweeps.summary import best_by_validation, log_failures, summarize
 from pipeline.text import shorten
-from pipeline.tracking.client import track_sweep, wait_at_end
-from pipeline.tracking.store import check_writable
+from pipeline.tracking.client import ending_of, track_sweep, wait_at_end
 
 MAX_REASON = 200  # letters of a launcher's error
+T = TypeVar("T")
 
 
-def run_stages(config: Config, root: Path) -> dict[str, float]:
-    """All stages for one configuration, into root. Returns the test metrics."""
-    check_writable(config.tracking)
-    first, *others = (stage for stage in STAGES.values() if stage.inputs)  # all but `compose`
-    first.run(config, root)  # data that cannot be used leave nothing behind
-    with atomic_dir(root) as made:
-        (made / "config.yaml").write_text(to_yaml(config.to_dict()), encoding="utf-8")
-    for stage in others:
-        stage.run(config, root)
-    return read_numbers(root / MODELS_DIR / config.model_name / METRICS_FILE, *METRICS)
-
-
-def run_composed(composed: DictConfig) -> dict[str, float]:
-    """One configuration, as Hydra composed it, into the folder that Hydra gives it; its test metrics."""
+def run_composed(composed: DictConfig, work: Callable[[Config, Path], T]) -> T:
+    """`work` on one configuration, as Hydra composed it, and the folder that Hydra gives it."""
     root = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
         with as_config_error([]):
             content = OmegaConf.to_container(composed, resolve=True)
-        return run_stages(check(content), root)
+        return work(check(content), root)
     except Exception:
         with suppress(OSError):
             root.rmdir()  # unless something was made in it
@@ -64,14 +51,42 @@ def run_composed(composed: DictConfig) -> dict[str, float]:
 
 
 def run_job(composed: DictConfig) -> float:
-    """One of a sweep's jobs. Returns its test log loss, which the sweep may minimise; nan where it failed."""
+    """One of a sweep's jobs. Returns its log loss, which the sweep may minimise; nan where it failed."""
     try:
         with sweep_job(HydraConfig.get()) as status:
-            metrics = run_composed(composed)
-            status["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
-            return metrics[OBJECTIVE]
+            return run_composed(composed, partial(score, status))
     except Exception:  # which sweep_job has logged; Hydra's sweep would end with the first
         return float("nan")
+
+
+def score(status: Status, config: Config, root: Path) -> float:
+    """The log loss of a job: of its validation or, where it has none, on the test table. The status gets all scores."""
+    if scores := chain.validate(config, root):
+        status["validation"] = {name: vars(scores[name]) for name in SUMMARY_METRICS if name in scores}
+        return scores[OBJECTIVE].value
+    return score_on_test(status, config, root)
+
+
+def score_on_test(status: Status, config: Config, root: Path) -> float:
+    """The same, of a model that is fitted to all training rows, on the test table."""
+    metrics = chain.fit(config, root)
+    status["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
+    return metrics[OBJECTIVE]
+
+
+def fit_best(jobs: Sequence[Status]) -> None:
+    """Score the best of the jobs that were validated on the test table, which no other of them has seen."""
+    chosen = best_by_validation(jobs)
+    for job in (job for job in jobs if job["validation"]):
+        config, root = chain.read_config(Path(job["folder"])), Path(job["folder"])
+        chain.tag_choice(config, root, job is chosen)
+        if job is chosen:
+            with console.job_context(f"[{job['job']}] "):
+                try:
+                    score_on_test(job, config, root)
+                except Exception as error:
+                    job["ending"] = ending_of(error)
+                    console.log_error(error)
 
 
 def run_sweep(overrides: Sequence[str], primary: str) -> None:
@@ -84,10 +99,13 @@ def run_sweep(overrides: Sequence[str], primary: str) -> None:
     try:
         with track_sweep(tracking, name) as key, status_file(folder / "sweep.json", {"name": name, "run": key, "jobs": jobs}):
             try:
-                with jobs_folder(folder):
-                    planned.launch()
+                try:
+                    with jobs_folder(folder):
+                        planned.launch()
+                finally:
+                    jobs += collect(folder, key)
+                fit_best(jobs)
             finally:
-                jobs += collect(folder, key)
                 summarize(folder, jobs)
             if log_failures(jobs, planned.min_jobs):
                 sys.exit(console.FAILED)
@@ -123,7 +141,7 @@ def main(argv: Sequence[str]) -> None:
         run_sweep(overrides, primary)
     else:
         compose(overrides, primary)  # fails before there is a folder
-        hydra.run(as_typed(overrides, text_keys()), run_composed, primary)
+        hydra.run(as_typed(overrides, text_keys()), partial(run_composed, work=chain.run_all), primary)
 
 
 def _search_path(folder: str | None) -> list[str]:

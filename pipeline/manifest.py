@@ -1,7 +1,8 @@
 """Manifests: JSON files that hold the digests of the files beside them, and of themselves.
 
-schema.json describes the arrays in out/data/, model.json a fit, evaluation.json what was measured of it, figures.json what was
-drawn of that, report.json the report. A stage reads the other files through these, so it sees what one stage wrote, or refuses.
+schema.json describes the arrays in out/data/, validation.json what was predicted before a model's fit, model.json the fit,
+evaluation.json what was measured of it, figures.json what was drawn of that, report.json the report. A stage reads the other
+files through these, so it sees what one stage wrote, or refuses.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from pipeline.errors import ArtifactError
 from pipeline.files import Table
 
 SCHEMA, CARD, EVALUATION, FIGURES, REPORT = "schema.json", "model.json", "evaluation.json", "figures.json", "report.json"
+VALIDATION = "validation.json"
 T = TypeVar("T")
 Source = TypeVar("Source")
 

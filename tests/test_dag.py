@@ -25,9 +25,11 @@ from tests.conftest import Shell, change_overrides, copy_repo
 from tests.observing import runs_of
 from tests.serving import check_serving
 
-BOTH = {"train@numpy", "train@torch"}
+OWN = ("validate", "train")  # stages that read a file of the candidate's own
+VALIDATED, TRAINED = ({f"{stage}@{name}" for name in ("numpy", "torch")} for stage in OWN)
+BOTH = VALIDATED | TRAINED
 ALL = {"compose", "generate", "report", *BOTH, *(f"{s}@{m}" for s in ("evaluate", "plot") for m in ("numpy", "torch"))}
-TRACKED = {"train", "evaluate", "plot", "report"}
+TRACKED = {"validate", "train", "evaluate", "plot", "report"}
 
 
 def described(stage: str) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def runs_again(files: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
     changed = {name for name in files if files[name] != before[name]} - {"tracking.yaml"}
     stages = {name: described(name)["params"] for name in STAGES if name != "compose"}
     named = {
-        f"{stage}@{candidate}" if stage == "train" else stage: below_out(params)[0].format(candidate=candidate)
+        f"{stage}@{candidate}" if stage in OWN else stage: below_out(params)[0].format(candidate=candidate)
         for stage, params in stages.items()
         for candidate in ("numpy", "torch")
     }
@@ -91,7 +93,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "data.rows": (["data.rows=900"], {"generate"}),
     "data.test_rows": (["data.test_rows=400"], {"generate"}),
     "data.seed": (["data.seed=1"], {"generate"}),
-    "model.dtype": (["model.dtype=float32"], {"train@numpy"}),  # torch's is float32 already
+    "model.dtype": (["model.dtype=float32"], {"validate@numpy", "train@numpy"}),  # torch's is float32 already
     "model.l2": (["model.l2=0.5"], BOTH),
     "model.class_weight": (["model.class_weight=balanced"], BOTH),
     "model.encoder.max_levels": (["model.encoder.max_levels=9"], BOTH),
@@ -107,6 +109,9 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "optimizer.tol": (["optimizer.tol=0.001"], BOTH),
     "optimizer.momentum": (["optimizer.momentum=0.5"], BOTH),
     "optimizer.nesterov": (["optimizer.momentum=0.5", "optimizer.nesterov=true"], BOTH),
+    "evaluation.validation": (["evaluation.validation=cv"], VALIDATED),
+    "evaluation.folds": (["evaluation.folds=3"], VALIDATED),
+    "evaluation.repeats": (["evaluation.repeats=2"], VALIDATED),
     "tracking.uri": (["tracking.uri=sqlite:///mlruns/other.db"], set()),
     "tracking.experiment": (["tracking.experiment=other"], set()),
 }

@@ -63,11 +63,11 @@ def read_stage_file(path: Path, stage: str, *keys: str) -> dict[str, Any]:
     return content
 
 
-def read_config(path: Path, stage: str, registries: Mapping[str, Registry]) -> dict[str, dict[str, Any]]:
-    """The groups of a stage's configuration that have these registries, their values not checked yet."""
-    content = read_stage_file(path, stage, *registries)
+def read_config(path: Path, stage: str, registries: Mapping[str, Registry], *sections: str) -> dict[str, dict[str, Any]]:
+    """A stage's configuration, its values not checked yet: the groups that have these registries, and sections without one."""
+    content = read_stage_file(path, stage, *registries, *sections)
     if not all(isinstance(section, dict) for section in content.values()):
-        raise ConfigError(f"{path} must hold {' and '.join(registries)}, a mapping each")
+        raise ConfigError(f"{path} must hold {' and '.join(content)}, a mapping each")
     refuse_secrets(flatten(content), vocabulary(registries))
     return content
 

@@ -1,7 +1,7 @@
 """The strength l2 of a penalty where a configuration has none: from the number of rows, or by cross-validation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.errors import DataError
 from pipeline.evaluation.folds import STRATIFIED, Fold, FoldFeatures, FoldRule
 from pipeline.learning.features import standardised
 from pipeline.learning.losses import log_losses
+from pipeline.learning.model import Model
 from pipeline.learning.models import Logistic
 from pipeline.learning.path import fit_path
 from pipeline.learning.weights import total_weight, training_rows
@@ -81,6 +82,21 @@ class Resolved:
         """As a model's card has it."""
         validation = self.curve and self.curve.to_dict()
         return {"asked": self.asked, "l2": self.l2, "separation": separation, "validation": validation}
+
+
+def with_number(
+    model: Model,
+    features: FoldFeatures,
+    y: Array,
+    weight: Array | None,
+    classes: Sequence[Any],
+    rule: FoldRule,
+) -> tuple[Model, Resolved | None]:
+    """The model that is fitted, and what its l2 was where that is a word; the arguments are those of `resolve`."""
+    if not (isinstance(model, Logistic) and isinstance(model.l2, str)):
+        return model, None
+    resolved = resolve(model, features, y, weight, classes, rule)
+    return replace(model, l2=resolved.l2), resolved
 
 
 def resolve(

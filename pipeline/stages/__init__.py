@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 pin_kernels()
 exit_with_command()
 
-from pipeline.files import HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, VALIDATION_FILE, WEIGHTS_FILE
-from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA
+from pipeline.files import HISTORY_FILE, METRICS_FILE, OUT_OF_FOLD_FILE, PENALTY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
+from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA, VALIDATION
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +92,16 @@ _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
     Stage("generate", ("config/generate.yaml",), (f"data/{SCHEMA}", "data/*.parquet", "data/*/*.npy"), groups=("data",)),
     Stage(
+        "validate",
+        ("config/validate.{candidate}.yaml", *_TRAINING_DATA),
+        _of_candidate(VALIDATION, OUT_OF_FOLD_FILE),
+        "validation",
+        groups=("model", "optimizer", "evaluation.validation", "evaluation.folds", "evaluation.repeats"),
+    ),
+    Stage(
         "train",
         ("config/train.{candidate}.yaml", *_TRAINING_DATA),
-        (*_MODEL, *_HISTORY, *_of_candidate(VALIDATION_FILE)),
+        (*_MODEL, *_HISTORY, *_of_candidate(PENALTY_FILE)),
         "training",
         groups=("model", "optimizer"),
     ),

@@ -3,7 +3,6 @@
 import csv
 import io
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,25 +13,25 @@ import numpy as np
 from pipeline import console
 from pipeline.arrays import Array, Features
 from pipeline.atomic import atomic_dir
-from pipeline.config.code import numerical_code
-from pipeline.config.files import check_candidate_name, compose_overrides, read_config, to_yaml
+from pipeline.config.files import to_yaml
 from pipeline.config.schema import build
-from pipeline.config.tracking import Tracking, stage_tracking
-from pipeline.errors import ArtifactError, DataError, PipelineError
+from pipeline.config.tracking import Tracking
+from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
-from pipeline.evaluation.penalty import CURVE, Resolved, resolve
-from pipeline.files import HISTORY, HISTORY_FILE, OUT, VALIDATION_FILE, WEIGHTS_FILE, digest_of, write_csv
+from pipeline.evaluation.penalty import CURVE, Resolved, with_number
+from pipeline.files import HISTORY, HISTORY_FILE, OUT, PENALTY_FILE, WEIGHTS_FILE, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.diagnosis import separated_completely
 from pipeline.learning.encoding import encode, fit_encoder
 from pipeline.learning.model import Checkpoint, Fit, Model, Observer, Record
-from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, Logistic, linear_model
+from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, linear_model
 from pipeline.learning.optimizer import Optimizer, State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import CARD, Manifest, write_manifest
-from pipeline.model.card import ENDS, DataFacts, DataSchema, FitSummary, ModelCard, read_card, read_schema
+from pipeline.model.card import ENDS, DataSchema, FitSummary, ModelCard, read_card
 from pipeline.registry import name_of
-from pipeline.stages import MODELS_DIR, STAGES
+from pipeline.stages import STAGES
+from pipeline.stages._fitting import card_of, encoder_options, read_tables, run_on_tables
 from pipeline.text import count, join_limited, quote_if_needed
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
@@ -54,16 +53,6 @@ class TrainingRows:
     weight: Array | None
     features: Sequence[str]
     classes: Sequence[Any]
-
-
-def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard:
-    """The card of a model that is still to be fitted."""
-    parts = {"config": digest_of(config), "data": digest_of(schema.digest), "code": numerical_code()}
-    facts = DataFacts(schema.rows, schema.digest)
-    columns, features = schema.used, [] if schema.columns else schema.features
-    made = ModelCard(digest_of(parts), parts, features, schema.target, schema.classes, facts, config, None)
-    identifiers = [column.name for column in schema.columns if column.kind == "identifier"]
-    return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=identifiers, decimal=schema.decimal)
 
 
 def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
@@ -122,19 +111,13 @@ def train(
 
     source: the configuration that the table must have been made by.
     """
-    tables = read_schema(data)
-    schema = tables.content
-    if source not in (None, schema.source):
-        raise ArtifactError(f"{data} must stay what was asked for; another process has replaced it")
+    tables = read_tables(data, source)
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
-    card = describe({"data": schema.source, **config}, schema)
+    card = card_of(config, tables)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
-        X, card = training_features(tables, card, vars(model).get("encoder", EncoderOptions()))
-        rows = TrainingRows(X, tables.array("train/y.npy"), tables.weight("train"), card.features, schema.classes)
-        resolved = None
-        if isinstance(model, Logistic) and isinstance(model.l2, str):
-            resolved = resolve_penalty(model, rows, tables, card)
-            model = replace(model, l2=resolved.l2)
+        X, card = training_features(tables, card, encoder_options(model))
+        rows = TrainingRows(X, tables.array("train/y.npy"), tables.weight("train"), card.features, card.classes)
+        model, resolved = resolve_penalty(model, rows, tables, card)
         checkpoints = CheckpointFile(project_root() / OUT / "checkpoints", card.fingerprint, logger.warning)
         result, history = fit(model, configured, rows, tracker, checkpoints)
         if not history:  # of a model that has no epochs
@@ -154,12 +137,15 @@ def train(
         tracker.files(lambda: artifacts(folder))
 
 
-def resolve_penalty(model: Logistic, rows: TrainingRows, tables: Manifest[DataSchema], card: ModelCard) -> Resolved:
-    """The number for the model's l2, which is a word."""
-    features = encoded_features(tables, card.columns, model.encoder) if card.columns else features_of(rows.X)
-    resolved = resolve(model, features, rows.y, rows.weight, rows.classes, fold_rule(tables))
-    logger.info(resolved.sentence)
-    return resolved
+def resolve_penalty(
+    model: Model, rows: TrainingRows, tables: Manifest[DataSchema], card: ModelCard
+) -> tuple[Model, Resolved | None]:
+    """The model with a number for its l2, and how that was found where it is a word."""
+    features = encoded_features(tables, card.columns, encoder_options(model)) if card.columns else features_of(rows.X)
+    model, resolved = with_number(model, features, rows.y, rows.weight, rows.classes, fold_rule(tables))
+    if resolved:
+        logger.info(resolved.sentence)
+    return model, resolved
 
 
 def fit(
@@ -246,8 +232,8 @@ def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]
         np.savez(made / WEIGHTS_FILE, **result.arrays)  # type: ignore[arg-type]
         write_csv(made / HISTORY_FILE, {name: [getattr(row, name) for row in history] for name in HISTORY})
         validation = (card.ended.penalty or {}).get("validation") or {}
-        write_csv(made / VALIDATION_FILE, {name: validation.get(name, []) for name in CURVE})
-        write_manifest(made / CARD, STAGE.name, card.to_dict(), [WEIGHTS_FILE, HISTORY_FILE, VALIDATION_FILE])
+        write_csv(made / PENALTY_FILE, {name: validation.get(name, []) for name in CURVE})
+        write_manifest(made / CARD, STAGE.name, card.to_dict(), [WEIGHTS_FILE, HISTORY_FILE, PENALTY_FILE])
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
@@ -255,26 +241,7 @@ def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any])
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = console.parser("stages.train", __doc__, "model=torch optimizer=adam optimizer.lr=0.05")
-    parser.add_argument("--candidate", metavar="NAME", help="the folder in out/models/; the model's name if not given")
-    args = console.parse_configuration(parser, argv)
-    if args.candidate is not None:
-        check_candidate_name(args.candidate)
-    data = OUT / "data"
-    made = None
-    if args.config:
-        config = read_config(args.config, STAGE.name, {"model": MODELS, "optimizer": OPTIMIZERS})
-        tracking = stage_tracking(OUT)
-    else:
-        composed = compose_overrides(args.overrides)
-        content = composed.to_dict()
-        config = STAGE.settings(content)
-        tracking = composed.tracking
-        made = read_schema(data).content.source
-        if content["data"] != made:
-            first = f"run `python -m pipeline.stages.generate {shlex.join(args.overrides)}` first"
-            raise ArtifactError(f"the configuration's data must be what {data} holds; {first}")
-    train(config, data, OUT / MODELS_DIR / (args.candidate or str(config["model"].get("name"))), tracking, made)
+    run_on_tables(STAGE, __doc__, "model=torch optimizer=adam optimizer.lr=0.05", train, argv)
 
 
 if __name__ == "__main__":

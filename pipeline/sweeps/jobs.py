@@ -50,7 +50,7 @@ def sweep_job(settings: Any) -> Iterator[Status]:
     console.configure_logging()  # a launcher may have started this process
     folder = os.path.relpath(settings.runtime.output_dir, settings.runtime.cwd)
     overrides = {key: scrub(value) for key, value in map(unquoted, unresolved(settings.overrides.task))}
-    status: Status = {"job": settings.job.num, "folder": folder, "overrides": overrides, "scores": {}}
+    status: Status = {"job": settings.job.num, "folder": folder, "overrides": overrides, "validation": {}, "scores": {}}
     with console.job_context(f"[{settings.job.num}] "):
         logger.info(" ".join(f"{key}={value}" for key, value in overrides.items()) or "no overrides")
         try:
@@ -87,7 +87,7 @@ def collect(folder: Path, key: str) -> list[Status]:
     jobs = []
     for path in (folder / JOBS).glob(f"{key}.*.json"):
         with suppress(PipelineError):  # killed before it began
-            jobs.append(read_json(path, "job", "folder", "overrides", "scores", "ending"))
+            jobs.append(read_json(path, "job", "folder", "overrides", "validation", "scores", "ending"))
         path.unlink()
     with suppress(OSError):
         (folder / JOBS).rmdir()

@@ -3,35 +3,79 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.validation import Score
 from pipeline.files import write_csv
 from pipeline.sweeps.jobs import Status
 
 logger = logging.getLogger(__name__)
 
+BY_TEST = (
+    "the best of several jobs on the test table does less well on new rows: evaluation.validation=cv finds the best by "
+    "training rows, and measures it on the test table once"
+)
+
+
+def best_by_validation(jobs: Sequence[Status]) -> Status | None:
+    """The job with the least validation loss; None where none was validated."""
+    validated = [job for job in jobs if job["validation"]]
+    return min(validated, key=lambda job: float(job["validation"][OBJECTIVE]["value"]), default=None)
+
 
 def summarize(folder: Path, jobs: Sequence[Status]) -> None:
-    """Show the jobs in a table, which comparison.csv has, too, and the best of them."""
+    """Show the jobs in a table, which comparison.csv has with more columns, and the best of them."""
     if not jobs:
         return
-    overrides = [status["overrides"] for status in jobs]
+    overrides = [job["overrides"] for job in jobs]
     keys = dict.fromkeys(key for each in overrides for key in each)
     swept = [key for key in keys if len({each.get(key) for each in overrides}) > 1]
-    header = ["job", *swept, "ending", *SUMMARY_METRICS]
-    rows = [
-        [status["job"], *(status["overrides"].get(key, "") for key in swept), status["ending"]]
-        + [status["scores"].get(name, "") for name in SUMMARY_METRICS]
-        for status in jobs
-    ]
+    columns = {"job": [job["job"] for job in jobs], **{key: [each.get(key, "") for each in overrides] for key in swept}}
+    columns["ending"] = [job["ending"] for job in jobs]
+    validation, test = _validation(jobs), {name: [job["scores"].get(name, "") for job in jobs] for name in SUMMARY_METRICS}
     with atomic_dir(folder) as made:
-        write_csv(made / "comparison.csv", dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
-    logger.info(console.table(header, rows))
-    if finished := [status for status in jobs if status["ending"] == "finished"]:
-        best = min(finished, key=lambda status: float(status["scores"][OBJECTIVE]))
-        logger.info(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {folder / 'comparison.csv'}")
+        write_csv(made / "comparison.csv", {**columns, **validation, **test})
+    shown = {**columns, **(_intervals(jobs) if validation else test)}
+    logger.info(console.table(list(shown), list(zip(*shown.values(), strict=True))))
+    _log_best(jobs, folder / "comparison.csv")
+
+
+def _validation(jobs: Sequence[Status]) -> dict[str, list[Any]]:
+    """The columns of the scores of validation and of their intervals; none where no job has any."""
+    return {
+        f"validation_{name}{end}": [_or_empty(job["validation"].get(name, {}).get(key)) for job in jobs]
+        for name in SUMMARY_METRICS
+        for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+        if any(job["validation"] for job in jobs)
+    }
+
+
+def _intervals(jobs: Sequence[Status]) -> dict[str, list[str]]:
+    """The same as they are shown."""
+    return {
+        f"validation {name}": [str(Score(**job["validation"][name])) if name in job["validation"] else "" for job in jobs]
+        for name in SUMMARY_METRICS
+    }
+
+
+def _or_empty(value: float | None) -> float | str:
+    return "" if value is None else value
+
+
+def _log_best(jobs: Sequence[Status], table: Path) -> None:
+    """Which job is the best, by validation or, of those without it, by the test table."""
+    if chosen := best_by_validation(jobs):
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in chosen["scores"].items()) or "none, since its fit failed"
+        logger.info(f"least validation loss: job {chosen['job']} -> {chosen['folder']}; all of them -> {table}")
+        logger.info(f"on the test table, after a fit to all training rows: {scores}")
+    if tested := [job for job in jobs if job["ending"] == "finished" and not job["validation"]]:
+        best = min(tested, key=lambda job: float(job["scores"][OBJECTIVE]))
+        logger.info(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {table}")
+        if len(tested) > 1:
+            logger.warning(BY_TEST)
 
 
 def log_failures(jobs: Sequence[Status], planned: int) -> bool:

@@ -134,7 +134,7 @@ def test_to_dict_builds_the_same_objects() -> None:
     ("override", "sentence"),
     [
         ("+foo=1", "the keys must be data, model, optimizer, evaluation, tracking; got"),
-        ("~optimizer", "the keys must be data, model, optimizer, evaluation, tracking; got data, model, tracking, evaluation"),
+        ("~optimizer", "the keys must be data, model, optimizer, evaluation, tracking; got evaluation, data, model, tracking"),
         ("model={}", "model must be the name of one of its options; got {}"),
         ("data=[document]", r"data must be the name of one of its options; got \[document\]"),
         ("model.init=[a,b]", "model.init must be one of zeros, uniform or a list"),

@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
     [
         ("optimizer.foo=1", "optimizer.foo is not a key; optimizer=gd takes lr, epochs"),
         ("model.init.a=1", "model.init.a is not a key; model.init has none"),
-        ("foo=1", "foo is not a key; the keys are data, model, optimizer, tracking, evaluation, experiment"),
+        ("foo=1", "foo is not a key; the keys are evaluation, data, model, optimizer, tracking, experiment"),
         (f"optimizer.tol={'7' * 5000}", "Exceeds the limit"),
         ("model=a/b", "model=a/b: there is no such model; choose numpy, torch"),
         ("hydra/sweeper=optuna", "hydra/sweeper=optuna: there is no such hydra/sweeper; choose basic"),

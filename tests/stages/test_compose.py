@@ -28,7 +28,8 @@ def composed(root: Path, candidates: dict[str, Any], *overrides: str) -> dict[st
 def test_one_file_a_stage_and_candidate_with_the_code_s_hash(tmp_path: Path) -> None:
     made, code = composed(tmp_path, TWO, "data.rows=700"), Code()
     assert set(made) == {
-        *("generate.yaml", "train.weak.yaml", "train.strong.yaml", "evaluate.yaml", "plot.yaml", "report.yaml", "tracking.yaml")
+        *("generate.yaml", "evaluate.yaml", "plot.yaml", "report.yaml", "tracking.yaml"),
+        *(f"{stage}.{name}.yaml" for stage in ("validate", "train") for name in TWO),
     }
     for name in set(made) - {"tracking.yaml"}:
         stage = name.partition(".")[0]
@@ -52,6 +53,7 @@ def test_a_table_s_defaults_stand_in_the_stages_files(tmp_path: Path) -> None:
         "plain": ("auto", "auto"),
         "own": ("gd", "cv"),
     }
+    assert made["validate.own.yaml"]["evaluation"] == {"validation": "cv", "folds": 5, "repeats": 1}
 
 
 def test_a_candidate_that_is_gone_leaves_nothing_behind(tmp_path: Path) -> None:

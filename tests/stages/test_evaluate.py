@@ -42,7 +42,9 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "model.json",
         "model.npz",
         "history.csv",
-        "validation.csv",
+        "penalty.csv",
+        "validation.json",
+        "validation_predictions.parquet",
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written

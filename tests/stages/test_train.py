@@ -28,7 +28,8 @@ from pipeline.learning.optimizers.newton import Newton
 from pipeline.manifest import write_manifest
 from pipeline.model.card import ModelCard, read_card, read_schema
 from pipeline.stages import STAGES
-from pipeline.stages.train import artifacts, describe, train
+from pipeline.stages._fitting import describe
+from pipeline.stages.train import artifacts, train
 from tests.chain import NOWHERE, add_weights, made
 from tests.conftest import Shell
 from tests.typed import OVERRIDES, Typed, people
@@ -113,7 +114,7 @@ def test_a_table_alone_is_fitted_by_auto_with_scikit_learn_s_penalty(repo: Path,
     trained = read_card(folder)
     assert (trained.content.config["model"]["l2"], trained.content.config["optimizer"]["name"]) == ("auto", "auto")
     assert trained.content.ended.penalty == {"asked": "auto", "l2": 1 / 60, "separation": None, "validation": None}
-    assert (folder / "validation.csv").read_text() == "l2,loss,standard_error\n"
+    assert (folder / "penalty.csv").read_text() == "l2,loss,standard_error\n"
     X, y = training_rows(repo)
     peer = LogisticRegression(tol=1e-10).fit((X - X.mean(axis=0)) / X.std(axis=0), y)
     np.testing.assert_allclose(trained.arrays("model.npz")["w"], peer.coef_[0], rtol=1e-4)
@@ -136,11 +137,11 @@ def test_the_curve_of_cross_validation_is_in_the_card_and_beside_the_model(repo:
     expected = resolve(NumpyModel(l2="cv"), features_of(X), y)
     assert fit.penalty == expected.to_dict(None)
     assert f"{expected.sentence}\n" in done.stdout
-    curve = pd.read_csv(folder / "validation.csv")
+    curve = pd.read_csv(folder / "penalty.csv")
     assert curve.to_dict("list") == {name: fit.penalty["validation"][name] for name in ("l2", "loss", "standard_error")}
     assert fit.penalty["l2"] == curve["l2"][curve["loss"].argmin()]
     assert artifacts(folder).metrics["train/l2"] == fit.penalty["l2"]
-    assert folder / "validation.csv" in artifacts(folder).paths
+    assert folder / "penalty.csv" in artifacts(folder).paths
     again = forked(f"python -m pipeline.stages.train {words} model.l2=cv tracking=none", repo)
     assert again.returncode == 0, again.stderr
     assert (repo / "out/models/numpy/model.npz").read_bytes() == (folder / "model.npz").read_bytes()

@@ -12,7 +12,8 @@ from pipeline.sweeps.summary import log_failures, summarize
 
 def job(number: int, ending: str = "finished", loss: float = 0.5, **overrides: str) -> dict[str, Any]:
     scores = dict.fromkeys(SUMMARY_METRICS, loss) if ending == "finished" else {}
-    return {"job": number, "folder": f"out/s/{number}", "overrides": overrides, "scores": scores, "ending": ending}
+    status = {"job": number, "folder": f"out/s/{number}", "overrides": overrides, "ending": ending}
+    return {**status, "validation": {}, "scores": scores}
 
 
 def test_the_table_has_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def test_another_model_has_no_metrics_yet(fitted: Path) -> None:
         "history.csv",
         "model.json",
         "model.npz",
-        "validation.csv",
+        "penalty.csv",
     ]
 
 

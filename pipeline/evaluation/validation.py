@@ -1,0 +1,158 @@
+"""How well a configuration predicts rows that it was not fitted to: training rows that are held out, once or in folds.
+
+In each fold all is found anew from the rows that are fitted to: the encoder, the penalty where it is a word, the model. The
+test table is not read.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import Array
+from pipeline.errors import DataError, PipelineError
+from pipeline.evaluation.folds import Fold, FoldFeatures, FoldRule, Rows
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE
+from pipeline.evaluation.options import CV, HOLDOUT, NONE, EvaluationOptions
+from pipeline.evaluation.penalty import with_number
+from pipeline.learning.model import Model
+from pipeline.learning.optimizer import Optimizer
+from pipeline.learning.prediction import predicting
+
+CONFIDENCE = 0.95
+PARTS = 5  # of the training rows, of which a holdout is one
+ALTERNATIVE = f"evaluation.validation={NONE} does without"
+SCORES = [name for name, metric in METRICS.items() if metric.greater_is_better is not None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that were held out, and what was predicted of them by a model that was fitted to others."""
+
+    repeat: int
+    fold: int
+    training: int  # how many rows were fitted to
+    rows: Rows  # (k,)
+    log_odds: Array  # (k,)
+    l2: float | None  # what the penalty became where it is a word
+    scores: dict[str, float]  # of SCORES, those that these rows have: without rows of both classes the means over rows alone
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean over folds, and the ends of its interval, which one value, or equal ones, do not have."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f}" + ("" if self.low is None else f" ({self.low:.4f} to {self.high:.4f})")
+
+
+def splits(options: EvaluationOptions, rule: FoldRule, y: Array, classes: tuple[Any, Any], seed: int) -> list[list[Fold]]:
+    """The folds of each repeat. Raises DataError where the rows do not allow them."""
+    if options.repeats > 1 and rule.by == "time":
+        raise DataError(f"evaluation.repeats must be 1 with data.time, by which no folds are drawn; got {options.repeats}")
+    try:
+        if options.validation == HOLDOUT:
+            return [rule.folds(y, PARTS - (rule.by == "time"), seed, classes)[-1:]]  # before the first in time are rows, too
+        return [rule.folds(y, options.folds, seed + repeat, classes) for repeat in range(options.repeats)]
+    except DataError as error:
+        raise DataError(f"{error}: {ALTERNATIVE}") from None
+
+
+def validate(
+    model: Model,
+    optimizer: Optimizer,
+    features: FoldFeatures,
+    y: Array,
+    weight: Array | None,
+    classes: Sequence[Any],
+    rule: FoldRule,
+    folds: Sequence[Sequence[Fold]],
+) -> Iterator[Held]:
+    """Fit to the rows of each fold and predict those that it holds out; labels y (n,) in {0, 1}, weights (n,) or None.
+
+    Raises PipelineError where a fold cannot be fitted.
+    """
+    for repeat, of_repeat in enumerate(folds):
+        for number, fold in enumerate(of_repeat):
+            try:
+                z, l2 = _predicted(model, optimizer, features, y, weight, classes, rule, fold)
+            except PipelineError as error:
+                where = f"in fold {number + 1} of {len(of_repeat)} of the training rows"
+                raise type(error)(f"{error} ({where}; {ALTERNATIVE})") from None
+            rows, held_out = fold
+            scores = _scores(z, y[held_out], None if weight is None else weight[held_out])
+            yield Held(repeat, number, len(rows), held_out, z, l2, scores)
+
+
+def _predicted(
+    model: Model,
+    optimizer: Optimizer,
+    features: FoldFeatures,
+    y: Array,
+    weight: Array | None,
+    classes: Sequence[Any],
+    rule: FoldRule,
+    fold: Fold,
+) -> tuple[Array, float | None]:
+    """The log-odds of the rows that are held out, and the number for l2 where it is a word."""
+    rows, held_out = fold
+    of_rows = None if weight is None else weight[rows]
+    model, resolved = with_number(
+        model, lambda one, other: features(rows[one], rows[other]), y[rows], of_rows, classes, rule.take(rows)
+    )
+    X = features(rows, rows)
+    chosen = optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
+    fitted = model.fit(X, y[rows], chosen, weight=of_rows, classes=classes)
+    with predicting(), np.errstate(all="ignore"):  # an overflow shows in z
+        z = import_module(type(model).__module__).log_odds(fitted.arrays, features(rows, held_out))
+    if not np.isfinite(z).all():
+        raise DataError("validation needs finite log-odds; a row has values too far from all others for that")
+    return z, resolved.l2 if resolved else None
+
+
+def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
+    totals = np.bincount(y.astype(int), weight, 2)
+    names = SCORES if totals.all() else [name for name in SCORES if METRICS[name].row_scores] if totals.any() else []
+    return {name: METRICS[name].function(z, y, weight) for name in names}
+
+
+def mean_scores(held: Sequence[Held]) -> dict[str, Score]:
+    """The mean over the folds of each score that one of them has. Raises DataError where none has the objective."""
+    found = {}
+    for name in SCORES:
+        having = [each for each in held if name in each.scores]
+        if having:
+            ratio = float(np.mean([len(each.rows) / each.training for each in having]))
+            found[name] = corrected([each.scores[name] for each in having], ratio)
+    if OBJECTIVE not in found:
+        raise DataError(f"validation needs rows with a weight above 0 among those that are held out: {ALTERNATIVE}")
+    return found
+
+
+def corrected(values: Sequence[float], ratio: float) -> Score:
+    """The mean of K values and its interval by Student's t, their variance times 1/K + ratio (Nadeau and Bengio 2003).
+
+    ratio: of the rows that are held out to those that are fitted to. Folds share rows to fit to, so that their values vary
+    together, and the usual 1/K is too small.
+    """
+    from scipy.special import stdtrit
+
+    K, mean = len(values), float(np.mean(values))
+    if min(values) == max(values):
+        return Score(mean, None, None)
+    half = float(stdtrit(K - 1, (1 + CONFIDENCE) / 2) * np.sqrt((1 / K + ratio) * np.var(values, ddof=1)))
+    return Score(mean, mean - half, mean + half)
+
+
+def description(options: EvaluationOptions, rule: FoldRule, held: Sequence[Held]) -> str:
+    """By what the scores were found."""
+    if options.validation != CV:
+        return f"{len(held[0].rows)} training rows that were held out"
+    repeats = "" if options.repeats == 1 else f"{options.repeats} times "
+    return f"{repeats}{len(held) // options.repeats} folds{rule.description}"

@@ -1,0 +1,143 @@
+"""Measure one configuration on training rows that are held out, before it is fitted to all of them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import console
+from pipeline.arrays import Array
+from pipeline.atomic import atomic_dir
+from pipeline.config.schema import build, build_typed
+from pipeline.config.tracking import Tracking
+from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
+from pipeline.evaluation.metrics import SUMMARY_METRICS
+from pipeline.evaluation.options import NONE, EvaluationOptions
+from pipeline.evaluation.validation import Held, Score, description, mean_scores, splits, validate
+from pipeline.files import OUT_OF_FOLD_FILE, write_parquet
+from pipeline.learning.models import MODELS
+from pipeline.learning.optimizers import OPTIMIZERS
+from pipeline.manifest import VALIDATION, Manifest, read_manifest, write_manifest
+from pipeline.model.card import DataSchema, ModelCard
+from pipeline.stages import STAGES
+from pipeline.stages._fitting import Config, card_of, encoder_options, read_tables, run_on_tables
+from pipeline.tracking.client import track, wait_at_end
+from pipeline.tracking.events import Artifacts
+
+logger = logging.getLogger("pipeline.stages.validate")
+
+STAGE = STAGES["validate"]
+CHOSEN = "sweep.chosen"  # the tag that says whether a sweep's job was fitted to all training rows
+
+
+def validate_candidate(
+    config: Config, data: Path, folder: Path, tracking: Tracking, source: Mapping[str, Any] | None = None
+) -> None:
+    """Measure what config["model"] and config["optimizer"] make of the training table in `data`, as config["evaluation"] says;
+    write the scores and predictions, none where it says so. source: the configuration that the table must have been made by.
+    """
+    tables = read_tables(data, source)
+    options = build_typed("evaluation", EvaluationOptions, config["evaluation"])
+    card = card_of(config, tables)
+    with track(tracking, STAGE.name, card, folder.name) as tracker:
+        y, weight = tables.array("train/y.npy"), tables.weight("train")
+        held = [] if options.validation == NONE else _held(config, options, tables, card, y, weight)
+        scores = mean_scores(held) if held else {}
+        tables.check_not_modified()
+        with atomic_dir(folder, VALIDATION) as made:
+            write_parquet(made / OUT_OF_FOLD_FILE, _predictions(held, y, weight))
+            content = {"fingerprint": card.fingerprint, **vars(options), "folds_by": fold_rule(tables).by}
+            of_folds = [
+                {"repeat": each.repeat, "fold": each.fold, "training_rows": each.training, "rows": len(each.rows)}
+                | {"l2": each.l2, "scores": each.scores}
+                for each in held
+            ]
+            content |= {"scores": {name: vars(score) for name, score in scores.items()}, "of_folds": of_folds}
+            write_manifest(made / VALIDATION, STAGE.name, content, [OUT_OF_FOLD_FILE])
+        if held:
+            summary = ", ".join(f"{name} {scores[name]}" for name in SUMMARY_METRICS if name in scores)
+            logger.info(f"validation by {description(options, fold_rule(tables), held)}: {summary} -> {folder}")
+        tracker.files(lambda: artifacts(folder))
+
+
+def _held(
+    config: Config,
+    options: EvaluationOptions,
+    tables: Manifest[DataSchema],
+    card: ModelCard,
+    y: Array,
+    weight: Array | None,
+) -> list[Held]:
+    """What each fold gives, with one line that shows how many are done."""
+    model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
+    negative, positive = card.classes
+    rule = fold_rule(tables)
+    folds = splits(options, rule, y, (negative, positive), int(tables.content.source.get("seed") or 0))
+    if card.columns:
+        features = encoded_features(tables, card.columns, encoder_options(model))
+    else:
+        features = features_of(tables.features("train", len(card.features)))
+    held: list[Held] = []
+    with console.Progress(sum(map(len, folds)), unit="fold") as progress:
+        for each in validate(model, optimizer, features, y, weight, card.classes, rule, folds):
+            held.append(each)
+            if progress.is_due():
+                progress.show(len(held), "validation")
+    return held
+
+
+def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[str, Array]:
+    """The columns of OUT_OF_FOLD_FILE: each row's number in the training table, label in {0, 1}, log-odds and fold."""
+    rows = np.concatenate([np.empty(0, np.intp), *(each.rows for each in held)])
+    sizes = [len(each.rows) for each in held]
+    columns = {
+        "row": rows,
+        "label": y[rows],
+        "log_odds": np.concatenate([np.empty(0), *(each.log_odds for each in held)]),
+        "repeat": np.repeat(np.array([each.repeat for each in held], np.int64), sizes),
+        "fold": np.repeat(np.array([each.fold for each in held], np.int64), sizes),
+    }
+    return columns if weight is None else {**columns, "weight": weight[rows]}
+
+
+def read_validation(folder: Path) -> Manifest[Mapping[str, Any]]:
+    """validation.json in a candidate's folder."""
+    return read_manifest(folder / VALIDATION, lambda content: content)
+
+
+def read_scores(folder: Path) -> dict[str, Score]:
+    """Its mean scores by name; none where there was no validation."""
+    return {name: Score(**score) for name, score in read_validation(folder).content["scores"].items()}
+
+
+def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
+    """What MLflow shows of the validation in `folder`."""
+    read_validation(folder).verify()
+    ends = {"": "value", ".low": "low", ".high": "high"}
+    values = {
+        f"validation/{name}{end}": value
+        for name, score in read_scores(folder).items()
+        for end, key in ends.items()
+        if (value := getattr(score, key)) is not None
+    }
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, are_outs=True)
+
+
+def record_choice(data: Path, folder: Path, tracking: Tracking, config: Config, is_chosen: bool) -> None:
+    """Tag the run of a sweep's job that was validated: whether it is the one that is fitted to all training rows."""
+    with track(tracking, STAGE.name, card_of(config, read_tables(data, config["data"])), folder.name) as tracker:
+        tracker.files(lambda: Artifacts("", tags={CHOSEN: str(is_chosen).lower()}))
+
+
+def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
+    validate_candidate(STAGE.settings(config), data, folder, tracking, config["data"])
+
+
+def main(argv: Sequence[str]) -> None:
+    run_on_tables(STAGE, __doc__, "model.l2=0.1 evaluation.validation=cv", validate_candidate, argv)
+
+
+if __name__ == "__main__":
+    console.run(main, wait_at_end)
