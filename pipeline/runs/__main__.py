@@ -1,4 +1,4 @@
-"""What is done to runs afterwards: show them again, close, repeat, compare and verify them, choose the best."""
+"""What is done to runs afterwards: list them, show them again, close, repeat, compare and verify them, choose the best."""
 
 import argparse
 import json
@@ -11,9 +11,10 @@ from pipeline import console
 from pipeline.errors import CommandError, PipelineError
 from pipeline.redaction import first_line
 from pipeline.runs import diff, doctor, promote, publish, reproduce, verify
+from pipeline.runs import list as list_runs
 from pipeline.tracking.sqlite_store import is_of_store
 
-COMMANDS = (publish, doctor, reproduce, diff, verify, promote)
+COMMANDS = (list_runs, publish, doctor, reproduce, diff, verify, promote)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -42,6 +42,12 @@ def sync_all() -> list[Result]:
     return results
 
 
+def unsent() -> int:
+    """How many runs have a journal with something in it that MLflow lacks."""
+    deliveries = ((Delivery.read(path), path.stat().st_size) for path in journals())
+    return sum(bool(delivery.delivered != size or delivery.lacking) for delivery, size in deliveries)
+
+
 def _is_gone(delivery: Delivery, clients: dict[str, Any], failing: dict[str, str]) -> bool:
     """Whether the store has no such run, as after its database was removed; false where it does not answer.
 
@@ -73,20 +79,19 @@ def _reason(error: Exception) -> str:
 
 
 def attempt(source: Path, send: Callable[[], Result], remedy: str = "") -> Result:
-    """Send what a file or folder holds, and log what was done; what cannot be sent is skipped."""
+    """Send what a file or folder holds, and log what was done, if anything; what cannot be sent is skipped."""
     try:
         result = send()
     except Exception as error:
         result = {"how": "skipped", "why": _reason(error)}
     texts = {
         "sent": f"sent {', '.join(result.get('stages', [])) or 'what MLflow lacked'}",
-        "there": "all is there",
         "open": "its run is still being worked at",
-        "untracked": "made with tracking=none, so MLflow has no run of it",
         "skipped": f"skipped, {result.get('why')}{remedy}",
     }
     run = f" -> runs:/{result['run']}" if result.get("run") else ""
-    logger.info(f"{source}{run}: {texts[result['how']]}")
+    if text := texts.get(result["how"]):
+        logger.info(f"{source}{run}: {text}")
     return {"folder": str(source), **result}
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
-from pipeline.evaluation.metrics import COMPARED_METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SEED = 0  # of the bootstrap
+SURELY_BETTER = "surely better"  # a verdict
 TRAINING, EVALUATED = (STAGES[stage].artifacts for stage in ("train", "evaluate"))  # folders of artifacts
 Columns = dict[str, NDArray[Any]]
 
@@ -81,3 +82,15 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
     if y_a.tolist() != y_b.tolist():
         raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
     return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=a.predictions.get("weight"))
+
+
+def verdict(metric: str, difference: Difference) -> str:
+    """What the difference b - a in a metric says of b, in words."""
+    if np.isnan(difference.low):
+        return "not known to differ: a class has too few test rows"
+    greater_is_better = METRICS[metric].greater_is_better
+    if not difference.sign:
+        return "not surely different"
+    if greater_is_better is None:
+        return "surely higher" if difference.sign > 0 else "surely lower"
+    return SURELY_BETTER if (difference.sign > 0) == greater_is_better else "surely worse"

@@ -15,7 +15,7 @@ from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.files import digest
 from pipeline.flatten import flatten
 from pipeline.runs._command import RUN, Subparsers, add_command
-from pipeline.runs._records import Records, compare, records
+from pipeline.runs._records import Records, compare, records, verdict
 from pipeline.text import join_limited
 from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
@@ -61,7 +61,10 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         found, refusal = compare(a, b), None
     except PipelineError as error:
         found, refusal = {}, str(error)
-    metrics = {name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d)} for name, d in found.items()}
+    metrics = {
+        name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d), "verdict": verdict(name, d)}
+        for name, d in found.items()
+    }
     logger.info(f"\nmetrics: not compared, since {refusal}" if refusal else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
     return not refusal, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refusal}
@@ -122,12 +125,17 @@ def _abbreviated(value: Any) -> str:
     return "absent" if value is None else re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", str(value))
 
 
-def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, float]]) -> str:
-    verdicts = {-1: "lower", 0: "", 1: "higher"}
+def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [
-        [name, metrics[name]["a"], metrics[name]["b"], *(f"{v:+.6f}" for v in (d.value, d.low, d.high)), verdicts[d.sign]]
+        [
+            name,
+            metrics[name]["a"],
+            metrics[name]["b"],
+            *(f"{v:+.6f}" for v in (d.value, d.low, d.high)),
+            metrics[name]["verdict"],
+        ]
         for name, d in found.items()
     ]
     interval = f"the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of the test rows"
-    table = console.table(["metric", "a", "b", "b - a", "from", "to", "b is surely"], rows)
+    table = console.table(["metric", "a", "b", "b - a", "from", "to", "b is"], rows)
     return f"\nmetrics, with {interval}:\n{table}"

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         logger.info(f"the database is damaged: {damage}; put a copy back, or remove it and `runs publish`")
         return False, {**content, "damage": damage}
     store = open_store()
-    running = [(found, _state(found)) for found in store.search("attributes.status = 'RUNNING'")]
+    running = [(found, process_state(found)) for found in store.search("attributes.status = 'RUNNING'")]
     results = [] if args.dry_run else sync_all()  # what is known to have ended needs no guess
     skipped = [result["folder"] for result in results if result["how"] == "skipped"]
     for found, state in running:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     return not (missing or is_unsure or skipped or (args.dry_run and closed)), {**content, "skipped_journals": skipped}
 
 
-def _state(found: "Run") -> str:
+def process_state(found: "Run") -> str:
     """Of the process that the run names: alive, gone, elsewhere or unknown."""
     process = Process.from_tags(found.data.tags)
     return process.state() if process else "unknown"

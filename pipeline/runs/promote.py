@@ -1,4 +1,7 @@
-"""Register a run's model; move the alias champion to it only if it is surely better than the present one."""
+"""Register a run's model as the champion, but only if it is surely better than the present one, on the same test table.
+
+A refusal registers nothing. What was decided, by which numbers, is in the tags of the model's version.
+"""
 
 import argparse
 import json
@@ -16,7 +19,7 @@ from pipeline.files import WEIGHTS_FILE, file_digest
 from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
-from pipeline.runs._records import SEED, compare, records
+from pipeline.runs._records import SEED, SURELY_BETTER, compare, records, verdict
 from pipeline.tracking.names import NOTE
 from pipeline.tracking.runs import Store, find, name_of, open_store
 from pipeline.tracking.store import store_lock
@@ -30,15 +33,16 @@ logger = logging.getLogger(__name__)
 ALIAS = "champion"
 TAG_PREFIX = "promotion."  # of a model version's tags that hold the decision
 FIRST, BETTER, FORCED, REFUSED = "first", "better", "forced", "refused"  # decisions
+DECIDING = [name for name in COMPARED_METRICS if METRICS[name].greater_is_better is not None]
 
 
 def add_parser(subparsers: Subparsers) -> None:
     examples = ["3f2a91", "3f2a91 --name churn --metric roc_auc", "3f2a91 --force"]
-    codes = "0 it is the champion; 1 it was refused, as the model version says"
+    codes = "0 it is the champion; 1 it was refused, and nothing was changed"
     command = add_command(subparsers, run, __doc__, examples, codes)
     command.add_argument("run", metavar="RUN", help=RUN)
     command.add_argument("--name", help="of the registered model; the experiment's name if not given")
-    command.add_argument("--metric", choices=COMPARED_METRICS, default=OBJECTIVE, help=f"what decides ({OBJECTIVE})")
+    command.add_argument("--metric", choices=DECIDING, default=OBJECTIVE, help=f"what decides ({OBJECTIVE})")
     command.add_argument("--force", action="store_true", help="whatever the numbers are; the version records that")
 
 
@@ -62,15 +66,17 @@ def _promote(store: Store, candidate: "Run", name: str, metric: str, force: bool
         logger.info(f"{name_of(candidate)} is the champion of {name} already, as version {version}; nothing was changed")
         return True, {**answer, "version": version, "decision": "already"}
     decision = _decide(store, candidate, champion, metric, force)
+    numbers = {"difference": json.loads(decision["difference"])} if "difference" in decision else {}
+    told = f"{decision['decision']}: {decision['reason']}"
+    if decision["decision"] == REFUSED:
+        logger.info(f"{name_of(candidate)} was not made the champion of {name}; --force does it all the same\n{told}")
+        return False, {**answer, "version": None, **decision, **numbers}
     version = _version(store, candidate, name)
     _set_tags(store, version, decision)
-    promoted = decision["decision"] != REFUSED
-    logger.info(f"{name_of(candidate)}, version {version.version} of {name}: {decision['decision']}, {decision['reason']}")
-    if promoted:
-        store.client.set_registered_model_alias(name, ALIAS, version.version)
-        logger.info(f"models:/{name}@{ALIAS}")
-    numbers = {"difference": json.loads(decision["difference"])} if "difference" in decision else {}
-    return promoted, {**answer, "version": version.version, **decision, **numbers}
+    store.client.set_registered_model_alias(name, ALIAS, version.version)
+    logger.info(f"{name_of(candidate)} is the champion of {name} now, as version {version.version}\n{told}")
+    logger.info(f"models:/{name}@{ALIAS}")
+    return True, {**answer, "version": version.version, **decision, **numbers}
 
 
 def _champion(store: Store, name: str) -> "ModelVersion | None":
@@ -106,11 +112,11 @@ def _decide(store: Store, run: "Run", champion: "ModelVersion | None", metric: s
 
 
 def _judge(metric: str, difference: Difference, against: str, force: bool) -> dict[str, str]:
-    is_better = difference.sign == (1 if METRICS[metric].greater_is_better else -1)
+    found = verdict(metric, difference)
     interval = f"{CONFIDENCE:.0%} interval {difference.low:+.4g} to {difference.high:+.4g}"
     return {
-        "decision": BETTER if is_better else FORCED if force else REFUSED,
-        "reason": f"against version {against}: {metric} {difference.value:+.4g}, {interval}",
+        "decision": BETTER if found == SURELY_BETTER else FORCED if force else REFUSED,
+        "reason": f"{metric} {found}, {difference.value:+.4g} against version {against}, {interval}",
         "difference": json.dumps(asdict(difference)),
         "resamples": str(RESAMPLES),
         "seed": str(SEED),

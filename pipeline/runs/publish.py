@@ -43,13 +43,13 @@ BY = "python -m pipeline.runs publish"
 
 def add_parser(subparsers: Subparsers) -> None:
     examples = ["", "out/models/numpy out/runs/*/models/torch", "--rev HEAD~3"]
-    command = add_command(subparsers, run, __doc__, examples, "0 MLflow shows every folder; 1 a folder was skipped")
+    command = add_command(subparsers, run, __doc__, examples, "0 nothing failed; 1 a folder was skipped, as its line says")
     command.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="with a model.json; all of out/ if none")
     command.add_argument("--rev", help="publish this commit's results instead, from DVC's cache or remote")
 
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
-    """Whether MLflow shows every folder, and what was done about each."""
+    """Whether no folder had to be skipped, and what was done about each."""
     if args.rev and args.folders:
         raise CommandError("--rev takes no folders: it publishes all results of a commit")
     wait_for_publishers(project_root())  # what they are sending would be sent twice
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         results = [] if args.folders else sync_all()
         results += [attempt(folder, partial(_send, folder, jobs, served)) for folder in args.folders or models_in(OUT)]
     counts = {how: sum(result["how"] == how for result in results) for how in ("sent", "there", "untracked", "skipped")}
-    untracked = f", {counts['untracked']} made with tracking=none" if counts["untracked"] else ""
-    logger.info(f"{counts['sent']} sent, {counts['there']} there already{untracked}, {counts['skipped']} skipped")
+    untracked = f", {counts['untracked']} made with tracking=none, so not to be sent" if counts["untracked"] else ""
+    logger.info(f"{counts['sent']} sent, {counts['there']} there already, {counts['skipped']} skipped{untracked}")
     return not counts["skipped"], {**counts, "folders": results}
 
 

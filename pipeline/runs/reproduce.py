@@ -178,9 +178,8 @@ def _different_files(original: Records, folder: Path) -> Iterator[str]:
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:
     """By the run's file and by its metrics in MLflow."""
-    of_mlflow = {
-        key.removeprefix("test/"): value for key, value in original.run.data.metrics.items() if key.startswith("test/")
-    }
+    logged = original.run.data.metrics
+    of_mlflow = {name: logged[f"test/{name}"] for name in original.metrics.keys() | again.keys() if f"test/{name}" in logged}
     for where, was in ((METRICS_FILE, original.metrics), ("MLflow", of_mlflow)):
         for name in sorted(was.keys() | again.keys()):
             if was.get(name) != again.get(name):
