@@ -111,7 +111,7 @@ def _decide(store: Store, run: "Run", champion: "ModelVersion | None", metric: s
             difference = compare(present, candidate)[metric]
         except (PipelineError, MlflowException) as error:
             if force:
-                return {**tags, "decision": FORCED, "reason": f"not compared: {first_line(error)}"}
+                return {**tags, "decision": FORCED, "reason": f"not compared, since {first_line(error)}"}
             raise CommandError(f"{first_line(error)}: the champion stays, unless you give another --name or --force") from None
     return tags | _judge(metric, difference, champion.version, force)
 

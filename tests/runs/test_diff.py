@@ -62,7 +62,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
     assert against.stderr.endswith(" were not: the champion stays, unless you give another --name or --force\n")
     assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
     (forced,) = runs(made, f"promote {other_id} --force")
-    assert "forced, not compared: two runs must have been tested on one table" in forced.stdout
+    assert "forced: not compared, since two runs must have been tested on one table" in forced.stdout
 
 
 @pytest.mark.slow

@@ -110,7 +110,9 @@ def test_jobs_stand_below_their_sweep_and_no_status_lies(
     assert "RUNNING? the process is gone or out of sight; `runs doctor` says which" in text
     assert f"4 runs of {store.experiment}, newest first" in text
     assert f"{jobs[1][:8]}  RUNNING     job 4   0.4000 (0.3000 to 0.5000)" in text
-    assert "3 more; --limit 0 shows all" in answer("--limit 1")[0]
+    text, content = answer("--limit 1")
+    assert [each["run"] for each in content["runs"]] == [sweep, jobs[1]], "a job is never without its sweep"
+    assert "2 more; --limit 0 shows all" in text
     best = answer("--best log_loss --json --limit 2")[1]
     assert ([each["run"] for each in best["runs"]], best["more"]) == (jobs, 1)
     assert best["runs"][0]["scores"]["log_loss"] == {"value": 0.2, "low": 0.1, "high": pytest.approx(0.3)}
