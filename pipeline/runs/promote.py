@@ -44,8 +44,8 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--name", help="of the registered model, whose champion it is to be; the experiment's name if not given"
     )
-    told = f"what decides, {OBJECTIVE} if not given; one of {', '.join(DECIDING)}"
-    command.add_argument("--metric", choices=DECIDING, default=OBJECTIVE, metavar="METRIC", help=told)
+    decides = f"what decides, {OBJECTIVE} if not given; one of {', '.join(DECIDING)}"
+    command.add_argument("--metric", choices=DECIDING, default=OBJECTIVE, metavar="METRIC", help=decides)
     command.add_argument(
         "--force", action="store_true", help="promote it whatever is found; the tags of the version record that"
     )
