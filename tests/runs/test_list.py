@@ -1,5 +1,6 @@
 """`runs list`: the runs with what differs between them, their scores and their status."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from pipeline.errors import CommandError
 from pipeline.processes import this_process
 from pipeline.runs import list as list_runs
 from pipeline.runs.__main__ import parser
+from pipeline.runs._journals import unsent
 from pipeline.runs.list import RANKED, Listed, _best_first, _differing, _table
+from pipeline.tracking.delivery import delivery_file
 from pipeline.tracking.mlflow_run import connect
 from pipeline.tracking.runs import Store
 from tests.runs.conftest import Commands
@@ -120,6 +123,17 @@ def test_jobs_stand_below_their_sweep_and_no_status_lies(
     assert (best["runs"][1]["sweep"], best["runs"][1]["process"]) == (sweep, "alive")
     with pytest.raises(CommandError, match="--limit must be 0 or more; got -1"):
         answer("--limit -1")
+
+
+def test_runs_of_which_mlflow_lacks_something_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f"{name}.jsonl" for name in ("sent", "longer", "unsent", "lacking")]
+    deliveries = [{"delivered": 3}, {"delivered": 1}, None, {"delivered": 3, "lacking": {"3": "a disk is full"}}]
+    for path, delivery in zip(paths, deliveries, strict=True):
+        path.write_text("{}\n")
+        if delivery:
+            delivery_file(path).write_text(json.dumps(delivery))
+    monkeypatch.setattr("pipeline.runs._journals.journals", lambda: paths)
+    assert unsent() == 3
 
 
 def test_no_runs_are_one_sentence(repo: Path, runs: Commands) -> None:
