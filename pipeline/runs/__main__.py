@@ -1,4 +1,4 @@
-"""What is done to runs afterwards: list them, show them again, close, repeat, compare and verify them, choose the best."""
+"""What is done to runs afterwards: list them, send them to MLflow, close, repeat, compare and verify them, choose the best."""
 
 import argparse
 import json

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 RUN = (
-    "a run id, a fingerprint (6 letters at least), a unique prefix of either, @champion or NAME@champion; "
-    "of a fingerprint that jobs of sweeps share with one run outside sweeps, it is the latter"
+    "a run id, as `runs list` shows it, a fingerprint (6 letters at least), a unique beginning of either, @champion or "
+    "NAME@champion; of a fingerprint that jobs of sweeps share with one run outside sweeps, it is the latter"
 )
 Subparsers = Any  # argparse has no public name for it
 Run = Callable[[argparse.Namespace], tuple[bool, dict[str, Any]]]  # gives whether it succeeded, and what --json prints
@@ -16,11 +16,12 @@ def add_command(subparsers: Subparsers, run: Run, doc: str, examples: Sequence[s
     """A command named by the module of `run`. examples: what follows its name; codes: what the exit codes 0 and 1 mean."""
     name = run.__module__.rpartition(".")[2]
     listed = "\n".join(f"  python -m pipeline.runs {name} {example}".rstrip() for example in examples)
+    meanings = f"{codes}, or an error in one sentence on stderr; 2 wrong usage".replace("; ", "\n           ")
     command: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=doc.partition("\n")[0],
         description=doc,
-        epilog=f"examples:\n{listed}\n\nexit code: {codes}, or an error in one sentence on stderr; 2 wrong usage",
+        epilog=f"examples:\n{listed}\n\nexit code: {meanings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")

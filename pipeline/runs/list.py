@@ -22,7 +22,7 @@ from pipeline.runs._journals import unsent
 from pipeline.runs.doctor import process_state
 from pipeline.text import count, join_limited, shorten
 from pipeline.tracking.names import FIRST_KEYS, GROUPS, MAX_VALUE
-from pipeline.tracking.runs import ID_LETTERS, open_store
+from pipeline.tracking.runs import ID_LETTERS, Store, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -54,13 +54,25 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     if limit < 0:
         raise CommandError(f"--limit must be 0 or more; got {limit}")
     store = open_store()
-    runs = [_listed(found) for found in store.search("", [store.experiment_id])]
-    rows = _best_first(runs, args.best) if args.best else _below_sweeps(runs)
-    shown = rows[: limit or None]
-    _show(shown, len(rows), store.experiment, args.best)
+    if args.best:
+        ranked = _best_first([_listed(found) for found in store.search("", [store.experiment_id])], args.best)
+        shown, total = ranked[: limit or None], len(ranked)
+    else:
+        shown = _below_sweeps(_newest(store, limit))
+        total = store.count() if limit else len(shown)
+    _show(shown, total, store.experiment, args.best)
     if lacking := unsent():
         logger.info(f"MLflow lacks something of {count(lacking, 'run')}; `runs publish` sends it")
-    return True, {"experiment": store.experiment, "runs": shown, "more": len(rows) - len(shown), "unsent": lacking}
+    return True, {"experiment": store.experiment, "runs": shown, "more": total - len(shown), "unsent": lacking}
+
+
+def _newest(store: Store, limit: int) -> list[Listed]:
+    """The newest runs, and after them the sweeps of those that are jobs, which are older."""
+    runs = [_listed(found) for found in store.search("", [store.experiment_id], limit)]
+    sweeps = {each["sweep"] for each in runs if each["sweep"]} - {each["run"] for each in runs}
+    ids = ", ".join(f"'{sweep}'" for sweep in sweeps)
+    above = store.search(f"attributes.run_id IN ({ids})", [store.experiment_id]) if sweeps else []
+    return [*runs, *map(_listed, above)]
 
 
 def _listed(found: "Run") -> Listed:
@@ -114,7 +126,7 @@ def _show(shown: Sequence[Listed], total: int, experiment: str, best: str | None
     logger.info(f"{count(total, 'run')} of {experiment}, {order}")
     parts: dict[str, list[Listed]] = {}
     for each in shown:
-        parts.setdefault(f"on the test table {each['test_table']}:\n" if best else "", []).append(each)
+        parts.setdefault(f"on {each['test_table'] or 'an unknown test table'}:\n" if best else "", []).append(each)
     left_out = dict[str, None]()
     for title, rows in parts.items():
         table, others = _table(rows, best, shutil.get_terminal_size((UNCUT, 0)).columns)

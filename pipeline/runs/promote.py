@@ -41,9 +41,14 @@ def add_parser(subparsers: Subparsers) -> None:
     codes = "0 it is the champion; 1 it was refused, and nothing was changed"
     command = add_command(subparsers, run, __doc__, examples, codes)
     command.add_argument("run", metavar="RUN", help=RUN)
-    command.add_argument("--name", help="of the registered model; the experiment's name if not given")
-    command.add_argument("--metric", choices=DECIDING, default=OBJECTIVE, help=f"what decides ({OBJECTIVE})")
-    command.add_argument("--force", action="store_true", help="whatever the numbers are; the version records that")
+    command.add_argument(
+        "--name", help="of the registered model, whose champion it is to be; the experiment's name if not given"
+    )
+    decides = f"what decides, {OBJECTIVE} if not given; one of {', '.join(DECIDING)}"
+    command.add_argument("--metric", choices=DECIDING, default=OBJECTIVE, metavar="METRIC", help=decides)
+    command.add_argument(
+        "--force", action="store_true", help="promote it whatever is found; the tags of the version record that"
+    )
 
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
@@ -106,7 +111,7 @@ def _decide(store: Store, run: "Run", champion: "ModelVersion | None", metric: s
             difference = compare(present, candidate)[metric]
         except (PipelineError, MlflowException) as error:
             if force:
-                return {**tags, "decision": FORCED, "reason": f"not compared: {first_line(error)}"}
+                return {**tags, "decision": FORCED, "reason": f"not compared, since {first_line(error)}"}
             raise CommandError(f"{first_line(error)}: the champion stays, unless you give another --name or --force") from None
     return tags | _judge(metric, difference, champion.version, force)
 

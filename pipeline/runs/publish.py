@@ -44,7 +44,13 @@ BY = "python -m pipeline.runs publish"
 def add_parser(subparsers: Subparsers) -> None:
     examples = ["", "out/models/numpy out/runs/*/models/torch", "--rev HEAD~3"]
     command = add_command(subparsers, run, __doc__, examples, "0 nothing failed; 1 a folder was skipped, as its line says")
-    command.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="with a model.json; all of out/ if none")
+    command.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="a model's, such as out/models/numpy; all in out/ if none is given",
+    )
     command.add_argument("--rev", help="publish this commit's results instead, from DVC's cache or remote")
 
 

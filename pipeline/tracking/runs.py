@@ -17,6 +17,7 @@ from pipeline.model.card import read_card
 from pipeline.redaction import first_line, without_credentials
 from pipeline.text import join_limited
 from pipeline.tracking.publisher import wait_for_publishers
+from pipeline.tracking.sqlite_store import count_runs
 from pipeline.tracking.store import absolute_uri, check_writable, database_of, project_root
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ID_LETTERS = 8  # of a run id, in sentences
+PAGE = 1000  # runs asked for at once
 MIN_FINGERPRINT = 6  # letters of a fingerprint that names a run
 
 
@@ -41,20 +43,25 @@ class Store:
         """Where it is, without credentials."""
         return str(database_of(self.uri) or without_credentials(self.uri))
 
-    def search(self, condition: str = "", experiments: Sequence[str] = ()) -> "list[Run]":
-        """Every run that fits a filter of MLflow's, the newest first; deleted ones are left out.
+    def search(self, condition: str = "", experiments: Sequence[str] = (), limit: int = 0) -> "list[Run]":
+        """The runs that fit a filter of MLflow's, the newest first; deleted ones are left out.
 
-        experiments: the ids of those to search; all if none are given.
+        experiments: the ids of those to search; all if none are given. limit: of runs; 0 for none.
         """
         places = list(experiments) or [found.experiment_id for found in self.client.search_experiments()]
         runs: list[Run] = []
         token: str | None = None
         with no_garbage_collection():
-            while token is None or token:
-                page = self.client.search_runs(places, condition, page_token=token)
+            while (token is None or token) and not 0 < limit <= len(runs):
+                page = self.client.search_runs(places, condition, max_results=min(limit or PAGE, PAGE), page_token=token)
                 runs += page
                 token = page.token or ""
-        return runs
+        return runs[: limit or None]
+
+    def count(self) -> int:
+        """How many runs the experiment has that are not deleted. MLflow itself counts none without reading them."""
+        database = database_of(self.uri)
+        return count_runs(database, self.experiment_id) if database else len(self.search("", [self.experiment_id]))
 
 
 @contextmanager

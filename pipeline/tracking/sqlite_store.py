@@ -55,6 +55,13 @@ def damage_of(database: Path | None) -> str:
     return "" if found == "ok" else " ".join(found.split())
 
 
+def count_runs(database: Path, experiment: str) -> int:
+    """How many runs the experiment of this id has that are not deleted."""
+    query = "SELECT count(*) FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        return int(connection.execute(query, (int(experiment),)).fetchone()[0])
+
+
 def is_of_store(error: Exception) -> bool:
     """Whether an error was raised while a tracking store was read: a damaged one raises more than the packages' own errors."""
     modules = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.intervals import paired_bootstrap
+from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.files import digest
-from pipeline.runs._records import log_odds
+from pipeline.runs._records import log_odds, verdict
 from pipeline.runs.diff import _describe
 from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell
@@ -47,6 +47,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
         ]
         assert [found["a"], found["b"]] == files
         assert found["value"] == pytest.approx(files[1] - files[0], abs=1e-12)
+        assert found["verdict"] == verdict(name, expected[name])
     assert same.code == 0
     assert "configuration: the same" in same.stdout
     refused = json.loads(tables.stdout)
@@ -61,7 +62,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
     assert against.stderr.endswith(" were not: the champion stays, unless you give another --name or --force\n")
     assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
     (forced,) = runs(made, f"promote {other_id} --force")
-    assert "forced, not compared: two runs must have been tested on one table" in forced.stdout
+    assert "forced: not compared, since two runs must have been tested on one table" in forced.stdout
 
 
 @pytest.mark.slow
@@ -91,3 +92,11 @@ def test_features_are_shown_by_what_one_run_lacks() -> None:
     assert lines[1] == "  features: only in a: note: late, note: paid; only in b: note: due"
     (_, line) = _describe("data", {"features": (["a", "b"], ["b", "a"])}, [])
     assert line == "  features: the same in another order"
+
+
+def test_the_verdict_on_b_is_never_blank() -> None:
+    differences = [Difference(0.0, *ends) for ends in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (np.nan, np.nan))]
+    of_auc, of_loss = ([verdict(metric, each) for each in differences] for metric in ("roc_auc", "log_loss"))
+    more = ["not surely different", "not known to differ: a class has too few test rows"]
+    assert of_auc == ["surely better", "surely worse", *more]
+    assert of_loss == ["surely worse", "surely better", *more]

@@ -19,12 +19,12 @@ def test_help_has_examples_and_exit_codes(repo: Path, runs: Commands) -> None:
 
 
 def test_wrong_usage_is_two(repo: Path, runs: Commands) -> None:
-    answers = runs(repo, "", "merge", "diff 1a", "promote 1a --metric f1", "doctor now")
-    assert [answer.code for answer in answers] == [2] * 5
+    answers = runs(repo, "", "merge", "diff 1a", "promote 1a --metric rows", "list --best rows", "doctor now")
+    assert [answer.code for answer in answers] == [2] * 6
     assert all("usage: python -m pipeline.runs" in answer.stderr for answer in answers)
 
 
-COMMANDS_ON_A_RUN = ("reproduce 1a", "diff 1a 1b", "promote 1a", "doctor")
+COMMANDS_ON_A_RUN = ("list", "reproduce 1a", "diff 1a 1b", "promote 1a", "doctor")
 
 
 def test_without_a_store_none_is_made(repo: Path, runs: Commands) -> None:

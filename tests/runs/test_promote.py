@@ -42,15 +42,22 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     )
     codes = [answer.code for answer in (first, again, better, refused, refused_again, forced, named, slash, quoted)]
     assert codes == [0, 0, 0, 1, 1, 0, 0, 1, 0], quoted.stderr
-    assert "version 1 of logistic-regression: first, there was no champion" in first.stdout
+    assert " is the champion of logistic-regression now, as version 1\nfirst: there was no champion\n" in first.stdout
     assert "is the champion of logistic-regression already, as version 1; nothing was changed" in again.stdout
-    assert "version 2 of logistic-regression: better, against version 1: log_loss -" in better.stdout
-    assert "version 3 of logistic-regression: refused, against version 2: log_loss +" in refused.stdout
+    assert ", as version 2\nbetter: log_loss surely better, -" in better.stdout
+    assert " was not made the champion of logistic-regression; --force does it all the same\n" in refused.stdout
+    assert "refused: log_loss surely worse, +" in refused.stdout
+    assert " against version 2, 95% interval +" in refused.stdout
     assert slash.stderr == "error: a registered model's name must be without : and /; got a/b\n"
     versions = {v.run_id: v for v in client.search_model_versions(f"name = '{NAME}'")}
     decisions = {name: versions[ids[name]].tags["promotion.decision"] for name in ("numpy", "single", "torch")}
     assert decisions == {"numpy": "first", "single": "better", "torch": "forced"}
-    assert json.loads(refused_again.stdout)["metric"] == "accuracy"
+    assert {key: json.loads(refused_again.stdout)[key] for key in ("metric", "decision", "version")} == {
+        "metric": "accuracy",
+        "decision": "refused",
+        "version": None,
+    }
+    assert len(versions) == 3, "a refusal leaves no version"
     tags = versions[ids["single"]].tags
     shares = json.loads(tags["promotion.difference"])
     assert shares["low"] <= shares["value"] <= shares["high"] < 0
@@ -77,6 +84,9 @@ def test_a_decision_replaces_the_one_before_and_a_champion_that_is_gone_bars_nob
     ids = {name: found[name].info.run_id for name in ("single", "torch")}
     _, refused = runs(made, f"promote {ids['single']}", f"promote {ids['torch']}")
     assert refused.code == 1
+    assert client.search_model_versions(f"run_id = '{ids['torch']}'") == []
+    (forced,) = runs(made, f"promote {ids['torch']} --force")
+    assert forced.code == 0
     client.delete_registered_model_alias(NAME, "champion")
     (first,) = runs(made, f"promote {ids['torch']}")
     assert first.code == 0

@@ -126,12 +126,16 @@ def test_a_job_deeper_in_its_sweeps_folder_is_its_job(made: Path, before: dict[s
     assert shown(made) == before
 
 
-def test_a_run_without_tracking_is_no_failure(made: Path, forked: Shell, runs: Commands) -> None:
+def test_what_was_made_without_tracking_is_no_failure(made: Path, forked: Shell, runs: Commands) -> None:
     assert forked("python -m pipeline tracking=none hydra.run.dir=out/runs/untracked", made).returncode == 0
+    shutil.copytree(made / "out/runs/untracked", made / "out/sweeps/untracked/0")
     answer, named = runs(made, "publish", "publish out/runs/untracked/models/numpy")
     assert (answer.code, named.code) == (0, 0)
-    assert "0 sent, 5 there already, 1 made with tracking=none, 0 skipped" in answer.stdout
-    assert "out/runs/untracked/models/numpy: made with tracking=none, so MLflow has no run of it" in named.stdout
+    assert answer.stdout == "0 sent, 5 there already, 0 skipped, 2 made with tracking=none, so not to be sent\n"
+    assert named.stdout == "0 sent, 0 there already, 0 skipped, 1 made with tracking=none, so not to be sent\n"
+    (made / "out/config/tracking.yaml").write_text("uri: null\nexperiment: logistic-regression\n")
+    (of_the_dag,) = runs(made, "publish out/models/numpy out/models/torch")
+    assert of_the_dag == (0, "0 sent, 0 there already, 0 skipped, 2 made with tracking=none, so not to be sent\n", "")
 
 
 def test_a_later_failure_is_not_lifted_by_older_files(made: Path, runs: Commands) -> None:
