@@ -15,6 +15,7 @@ from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.stages import STAGES
+from pipeline.tracking.names import CHOSEN
 from pipeline.tracking.runs import Store, download, name_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Records:
 
 def records(store: Store, run: "Run", temporary: Path) -> Records:
     """The run's records, copied into a folder of `temporary`. Raises CommandError where they are damaged, or not of one fit."""
+    if run.data.tags.get(CHOSEN) == "false":
+        raise CommandError(f"run {name_of(run)} must have a model; the sweep that it is a job of chose another job")
     folder = temporary / run.info.run_id
     for artifacts in (TRAINING, EVALUATED):
         download(store, run, artifacts, folder)

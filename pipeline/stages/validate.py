@@ -25,11 +25,11 @@ from pipeline.stages import STAGES
 from pipeline.stages._fitting import Config, card_of, encoder_options, read_tables, run_on_tables
 from pipeline.tracking.client import track, wait_at_end
 from pipeline.tracking.events import Artifacts
+from pipeline.tracking.names import CHOSEN
 
 logger = logging.getLogger("pipeline.stages.validate")
 
 STAGE = STAGES["validate"]
-CHOSEN = "sweep.chosen"  # the tag that says whether a sweep's job was fitted to all training rows
 
 
 def validate_candidate(

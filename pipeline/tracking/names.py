@@ -13,6 +13,7 @@ from pipeline.redaction import scrub
 from pipeline.text import count, join_limited, shorten
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
+CHOSEN = "sweep.chosen"  # the tag that says whether a sweep's job that was validated is the one that is fitted to all rows
 GROUPS = ("optimizer", "model", "data")
 FIRST_KEYS = ("lr", "l2")  # among the overrides in a run's name
 NAMED = ("name", "path", "target")  # keys whose values are in a run's name anyway

@@ -23,7 +23,32 @@ def test_the_table_has_what_differs(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert list(table) == ["job", "lr", "ending", *SUMMARY_METRICS]
     assert table["ending"].tolist() == ["finished", "failed", "finished"]
     assert table[OBJECTIVE].isna().tolist() == [False, True, False]
-    assert capsys.readouterr().out.endswith(f"least log loss: job 2 -> out/s/2; all of them -> {tmp_path}/comparison.csv\n")
+    out = capsys.readouterr()
+    assert out.out.endswith(f"least log loss: job 2 -> out/s/2; all of them -> {tmp_path}/comparison.csv\n")
+    assert out.err.startswith("warning: the best of several jobs on the test table does less well on new rows: ")
+    summarize(tmp_path, jobs[:2])
+    assert capsys.readouterr().err == ""  # nothing was chosen
+
+
+def test_jobs_that_were_validated_are_compared_by_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loss = {0: (0.3, None, None), 1: (0.2, 0.1, 0.3)}
+    jobs = [
+        {**job(i, lr=str(i)), "validation": {OBJECTIVE: dict(zip(("value", "low", "high"), loss[i], strict=True))}}
+        for i in loss
+    ]
+    jobs[0]["scores"] = {}
+    summarize(tmp_path, jobs)
+    table = pd.read_csv(tmp_path / "comparison.csv")
+    assert table[f"validation_{OBJECTIVE}"].tolist() == [0.3, 0.2]
+    assert table[f"validation_{OBJECTIVE}_low"].isna().tolist() == [True, False]
+    assert table[OBJECTIVE].isna().tolist() == [True, False]
+    out = capsys.readouterr()
+    assert "0.2000 (0.1000 to 0.3000)" in out.out
+    assert "least validation loss: job 1 -> out/s/1; " in out.out
+    assert out.err == ""
+    jobs[1] |= {"scores": {}, "ending": "failed"}
+    summarize(tmp_path, jobs)
+    assert capsys.readouterr().out.endswith("on the test table, after a fit to all training rows: none, since its fit failed\n")
 
 
 def test_no_job_and_no_finished_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
