@@ -1,6 +1,6 @@
-"""How sure the difference of two models is: paired bootstrap intervals over the rows of one test table (Efron 1979)."""
+"""How sure a metric is, and a difference of two models in it: bootstrap intervals over the rows of one test table (Efron 1979)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,19 +8,27 @@ import numpy as np
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Counts
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
+from pipeline.evaluation.samples import Counts, Sample, ScoredRows
+from pipeline.threads import side_by_side
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
-BLOCK = 100_000  # counts held at once: what fits in a cache
+BLOCK = 100_000  # counts of one resample or several that are drawn at once: what fits in a cache
+MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A metric of model b minus that of model a: on the table itself, and the ends of its percentile interval."""
+class Interval:
+    """A number on the table itself, and the ends of its interval; nan where there are none."""
 
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A metric of model b minus that of model a."""
 
     @property
     def sign(self) -> int:
@@ -28,49 +36,83 @@ class Difference:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def paired_bootstrap(
-    z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLES, seed: int = 0, weight: Array | None = None
-) -> dict[str, Difference]:
-    """b - a in each of COMPARED_METRICS from log-odds z (n,) and labels y (n,) of both classes, on the same resampled rows.
+def bootstrap(z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+    """Each of COMPARED_METRICS of log-odds z (n,) and labels y (n,) of both classes, with its percentile interval.
 
-    Rows are drawn with equal chances and bring their weights (n,), if there are any: a row is one observation, whatever it
-    weighs. A resample in which a metric is nan, as the AUC is of one class, is left out of that metric's interval.
+    Rows are drawn with equal chances, those of each class by themselves (see `Sample`), and bring their weights (n,), if there
+    are any: a row is one observation, whatever it weighs. A resample in which a metric is nan is left out of its interval.
+    Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
+    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. A class of one row leaves no interval.
     """
-    if weight is not None:
-        z_a, z_b, y, weight = (part[weight > 0] for part in (z_a, z_b, y, weight))
-    n = len(y)
-    if not len(z_a) == len(z_b) == n:
-        raise DataError(f"both models must have predicted the {n} rows; got {len(z_a)} and {len(z_b)}")
-    if not 0 < y.sum() < n:
-        raise DataError(f"y must have rows of both classes; got {int(y.sum())} positives in {n} rows")
-    scores = {name: metric.row_scores for name, metric in METRICS.items() if metric.row_scores}
-    rows = np.column_stack([score(z_b, y) - score(z_a, y) for score in scores.values()])
-    pairs = {name: (metric.resampled(z_a, y), metric.resampled(z_b, y)) for name, metric in METRICS.items() if metric.resampled}
-
-    def differences(counts: Counts) -> Array:
-        counts, total = (counts, n) if weight is None else (counts * weight, (counts @ weight)[:, None])
-        return np.column_stack([counts @ rows / total, *(of_b(counts) - of_a(counts) for of_a, of_b in pairs.values())])
-
-    with one_thread, np.errstate(invalid="ignore"):
-        values = differences(np.ones((1, n), np.int64))[0]
-        drawn = np.concatenate([differences(counts) for counts in _resamples(n, resamples, seed)])
-    found = dict(zip([*scores, *pairs], zip(values, drawn.T, strict=True), strict=True))
-    return {name: Difference(float(value), *_interval(each)) for name in COMPARED_METRICS for value, each in [found[name]]}
+    (found,) = _resampled([(ScoredRows(z, y, weight), COMPARED_METRICS)], resamples, seed)
+    return {name: Interval(value, *_ends(name, value, values, least=0.0)) for name, (value, values) in found.items()}
 
 
-def _interval(values: Array) -> tuple[float, float]:
-    """The ends of the percentile interval of values (B,), nan left out; nan where there are no others."""
+def paired_bootstrap(
+    z_a: Array,
+    z_b: Array,
+    y: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    weight: Array | None = None,
+) -> dict[str, Difference]:
+    """b - a in each of COMPARED_METRICS, on the same resampled rows. Intervals are made as those of `bootstrap`."""
+    if not len(z_a) == len(z_b) == len(y):
+        raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
+    a, b = _resampled([(ScoredRows(z, y, weight), COMPARED_METRICS) for z in (z_a, z_b)], resamples, seed)
+    return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
+
+
+Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
+
+
+def _difference(name: str, a: Resampled, b: Resampled) -> Difference:
+    value = b[0] - a[0]
+    return Difference(value, *_ends(name, value, b[1] - a[1]))
+
+
+def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tuple[float, float]:
+    """The ends of a metric's interval, nan left out; nan where there are no others."""
     if not len(values := values[~np.isnan(values)]):
         return np.nan, np.nan
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if METRICS[name].is_reflected:
+        low, high = max(least, min(value, 2 * value - high)), max(value, 2 * value - low)
     return float(low), float(high)
 
 
-def _resamples(n: int, resamples: int, seed: int) -> Iterator[Counts]:
-    """How often each of n rows is drawn in each of n draws with replacement, (B, n) at a time."""
-    rng = np.random.default_rng(seed)
+def _resampled(
+    models: Sequence[tuple[ScoredRows, Sequence[str]]], resamples: int, seed: int
+) -> list[dict[str, Resampled]]:
+    """For each model the metrics that are named for it; all on the same resampled rows."""
+
+    def values(drawn: tuple[tuple[Counts, ...], Counts]) -> list[Array]:
+        samples = [(Sample(rows, *drawn), names) for rows, names in models]
+        return [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
+
+    sizes = [len(z) for z in models[0][0].z]
+    with one_thread, np.errstate(divide="ignore", invalid="ignore"):
+        tables = [of_rows(rows, names) for rows, names in models]
+        if min(sizes) < MIN_OF_CLASS:
+            return [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
+        blocks = zip(*side_by_side(values, _draws(sizes, resamples, seed)), strict=True)
+        drawn = [np.concatenate(parts, axis=1) for parts in blocks]
+    return [dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, drawn, strict=True)]
+
+
+def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[tuple[tuple[Counts, ...], Counts]]:
+    """How often each row of each class is drawn, (B, size) at a time, and the factors (2, B) by which the classes' shares vary."""
+    *of_classes, of_shares = np.random.default_rng(seed).spawn(len(sizes) + 1)
+    n = sum(sizes)
     block = max(1, BLOCK // n)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        rows = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        yield np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
+        positives = of_shares.binomial(n, sizes[0] / n, size)
+        shares = np.stack([positives / sizes[0], (n - positives) / sizes[1]])
+        yield tuple(_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
+
+
+def _counts(rng: np.random.Generator, rows: int, size: int) -> Counts:
+    """How often each row is drawn in each of `size` times so many draws with replacement, (size, rows)."""
+    drawn = rng.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)

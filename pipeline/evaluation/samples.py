@@ -1,0 +1,159 @@
+"""Resamples of a test table: what a metric is a function of. The table itself is the one in which each row counts once."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import Array
+from pipeline.errors import DataError
+from pipeline.evaluation import recalibration
+from pipeline.evaluation.curves import BINS, bins_of
+from pipeline.model.predictor import probability
+
+Counts = NDArray[np.number]  # (B, n): how often each of n rows is drawn in each of B resamples
+Pair = tuple[Counts, ...]  # of the positive rows and of the negative ones
+Places = tuple[NDArray[np.intp], ...]  # likewise
+RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a number for each row
+POSITIVE, NEGATIVE = 0, 1  # places in a pair of the classes
+CELLS = 1024  # of rows of one class with like log-odds, in which a bootstrap recalibrates
+
+
+class ScoredRows:
+    """Rows with log-odds z (n,), labels y (n,) of both classes and, perhaps, weights (n,) >= 0: by class, from the highest z."""
+
+    def __init__(self, z: Array, y: Array, weight: Array | None = None) -> None:
+        """Raises DataError unless rows of both classes have a weight."""
+        if weight is not None:
+            z, y, weight = (part[weight > 0] for part in (z, y, weight))
+        if not 0 < y.sum() < len(y):
+            counted = "rows" if weight is None else "rows with a weight above 0"
+            raise DataError(f"{counted} to measure a model by must be of both classes; got {int(y.sum())} positives of {len(y)}")
+        chosen = (np.flatnonzero(y == 1), np.flatnonzero(y != 1))
+        self.order = tuple(np.argsort(-z[rows], kind="stable") for rows in chosen)  # among the rows of the class, as they came
+        sorted_rows = [rows[order] for rows, order in zip(chosen, self.order, strict=True)]
+        self.z = tuple(z[rows] for rows in sorted_rows)
+        self.weight = None if weight is None else tuple(weight[rows] for rows in sorted_rows)
+        self.cells = tuple(_edges(len(of)) for of in self.z)
+        thresholds = np.unique(self.z[POSITIVE])[::-1]  # (k,)
+        self.above, self.at_or_above = (self.places(thresholds, side) for side in ("left", "right"))
+        self._scores: dict[RowScores, tuple[Array, Array]] = {}
+
+    def places(self, thresholds: Array, side: str) -> Places:
+        """How many rows of each class have z above each of the thresholds ("left") or not below it ("right")."""
+        return tuple(np.searchsorted(-of, -thresholds, side) for of in self.z)  # type: ignore[call-overload]
+
+    def scores(self, function: RowScores) -> tuple[Array, Array]:
+        """The numbers of each class's rows, computed once."""
+        if function not in self._scores:
+            positive, negative = self.z
+            self._scores[function] = function(positive, np.ones(len(positive))), function(negative, np.zeros(len(negative)))
+        return self._scores[function]
+
+    @cached_property
+    def bins(self) -> Places:
+        """The ends (BINS + 1,) of the bins of p, from the highest, among the rows of each class."""
+        return tuple(np.searchsorted(-bins_of(probability(of)), -np.arange(BINS - 1, -2, -1)) for of in self.z)
+
+    @cached_property
+    def table(self) -> "Sample":
+        """The rows themselves, as the only resample (B = 1)."""
+        rows = tuple(np.arange(len(of) + 1) for of in self.z)
+        return Sample(self, tuple(np.ones((1, len(of)), np.int64) for of in self.z), np.ones((2, 1), np.int64), rows)
+
+    @cached_property
+    def recalibrated(self) -> Array:
+        """The intercept and slope (2,) of the regression of y on z."""
+        return recalibration.line(*self.table.cells())[0]
+
+
+class Sample:
+    """B resamples of rows. Rows are drawn in each class by itself; then the classes are given the shares that were drawn.
+
+    So a metric of each class by itself, such as the AUC or recall, is resampled with the class sizes as they are (stratified),
+    since the shares cancel out in it; every other one also varies as the share of positives does.
+    """
+
+    def __init__(self, rows: ScoredRows, drawn: Pair, shares: Counts, cells: Places | None = None) -> None:
+        """drawn: Counts of each class's rows, as they came; shares (2, B): by what a resample multiplies a class's counts."""
+        self.rows, self.shares, self._cells = rows, shares, cells or rows.cells
+        self.counts = tuple(counts[:, order] for counts, order in zip(drawn, rows.order, strict=True))
+        if rows.weight is not None:
+            self.counts = tuple(counts * weight for counts, weight in zip(self.counts, rows.weight, strict=True))
+
+    @cached_property
+    def cumulative(self) -> Pair:
+        """(B, n + 1) of each class: the counts of its 0, 1, ..., n highest rows."""
+        return tuple(np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1) for counts in self.counts)
+
+    @cached_property
+    def totals(self) -> Pair:
+        """(B, 1) of each class."""
+        return tuple(counts[:, -1:] for counts in self.cumulative)
+
+    def _up_to(self, places: Places) -> Pair:
+        return tuple(np.take(counts, place, axis=1) for counts, place in zip(self.cumulative, places, strict=True))
+
+    @cached_property
+    def above(self) -> Pair:
+        """True and false positives (B, k) above each of the positive rows' distinct log-odds, without shares."""
+        return self._up_to(self.rows.above)
+
+    @cached_property
+    def at_or_above(self) -> Pair:
+        """The same at or above them."""
+        return self._up_to(self.rows.at_or_above)
+
+    def shared(self, of_classes: Pair) -> Pair:
+        """(B, ...) of each class, by its share."""
+        return tuple(of * share[:, None] for of, share in zip(of_classes, self.shares, strict=True))
+
+    @cached_property
+    def confusion(self) -> tuple[Counts, Counts, Counts, Counts]:
+        """Counts (B,) of true positives, false positives, false negatives and true negatives; positive is predicted where z > 0."""
+        above = self._up_to(self.rows.places(np.zeros(1), "left"))
+        tp, fp = (of[:, 0] for of in self.shared(above))
+        positives, negatives = (of[:, 0] for of in self.shared(self.totals))
+        return tp, fp, positives - tp, negatives - fp
+
+    @cached_property
+    def rows_drawn(self) -> Counts:
+        """(B,), or the sum of their weights."""
+        return sum(self.confusion[1:], self.confusion[0])
+
+    @cached_property
+    def _floats(self) -> tuple[Array, ...]:
+        return tuple(counts.astype(np.float64, copy=False) for counts in self.counts)
+
+    def mean(self, function: RowScores) -> Array:
+        """The mean (B,) of a number for each row."""
+        sums = [(counts @ scores)[:, None] for counts, scores in zip(self._floats, self.rows.scores(function), strict=True)]
+        positive, negative = self.shared(tuple(sums))
+        return (positive + negative)[:, 0] / self.rows_drawn
+
+    def cells(self) -> tuple[Array, Array, Counts]:
+        """z (g,) and y (g,) of cells of rows with like log-odds, and the counts (B, g) of their rows."""
+        counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(self._cells))]
+        z = [np.add.reduceat(of, edges[:-1]) / np.diff(edges) for of, edges in zip(self.rows.z, self._cells, strict=True)]
+        return np.concatenate(z), np.repeat([1.0, 0.0], [len(of) for of in z]), np.concatenate(counts, axis=1)
+
+    def bins(self) -> tuple[Array, Array]:
+        """The sums (B, BINS) of the probabilities, and the positives, in each bin of p."""
+        found = []
+        for counts, of, ends in zip(self._floats, self.rows.scores(_probabilities), self.rows.bins, strict=True):
+            found.append(np.column_stack([counts[:, a:b] @ of[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]))
+        positive, negative = self.shared(tuple(found))
+        positives, _ = self.shared(self._up_to(self.rows.bins))
+        return positive + negative, np.diff(positives, axis=1)
+
+
+def _probabilities(z: Array, y: Array) -> Array:
+    return probability(z)
+
+
+def _edges(rows: int) -> NDArray[np.intp]:
+    """The ends (g + 1,) of cells of sorted rows: many rows in the middle, one at the ends, where log-odds lie far apart."""
+    if rows <= CELLS:
+        return np.arange(rows + 1)
+    return np.unique((rows * (1 - np.cos(np.pi * np.arange(CELLS + 1) / CELLS)) / 2).astype(np.intp))
