@@ -13,7 +13,7 @@ from pipeline.evaluation.samples import Counts, Sample, ScoredRows
 from pipeline.threads import side_by_side
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
-BLOCK = 100_000  # counts of one resample or several that are drawn at once: what fits in a cache
+BLOCK = 400_000  # counts of one resample or several that are drawn at once: what fits in a cache
 MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
 
 
@@ -44,7 +44,7 @@ def bootstrap(z: Array, y: Array, weight: Array | None = None, resamples: int = 
     Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
     the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. A class of one row leaves no interval.
     """
-    (found,) = _resampled([(ScoredRows(z, y, weight), COMPARED_METRICS)], resamples, seed)
+    (found,) = _resampled([(z, COMPARED_METRICS)], y, weight, resamples, seed)
     return {name: Interval(value, *_ends(name, value, values, least=0.0)) for name, (value, values) in found.items()}
 
 
@@ -59,7 +59,7 @@ def paired_bootstrap(
     """b - a in each of COMPARED_METRICS, on the same resampled rows. Intervals are made as those of `bootstrap`."""
     if not len(z_a) == len(z_b) == len(y):
         raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
-    a, b = _resampled([(ScoredRows(z, y, weight), COMPARED_METRICS) for z in (z_a, z_b)], resamples, seed)
+    a, b = _resampled([(z_a, COMPARED_METRICS), (z_b, COMPARED_METRICS)], y, weight, resamples, seed)
     return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
 
 
@@ -82,17 +82,20 @@ def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tup
 
 
 def _resampled(
-    models: Sequence[tuple[ScoredRows, Sequence[str]]], resamples: int, seed: int
+    models: Sequence[tuple[Array, Sequence[str]]], y: Array, weight: Array | None, resamples: int, seed: int
 ) -> list[dict[str, Resampled]]:
-    """For each model the metrics that are named for it; all on the same resampled rows."""
+    """For each model, given as its z (n,), the metrics that are named for it; all on the same resampled rows."""
+    order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
+    labels, weights = y[order], None if weight is None else weight[order]
+    scored = [(ScoredRows(z[order], labels, weights), names) for z, names in models]
 
     def values(drawn: tuple[tuple[Counts, ...], Counts]) -> list[Array]:
-        samples = [(Sample(rows, *drawn), names) for rows, names in models]
+        samples = [(Sample(rows, *drawn), names) for rows, names in scored]
         return [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
 
-    sizes = [len(z) for z in models[0][0].z]
+    sizes = [len(z) for z in scored[0][0].z]
     with one_thread, np.errstate(divide="ignore", invalid="ignore"):
-        tables = [of_rows(rows, names) for rows, names in models]
+        tables = [of_rows(rows, names) for rows, names in scored]
         if min(sizes) < MIN_OF_CLASS:
             return [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
         blocks = zip(*side_by_side(values, _draws(sizes, resamples, seed)), strict=True)
@@ -114,5 +117,6 @@ def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[tuple[tu
 
 def _counts(rng: np.random.Generator, rows: int, size: int) -> Counts:
     """How often each row is drawn in each of `size` times so many draws with replacement, (size, rows)."""
-    drawn = rng.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+    drawn = rng.integers(rows, size=(size, rows))
+    drawn += rows * np.arange(size)[:, None]
     return np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation import recalibration
-from pipeline.evaluation.samples import Counts, RowScores, Sample, ScoredRows
+from pipeline.evaluation.samples import POSITIVE, Counts, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
@@ -107,19 +107,22 @@ def kolmogorov_smirnov(sample: Sample) -> Array:
 
 def average_precision(sample: Sample) -> Array:
     """The sum over thresholds of precision x the gain in recall."""
-    tp, fp = sample.shared(sample.at_or_above)
-    return np.einsum("ij,ij->i", np.diff(tp, axis=1, prepend=0), ratio(tp, tp + fp)) / tp[:, -1]
+    (tp_above, _), (tp, fp) = sample.above, sample.at_or_above
+    predicted = sample.shared_sum((tp, fp))
+    precisions = tp / np.maximum(predicted, np.finfo(float).tiny)  # any where none is predicted: nothing is gained there
+    return sample.shares[0] * np.einsum("ij,ij->i", tp - tp_above, precisions) / tp[:, -1]
 
 
 def lift(sample: Sample) -> Array:
     """The share of positives in the TOP of the rows, over that in all; of rows tied at its end, so many as fit are taken."""
-    (tp_above, fp_above), (tp, fp) = sample.shared(sample.above), sample.shared(sample.at_or_above)
-    size = TOP * sample.rows_drawn
-    last = ((tp_above + fp_above) < size[:, None]).sum(axis=1) - 1  # the last threshold that is reached
-    before, until, above, reached = (np.take_along_axis(of, last[:, None], axis=1)[:, 0] for of in (tp_above, tp, fp_above, fp))
-    tied = until - before + reached - above
-    found = before + (until - before) * np.minimum(ratio(size - before - above, tied), 1)
-    return found / tp[:, -1] / TOP
+    top = TOP * sample.rows_drawn
+    reached = sample.shared_sum(sample.above)  # (B, k), which rises with k
+    last = np.array([np.searchsorted(row, size) - 1 for row, size in zip(reached, top, strict=True)])[:, None]
+    above, up_to = (tuple(np.take_along_axis(of, last, axis=1) for of in pair) for pair in (sample.above, sample.at_or_above))
+    rows_above, rows_up_to = (sample.shared_sum(pair)[:, 0] for pair in (above, up_to))
+    part = np.minimum(ratio(top - rows_above, rows_up_to - rows_above), 1)
+    found = above[POSITIVE] + (up_to[POSITIVE] - above[POSITIVE]) * part[:, None]
+    return (found / sample.totals[POSITIVE])[:, 0] / TOP
 
 
 def calibration_error(sample: Sample) -> Array:
@@ -133,7 +136,7 @@ def calibration_slope(sample: Sample) -> Array:
 
     nan where no finite one exists: where z is constant, or a threshold separates the classes.
     """
-    return recalibration.line(*sample.cells(), sample.rows.recalibrated)[:, 1]
+    return recalibration.line(*sample.recalibrated_rows, sample.rows.recalibrated)[:, 1]
 
 
 def calibration_intercept(sample: Sample) -> Array:
@@ -141,7 +144,7 @@ def calibration_intercept(sample: Sample) -> Array:
 
     Calibration in the large (Cox 1958, Van Calster et al. 2019): the slope is held at 1.
     """
-    return recalibration.shift(*sample.cells())
+    return recalibration.shift(*sample.recalibrated_rows)
 
 
 def squared_errors(z: Array, y: Array) -> Array:

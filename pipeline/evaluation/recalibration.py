@@ -6,7 +6,7 @@ from pipeline.arrays import Array
 from pipeline.learning.losses import log_losses, signs_of, wrong_class_probability
 
 MAX_STEPS, MAX_HALVINGS = 100, 30
-TOLERANCE = 1e-10  # of a step, in log-odds
+TOLERANCE = 1e-7  # log-odds; after a Newton step so small, the next would be about its square
 SAFE = 1.0  # log-odds; a Newton step that changes none by more than this lowers the loss (Bach 2010)
 
 

@@ -1,6 +1,7 @@
 """Resamples of a test table: what a metric is a function of. The table itself is the one in which each row counts once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +18,16 @@ Pair = tuple[Counts, ...]  # of the positive rows and of the negative ones
 Places = tuple[NDArray[np.intp], ...]  # likewise
 RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a number for each row
 POSITIVE, NEGATIVE = 0, 1  # places in a pair of the classes
-CELLS = 1024  # of rows of one class with like log-odds, in which a bootstrap recalibrates
+CELLS = 512  # of rows of one class with like log-odds, in which a bootstrap recalibrates
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows of one class with like log-odds as one, to recalibrate many rows in little time."""
+
+    edges: Places  # (g + 1,) of each class: their ends among its rows
+    z: Array  # (g,) of both classes: the mean
+    y: Array  # (g,)
 
 
 class ScoredRows:
@@ -35,12 +45,13 @@ class ScoredRows:
         sorted_rows = [rows[order] for rows, order in zip(chosen, self.order, strict=True)]
         self.z = tuple(z[rows] for rows in sorted_rows)
         self.weight = None if weight is None else tuple(weight[rows] for rows in sorted_rows)
-        self.cells = tuple(_edges(len(of)) for of in self.z)
+        self.cells = self.cells_between(tuple(_edges(len(of)) for of in self.z))
         thresholds = np.unique(self.z[POSITIVE])[::-1]  # (k,)
-        self.above, self.at_or_above = (self.places(thresholds, side) for side in ("left", "right"))
+        self.above, self.at_or_above = (self._places(thresholds, side) for side in ("left", "right"))
+        self.predicted = self._places(np.zeros(1), "left")  # positive, where z > 0
         self._scores: dict[RowScores, tuple[Array, Array]] = {}
 
-    def places(self, thresholds: Array, side: str) -> Places:
+    def _places(self, thresholds: Array, side: str) -> Places:
         """How many rows of each class have z above each of the thresholds ("left") or not below it ("right")."""
         return tuple(np.searchsorted(-of, -thresholds, side) for of in self.z)  # type: ignore[call-overload]
 
@@ -51,6 +62,11 @@ class ScoredRows:
             self._scores[function] = function(positive, np.ones(len(positive))), function(negative, np.zeros(len(negative)))
         return self._scores[function]
 
+    def cells_between(self, edges: Places) -> "Cells":
+        """The cells of each class between these places among its rows."""
+        z = [np.add.reduceat(of, ends[:-1]) / np.diff(ends) for of, ends in zip(self.z, edges, strict=True)]
+        return Cells(edges, np.concatenate(z), np.repeat([1.0, 0.0], [len(of) for of in z]))
+
     @cached_property
     def bins(self) -> Places:
         """The ends (BINS + 1,) of the bins of p, from the highest, among the rows of each class."""
@@ -59,13 +75,13 @@ class ScoredRows:
     @cached_property
     def table(self) -> "Sample":
         """The rows themselves, as the only resample (B = 1)."""
-        rows = tuple(np.arange(len(of) + 1) for of in self.z)
+        rows = self.cells_between(tuple(np.arange(len(of) + 1) for of in self.z))
         return Sample(self, tuple(np.ones((1, len(of)), np.int64) for of in self.z), np.ones((2, 1), np.int64), rows)
 
     @cached_property
     def recalibrated(self) -> Array:
         """The intercept and slope (2,) of the regression of y on z."""
-        return recalibration.line(*self.table.cells())[0]
+        return recalibration.line(*self.table.recalibrated_rows)[0]
 
 
 class Sample:
@@ -75,17 +91,20 @@ class Sample:
     since the shares cancel out in it; every other one also varies as the share of positives does.
     """
 
-    def __init__(self, rows: ScoredRows, drawn: Pair, shares: Counts, cells: Places | None = None) -> None:
+    def __init__(self, rows: ScoredRows, drawn: Pair, shares: Counts, cells: Cells | None = None) -> None:
         """drawn: Counts of each class's rows, as they came; shares (2, B): by what a resample multiplies a class's counts."""
         self.rows, self.shares, self._cells = rows, shares, cells or rows.cells
-        self.counts = tuple(counts[:, order] for counts, order in zip(drawn, rows.order, strict=True))
+        self.counts = tuple(np.take(counts, order, axis=1) for counts, order in zip(drawn, rows.order, strict=True))
         if rows.weight is not None:
             self.counts = tuple(counts * weight for counts, weight in zip(self.counts, rows.weight, strict=True))
 
     @cached_property
     def cumulative(self) -> Pair:
         """(B, n + 1) of each class: the counts of its 0, 1, ..., n highest rows."""
-        return tuple(np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1) for counts in self.counts)
+        found = tuple(np.zeros((len(counts), counts.shape[1] + 1)) for counts in self.counts)
+        for counts, sums in zip(self.counts, found, strict=True):
+            sums[:, 1:] = np.cumsum(counts, axis=1)  # of whole numbers, which are added faster, where there are no weights
+        return found
 
     @cached_property
     def totals(self) -> Pair:
@@ -109,10 +128,15 @@ class Sample:
         """(B, ...) of each class, by its share."""
         return tuple(of * share[:, None] for of, share in zip(of_classes, self.shares, strict=True))
 
+    def shared_sum(self, of_classes: Pair) -> Counts:
+        """(B, ...) of both classes together."""
+        positive, negative = self.shared(of_classes)
+        return np.add(positive, negative, out=positive)
+
     @cached_property
     def confusion(self) -> tuple[Counts, Counts, Counts, Counts]:
         """Counts (B,) of true positives, false positives, false negatives and true negatives; positive is predicted where z > 0."""
-        above = self._up_to(self.rows.places(np.zeros(1), "left"))
+        above = self._up_to(self.rows.predicted)
         tp, fp = (of[:, 0] for of in self.shared(above))
         positives, negatives = (of[:, 0] for of in self.shared(self.totals))
         return tp, fp, positives - tp, negatives - fp
@@ -132,11 +156,11 @@ class Sample:
         positive, negative = self.shared(tuple(sums))
         return (positive + negative)[:, 0] / self.rows_drawn
 
-    def cells(self) -> tuple[Array, Array, Counts]:
-        """z (g,) and y (g,) of cells of rows with like log-odds, and the counts (B, g) of their rows."""
-        counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(self._cells))]
-        z = [np.add.reduceat(of, edges[:-1]) / np.diff(edges) for of, edges in zip(self.rows.z, self._cells, strict=True)]
-        return np.concatenate(z), np.repeat([1.0, 0.0], [len(of) for of in z]), np.concatenate(counts, axis=1)
+    @cached_property
+    def recalibrated_rows(self) -> tuple[Array, Array, Counts]:
+        """z (g,) and y (g,) of the cells, and how often the rows of each count (B, g)."""
+        counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(self._cells.edges))]
+        return self._cells.z, self._cells.y, np.concatenate(counts, axis=1)
 
     def bins(self) -> tuple[Array, Array]:
         """The sums (B, BINS) of the probabilities, and the positives, in each bin of p."""
