@@ -24,7 +24,7 @@ from pipeline.config.hydra_errors import as_config_error
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
 from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS, defined
 from pipeline.files import METRICS_FILE, read_numbers
 from pipeline.redaction import scrub
 from pipeline.stages import MODELS_DIR, STAGES
@@ -68,7 +68,7 @@ def run_job(composed: DictConfig) -> float:
     try:
         with sweep_job(HydraConfig.get()) as status:
             metrics = run_composed(composed)
-            status["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
+            status["scores"] = defined({name: metrics[name] for name in SUMMARY_METRICS})
             return metrics[OBJECTIVE]
     except Exception:  # which sweep_job has logged; Hydra's sweep would end with the first
         return float("nan")

@@ -1,7 +1,8 @@
-"""How sure a metric is, and a difference of two models in it: bootstrap intervals over the rows of one test table (Efron 1979)."""
+"""How sure a metric is, and the difference of two models in it: bootstrap intervals over a test table's rows (Efron 1979)."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,10 @@ from pipeline.evaluation.samples import Counts, Sample, ScoredRows
 from pipeline.threads import side_by_side
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
-BLOCK = 400_000  # counts of one resample or several that are drawn at once: what fits in a cache
+BLOCK = 400_000  # counts of resamples that are worked on at once: what fits in a processor's caches
+Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
+Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
+Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
 
 
@@ -36,7 +40,9 @@ class Difference(Interval):
         return int(self.low > 0) - int(self.high < 0)
 
 
-def bootstrap(z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+def bootstrap(
+    z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
     """Each of COMPARED_METRICS of log-odds z (n,) and labels y (n,) of both classes, with its percentile interval.
 
     Rows are drawn with equal chances, those of each class by themselves (see `Sample`), and bring their weights (n,), if there
@@ -45,7 +51,7 @@ def bootstrap(z: Array, y: Array, weight: Array | None = None, resamples: int = 
     the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. A class of one row leaves no interval.
     """
     (found,) = _resampled([(z, COMPARED_METRICS)], y, weight, resamples, seed)
-    return {name: Interval(value, *_ends(name, value, values, least=0.0)) for name, (value, values) in found.items()}
+    return _intervals(found)
 
 
 def paired_bootstrap(
@@ -63,7 +69,40 @@ def paired_bootstrap(
     return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
 
 
-Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's numbers by metric, beside those of the training rate: the baseline, which predicts it for every row."""
+
+    metrics: dict[str, float]  # all on the test table
+    test: dict[str, Interval]  # the scores (COMPARED_METRICS), as all below
+    training: dict[str, float]
+    baseline: dict[str, float]
+    over_baseline: Difference  # the model's log loss on the test table minus the baseline's, on the same resampled rows
+
+    def intervals(self) -> dict[str, Any]:
+        """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
+        test = {name: asdict(interval) for name, interval in self.test.items()}
+        return {"test": test, "training": self.training, "baseline": self.baseline}
+
+
+def evaluate(test: Predicted, training: Predicted, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
+    """The numbers of a model from its predictions of the test table and of the training table."""
+    z, y, weight = test
+    _, labels, weights = training
+    rate = np.average(labels, weights=weights)
+    constant = np.full(len(y), np.log(rate / (1 - rate)))
+    of_model, of_baseline = _resampled([(z, METRICS), (constant, [OBJECTIVE])], y, weight, resamples, seed)
+    return Evaluation(
+        {name: value for name, (value, _) in of_model.items()},
+        _intervals(of_model),
+        of_rows(ScoredRows(*training), COMPARED_METRICS),
+        of_rows(ScoredRows(constant, y, weight), COMPARED_METRICS),
+        _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
+    )
+
+
+def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
+    return {name: Interval(found[name][0], *_ends(name, *found[name], least=0.0)) for name in COMPARED_METRICS}
 
 
 def _difference(name: str, a: Resampled, b: Resampled) -> Difference:
@@ -82,14 +121,14 @@ def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tup
 
 
 def _resampled(
-    models: Sequence[tuple[Array, Sequence[str]]], y: Array, weight: Array | None, resamples: int, seed: int
+    models: Sequence[tuple[Array, Iterable[str]]], y: Array, weight: Array | None, resamples: int, seed: int
 ) -> list[dict[str, Resampled]]:
     """For each model, given as its z (n,), the metrics that are named for it; all on the same resampled rows."""
     order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
     labels, weights = y[order], None if weight is None else weight[order]
     scored = [(ScoredRows(z[order], labels, weights), names) for z, names in models]
 
-    def values(drawn: tuple[tuple[Counts, ...], Counts]) -> list[Array]:
+    def values(drawn: Draws) -> list[Array]:
         samples = [(Sample(rows, *drawn), names) for rows, names in scored]
         return [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
 
@@ -100,11 +139,13 @@ def _resampled(
             return [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
         blocks = zip(*side_by_side(values, _draws(sizes, resamples, seed)), strict=True)
         drawn = [np.concatenate(parts, axis=1) for parts in blocks]
-    return [dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, drawn, strict=True)]
+    return [
+        dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, drawn, strict=True)
+    ]
 
 
-def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[tuple[tuple[Counts, ...], Counts]]:
-    """How often each row of each class is drawn, (B, size) at a time, and the factors (2, B) by which the classes' shares vary."""
+def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:
+    """Draws of B resamples at a time of two classes with so many rows."""
     *of_classes, of_shares = np.random.default_rng(seed).spawn(len(sizes) + 1)
     n = sum(sizes)
     block = max(1, BLOCK // n)

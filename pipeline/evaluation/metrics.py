@@ -5,14 +5,15 @@ predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metri
 summary, `runs diff` and `runs promote` follow it.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation import recalibration
-from pipeline.evaluation.samples import POSITIVE, Counts, RowScores, Sample, ScoredRows
+from pipeline.evaluation.samples import POSITIVE, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
@@ -26,16 +27,16 @@ class Metric:
     name: str
     label: str
     greater_is_better: bool | None  # None: neither, so that models are not ranked by it
-    function: Callable[[Sample], Counts]  # its values (B,) in B resamples; nan where it is undefined
+    function: Callable[[Sample], Array]  # its values (B,) in B resamples; nan where it is undefined
     in_summary: bool = False  # shown by evaluate in the terminal, and listed for each job of a sweep
     is_count: bool = False
     is_reflected: bool = False  # chance raises it above what is true: see `intervals`
 
     def of(self, rows: ScoredRows) -> float:
-        """The value on the rows themselves."""
+        """The value on the rows themselves; a count of rows without weights is an int."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            value: float = self.function(rows.table)[0].item()
-        return value
+            value = float(self.function(rows.table)[0])
+        return int(value) if self.is_count and rows.weight is None else value
 
 
 def measure(z: Array, y: Array, weight: Array | None = None) -> dict[str, float]:
@@ -48,7 +49,12 @@ def of_rows(rows: ScoredRows, names: Iterable[str]) -> dict[str, float]:
     return {name: METRICS[name].of(rows) for name in names}
 
 
-def ratio(part: Counts, total: Counts) -> Array:
+def defined(values: Mapping[str, float]) -> dict[str, float]:
+    """Those that are not nan."""
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def ratio(part: Array, total: Array) -> Array:
     """part / total, and 0 where the total is 0."""
     return np.divide(part, total, out=np.zeros(np.shape(total)), where=total > 0)
 
@@ -156,7 +162,7 @@ def _mean(name: str, label: str, greater_is_better: bool, row_scores: RowScores)
     return Metric(name, label, greater_is_better, lambda sample: sample.mean(row_scores), in_summary=True)
 
 
-def _count(name: str, label: str, function: Callable[[Sample], Counts]) -> Metric:
+def _count(name: str, label: str, function: Callable[[Sample], Array]) -> Metric:
     return Metric(name, label, None, function, is_count=True)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from pipeline.evaluation import recalibration
 from pipeline.evaluation.curves import BINS, bins_of
 from pipeline.model.predictor import probability
 
-Counts = NDArray[np.number]  # (B, n): how often each of n rows is drawn in each of B resamples
-Pair = tuple[Counts, ...]  # of the positive rows and of the negative ones
+Counts = NDArray[np.integer]  # (B, n): how often each of n rows is drawn in each of B resamples
+Pair = tuple[Array, ...]  # of the positive rows and of the negative ones
 Places = tuple[NDArray[np.intp], ...]  # likewise
 RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a number for each row
 POSITIVE, NEGATIVE = 0, 1  # places in a pair of the classes
@@ -31,7 +33,7 @@ class Cells:
 
 
 class ScoredRows:
-    """Rows with log-odds z (n,), labels y (n,) of both classes and, perhaps, weights (n,) >= 0: by class, from the highest z."""
+    """Rows with log-odds z (n,), labels y (n,) and, perhaps, weights (n,) >= 0: by class, from the highest z."""
 
     def __init__(self, z: Array, y: Array, weight: Array | None = None) -> None:
         """Raises DataError unless rows of both classes have a weight."""
@@ -39,7 +41,9 @@ class ScoredRows:
             z, y, weight = (part[weight > 0] for part in (z, y, weight))
         if not 0 < y.sum() < len(y):
             counted = "rows" if weight is None else "rows with a weight above 0"
-            raise DataError(f"{counted} to measure a model by must be of both classes; got {int(y.sum())} positives of {len(y)}")
+            raise DataError(
+                f"{counted} to measure a model by must be of both classes; got {int(y.sum())} positives of {len(y)}"
+            )
         chosen = (np.flatnonzero(y == 1), np.flatnonzero(y != 1))
         self.order = tuple(np.argsort(-z[rows], kind="stable") for rows in chosen)  # among the rows of the class, as they came
         sorted_rows = [rows[order] for rows, order in zip(chosen, self.order, strict=True)]
@@ -76,7 +80,7 @@ class ScoredRows:
     def table(self) -> "Sample":
         """The rows themselves, as the only resample (B = 1)."""
         rows = self.cells_between(tuple(np.arange(len(of) + 1) for of in self.z))
-        return Sample(self, tuple(np.ones((1, len(of)), np.int64) for of in self.z), np.ones((2, 1), np.int64), rows)
+        return Sample(self, tuple(np.ones((1, len(of)), np.int64) for of in self.z), np.ones((2, 1)), rows)
 
     @cached_property
     def recalibrated(self) -> Array:
@@ -91,18 +95,18 @@ class Sample:
     since the shares cancel out in it; every other one also varies as the share of positives does.
     """
 
-    def __init__(self, rows: ScoredRows, drawn: Pair, shares: Counts, cells: Cells | None = None) -> None:
+    def __init__(self, rows: ScoredRows, drawn: tuple[Counts, ...], shares: Array, cells: Cells | None = None) -> None:
         """drawn: Counts of each class's rows, as they came; shares (2, B): by what a resample multiplies a class's counts."""
         self.rows, self.shares, self._cells = rows, shares, cells or rows.cells
-        self.counts = tuple(np.take(counts, order, axis=1) for counts, order in zip(drawn, rows.order, strict=True))
-        if rows.weight is not None:
-            self.counts = tuple(counts * weight for counts, weight in zip(self.counts, rows.weight, strict=True))
+        counts = tuple(np.take(of, order, axis=1) for of, order in zip(drawn, rows.order, strict=True))
+        weighted = rows.weight and tuple(of * weight for of, weight in zip(counts, rows.weight, strict=True))
+        self._counts: tuple[NDArray[Any], ...] = weighted or counts
 
     @cached_property
     def cumulative(self) -> Pair:
         """(B, n + 1) of each class: the counts of its 0, 1, ..., n highest rows."""
-        found = tuple(np.zeros((len(counts), counts.shape[1] + 1)) for counts in self.counts)
-        for counts, sums in zip(self.counts, found, strict=True):
+        found = tuple(np.zeros((len(counts), counts.shape[1] + 1)) for counts in self._counts)
+        for counts, sums in zip(self._counts, found, strict=True):
             sums[:, 1:] = np.cumsum(counts, axis=1)  # of whole numbers, which are added faster, where there are no weights
         return found
 
@@ -128,27 +132,27 @@ class Sample:
         """(B, ...) of each class, by its share."""
         return tuple(of * share[:, None] for of, share in zip(of_classes, self.shares, strict=True))
 
-    def shared_sum(self, of_classes: Pair) -> Counts:
+    def shared_sum(self, of_classes: Pair) -> Array:
         """(B, ...) of both classes together."""
         positive, negative = self.shared(of_classes)
         return np.add(positive, negative, out=positive)
 
     @cached_property
-    def confusion(self) -> tuple[Counts, Counts, Counts, Counts]:
-        """Counts (B,) of true positives, false positives, false negatives and true negatives; positive is predicted where z > 0."""
+    def confusion(self) -> tuple[Array, Array, Array, Array]:
+        """Counts (B,) of true positives, false positives, false negatives and true negatives."""
         above = self._up_to(self.rows.predicted)
         tp, fp = (of[:, 0] for of in self.shared(above))
         positives, negatives = (of[:, 0] for of in self.shared(self.totals))
         return tp, fp, positives - tp, negatives - fp
 
     @cached_property
-    def rows_drawn(self) -> Counts:
+    def rows_drawn(self) -> Array:
         """(B,), or the sum of their weights."""
         return sum(self.confusion[1:], self.confusion[0])
 
     @cached_property
     def _floats(self) -> tuple[Array, ...]:
-        return tuple(counts.astype(np.float64, copy=False) for counts in self.counts)
+        return tuple(counts.astype(np.float64, copy=False) for counts in self._counts)
 
     def mean(self, function: RowScores) -> Array:
         """The mean (B,) of a number for each row."""
@@ -157,7 +161,7 @@ class Sample:
         return (positive + negative)[:, 0] / self.rows_drawn
 
     @cached_property
-    def recalibrated_rows(self) -> tuple[Array, Array, Counts]:
+    def recalibrated_rows(self) -> tuple[Array, Array, Array]:
         """z (g,) and y (g,) of the cells, and how often the rows of each count (B, g)."""
         counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(self._cells.edges))]
         return self._cells.z, self._cells.y, np.concatenate(counts, axis=1)
@@ -166,7 +170,7 @@ class Sample:
         """The sums (B, BINS) of the probabilities, and the positives, in each bin of p."""
         found = []
         for counts, of, ends in zip(self._floats, self.rows.scores(_probabilities), self.rows.bins, strict=True):
-            found.append(np.column_stack([counts[:, a:b] @ of[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]))
+            found.append(np.column_stack([counts[:, a:b] @ of[a:b] for a, b in pairwise(ends)]))
         positive, negative = self.shared(tuple(found))
         positives, _ = self.shared(self._up_to(self.rows.bins))
         return positive + negative, np.diff(positives, axis=1)
