@@ -48,7 +48,8 @@ def bootstrap(
     Rows are drawn with equal chances, those of each class by themselves (see `Sample`), and bring their weights (n,), if there
     are any: a row is one observation, whatever it weighs. A resample in which a metric is nan is left out of its interval.
     Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
-    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. A class of one row leaves no interval.
+    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a
+    class of one row leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
     """
     (found,) = _resampled([(z, COMPARED_METRICS)], y, weight, resamples, seed)
     return _intervals(found)
@@ -102,7 +103,9 @@ def evaluate(test: Predicted, training: Predicted, resamples: int = RESAMPLES, s
 
 
 def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
-    return {name: Interval(found[name][0], *_ends(name, *found[name], least=0.0)) for name in COMPARED_METRICS}
+    ends = {name: _ends(name, *found[name], least=0.0) for name in COMPARED_METRICS}
+    known = {name: (low, high) if low < high else (np.nan, np.nan) for name, (low, high) in ends.items()}
+    return {name: Interval(found[name][0], *known[name]) for name in COMPARED_METRICS}
 
 
 def _difference(name: str, a: Resampled, b: Resampled) -> Difference:

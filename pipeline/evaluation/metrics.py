@@ -123,10 +123,10 @@ def lift(sample: Sample) -> Array:
     """The share of positives in the TOP of the rows, over that in all; of rows tied at its end, so many as fit are taken."""
     top = TOP * sample.rows_drawn
     reached = sample.shared_sum(sample.above)  # (B, k), which rises with k
-    last = np.array([np.searchsorted(row, size) - 1 for row, size in zip(reached, top, strict=True)])[:, None]
+    last = np.array([max(np.searchsorted(row, size) - 1, 0) for row, size in zip(reached, top, strict=True)])[:, None]
     above, up_to = (tuple(np.take_along_axis(of, last, axis=1) for of in pair) for pair in (sample.above, sample.at_or_above))
     rows_above, rows_up_to = (sample.shared_sum(pair)[:, 0] for pair in (above, up_to))
-    part = np.minimum(ratio(top - rows_above, rows_up_to - rows_above), 1)
+    part = np.clip(ratio(top - rows_above, rows_up_to - rows_above), 0, 1)
     found = above[POSITIVE] + (up_to[POSITIVE] - above[POSITIVE]) * part[:, None]
     return (found / sample.totals[POSITIVE])[:, 0] / TOP
 

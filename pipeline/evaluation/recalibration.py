@@ -10,6 +10,7 @@ TOLERANCE = 1e-7  # log-odds; after a Newton step so small, the next would be ab
 SAFE = 1.0  # log-odds; a Newton step that changes none by more than this lowers the loss (Bach 2010)
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def shift(z: Array, y: Array, counts: Array) -> Array:
     """The a (B,) with which the mean of sigmoid(a + z) is the share of positives, by Newton's method between two bounds.
 
@@ -17,25 +18,24 @@ def shift(z: Array, y: Array, counts: Array) -> Array:
     """
     total = counts.sum(axis=1)
     share = counts @ y / total
-    with np.errstate(divide="ignore", invalid="ignore"):
-        centre = np.log(share) - np.log1p(-share)
+    centre = np.log(share) - np.log1p(-share)
     low, high = centre - z.max(), centre - z.min()
-    a = np.where(np.isfinite(centre), np.clip(0.0, low, high), np.nan)
+    a = np.clip(0.0, low, high)
     for _ in range(MAX_STEPS):
         p = wrong_class_probability(-(a[:, None] + z))
         excess = np.einsum("ij,ij->i", counts, p) / total - share
         slope = np.einsum("ij,ij,ij->i", counts, p, 1 - p) / total
         low, high = np.where(excess < 0, a, low), np.where(excess > 0, a, high)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            newton = a - excess / slope
+        newton = a - excess / slope
         following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         is_done = ~(np.abs(following - a) > TOLERANCE)
         a = following
         if is_done.all():
             break
-    return a
+    return np.where(np.isfinite(centre), a, np.nan)
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def line(z: Array, y: Array, counts: Array, start: Array | None = None) -> Array:
     """(a, b) (B, 2) of the logistic regression a + b z of y, by Newton's method; nan where no finite best one exists.
 

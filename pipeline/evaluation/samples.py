@@ -41,9 +41,8 @@ class ScoredRows:
             z, y, weight = (part[weight > 0] for part in (z, y, weight))
         if not 0 < y.sum() < len(y):
             counted = "rows" if weight is None else "rows with a weight above 0"
-            raise DataError(
-                f"{counted} to measure a model by must be of both classes; got {int(y.sum())} positives of {len(y)}"
-            )
+            got = f"{int(y.sum())} of {len(y)} are positive"
+            raise DataError(f"the {counted} to measure a model by must be of both classes; {got}")
         chosen = (np.flatnonzero(y == 1), np.flatnonzero(y != 1))
         self.order = tuple(np.argsort(-z[rows], kind="stable") for rows in chosen)  # among the rows of the class, as they came
         sorted_rows = [rows[order] for rows, order in zip(chosen, self.order, strict=True)]

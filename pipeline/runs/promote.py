@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.files import WEIGHTS_FILE, file_digest
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE, RANKING_METRICS
+from pipeline.files import WEIGHTS_FILE, file_digest, nan_as_none
 from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
@@ -38,7 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     command = add_command(subparsers, run, __doc__, examples, codes)
     command.add_argument("run", metavar="RUN", help=RUN)
     command.add_argument("--name", help="of the registered model; the experiment's name if not given")
-    command.add_argument("--metric", choices=COMPARED_METRICS, default=OBJECTIVE, help=f"what decides ({OBJECTIVE})")
+    command.add_argument("--metric", choices=RANKING_METRICS, default=OBJECTIVE, help=f"what decides ({OBJECTIVE})")
     command.add_argument("--force", action="store_true", help="whatever the numbers are; the version records that")
 
 
@@ -111,7 +111,7 @@ def _judge(metric: str, difference: Difference, against: str, force: bool) -> di
     return {
         "decision": BETTER if is_better else FORCED if force else REFUSED,
         "reason": f"against version {against}: {metric} {difference.value:+.4g}, {interval}",
-        "difference": json.dumps(asdict(difference)),
+        "difference": json.dumps(nan_as_none(asdict(difference))),
         "resamples": str(RESAMPLES),
         "seed": str(SEED),
         "confidence": str(CONFIDENCE),
