@@ -24,7 +24,7 @@ from pipeline.config.hydra_errors import as_config_error
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
 from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS, defined
 from pipeline.redaction import scrub
 from pipeline.stages import _chain as chain
 from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, sweep_job
@@ -70,7 +70,7 @@ def score(status: Status, config: Config, root: Path) -> float:
 def score_on_test(status: Status, config: Config, root: Path) -> float:
     """The same, of a model that is fitted to all training rows, on the test table."""
     metrics = chain.fit(config, root)
-    status["scores"] = {name: metrics[name] for name in SUMMARY_METRICS}
+    status["scores"] = defined({name: metrics[name] for name in SUMMARY_METRICS})
     return metrics[OBJECTIVE]
 
 

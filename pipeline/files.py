@@ -29,12 +29,20 @@ SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
 WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
-PENALTY_FILE, OUT_OF_FOLD_FILE = "penalty.csv", "validation_predictions.parquet"
+PENALTY_FILE, OUT_OF_FOLD_FILE, INTERVALS_FILE = "penalty.csv", "validation_predictions.parquet", "intervals.json"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Indented, keys in the order given."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def nan_as_none(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers by name, or mappings of them, with None in place of nan, which JSON lacks."""
+    return {
+        name: nan_as_none(value) if isinstance(value, Mapping) else None if math.isnan(value) else value
+        for name, value in numbers.items()
+    }
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -72,12 +80,12 @@ def read_json(path: Path, *keys: str, content: bytes | None = None) -> dict[str,
 
 
 def read_numbers(path: Path, *keys: str, content: bytes | None = None) -> dict[str, float]:
-    """The object in a JSON file, all of whose values are finite numbers."""
+    """The object in a JSON file, all of whose values are finite numbers or, as nan, null."""
     parsed = read_json(path, *keys, content=content)
     for name, value in parsed.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise ArtifactError(f"every value in {path} must be a finite number; {name} is not")
-    return parsed
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value)):
+            raise ArtifactError(f"every value in {path} must be a finite number or null; {name} is not")
+    return {name: math.nan if value is None else value for name, value in parsed.items()}
 
 
 def _refuse_constant(name: str) -> None:

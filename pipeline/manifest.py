@@ -108,8 +108,12 @@ class Manifest(Generic[T]):
         return self.array(f"{part}/weight.npy") if f"{part}/weight.npy" in self.files else None
 
     def numbers(self, name: str, *keys: str) -> dict[str, float]:
-        """The finite numbers of a JSON file."""
+        """The numbers of a JSON file: finite, or nan where they are undefined."""
         return files.read_numbers(self.path.parent / name, *keys, content=self.read(name))
+
+    def json(self, name: str, *keys: str) -> dict[str, Any]:
+        """The object in a JSON file, with these keys."""
+        return files.read_json(self.path.parent / name, *keys, content=self.read(name))
 
     def csv(self, name: str, *columns: str) -> Table:
         return files.read_csv(self.path.parent / name, *columns, content=self.read(name))

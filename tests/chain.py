@@ -1,6 +1,7 @@
 """The stages as functions, on small data in a folder: data/, models/numpy/ and report/."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -45,10 +46,15 @@ def leftovers(root: Path) -> list[Path]:
 
 def add_weights(data: Path, **weights: Array) -> None:
     """Weights of the rows of the parts train and test, as a table with a column of weights has them."""
+    write_arrays(data, {f"{part}/weight.npy": weight for part, weight in weights.items()})
+
+
+def write_arrays(data: Path, arrays: Mapping[str, Array]) -> None:
+    """Arrays beside those that `generate` made, or in their place."""
     content = json.loads((data / "schema.json").read_text())
-    for part, weight in weights.items():
-        np.save(data / part / "weight.npy", weight)
-    names = [*content.pop("files"), *(f"{part}/weight.npy" for part in weights)]
+    for name, array in arrays.items():
+        np.save(data / name, array)
+    names = {*content.pop("files"), *arrays}
     write_manifest(
         data / "schema.json", content.pop("stage"), {key: value for key, value in content.items() if key != "checksum"}, names
     )

@@ -118,7 +118,7 @@ def test_the_results_of_other_inputs_are_refused(root: Path, tmp_path: Path, sta
     assert "; train again" in (sentence := refused(stage, root)) or "` again" in sentence
 
 
-@pytest.mark.parametrize("change", [("roc_auc", "area"), (0.5, "much"), (0.5, None), (0.5, True), (0.5, float("nan"))])
+@pytest.mark.parametrize("change", [("roc_auc", "area"), (0.5, "much"), (0.5, [None]), (0.5, True), (0.5, float("nan"))])
 @pytest.mark.parametrize("stage", ["plot", "report"])
 def test_metrics_must_be_numbers_though_they_are_described(root: Path, stage: str, change: tuple[object, object]) -> None:
     folder, (old, new) = root / "models" / "numpy", change

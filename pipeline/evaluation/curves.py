@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.files import Table
@@ -56,10 +57,15 @@ def precision_recall(z: Array, y: Array, weight: Array | None = None) -> tuple[A
     return probability(thresholds), tp / tp[-1], tp / (tp + fp)
 
 
+def bins_of(p: Array) -> NDArray[np.intp]:
+    """The bin of each probability p (n,), from 0 to BINS - 1."""
+    return np.minimum((p * BINS).astype(np.intp), BINS - 1)
+
+
 def calibration(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, ...]:
     """The mean prediction, the share of positives and the rows (the sum of their weights) in each bin that is not empty."""
     p = probability(z)
-    index = np.minimum((p * BINS).astype(int), BINS - 1)
+    index = bins_of(p)
     rows = np.bincount(index, weight, BINS)
     full = rows > 0
     sums = (p, y) if weight is None else (weight * p, weight * y)

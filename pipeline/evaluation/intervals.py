@@ -1,26 +1,38 @@
-"""How sure the difference of two models is: paired bootstrap intervals over the rows of one test table (Efron 1979)."""
+"""How sure a metric is, and the difference of two models in it: bootstrap intervals over a test table's rows (Efron 1979)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Counts
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
+from pipeline.evaluation.samples import Counts, Sample, ScoredRows
+from pipeline.threads import side_by_side
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
-BLOCK = 100_000  # counts held at once: what fits in a cache
+BLOCK = 400_000  # counts of resamples that are worked on at once: what fits in a processor's caches
+Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
+Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
+Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
+MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A metric of model b minus that of model a: on the table itself, and the ends of its percentile interval."""
+class Interval:
+    """A number on the table itself, and the ends of its interval; nan where there are none."""
 
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A metric of model b minus that of model a."""
 
     @property
     def sign(self) -> int:
@@ -28,49 +40,127 @@ class Difference:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def paired_bootstrap(
-    z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLES, seed: int = 0, weight: Array | None = None
-) -> dict[str, Difference]:
-    """b - a in each of COMPARED_METRICS from log-odds z (n,) and labels y (n,) of both classes, on the same resampled rows.
+def bootstrap(
+    z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """Each of COMPARED_METRICS of log-odds z (n,) and labels y (n,) of both classes, with its percentile interval.
 
-    Rows are drawn with equal chances and bring their weights (n,), if there are any: a row is one observation, whatever it
-    weighs. A resample in which a metric is nan, as the AUC is of one class, is left out of that metric's interval.
+    Rows are drawn with equal chances, those of each class by themselves (see `Sample`), and bring their weights (n,), if there
+    are any: a row is one observation, whatever it weighs. A resample in which a metric is nan is left out of its interval.
+    Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
+    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a
+    class of one row leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
     """
-    if weight is not None:
-        z_a, z_b, y, weight = (part[weight > 0] for part in (z_a, z_b, y, weight))
-    n = len(y)
-    if not len(z_a) == len(z_b) == n:
-        raise DataError(f"both models must have predicted the {n} rows; got {len(z_a)} and {len(z_b)}")
-    if not 0 < y.sum() < n:
-        raise DataError(f"y must have rows of both classes; got {int(y.sum())} positives in {n} rows")
-    scores = {name: metric.row_scores for name, metric in METRICS.items() if metric.row_scores}
-    rows = np.column_stack([score(z_b, y) - score(z_a, y) for score in scores.values()])
-    pairs = {name: (metric.resampled(z_a, y), metric.resampled(z_b, y)) for name, metric in METRICS.items() if metric.resampled}
-
-    def differences(counts: Counts) -> Array:
-        counts, total = (counts, n) if weight is None else (counts * weight, (counts @ weight)[:, None])
-        return np.column_stack([counts @ rows / total, *(of_b(counts) - of_a(counts) for of_a, of_b in pairs.values())])
-
-    with one_thread, np.errstate(invalid="ignore"):
-        values = differences(np.ones((1, n), np.int64))[0]
-        drawn = np.concatenate([differences(counts) for counts in _resamples(n, resamples, seed)])
-    found = dict(zip([*scores, *pairs], zip(values, drawn.T, strict=True), strict=True))
-    return {name: Difference(float(value), *_interval(each)) for name in COMPARED_METRICS for value, each in [found[name]]}
+    (found,) = _resampled([(z, COMPARED_METRICS)], y, weight, resamples, seed)
+    return _intervals(found)
 
 
-def _interval(values: Array) -> tuple[float, float]:
-    """The ends of the percentile interval of values (B,), nan left out; nan where there are no others."""
+def paired_bootstrap(
+    z_a: Array,
+    z_b: Array,
+    y: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    weight: Array | None = None,
+) -> dict[str, Difference]:
+    """b - a in each of COMPARED_METRICS, on the same resampled rows. Intervals are made as those of `bootstrap`."""
+    if not len(z_a) == len(z_b) == len(y):
+        raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
+    a, b = _resampled([(z_a, COMPARED_METRICS), (z_b, COMPARED_METRICS)], y, weight, resamples, seed)
+    return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's numbers by metric, beside those of the training rate: the baseline, which predicts it for every row."""
+
+    metrics: dict[str, float]  # all on the test table
+    test: dict[str, Interval]  # the scores (COMPARED_METRICS), as all below
+    training: dict[str, float]
+    baseline: dict[str, float]
+    over_baseline: Difference  # the model's log loss on the test table minus the baseline's, on the same resampled rows
+
+    def intervals(self) -> dict[str, Any]:
+        """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
+        test = {name: asdict(interval) for name, interval in self.test.items()}
+        return {"test": test, "training": self.training, "baseline": self.baseline}
+
+
+def evaluate(test: Predicted, training: Predicted, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
+    """The numbers of a model from its predictions of the test table and of the training table."""
+    z, y, weight = test
+    _, labels, weights = training
+    rate = np.average(labels, weights=weights)
+    constant = np.full(len(y), np.log(rate / (1 - rate)))
+    of_model, of_baseline = _resampled([(z, METRICS), (constant, [OBJECTIVE])], y, weight, resamples, seed)
+    return Evaluation(
+        {name: value for name, (value, _) in of_model.items()},
+        _intervals(of_model),
+        of_rows(ScoredRows(*training), COMPARED_METRICS),
+        of_rows(ScoredRows(constant, y, weight), COMPARED_METRICS),
+        _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
+    )
+
+
+def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
+    ends = {name: _ends(name, *found[name], least=0.0) for name in COMPARED_METRICS}
+    known = {name: (low, high) if low < high else (np.nan, np.nan) for name, (low, high) in ends.items()}
+    return {name: Interval(found[name][0], *known[name]) for name in COMPARED_METRICS}
+
+
+def _difference(name: str, a: Resampled, b: Resampled) -> Difference:
+    value = b[0] - a[0]
+    return Difference(value, *_ends(name, value, b[1] - a[1]))
+
+
+def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tuple[float, float]:
+    """The ends of a metric's interval, nan left out; nan where there are no others."""
     if not len(values := values[~np.isnan(values)]):
         return np.nan, np.nan
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if METRICS[name].is_reflected:
+        low, high = max(least, min(value, 2 * value - high)), max(value, 2 * value - low)
     return float(low), float(high)
 
 
-def _resamples(n: int, resamples: int, seed: int) -> Iterator[Counts]:
-    """How often each of n rows is drawn in each of n draws with replacement, (B, n) at a time."""
-    rng = np.random.default_rng(seed)
+def _resampled(
+    models: Sequence[tuple[Array, Iterable[str]]], y: Array, weight: Array | None, resamples: int, seed: int
+) -> list[dict[str, Resampled]]:
+    """For each model, given as its z (n,), the metrics that are named for it; all on the same resampled rows."""
+    order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
+    labels, weights = y[order], None if weight is None else weight[order]
+    scored = [(ScoredRows(z[order], labels, weights), names) for z, names in models]
+
+    def values(drawn: Draws) -> list[Array]:
+        samples = [(Sample(rows, *drawn), names) for rows, names in scored]
+        return [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
+
+    sizes = [len(z) for z in scored[0][0].z]
+    with one_thread, np.errstate(divide="ignore", invalid="ignore"):
+        tables = [of_rows(rows, names) for rows, names in scored]
+        if min(sizes) < MIN_OF_CLASS:
+            return [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
+        blocks = zip(*side_by_side(values, _draws(sizes, resamples, seed)), strict=True)
+        drawn = [np.concatenate(parts, axis=1) for parts in blocks]
+    return [
+        dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, drawn, strict=True)
+    ]
+
+
+def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:
+    """Draws of B resamples at a time of two classes with so many rows."""
+    *of_classes, of_shares = np.random.default_rng(seed).spawn(len(sizes) + 1)
+    n = sum(sizes)
     block = max(1, BLOCK // n)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        rows = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        yield np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
+        positives = of_shares.binomial(n, sizes[0] / n, size)
+        shares = np.stack([positives / sizes[0], (n - positives) / sizes[1]])
+        yield tuple(_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
+
+
+def _counts(rng: np.random.Generator, rows: int, size: int) -> Counts:
+    """How often each row is drawn in each of `size` times so many draws with replacement, (size, rows)."""
+    drawn = rng.integers(rows, size=(size, rows))
+    drawn += rows * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)

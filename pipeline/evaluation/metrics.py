@@ -1,157 +1,198 @@
 """Numbers for how well a model predicts a test table, from log-odds z (n,) and labels y (n,) of both classes in {0, 1}.
 
 The rows may have weights (n,) >= 0: with whole numbers as weights, every metric is that of rows repeated so often. A row is
-predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, the report, a sweep's summary,
-`runs diff` and `runs promote` follow it.
+predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, intervals.json, the report, a sweep's
+summary, `runs diff` and `runs promote` follow it.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.errors import DataError
-from pipeline.evaluation.curves import calibration, cumulative
+from pipeline.evaluation import recalibration
+from pipeline.evaluation.samples import POSITIVE, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
-Counts = NDArray[np.number]  # (B, n): how often each of n rows is drawn in each of B resamples, times its weight
-Weight = Array | None
+TOP = 0.1  # the share of rows, from the highest log-odds, that lift is of
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of metrics.json. With row_scores or resampled, the difference of two models has a bootstrap interval."""
+    """One number of metrics.json. A score, which is every one but a count, has an interval, and so has its difference."""
 
     name: str
     label: str
-    greater_is_better: bool | None  # None: a count, which no report ranks models by
-    function: Callable[..., float]  # of z, y and weight, which may be None
-    in_summary: bool = False  # logged by evaluate, and listed for each job of a sweep
-    row_scores: Callable[[Array, Array], Array] | None = None  # (n,), whose mean is the metric
-    resampled: Callable[[Array, Array], Callable[[Counts], Array]] | None = None  # from Counts to the values (B,)
+    greater_is_better: bool | None  # None: neither, so that models are not ranked by it
+    function: Callable[[Sample], Array]  # its values (B,) in B resamples; nan where it is undefined
+    in_summary: bool = False  # shown by evaluate in the terminal, and listed for each job of a sweep
+    is_count: bool = False
+    is_reflected: bool = False  # chance raises it above what is true: see `intervals`
+
+    def of(self, rows: ScoredRows) -> float:
+        """The value on the rows themselves; a count of rows without weights is an int."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = float(self.function(rows.table)[0])
+        return int(value) if self.is_count and rows.weight is None else value
 
 
-def measure(z: Array, y: Array, weight: Weight = None) -> dict[str, float]:
-    """Every number that metrics.json holds. Raises DataError where no row of a class has a weight."""
-    if weight is not None and not 0 < total(y == 1, weight) < total(y >= 0, weight):
-        raise DataError("test rows of both classes must have a weight above 0; those of one class have none")
-    return {name: metric.function(z, y, weight) for name, metric in METRICS.items()}
+def measure(z: Array, y: Array, weight: Array | None = None) -> dict[str, float]:
+    """Every number that metrics.json holds; nan where one is undefined. Raises DataError unless both classes count."""
+    return of_rows(ScoredRows(z, y, weight), METRICS)
 
 
-def total(chosen: NDArray[np.bool_], weight: Weight) -> float:
-    """How many rows are chosen, or the sum of their weights."""
-    return int(chosen.sum()) if weight is None else float(weight[chosen].sum())
+def of_rows(rows: ScoredRows, names: Iterable[str]) -> dict[str, float]:
+    """These metrics of the rows."""
+    return {name: METRICS[name].of(rows) for name in names}
 
 
-def confusion(z: Array, y: Array, weight: Weight = None) -> tuple[float, float, float, float]:
-    """Counts of true positives, false positives, false negatives and true negatives."""
-    predicted, actual = z > 0, y == 1
-    pairs = ((predicted, actual), (predicted, ~actual), (~predicted, actual), (~predicted, ~actual))
-    tp, fp, fn, tn = (total(a & b, weight) for a, b in pairs)
-    return tp, fp, fn, tn
+def defined(values: Mapping[str, float]) -> dict[str, float]:
+    """Those that are not nan."""
+    return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-def _ratio(part: float, total: float) -> float:
+def ratio(part: Array, total: Array) -> Array:
     """part / total, and 0 where the total is 0."""
-    return float(part / total) if total else 0.0
+    return np.divide(part, total, out=np.zeros(np.shape(total)), where=total > 0)
 
 
-def balanced_accuracy(tp: float, fp: float, fn: float, tn: float) -> float:
-    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
+def accuracy(sample: Sample) -> Array:
+    tp, _, _, tn = sample.confusion
+    return (tp + tn) / sample.rows_drawn
 
 
-def f1(tp: float, fp: float, fn: float, tn: float) -> float:
-    precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
-    return _ratio(2 * precision * recall, precision + recall)
+def precision(sample: Sample) -> Array:
+    tp, fp, _, _ = sample.confusion
+    return ratio(tp, tp + fp)
 
 
-def mcc(tp: float, fp: float, fn: float, tn: float) -> float:
+def recall(sample: Sample) -> Array:
+    tp, _, fn, _ = sample.confusion
+    return ratio(tp, tp + fn)
+
+
+def balanced_accuracy(sample: Sample) -> Array:
+    _, fp, _, tn = sample.confusion
+    return (recall(sample) + ratio(tn, tn + fp)) / 2
+
+
+def f1(sample: Sample) -> Array:
+    tp, fp, fn, _ = sample.confusion
+    return ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def mcc(sample: Sample) -> Array:
     """Matthews' correlation of predicted and actual classes."""
-    norm = float(np.sqrt(float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
-    return _ratio(float(tp) * tn - float(fp) * fn, norm)
+    tp, fp, fn, tn = (np.asarray(count, np.float64) for count in sample.confusion)
+    return ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
-def roc_auc(z: Array, y: Array, weight: Weight = None) -> float:
+def roc_auc(sample: Sample) -> Array:
     """The probability that a positive row scores above a negative one, ties counted half (Mann and Whitney 1947)."""
-    score, positive = np.unique(z, return_inverse=True)[1], y == 1
-    negatives = np.bincount(score, ~positive if weight is None else ~positive * weight)
-    below = np.cumsum(negatives) - negatives / 2
-    of_positives = None if weight is None else weight[positive]
-    return float(np.average(below[score[positive]], weights=of_positives) / negatives.sum())
+    (tp_above, fp_above), (tp, fp) = sample.above, sample.at_or_above
+    positives, negatives = (of[:, 0] for of in sample.totals)
+    won = np.einsum("ij,ij->i", tp - tp_above, 2 * negatives[:, None] - fp - fp_above)  # exact where counts are whole numbers
+    return won / (2 * positives * negatives)
 
 
-def resampled_roc_auc(z: Array, y: Array) -> Callable[[Counts], Array]:
-    """The AUC of each resample; nan where one has no rows of a class."""
-    order = np.argsort(z, kind="stable")
-    positives, negatives = (order[y[order] == label] for label in (1, 0))
-    below, up_to = (np.searchsorted(z[negatives], z[positives], side) for side in ("left", "right"))
-
-    def auc(counts: Counts) -> Array:
-        p, n = counts[:, positives], counts[:, negatives]
-        smaller = np.cumsum(np.pad(n, ((0, 0), (1, 0))), axis=1)
-        twice = np.einsum("ij,ij->i", p, smaller[:, below] + smaller[:, up_to])  # exact where counts are whole numbers
-        return np.asarray(twice / (2 * p.sum(axis=1) * n.sum(axis=1)))
-
-    return auc
+def gini(sample: Sample) -> Array:
+    """Somers' D: how much more often a positive row scores above a negative one than below it."""
+    return 2 * roc_auc(sample) - 1
 
 
-def average_precision(z: Array, y: Array, weight: Weight = None) -> float:
+def kolmogorov_smirnov(sample: Sample) -> Array:
+    """The greatest distance of the two classes' distributions of log-odds."""
+    positives, negatives = sample.totals
+    (tp_above, fp_above), (tp, fp) = sample.above, sample.at_or_above
+    ahead, behind = tp / positives - fp / negatives, fp_above / negatives - tp_above / positives
+    return np.maximum(ahead.max(axis=1), behind.max(axis=1))
+
+
+def average_precision(sample: Sample) -> Array:
     """The sum over thresholds of precision x the gain in recall."""
-    _, tp, fp = cumulative(z, y, weight)
-    return float(np.sum(np.diff(tp, prepend=0) / tp[-1] * tp / (tp + fp)))
+    (tp_above, _), (tp, fp) = sample.above, sample.at_or_above
+    predicted = sample.shared_sum((tp, fp))
+    precisions = tp / np.maximum(predicted, np.finfo(float).tiny)  # any where none is predicted: nothing is gained there
+    return sample.shares[0] * np.einsum("ij,ij->i", tp - tp_above, precisions) / tp[:, -1]
 
 
-def calibration_error(z: Array, y: Array, weight: Weight = None) -> float:
+def lift(sample: Sample) -> Array:
+    """The share of positives in the TOP of the rows, over that in all; of rows tied at its end, so many as fit are taken."""
+    top = TOP * sample.rows_drawn
+    reached = sample.shared_sum(sample.above)  # (B, k), which rises with k
+    last = np.array([max(np.searchsorted(row, size) - 1, 0) for row, size in zip(reached, top, strict=True)])[:, None]
+    above, up_to = (tuple(np.take_along_axis(of, last, axis=1) for of in pair) for pair in (sample.above, sample.at_or_above))
+    rows_above, rows_up_to = (sample.shared_sum(pair)[:, 0] for pair in (above, up_to))
+    part = np.clip(ratio(top - rows_above, rows_up_to - rows_above), 0, 1)
+    found = above[POSITIVE] + (up_to[POSITIVE] - above[POSITIVE]) * part[:, None]
+    return (found / sample.totals[POSITIVE])[:, 0] / TOP
+
+
+def calibration_error(sample: Sample) -> Array:
     """The expected calibration error (Naeini et al. 2015): mean |predicted - observed| of the bins, weighted by rows."""
-    predicted, observed, rows = calibration(z, y, weight)
-    return float(np.average(np.abs(predicted - observed), weights=rows))
+    predicted, observed = sample.bins()
+    return np.abs(predicted - observed).sum(axis=1) / sample.rows_drawn
 
 
-def hits(z: Array, y: Array) -> Array:
-    """1 in each row (n,) that is predicted right, else 0."""
-    return np.asarray((z > 0) == (y == 1), np.float64)
+def calibration_slope(sample: Sample) -> Array:
+    """The b of the logistic regression a + b z of the labels, 1 where the log-odds are neither too far apart nor too near.
+
+    nan where no finite one exists: where z is constant, or a threshold separates the classes.
+    """
+    return recalibration.line(*sample.recalibrated_rows, sample.rows.recalibrated)[:, 1]
+
+
+def calibration_intercept(sample: Sample) -> Array:
+    """The a of the logistic regression a + z of the labels: 0 where the mean probability is the share of positives.
+
+    Calibration in the large (Cox 1958, Van Calster et al. 2019): the slope is held at 1.
+    """
+    return recalibration.shift(*sample.recalibrated_rows)
 
 
 def squared_errors(z: Array, y: Array) -> Array:
     return np.asarray((probability(z) - y) ** 2)
 
 
-def _mean(name: str, label: str, greater_is_better: bool, row_scores: Callable[[Array, Array], Array]) -> Metric:
-    def mean(z: Array, y: Array, weight: Weight = None) -> float:
-        return float(np.average(row_scores(z, y), weights=weight))
-
-    return Metric(name, label, greater_is_better, mean, in_summary=True, row_scores=row_scores)
+def _mean(name: str, label: str, greater_is_better: bool, row_scores: RowScores) -> Metric:
+    """row_scores: a function of the module, whose values are computed once for all resamples."""
+    return Metric(name, label, greater_is_better, lambda sample: sample.mean(row_scores), in_summary=True)
 
 
-def _of_counts(name: str, label: str, greater_is_better: bool | None, function: Callable[..., float]) -> Metric:
-    """function: of the counts of `confusion`."""
-    return Metric(name, label, greater_is_better, lambda *rows: function(*confusion(*rows)))
+def _count(name: str, label: str, function: Callable[[Sample], Array]) -> Metric:
+    return Metric(name, label, None, function, is_count=True)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("rows", "rows", None, lambda z, y, weight=None: total(np.ones(len(y), bool), weight)),
-        _mean("accuracy", "accuracy", True, hits),
-        _of_counts("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
-        _of_counts("precision", "precision", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fp)),
-        _of_counts("recall", "recall", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fn)),
-        _of_counts("f1", "F1", True, f1),
-        _of_counts("mcc", "MCC", True, mcc),
-        Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True, resampled=resampled_roc_auc),
+        _count("rows", "rows", lambda sample: sample.rows_drawn),
+        Metric("accuracy", "accuracy", True, accuracy, in_summary=True),
+        Metric("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
+        Metric("precision", "precision", True, precision),
+        Metric("recall", "recall", True, recall),
+        Metric("f1", "F1", True, f1),
+        Metric("mcc", "MCC", True, mcc),
+        Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True),
+        Metric("gini", "Gini", True, gini),
+        Metric("ks", "KS", True, kolmogorov_smirnov, is_reflected=True),
         Metric("average_precision", "average precision", True, average_precision),
+        Metric("lift", f"lift at {TOP:.0%}", True, lift),
         _mean("log_loss", "log loss", False, log_losses),
         _mean("brier", "Brier score", False, squared_errors),
-        Metric("calibration_error", "calibration error", False, calibration_error),
-        _of_counts("true_positives", "true positives", None, lambda tp, fp, fn, tn: tp),
-        _of_counts("false_positives", "false positives", None, lambda tp, fp, fn, tn: fp),
-        _of_counts("false_negatives", "false negatives", None, lambda tp, fp, fn, tn: fn),
-        _of_counts("true_negatives", "true negatives", None, lambda tp, fp, fn, tn: tn),
+        Metric("calibration_error", "calibration error", False, calibration_error, is_reflected=True),
+        Metric("calibration_slope", "calibration slope", None, calibration_slope),
+        Metric("calibration_intercept", "calibration intercept", None, calibration_intercept),
+        _count("true_positives", "true positives", lambda sample: sample.confusion[0]),
+        _count("false_positives", "false positives", lambda sample: sample.confusion[1]),
+        _count("false_negatives", "false negatives", lambda sample: sample.confusion[2]),
+        _count("true_negatives", "true negatives", lambda sample: sample.confusion[3]),
     )
 }
 SUMMARY_METRICS = tuple(name for name, metric in METRICS.items() if metric.in_summary)
-COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if metric.row_scores or metric.resampled)
+COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if not metric.is_count)  # the scores, which have intervals
+RANKING_METRICS = tuple(name for name, metric in METRICS.items() if metric.greater_is_better is not None)
 OBJECTIVE = "log_loss"  # what a sweep minimises, and what `runs promote` decides by unless another is named

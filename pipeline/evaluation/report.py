@@ -4,9 +4,11 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.intervals import CONFIDENCE
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 
@@ -15,10 +17,11 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate: its card, its metrics, and its figures' PNG files by name."""
+    """One candidate: its card, its metrics and their intervals, and its figures' PNG files by name."""
 
     card: ModelCard
     metrics: Mapping[str, float]
+    intervals: Mapping[str, Any]  # intervals.json
     images: Mapping[str, bytes]
 
     @property
@@ -44,7 +47,8 @@ def render(candidates: Mapping[str, Evaluated], source: str) -> str:
         candidates=candidates,
         card=next(iter(candidates.values())).card,
         source=source,
-        scores=[_scores(name, candidates) for name, metric in METRICS.items() if metric.greater_is_better is not None],
+        scores=[_score(name, candidates) for name in COMPARED_METRICS],
+        confidence=f"{CONFIDENCE:.0%}",
         figures=[f for f in FIGURES.values() if any(f.name in candidate.images for candidate in candidates.values())],
         configuration={
             key: [config.get(key, "") for config in configs.values()]
@@ -53,9 +57,15 @@ def render(candidates: Mapping[str, Evaluated], source: str) -> str:
     )
 
 
-def _scores(name: str, candidates: Mapping[str, Evaluated]) -> tuple[str, list[tuple[float, bool]]]:
-    """A metric's label, and of each candidate the value and whether it is the best of several."""
-    metric = METRICS[name]
-    values = [round(candidate.metrics[name], 4) for candidate in candidates.values()]
-    best = max(values) if metric.greater_is_better else min(values)
-    return metric.label, [(value, value == best and len(set(values)) > 1) for value in values]
+def _score(name: str, candidates: Mapping[str, Evaluated]) -> dict[str, Any]:
+    """A row of the scores: label, baseline, and of each candidate the numbers and whether it is the best of several."""
+    metric, all_numbers = METRICS[name], [candidate.intervals for candidate in candidates.values()]
+    tests = [numbers["test"][name] for numbers in all_numbers]
+    values = [None if test["value"] is None else round(test["value"], 4) for test in tests]
+    known = {value for value in values if value is not None}
+    best = None if metric.greater_is_better is None or len(known) < 2 else (max if metric.greater_is_better else min)(known)
+    cells = [
+        {**test, "training": numbers["training"][name], "is_best": value is not None and value == best}
+        for test, value, numbers in zip(tests, values, all_numbers, strict=True)
+    ]
+    return {"label": metric.label, "cells": cells, "baseline": all_numbers[0]["baseline"][name]}

@@ -14,9 +14,11 @@ import numpy as np
 from pipeline.arrays import Array
 from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation.folds import Fold, FoldFeatures, FoldRule, Rows
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE
+from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, defined, of_rows
 from pipeline.evaluation.options import CV, HOLDOUT, NONE, EvaluationOptions
 from pipeline.evaluation.penalty import with_number
+from pipeline.evaluation.samples import ScoredRows
+from pipeline.learning.losses import log_losses
 from pipeline.learning.model import Model
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.prediction import predicting
@@ -24,7 +26,6 @@ from pipeline.learning.prediction import predicting
 CONFIDENCE = 0.95
 PARTS = 5  # of the training rows, of which a holdout is one
 ALTERNATIVE = f"evaluation.validation={NONE} does without"
-SCORES = [name for name, metric in METRICS.items() if metric.greater_is_better is not None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Held:
     rows: Rows  # (k,)
     log_odds: Array  # (k,)
     l2: float | None  # what the penalty became where it is a word
-    scores: dict[str, float]  # of SCORES, those that these rows have: without rows of both classes the means over rows alone
+    scores: dict[str, float]  # those that these rows define: without rows of both classes the objective alone
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,15 @@ def _predicted(
 
 def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
     totals = np.bincount(y.astype(int), weight, 2)
-    names = SCORES if totals.all() else [name for name in SCORES if METRICS[name].row_scores] if totals.any() else []
-    return {name: METRICS[name].function(z, y, weight) for name in names}
+    if totals.all():
+        return defined(of_rows(ScoredRows(z, y, weight), COMPARED_METRICS))
+    return {OBJECTIVE: float(np.average(log_losses(z, y), weights=weight))} if totals.any() else {}
 
 
 def mean_scores(held: Sequence[Held]) -> dict[str, Score]:
     """The mean over the folds of each score that one of them has. Raises DataError where none has the objective."""
     found = {}
-    for name in SCORES:
+    for name in COMPARED_METRICS:
         having = [each for each in held if name in each.scores]
         if having:
             ratio = float(np.mean([len(each.rows) / each.training for each in having]))

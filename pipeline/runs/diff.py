@@ -12,7 +12,7 @@ from typing import Any
 from pipeline import console
 from pipeline.errors import PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
-from pipeline.files import digest
+from pipeline.files import digest, nan_as_none
 from pipeline.flatten import flatten
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, compare, records, verdict
@@ -67,7 +67,13 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     }
     logger.info(f"\nmetrics: not compared, since {refusal}" if refusal else _table(found, metrics))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
-    return not refusal, {**ids, **parts, "unknown": unknown, "metrics": metrics or None, "metrics_refused": refusal}
+    return not refusal, {
+        **ids,
+        **parts,
+        "unknown": unknown,
+        "metrics": nan_as_none(metrics) or None,
+        "metrics_refused": refusal,
+    }
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:

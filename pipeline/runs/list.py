@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import console
 from pipeline.errors import CommandError
 from pipeline.evaluation.intervals import CONFIDENCE
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE, RANKING_METRICS, SUMMARY_METRICS
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._journals import unsent
 from pipeline.runs.doctor import process_state
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RANKED = tuple(name for name, metric in METRICS.items() if metric.greater_is_better is not None)
 LIMIT = 20  # rows
 MIN_NAME, MAX_NAME = 16, 48  # letters of a run's name
 UNCUT = 140  # letters in a line of what is no terminal
@@ -44,7 +43,8 @@ Listed = dict[str, Any]  # a run, as --json has it
 def add_parser(subparsers: Subparsers) -> None:
     examples = ["", "--best roc_auc", "--best log_loss --limit 5 --json"]
     command = add_command(subparsers, run, __doc__, examples, "0 they are listed; 1 there is no tracking store yet")
-    command.add_argument("--best", choices=RANKED, metavar="METRIC", help=f"best first by one of {', '.join(RANKED)}")
+    best_by = f"best first by one of {', '.join(RANKING_METRICS)}"
+    command.add_argument("--best", choices=RANKING_METRICS, metavar="METRIC", help=best_by)
     command.add_argument("--limit", type=int, metavar="N", help=f"rows, 0 for all; {LIMIT} if not given, with --json all")
 
 

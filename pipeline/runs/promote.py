@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.files import WEIGHTS_FILE, file_digest
+from pipeline.evaluation.metrics import OBJECTIVE, RANKING_METRICS
+from pipeline.files import WEIGHTS_FILE, file_digest, nan_as_none
 from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 ALIAS = "champion"
 TAG_PREFIX = "promotion."  # of a model version's tags that hold the decision
 FIRST, BETTER, FORCED, REFUSED = "first", "better", "forced", "refused"  # decisions
-DECIDING = [name for name in COMPARED_METRICS if METRICS[name].greater_is_better is not None]
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -44,8 +43,8 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--name", help="of the registered model, whose champion it is to be; the experiment's name if not given"
     )
-    decides = f"what decides, {OBJECTIVE} if not given; one of {', '.join(DECIDING)}"
-    command.add_argument("--metric", choices=DECIDING, default=OBJECTIVE, metavar="METRIC", help=decides)
+    decides = f"what decides, {OBJECTIVE} if not given; one of {', '.join(RANKING_METRICS)}"
+    command.add_argument("--metric", choices=RANKING_METRICS, default=OBJECTIVE, metavar="METRIC", help=decides)
     command.add_argument(
         "--force", action="store_true", help="promote it whatever is found; the tags of the version record that"
     )
@@ -122,7 +121,7 @@ def _judge(metric: str, difference: Difference, against: str, force: bool) -> di
     return {
         "decision": BETTER if found == SURELY_BETTER else FORCED if force else REFUSED,
         "reason": f"{metric} {found}, {difference.value:+.4g} against version {against}, {interval}",
-        "difference": json.dumps(asdict(difference)),
+        "difference": json.dumps(nan_as_none(asdict(difference))),
         "resamples": str(RESAMPLES),
         "seed": str(SEED),
         "confidence": str(CONFIDENCE),

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.config.files import to_yaml
 from pipeline.errors import CommandError
-from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_json
+from pipeline.evaluation.metrics import defined
+from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_numbers
 from pipeline.model.card import read_card, read_schema
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, read_predictions, records
@@ -151,7 +152,7 @@ def differences(original: Records, folder: Path) -> Iterator[Difference]:
         was, now = (card.fingerprint_of[part] for card in (original.card, again))
         if was != now:
             yield kind, f"fingerprint.{part} was {was[:HASH_LETTERS]} and is {now[:HASH_LETTERS]}"
-    bits = [*_different_files(original, folder), *_different_metrics(original, read_json(folder / METRICS_FILE))]
+    bits = [*_different_files(original, folder), *_different_metrics(original, read_numbers(folder / METRICS_FILE))]
     if original.card.fit != again.fit:
         bits.append(f"the fit ended at {original.card.fit} and now at {again.fit}")
     versions = changed_versions(original.run)
@@ -178,9 +179,9 @@ def _different_files(original: Records, folder: Path) -> Iterator[str]:
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:
     """By the run's file and by its metrics in MLflow."""
-    logged = original.run.data.metrics
+    logged, now = original.run.data.metrics, defined(again)
     of_mlflow = {name: logged[f"test/{name}"] for name in original.metrics.keys() | again.keys() if f"test/{name}" in logged}
-    for where, was in ((METRICS_FILE, original.metrics), ("MLflow", of_mlflow)):
-        for name in sorted(was.keys() | again.keys()):
-            if was.get(name) != again.get(name):
-                yield f"{name} was {was.get(name)} in {where} and is {again.get(name)}"
+    for where, was in ((METRICS_FILE, defined(original.metrics)), ("MLflow", of_mlflow)):
+        for name in sorted(was.keys() | now.keys()):
+            if was.get(name) != now.get(name):
+                yield f"{name} was {was.get(name)} in {where} and is {now.get(name)}"

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 pin_kernels()
 exit_with_command()
 
-from pipeline.files import HISTORY_FILE, METRICS_FILE, OUT_OF_FOLD_FILE, PENALTY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
+from pipeline.files import (
+    HISTORY_FILE,
+    INTERVALS_FILE,
+    METRICS_FILE,
+    OUT_OF_FOLD_FILE,
+    PENALTY_FILE,
+    PREDICTIONS_FILE,
+    WEIGHTS_FILE,
+)
 from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA, VALIDATION
 
 logger = logging.getLogger(__name__)
@@ -86,7 +94,7 @@ def _of_candidate(*patterns: str) -> tuple[str, ...]:
 
 
 _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
-_EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE), _of_candidate("curves.*.csv")
+_EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE, INTERVALS_FILE), _of_candidate("curves.*.csv")
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
@@ -107,7 +115,7 @@ _STAGES = (
     ),
     Stage(
         "evaluate",
-        ("config/evaluate.yaml", *_TEST_DATA, *_MODEL),
+        ("config/evaluate.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL),
         (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
         "evaluation",
     ),

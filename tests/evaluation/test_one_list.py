@@ -15,14 +15,14 @@ from tests.forked import ForkServer
 
 pytestmark = pytest.mark.slow
 
-METRIC = '_mean("half_hits", "half <hits>", True, lambda z, y: hits(z, y) / 2),'
+METRIC = 'Metric("half_hits", "half <hits>", True, lambda sample: accuracy(sample) / 2, in_summary=True),'
 FIGURE = 'Figure("history", "History & more", loss, lambda context: len(context.history["loss"]) > 1),'
 CURVE = 'Curve("scores", ("z", "y"), lambda z, y, weight: (z, y)),'
 PROMOTE = "pipeline.runs promote --help"
 DIFFERENCES = """
 import pipeline.stages, numpy as np
 from pipeline.evaluation.intervals import paired_bootstrap
-found = paired_bootstrap(np.array([1.0, -1, 1, -1]), np.array([1.0, -1, -1, 1]), np.array([1, 0, 1, 0]))
+found = paired_bootstrap(np.array([1.0, -1, 1, -1]), np.array([1.0, -1, -1, 1]), np.array([1, 0, 1, 0]), resamples=9)
 assert list(found)[0] == "half_hits" and found["half_hits"].value == found["accuracy"].value / 2 == -0.25
 """
 
@@ -55,13 +55,16 @@ def test_a_metric_reaches_the_files_the_terminal_the_sweep_and_the_comparisons(c
     assert next(iter(metrics)) == "half_hits"
     assert metrics["half_hits"] == metrics["accuracy"] / 2
     stdout = (changed / "stdout").read_text()
-    assert f"[0] 40 test rows: half_hits {metrics['half_hits']:.4f}, accuracy " in stdout
+    interval = json.loads((job / "intervals.json").read_text())["test"]["half_hits"]
+    ends = f"{interval['low']:.4f} to {interval['high']:.4f}"
+    assert f"\nhalf <hits>  {metrics['half_hits']:.4f}  {ends}  " in stdout
     assert "\njob  optimizer.lr  ending    half_hits  accuracy  roc_auc  log_loss  brier\n" in stdout
     assert pd.read_csv(changed / "out/s/comparison.csv")["half_hits"][0] == metrics["half_hits"]
     report = changed / "out/s/0/report"
     assert pd.read_csv(report / "comparison.csv")["half_hits"].tolist() == [metrics["half_hits"]]
-    assert f"<tr><td>half &lt;hits&gt;</td><td>{metrics['half_hits']:.4f}</td></tr>" in (report / "index.html").read_text()
-    assert "--metric {half_hits,accuracy,roc_auc,log_loss,brier}" in run(fork_server, PROMOTE, changed)
+    cell = f"<tr><td>half &lt;hits&gt;</td><td>{metrics['half_hits']:.4f} <small>{ends}</small></td>"
+    assert cell in (report / "index.html").read_text()
+    assert "--metric {half_hits,accuracy,balanced_accuracy," in run(fork_server, PROMOTE, changed)
     subprocess.run([sys.executable, "-c", DIFFERENCES], cwd=changed, env=environment(), check=True)
 
 

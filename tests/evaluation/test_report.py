@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.evaluation.report import Evaluated, render
+from pipeline.files import nan_as_none
 from pipeline.model.card import ModelCard
 from tests.evaluation.context import FIT, card, context
 
@@ -15,14 +16,29 @@ IMAGES = {"loss": b"loss", "roc": b"roc"}
 HOSTILE = "<script>alert('1')</script> & \"quotes\""
 
 
-def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float) -> Evaluated:
-    return Evaluated(of, {**context().metrics, **metrics}, images)
+def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float | None) -> Evaluated:
+    """With intervals of 0.1 to either side, 0.25 on the training table and 0.75 as the baseline's."""
+    values = {**nan_as_none(context().metrics), **metrics}
+    test = {
+        name: {"value": value, "low": value and value - 0.1, "high": value and value + 0.1} for name, value in values.items()
+    }
+    numbers = {"test": test, "training": dict.fromkeys(values, 0.25), "baseline": dict.fromkeys(values, 0.75)}
+    return Evaluated(of, context().metrics, numbers, images)
 
 
 def rows_of(page: str, label: str) -> list[str]:
     """The cells of the row with this label, whose best is marked with a star."""
     (row,) = re.findall(rf"<tr><td>{re.escape(label)}</td>(.*)</tr>", page)
     return [("*" if best else "") + value for best, value in re.findall(r'<td( class="best")?>(.*?)</td>', row)]
+
+
+def ends(low: str, high: str) -> str:
+    return f" <small>{low} to {high}</small>"
+
+
+def on_test_table(page: str, label: str) -> list[str]:
+    """Of a score's row, what is of the test table."""
+    return rows_of(page, label)[:-1:2]
 
 
 def test_candidates_stand_side_by_side_with_the_best_marked() -> None:
@@ -32,12 +48,16 @@ def test_candidates_stand_side_by_side_with_the_best_marked() -> None:
         {
             "strong": candidate(card(), roc_auc=0.9, log_loss=0.30001),
             "weak": candidate(weak, roc_auc=0.8, log_loss=0.3, brier=0.5),
-            "third": candidate(replace(card(), fit=chosen), roc_auc=0.9, log_loss=0.30002),
+            "third": candidate(replace(card(), fit=chosen), roc_auc=0.9, log_loss=0.30002, calibration_slope=None),
         },
         "document",
     )
-    assert rows_of(page, "ROC AUC") == ["*0.9000", "0.8000", "*0.9000"]
-    assert rows_of(page, "log loss") == ["0.3000"] * 3  # equal in what is shown
+    best = f"*0.9000{ends('0.8000', '1.0000')}"
+    assert on_test_table(page, "ROC AUC") == [best, f"0.8000{ends('0.7000', '0.9000')}", best]
+    assert rows_of(page, "ROC AUC")[1::2] == ["0.2500"] * 3
+    assert rows_of(page, "ROC AUC")[-1] == "0.7500"
+    assert on_test_table(page, "log loss") == [f"0.3000{ends('0.2000', '0.4000')}"] * 3  # equal in what is shown
+    assert on_test_table(page, "calibration slope")[2] == "none"
     assert rows_of(page, "training loss") == ["0.5000"] * 3
     assert rows_of(page, "penalty, l2") == ["", "0.1", "0.0123 (cv)"]
     assert rows_of(page, "model.l2") == ["", "0.1", ""]
@@ -47,10 +67,10 @@ def test_candidates_stand_side_by_side_with_the_best_marked() -> None:
     assert "document, 2 features, 60 training and 60 test rows" in page
 
 
-def test_every_metric_that_ranks_models_is_shown_and_no_count() -> None:
+def test_every_score_is_shown_and_no_count() -> None:
     page = render({"one": candidate(card())}, "document")
     labels = re.findall(r"<tr><td>(.*?)</td>", page.partition("<h2>Scores</h2>")[2].partition("<h2>")[0])
-    assert labels == [metric.label for metric in METRICS.values() if metric.greater_is_better is not None]
+    assert labels == [METRICS[name].label for name in COMPARED_METRICS]
     assert "best" not in page.partition("</style>")[2]  # of one
 
 

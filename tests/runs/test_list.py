@@ -10,11 +10,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 
 from pipeline.config.tracking import Tracking
 from pipeline.errors import CommandError
+from pipeline.evaluation.metrics import RANKING_METRICS
 from pipeline.processes import this_process
 from pipeline.runs import list as list_runs
 from pipeline.runs.__main__ import parser
 from pipeline.runs._journals import unsent
-from pipeline.runs.list import RANKED, Listed, _best_first, _differing, _table
+from pipeline.runs.list import Listed, _best_first, _differing, _table
 from pipeline.tracking.delivery import delivery_file
 from pipeline.tracking.mlflow_run import connect
 from pipeline.tracking.runs import Store
@@ -66,7 +67,7 @@ def test_only_values_that_differ_are_shown_under_short_names() -> None:
     assert dict(_differing(seeds)) == {"data.seed": ["1", "2"], "model.seed": ["1", "2"]}
 
 
-@pytest.mark.parametrize("metric", RANKED)
+@pytest.mark.parametrize("metric", RANKING_METRICS)
 def test_the_best_come_first_on_each_test_table(metric: str) -> None:
     def scored(run: str, value: float | None, table: str) -> Listed:
         return listed(run, test_table=table, scores={metric: {**SCORE, "value": value}})

@@ -12,12 +12,14 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.metrics import METRICS, measure
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, measure
+from pipeline.files import nan_as_none
+from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import read_manifest
 from pipeline.model.card import read_card
 from pipeline.runs._records import Records, compare, read_predictions
-from pipeline.stages.evaluate import evaluate
-from tests.chain import NOWHERE, add_weights, made, run
+from pipeline.stages.evaluate import artifacts, evaluate
+from tests.chain import NOWHERE, add_weights, made, run, write_arrays
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +50,55 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written
-    assert written == {"metrics.json", "predictions.parquet", "curves.confusion.csv", *(c.file for c in CURVES.values())}
+    assert written == {
+        "metrics.json",
+        "intervals.json",
+        "predictions.parquet",
+        "curves.confusion.csv",
+        *(c.file for c in CURVES.values()),
+    }
     for curve in CURVES.values():
         assert tuple(pd.read_csv(folder / curve.file)) == curve.columns
     counts = pd.read_csv(folder / "curves.confusion.csv").value_counts().to_dict()
     assert counts.get((1, 1), 0) == values["true_positives"]
-    assert capsys.readouterr().out.startswith(f"40 test rows: accuracy {values['accuracy']:.4f}, roc_auc ")
+    intervals = json.loads((folder / "intervals.json").read_text())
+    training, test, baseline = (intervals[table] for table in ("training", "test", "baseline"))
+    assert list(test) == list(training) == list(baseline) == list(COMPARED_METRICS)
+    assert {name: interval["value"] for name, interval in test.items()}.items() <= values.items()
+    labels = np.load(root / "data/train/y.npy")
+    assert baseline["log_loss"] == pytest.approx(-np.mean(y * np.log(labels.mean()) + (1 - y) * np.log(1 - labels.mean())))
+    X, card = np.load(root / "data/train/X.npy"), read_card(folder)
+    assert training == nan_as_none({name: measure(load_predictor(card).log_odds(X), labels)[name] for name in COMPARED_METRICS})
+    first, header, accuracy, *_ = capsys.readouterr().out.splitlines()
+    losses = f"log loss {values['log_loss']:.4f} against {baseline['log_loss']:.4f}"
+    assert first.startswith(f"40 test rows: better than the training rate, {losses} (-0.")
+    assert header.split() == ["test", "95%", "interval", "training", "training", "rate"]
+    assert accuracy.split()[:3] == ["accuracy", f"{values['accuracy']:.4f}", f"{test['accuracy']['low']:.4f}"]
+
+
+def test_a_model_of_noise_is_said_to_be_no_better_than_the_training_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = made(tmp_path, until="generate")
+    names = ("train/y.npy", "test/y.npy")
+    write_arrays(root / "data", {name: np.roll(np.load(root / "data" / name), 7) for name in names})
+    run("train", root)
+    capsys.readouterr()
+    evaluate(root / "data", root / "models" / "numpy", NOWHERE)
+    assert capsys.readouterr().out.startswith("40 test rows: no better than the training rate, log loss ")
+
+
+def test_mlflow_is_shown_each_number_that_is_defined(root: Path) -> None:
+    folder = root / "models" / "numpy"
+    evaluate(root / "data", folder, NOWHERE)
+    intervals = json.loads((folder / "intervals.json").read_text())
+    shown = artifacts(folder).metrics
+    assert shown["test/roc_auc"] == intervals["test"]["roc_auc"]["value"]
+    assert shown["test/roc_auc.low"] == intervals["test"]["roc_auc"]["low"]
+    assert shown["training/roc_auc"] == intervals["training"]["roc_auc"]
+    assert intervals["training"]["calibration_slope"] is None
+    assert "training/calibration_slope" not in shown
+    assert len(shown) <= len(METRICS) + 3 * len(COMPARED_METRICS)
 
 
 def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.metrics import of_rows
+from pipeline.evaluation.samples import ScoredRows
 from pipeline.model.card import read_card
 from pipeline.stages import STAGES
 from pipeline.stages.validate import artifacts, read_scores
@@ -58,7 +59,7 @@ def test_a_table_is_cross_validated_unless_another_way_is_given(root: Path, capl
     for fold in content["of_folds"]:
         part = table[table["fold"] == fold["fold"]]
         z, labels, weight = (part[name].to_numpy() for name in ("log_odds", "label", "weight"))
-        assert fold["scores"] == {name: METRICS[name].function(z, labels, weight) for name in fold["scores"]}
+        assert fold["scores"] == of_rows(ScoredRows(z, labels, weight), fold["scores"])
         assert (fold["rows"], fold["training_rows"]) == (len(part), len(y) - len(part))
     loss = content["scores"]["log_loss"]
     assert loss["value"] == np.mean([fold["scores"]["log_loss"] for fold in content["of_folds"]])
