@@ -21,6 +21,7 @@ from pipeline.errors import ArtifactError
 from pipeline.files import Table
 
 SCHEMA, CARD, EVALUATION, FIGURES, REPORT = "schema.json", "model.json", "evaluation.json", "figures.json", "report.json"
+DECISION = "decision.json"  # no manifest, but in every folder that EVALUATION describes
 T = TypeVar("T")
 Source = TypeVar("Source")
 

@@ -29,12 +29,19 @@ class Difference:
 
 
 def paired_bootstrap(
-    z_a: Array, z_b: Array, y: Array, resamples: int = RESAMPLES, seed: int = 0, weight: Array | None = None
+    z_a: Array,
+    z_b: Array,
+    y: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    weight: Array | None = None,
+    cuts: tuple[float, float] = (0.0, 0.0),
 ) -> dict[str, Difference]:
     """b - a in each of COMPARED_METRICS from log-odds z (n,) and labels y (n,) of both classes, on the same resampled rows.
 
     Rows are drawn with equal chances and bring their weights (n,), if there are any: a row is one observation, whatever it
-    weighs. A resample in which a metric is nan, as the AUC is of one class, is left out of that metric's interval.
+    weighs. A resample in which a metric is nan, as the AUC is of one class, is left out of that metric's interval. cuts: the
+    log-odds above which a and b predict the positive class.
     """
     if weight is not None:
         z_a, z_b, y, weight = (part[weight > 0] for part in (z_a, z_b, y, weight))
@@ -43,8 +50,10 @@ def paired_bootstrap(
         raise DataError(f"both models must have predicted the {n} rows; got {len(z_a)} and {len(z_b)}")
     if not 0 < y.sum() < n:
         raise DataError(f"y must have rows of both classes; got {int(y.sum())} positives in {n} rows")
-    scores = {name: metric.row_scores for name, metric in METRICS.items() if metric.row_scores}
-    rows = np.column_stack([score(z_b, y) - score(z_a, y) for score in scores.values()])
+    scores = {name: (metric, metric.row_scores) for name, metric in METRICS.items() if metric.row_scores}
+    rows = np.column_stack(
+        [score(metric.shifted(z_b, cuts[1]), y) - score(metric.shifted(z_a, cuts[0]), y) for metric, score in scores.values()]
+    )
     pairs = {name: (metric.resampled(z_a, y), metric.resampled(z_b, y)) for name, metric in METRICS.items() if metric.resampled}
 
     def differences(counts: Counts) -> Array:

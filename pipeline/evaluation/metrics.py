@@ -1,8 +1,8 @@
 """Numbers for how well a model predicts a test table, from log-odds z (n,) and labels y (n,) of both classes in {0, 1}.
 
 The rows may have weights (n,) >= 0: with whole numbers as weights, every metric is that of rows repeated so often. A row is
-predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, the report, a sweep's summary,
-`runs diff` and `runs promote` follow it.
+predicted positive where z > 0; `Metric.shifted` makes that of any threshold. METRICS is the one list: metrics.json, the report,
+a sweep's summary, `runs diff` and `runs promote` follow it.
 """
 
 from collections.abc import Callable
@@ -32,13 +32,19 @@ class Metric:
     in_summary: bool = False  # logged by evaluate, and listed for each job of a sweep
     row_scores: Callable[[Array, Array], Array] | None = None  # (n,), whose mean is the metric
     resampled: Callable[[Array, Array], Callable[[Counts], Array]] | None = None  # from Counts to the values (B,)
+    at_threshold: bool = False  # it is of the predicted classes
+
+    def shifted(self, z: Array, cut: float) -> Array:
+        """The log-odds z (n,) that it is a function of where rows above the log-odds `cut` are predicted positive."""
+        return z - cut if self.at_threshold else z
 
 
-def measure(z: Array, y: Array, weight: Weight = None) -> dict[str, float]:
-    """Every number that metrics.json holds. Raises DataError where no row of a class has a weight."""
+def measure(z: Array, y: Array, weight: Weight = None, cut: float = 0.0) -> dict[str, float]:
+    """Every number that metrics.json holds, with rows above the log-odds `cut` predicted positive. Raises DataError where no
+    row of a class has a weight."""
     if weight is not None and not 0 < total(y == 1, weight) < total(y >= 0, weight):
         raise DataError("test rows of both classes must have a weight above 0; those of one class have none")
-    return {name: metric.function(z, y, weight) for name, metric in METRICS.items()}
+    return {name: metric.function(metric.shifted(z, cut), y, weight) for name, metric in METRICS.items()}
 
 
 def total(chosen: NDArray[np.bool_], weight: Weight) -> float:
@@ -119,23 +125,25 @@ def squared_errors(z: Array, y: Array) -> Array:
     return np.asarray((probability(z) - y) ** 2)
 
 
-def _mean(name: str, label: str, greater_is_better: bool, row_scores: Callable[[Array, Array], Array]) -> Metric:
+def _mean(
+    name: str, label: str, greater_is_better: bool, row_scores: Callable[[Array, Array], Array], at_threshold: bool = False
+) -> Metric:
     def mean(z: Array, y: Array, weight: Weight = None) -> float:
         return float(np.average(row_scores(z, y), weights=weight))
 
-    return Metric(name, label, greater_is_better, mean, in_summary=True, row_scores=row_scores)
+    return Metric(name, label, greater_is_better, mean, True, row_scores, at_threshold=at_threshold)
 
 
 def _of_counts(name: str, label: str, greater_is_better: bool | None, function: Callable[..., float]) -> Metric:
     """function: of the counts of `confusion`."""
-    return Metric(name, label, greater_is_better, lambda *rows: function(*confusion(*rows)))
+    return Metric(name, label, greater_is_better, lambda *rows: function(*confusion(*rows)), at_threshold=True)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("rows", "rows", None, lambda z, y, weight=None: total(np.ones(len(y), bool), weight)),
-        _mean("accuracy", "accuracy", True, hits),
+        _mean("accuracy", "accuracy", True, hits, at_threshold=True),
         _of_counts("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
         _of_counts("precision", "precision", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fp)),
         _of_counts("recall", "recall", True, lambda tp, fp, fn, tn: _ratio(tp, tp + fn)),

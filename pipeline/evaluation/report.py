@@ -9,15 +9,17 @@ from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
+from pipeline.model.decision import Decision
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate: its card, its metrics, and its figures' PNG files by name."""
+    """One candidate: its card, its decision, its metrics, and its figures' PNG files by name."""
 
     card: ModelCard
+    decision: Decision
     metrics: Mapping[str, float]
     images: Mapping[str, bytes]
 

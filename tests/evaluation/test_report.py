@@ -9,6 +9,7 @@ from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, render
 from pipeline.model.card import ModelCard
+from pipeline.model.decision import Decision
 from tests.evaluation.context import FIT, card, context
 
 IMAGES = {"loss": b"loss", "roc": b"roc"}
@@ -16,7 +17,7 @@ HOSTILE = "<script>alert('1')</script> & \"quotes\""
 
 
 def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float) -> Evaluated:
-    return Evaluated(of, {**context().metrics, **metrics}, images)
+    return Evaluated(of, Decision(), {**context().metrics, **metrics}, images)
 
 
 def rows_of(page: str, label: str) -> list[str]:

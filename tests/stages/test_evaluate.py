@@ -15,6 +15,7 @@ from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS, measure
 from pipeline.manifest import read_manifest
 from pipeline.model.card import read_card
+from pipeline.model.decision import Decision
 from pipeline.runs._records import Records, compare, read_predictions
 from pipeline.stages.evaluate import evaluate
 from tests.chain import NOWHERE, add_weights, made, run
@@ -46,7 +47,13 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written
-    assert written == {"metrics.json", "predictions.parquet", "curves.confusion.csv", *(c.file for c in CURVES.values())}
+    assert written == {
+        "decision.json",
+        "metrics.json",
+        "predictions.parquet",
+        "curves.confusion.csv",
+        *(c.file for c in CURVES.values()),
+    }
     for curve in CURVES.values():
         assert tuple(pd.read_csv(folder / curve.file)) == curve.columns
     counts = pd.read_csv(folder / "curves.confusion.csv").value_counts().to_dict()
@@ -77,7 +84,7 @@ def test_metrics_curves_and_comparisons_use_the_weights_of_the_test_rows(tmp_pat
             pd.read_csv(folder / curve.file), pd.DataFrame(curve.of(z, y, weight)), atol=1e-9, err_msg=name
         )
     of = SimpleNamespace(info=SimpleNamespace(run_id="a", run_name="a"))
-    a = Records(of, folder, read_card(folder).content, {}, values, read_predictions(folder))
+    a = Records(of, folder, read_card(folder).content, {}, Decision(), values, read_predictions(folder))
     b = replace(a, predictions={**a.predictions, "probability": p**2})
     found = compare(a, b)["log_loss"].value
     assert found == pytest.approx(measure(np.log(p**2 / (1 - p**2)), y, weight)["log_loss"] - values["log_loss"])
