@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logit
 
 from pipeline.arrays import Array
 from pipeline.files import Table
-from pipeline.model.decision import GREATEST
+from pipeline.model.decision import GREATEST, log_odds_of
 from pipeline.model.predictor import probability
 
 BINS = 10  # of equal width, of a calibration curve
@@ -109,7 +108,7 @@ class Confusion(NamedTuple):
 
 
 def confusion_at(cut: Array, z: Array, y: Array, weight: Array | None = None) -> Confusion:
-    """Where rows with log-odds above each cut (k,) are predicted positive."""
+    """Where rows with log-odds above each cut (k,), which is finite, are predicted positive."""
     first = (np.inf, 0.0, 0.0)
     scores, tp, fp = (np.append(*pair) for pair in zip(first, cumulative(z, y, weight), strict=True))
     above = np.searchsorted(-scores, -cut) - 1  # the last of the falling scores that is above
@@ -121,7 +120,7 @@ def threshold(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, .
     between = cuts(cumulative(z, y, weight)[0])
     chosen = np.unique(np.linspace(0, len(between) - 1, THRESHOLDS).astype(int))
     p = np.union1d(np.arange(101) / 100, probability(between[chosen]))
-    found = confusion_at(logit(p), z, y, weight)
+    found = confusion_at(log_odds_of(p), z, y, weight)
     return p, *found, found.precision, found.recall, found.specificity, found.f1
 
 

@@ -118,10 +118,9 @@ def decide(text: str, validation: ValidationRows | None) -> Decision:
     cut = cuts(cumulative(z, y, weight)[0])
     at = confusion_at(cut, z, y, weight)
     goodness = rule.goodness(at, **values)
-    if goodness.max() == -np.inf:  # a precision
-        raise DataError(
-            f"{text} must be reached at some threshold on the validation rows; the most is {at.precision.max():.4g}"
-        )
+    if goodness.max() == -np.inf:  # of precision alone: recall 1 is always reached
+        most = f"threshold must be at most precision:{at.precision.max():.4g}, the greatest on the validation rows"
+        raise DataError(f"{most}; got {text}")
     (best,) = np.nonzero(goodness == goodness.max())
     chosen = best[np.abs(cut[best]).argmin()]
     reached = {rate: float(getattr(at, rate)[chosen]) for rate in RATES}

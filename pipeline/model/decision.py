@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import logit
 
+from pipeline.arrays import Array
 from pipeline.files import read_json
 from pipeline.manifest import DECISION, EVALUATION, Manifest, read_evaluation
 from pipeline.model.card import ModelCard, typed
@@ -32,7 +33,7 @@ class Decision:
     @classmethod
     def given(cls, threshold: float, rule: str) -> Self:
         """By a probability that the user has typed."""
-        return cls(threshold, log_odds_of(threshold), rule)
+        return cls(threshold, float(log_odds_of(threshold)), rule)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -56,9 +57,9 @@ class Decision:
         return f"positive above {self.threshold:.4g} ({how})"
 
 
-def log_odds_of(p: float) -> float:
-    """Of a probability, finite."""
-    return float(np.nan_to_num(logit(p)))
+def log_odds_of(p: float | Array) -> Array:
+    """Of probabilities, finite."""
+    return np.asarray(np.nan_to_num(logit(p)))
 
 
 def read_decision(model: Manifest[ModelCard]) -> Decision:

@@ -88,12 +88,13 @@ def _remake(original: Records, tree: Path) -> Difference | None:
     _link_table(config["data"], tree)
     folder.mkdir(parents=True)
     (folder / "tracking.yaml").write_text(to_yaml({"uri": None, "experiment": NAME}), encoding="utf-8")
-    for stage in _chain(STAGES["evaluate"]):
+    for stage in _chain(last := STAGES["evaluate"]):
         makes_data, file = "data" in stage.groups, stage.config_file.format(candidate=NAME)
         if stage.groups:  # the file is without the code's hash, which the stage then does not compare
             (folder / file).write_text(to_yaml(stage.settings(config)), encoding="utf-8")
-        by_file = ["--config", f"{OUT}/config/{file}"]
-        argv = {"generate": by_file, "train": [*by_file, "--candidate", NAME]}.get(stage.name, [NAME])
+        argv = [NAME]
+        if stage is not last:  # which finds its file by the candidate's name
+            argv = ["--config", f"{OUT}/config/{file}", *(["--candidate", NAME] if file != stage.config_file else [])]
         failure = _run_stage(stage.name, argv, tree)
         if makes_data and not failure:
             failure = _changed_data(original, tree)
