@@ -54,7 +54,7 @@ class Decision:
         how = f"{self.rule}, chosen on {self.rows} validation rows" if self.chosen_on == VALIDATION else self.chosen_on
         if self.is_constant:
             return f"{'no' if self.threshold else 'every'} row is predicted positive, threshold {self.threshold:g} ({how})"
-        return f"positive above {self.threshold:.4g} ({how})"
+        return f"positive above p = {self.threshold:.4g} ({how})"
 
 
 def log_odds_of(p: float | Array) -> Array:

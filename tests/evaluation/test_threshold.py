@@ -85,14 +85,9 @@ def test_no_row_lies_on_a_threshold_that_was_chosen() -> None:
     found = decide("f1", rows(np.array([below, 1.0]), np.array([0.0, 1.0])))
     assert at(rows(np.array([below, 1.0]), np.array([0.0, 1.0])), found.log_odds) == (1, 0, 0, 1)  # no float lies between
     assert decide("f1", rows(np.array([40.0, 42.0]), np.array([0.0, 1.0]))).log_odds == 41  # where p is 1.0 of both
-    assert decide("f1", rows(np.array([-1.0, 3.0]), np.array([0.0, 1.0]))) == Decision(
-        float(probability(np.array(1.0))),
-        1.0,
-        "f1",
-        "validation",
-        2,
-        dict.fromkeys(("precision", "recall", "specificity", "f1"), 1.0),
-    )
+    found = decide("f1", rows(np.array([-1.0, 3.0]), np.array([0.0, 1.0])))
+    perfect = dict.fromkeys(("precision", "recall", "specificity", "f1"), 1.0)
+    assert found == Decision(float(probability(np.array(1.0))), 1.0, "f1", "validation", 2, perfect)
 
 
 def test_every_row_or_none_may_be_predicted_positive() -> None:

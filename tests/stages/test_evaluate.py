@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,13 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import METRICS, measure
+from pipeline.evaluation.threshold import ValidationRows, decide
+from pipeline.files import write_parquet
 from pipeline.manifest import read_manifest
 from pipeline.model.card import read_card
-from pipeline.model.decision import Decision
+from pipeline.model.decision import Decision, read_decision
 from pipeline.runs._records import Records, compare, read_predictions
-from pipeline.stages.evaluate import evaluate
+from pipeline.stages.evaluate import artifacts, evaluate, main
 from tests.chain import NOWHERE, add_weights, made, run
 
 
@@ -59,6 +62,52 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
     counts = pd.read_csv(folder / "curves.confusion.csv").value_counts().to_dict()
     assert counts.get((1, 1), 0) == values["true_positives"]
     assert capsys.readouterr().out.startswith(f"40 test rows: accuracy {values['accuracy']:.4f}, roc_auc ")
+
+
+def validation(folder: Path, rows: int) -> dict[str, Any]:
+    """Two predictions of each of so many rows, by models that were fitted without them, as a file in `folder`."""
+    rng, label = np.random.default_rng(0), np.arange(rows) % 2.0
+    z = np.concatenate([rng.normal(size=rows) + label, rng.normal(size=rows) + label])
+    columns = {"row": np.tile(np.arange(rows), 2), "label": np.tile(label, 2), "log_odds": z}
+    write_parquet(folder / "validation_predictions.parquet", columns)
+    return columns
+
+
+def test_a_threshold_is_chosen_on_validation_rows_and_all_but_the_model_follows(root: Path) -> None:
+    folder = root / "models" / "numpy"
+    columns = validation(folder, rows=30)
+    model = {name: (folder / name).read_bytes() for name in ("model.json", "model.npz")}
+    values = evaluate(root / "data", folder, NOWHERE, {"evaluation": {"threshold": "recall:0.9"}})
+    decision = read_decision(read_card(folder))
+    assert decision == decide("recall:0.9", ValidationRows(30, columns["log_odds"], columns["label"], None))
+    assert decision.threshold != 0.5
+    table, confusion = pd.read_parquet(folder / "predictions.parquet"), pd.read_csv(folder / "curves.confusion.csv")
+    assert (table["predicted"] == (table["probability"] > decision.threshold)).all()
+    assert (confusion["predicted"] == table["predicted"]).all()
+    assert values["accuracy"] == (table["predicted"] == table["actual"]).mean()
+    assert {name: (folder / name).read_bytes() for name in model} == model
+    tags = artifacts(folder).tags
+    assert (tags["decision.rule"], float(tags["decision.threshold"])) == (
+        "recall:0.9",
+        pytest.approx(decision.threshold, rel=1e-5),
+    )
+
+
+def test_without_validation_rows_a_threshold_must_be_a_number(root: Path) -> None:
+    validation(root / "models" / "numpy", rows=0)
+    with pytest.raises(PipelineError, match="threshold must be a number where there are no validation rows .*; got youden$"):
+        run("evaluate", root, "evaluation.threshold=youden")
+
+
+def test_by_hand_it_takes_the_threshold_that_compose_wrote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.rename(root.with_name("out"))
+    monkeypatch.chdir(root.parent)
+    files = {"tracking": "uri: null\nexperiment: a\n", "evaluate.numpy": "evaluation: {threshold: '0.3'}\n"}
+    (root.parent / "out" / "config").mkdir()
+    for expected, (name, content) in zip((0.5, 0.3), files.items(), strict=True):
+        (root.parent / "out" / "config" / f"{name}.yaml").write_text(content)
+        main(["numpy"])
+        assert read_decision(read_card(Path("out/models/numpy"))).threshold == expected
 
 
 def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> None:

@@ -219,7 +219,9 @@ def json_rows(table: pa.Table) -> list[dict[str, Any]]:
     return read
 
 
-def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Path], tmp_path: Path) -> None:
+def test_one_table_gets_the_same_bits_by_every_way(
+    typed: tuple[PyFuncModel, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The folder, MLflow, its scoring server, and the command line."""
     model, folder = typed
     table = people()[0]
@@ -249,8 +251,10 @@ def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Pat
         answers[name] = pd.DataFrame(json.loads(answer.response)["predictions"])
     pq.write_table(table, tmp_path / "table.parquet")
     pacsv.write_csv(table, tmp_path / "table.csv")
+    caplog.set_level("INFO")
     for suffix in ("parquet", "csv"):
         main([str(folder), str(tmp_path / f"table.{suffix}"), "--out", str(tmp_path / f"answer.{suffix}")])
+    assert caplog.messages.count("positive above p = 0.3 (given)") == 2
     answers["Parquet"] = pd.read_parquet(tmp_path / "answer.parquet")
     answers["CSV"] = pd.read_csv(tmp_path / "answer.csv")
     for name, answer in answers.items():
