@@ -32,7 +32,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
     commands = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
     shown, same, tables = runs(made, commands[0] + " --json", f"diff {ids['numpy']} {ids['0']}", commands[1] + " --json")
     answer = json.loads(shown.stdout)
-    assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
+    assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5], "evaluation.threshold": ["0.5", "0.3"]}
     assert answer["data"] == {}
     assert answer["code"]["changes to the commit, but for overrides.yaml"] == ["none", digest(b"a change")]
     assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
