@@ -29,7 +29,7 @@ SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
 WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
-PENALTY_FILE, OUT_OF_FOLD_FILE, INTERVALS_FILE = "penalty.csv", "validation_predictions.parquet", "intervals.json"
+PENALTY_FILE, VALIDATION_PREDICTIONS_FILE, INTERVALS_FILE = "penalty.csv", "validation_predictions.parquet", "intervals.json"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -156,6 +156,18 @@ def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table(dict(columns)), path)
+
+
+def read_parquet(path: Path) -> dict[str, NDArray[Any]]:
+    """The columns by name. Raises ArtifactError where they cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{path} must be a Parquet file; it cannot be read: {error}") from None
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def list_column(ends: NDArray[Any], values: NDArray[Any]) -> Any:

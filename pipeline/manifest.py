@@ -23,6 +23,7 @@ from pipeline.files import Table
 
 SCHEMA, CARD, EVALUATION, FIGURES, REPORT = "schema.json", "model.json", "evaluation.json", "figures.json", "report.json"
 VALIDATION = "validation.json"
+DECISION = "decision.json"  # no manifest, but in every folder that EVALUATION describes
 T = TypeVar("T")
 Source = TypeVar("Source")
 
@@ -164,6 +165,11 @@ def read_made_of(path: Path, key: str, source: Manifest[Source]) -> Manifest[Map
     if made.content.get(key) != source.checksum:
         raise ArtifactError(f"{path} must be of the {source.path} that is there; {made.remedy}")
     return made
+
+
+def read_validation(folder: Path) -> Manifest[Mapping[str, Any]]:
+    """validation.json in a candidate's folder."""
+    return read_manifest(folder / VALIDATION, lambda content: content)
 
 
 def read_evaluation(model: Manifest[Source]) -> Manifest[Mapping[str, Any]]:

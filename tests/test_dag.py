@@ -76,8 +76,9 @@ def runs_again(files: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
     changed = {name for name in files if files[name] != before[name]} - {"tracking.yaml"}
     stages = {name: described(name)["params"] for name in STAGES if name != "compose"}
     named = {
-        f"{stage}@{candidate}" if stage in OWN else stage: below_out(params)[0].format(candidate=candidate)
+        f"{stage}@{candidate}" if "{candidate}" in file else stage: file.format(candidate=candidate)
         for stage, params in stages.items()
+        for file in below_out(params)
         for candidate in ("numpy", "torch")
     }
     return {stage for stage, file in named.items() if file.removeprefix("config/") in changed}
@@ -112,6 +113,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "evaluation.validation": (["evaluation.validation=cv"], VALIDATED),
     "evaluation.folds": (["evaluation.folds=3"], VALIDATED),
     "evaluation.repeats": (["evaluation.repeats=2"], VALIDATED),
+    "evaluation.threshold": (["evaluation.threshold=0.3"], {"evaluate@numpy", "evaluate@torch"}),
     "tracking.uri": (["tracking.uri=sqlite:///mlruns/other.db"], set()),
     "tracking.experiment": (["tracking.experiment=other"], set()),
 }
@@ -213,16 +215,20 @@ def test_the_default_dag(reproduced: Path, reproduced_repo: Path, shell: Shell) 
     path.write_text("# a comment\n" + "\n".join(reversed(path.read_text().strip().splitlines())) + "\n")
     assert executed(shell("dvc repro", repo).stdout) == {"compose"}
 
-    # There and back: the cached result leads to its own run.
+    # There and back: the cached result leads to its own run, and another threshold refits nothing.
     change_overrides(repo, ["optimizer.lr=0.2"])
     assert "train@numpy" in executed(shell("dvc repro", repo).stdout)
     assert len(runs_of(repo)) == 4
     diff = json.loads(shell("dvc params diff --json", repo).stdout)
     assert diff["out/config/train.numpy.yaml"] == {"optimizer.lr": {"old": 0.1, "new": 0.2, "diff": 0.1}}
     assert "log_loss" in shell("dvc metrics diff", repo).stdout
-    change_overrides(repo, [])
-    assert shell("dvc repro", repo).returncode == 0
-    assert len(runs_of(repo)) == 4
+    change_overrides(repo, ["evaluation.threshold=0.3"])
+    assert executed(shell("dvc repro", repo).stdout) == ALL - {"generate", *BOTH}
+    fingerprints = {run.data.tags["fingerprint"] for run in runs}
+    runs = [run for run in runs_of(repo) if run.data.tags["fingerprint"] in fingerprints]
+    assert (len(runs), len(runs_of(repo))) == (2, 4)
+    for run in runs:
+        check_run(repo, run)
     model = json.loads((repo / "out/models/numpy/model.json").read_text())
     assert model["fingerprint"] in {run.data.tags["fingerprint"] for run in runs}
 
@@ -243,7 +249,9 @@ def check_run(repo: Path, run: Run) -> None:
     assert run.data.tags["fingerprint"] == card["fingerprint"]
     assert run.data.tags["git.dirty"] == "false"
     assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
-    assert set(run.data.params) == {key for key, _ in flatten(compose([f"model={name}"]).to_dict())}
+    assert set(run.data.params) == {
+        key for key, _ in flatten(compose([f"model={name}"]).to_dict()) if not key.startswith("evaluation.")
+    }
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
     rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]

@@ -19,7 +19,7 @@ from pipeline.manifest import read_manifest, write_manifest
 from pipeline.model.card import read_schema
 from tests.chain import STAGES, files, made, run
 
-CURVES = tuple(f"models/numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration"))
+CURVES = tuple(f"models/numpy/curves.{name}.csv" for name in ("roc", "precision_recall", "calibration", "threshold"))
 READ = {  # the files that a stage reads
     "train": ("data/schema.json", "data/train/X.npy", "data/train/y.npy"),
     "evaluate": ("data/schema.json", "data/test/X.npy", "data/test/y.npy", "models/numpy/model.json", "models/numpy/model.npz"),

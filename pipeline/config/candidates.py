@@ -11,7 +11,7 @@ from pipeline.config.files import check_candidate_name, read_yaml
 from pipeline.config.hydra_errors import UnreadableOverride
 from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import quoted
-from pipeline.config.schema import Kind
+from pipeline.config.schema import Kind, is_number
 from pipeline.errors import ConfigError
 from pipeline.flatten import flatten
 
@@ -59,8 +59,9 @@ def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
         for group in SHARED:
             if getattr(one, group) != getattr(other, group):
                 raise ConfigError(f"candidates in {path} must share {' and '.join(SHARED)}; {a} and {b} differ in {group}")
-        if one.to_dict() == other.to_dict():
-            raise ConfigError(f"candidates in {path} must differ in their configuration; {a} and {b} are equal")
+        if (one.model, one.optimizer) == (other.model, other.optimizer):
+            equal = "are equal" if one == other else "differ in evaluation alone, so they would be one run"
+            raise ConfigError(f"candidates in {path} must differ in what is trained; {a} and {b} {equal}")
 
 
 def _override_list(path: Path, key: str, written: Any) -> list[str]:
@@ -101,7 +102,8 @@ def _in_hydra_syntax(key: str, value: Any) -> str:
         return f"[{','.join(_in_hydra_syntax(key, part) for part in value)}]"
     if value is None:
         return "null"
-    if key not in text_keys():
+    kind = text_keys().get(key)
+    if kind is None or (kind is Kind.TEXT_OR_NUMBER and is_number(value)):
         return str(value)
     if not isinstance(value, str):
         raise ConfigError(f"{key} must be text, in quotes where YAML would read something else; got {value!r}")

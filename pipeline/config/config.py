@@ -75,6 +75,9 @@ def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Con
 
     choices: what each override of the sweep stands for, in Hydra's syntax.
     """
+    for key in (overrides[0].partition("=")[0].lstrip("+") for overrides in choices if len(overrides) > 1):
+        if key.startswith("evaluation."):
+            raise ConfigError(f"a sweep must be over what is trained, since jobs with equal models would be one run; got {key}")
     first = [overrides[0] for overrides in choices]
     config = check(composed(first, primary))
     for i, overrides in enumerate(choices):

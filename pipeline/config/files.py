@@ -72,9 +72,8 @@ def read_config(path: Path, stage: str, registries: Mapping[str, Registry], *sec
     return content
 
 
-def check_stage_file(out: Path, stage: str) -> None:
+def check_stage_file(path: Path, stage: str) -> None:
     """Raise ConfigError where `compose` wrote a file for a stage whose code has changed since; there need be none."""
-    path = out / "config" / f"{stage}.yaml"
     if path.is_file():
         require_code(stage, read_yaml(path).get(CODE), path)
 

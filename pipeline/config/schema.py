@@ -24,6 +24,7 @@ class Kind(Enum):
     TEXT_OR_TEXTS = 4
     TEXT_BY_TEXT = 5  # a mapping
     OPTION = 6  # the name of a file of a group in conf/
+    TEXT_OR_NUMBER = 7
 
 
 def kind_of(hint: Any) -> Kind | None:
@@ -35,6 +36,8 @@ def kind_of(hint: Any) -> Kind | None:
         return Kind.TEXT_OR_TEXTS if str in parts else Kind.TEXTS
     if str not in parts:
         return None
+    if float in parts:
+        return Kind.TEXT_OR_NUMBER
     return Kind.OPTIONAL_TEXT if NoneType in parts else Kind.TEXT
 
 
@@ -109,6 +112,8 @@ def _value(key: str, hint: Any, value: Any) -> Any:
     text = kind_of(hint)
     if text is Kind.TEXT_BY_TEXT:
         return _mapping(key, value)
+    if text is Kind.TEXT_OR_NUMBER and is_number(value):
+        return value
     if text:
         return _text(key, value, text is Kind.TEXTS or (text is Kind.TEXT_OR_TEXTS and isinstance(value, list | tuple)))
     kind, words = kinds[0], [word for part in kinds[1:] if get_origin(part) is Literal for word in get_args(part)]
@@ -158,6 +163,10 @@ def _text(key: str, value: Any, is_list: bool) -> Any:
     except UnicodeEncodeError:
         raise ConfigError(f"{key} must be text in UTF-8; got {_excerpt(value)}") from None
     return value
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _excerpt(value: Any) -> str:

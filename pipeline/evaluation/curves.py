@@ -5,15 +5,20 @@ CURVES is the one list: evaluate writes each to curves.NAME.csv, plot reads them
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.files import Table
+from pipeline.model.decision import GREATEST, log_odds_of
 from pipeline.model.predictor import probability
 
 BINS = 10  # of equal width, of a calibration curve
+THRESHOLDS = 200  # between scores, in the table of thresholds
+COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+RATES = ("precision", "recall", "specificity", "f1")
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,64 @@ def calibration(z: Array, y: Array, weight: Array | None = None) -> tuple[Array,
     return predicted / rows[full], observed / rows[full], np.asarray(rows[full], np.float64)
 
 
+def cuts(scores: Array) -> Array:
+    """Log-odds (k + 1,) that part k falling scores, from above all to below all: each in the middle of two, so on none."""
+    upper, lower = scores[:-1], scores[1:]
+    middle = upper / 2 + lower / 2
+    between = np.where(middle < upper, middle, lower)  # a row is positive above it, so of two adjacent floats it is the lower
+    return np.concatenate([[GREATEST], between, [-GREATEST]])
+
+
+class Confusion(NamedTuple):
+    """Of the predictions at each of k thresholds: rows (k,), or sums of their weights. Both classes have some."""
+
+    tp: Array
+    fp: Array
+    fn: Array
+    tn: Array
+
+    @property
+    def precision(self) -> Array:
+        """0 where no row is predicted positive."""
+        predicted = self.tp + self.fp
+        return np.divide(self.tp, predicted, out=np.zeros(len(predicted)), where=predicted > 0)
+
+    @property
+    def recall(self) -> Array:
+        return np.asarray(self.tp / (self.tp + self.fn))
+
+    @property
+    def specificity(self) -> Array:
+        return np.asarray(self.tn / (self.tn + self.fp))
+
+    @property
+    def f1(self) -> Array:
+        return np.asarray(2 * self.tp / (2 * self.tp + self.fp + self.fn))
+
+
+def confusion_at(cut: Array, z: Array, y: Array, weight: Array | None = None) -> Confusion:
+    """Where rows with log-odds above each cut (k,), which is finite, are predicted positive."""
+    first = (np.inf, 0.0, 0.0)
+    scores, tp, fp = (np.append(*pair) for pair in zip(first, cumulative(z, y, weight), strict=True))
+    above = np.searchsorted(-scores, -cut) - 1  # the last of the falling scores that is above
+    return Confusion(tp[above], fp[above], tp[-1] - tp[above], fp[-1] - fp[above])
+
+
+def threshold(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, ...]:
+    """What each threshold would do: the whole percents, and more between the scores, evenly spread over these."""
+    between = cuts(cumulative(z, y, weight)[0])
+    chosen = np.unique(np.linspace(0, len(between) - 1, THRESHOLDS).astype(int))
+    p = np.union1d(np.arange(101) / 100, probability(between[chosen]))
+    found = confusion_at(log_odds_of(p), z, y, weight)
+    return p, *found, found.precision, found.recall, found.specificity, found.f1
+
+
 CURVES = {
     curve.name: curve
     for curve in (
         Curve("roc", ("threshold", "false_positive_rate", "true_positive_rate"), roc),
         Curve("precision_recall", ("threshold", "recall", "precision"), precision_recall),
         Curve("calibration", ("predicted", "observed", "rows"), calibration),
+        Curve("threshold", ("threshold", *COUNTS, *RATES), threshold),
     )
 }

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.arrays import Array
 from pipeline.files import Table
 from pipeline.model.card import ModelCard
+from pipeline.model.decision import Decision
 from pipeline.text import shorten
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class FigureContext:
     """What is known of an evaluated model."""
 
     card: ModelCard
+    decision: Decision
     history: Table
     curves: Mapping[str, Table]
     metrics: Mapping[str, float]
@@ -94,13 +96,14 @@ def data(context: FigureContext) -> "mpl.Figure":
 
 
 def decision_boundary(context: FigureContext) -> "mpl.Figure":
-    """The data with the line p = 0.5: of a linear model x2 = -(w1 x1 + b) / w2."""
+    """The data with the line on which p is the threshold: of a linear model x2 = -(w1 x1 + b) / w2."""
     figure, axes = _axes("Decision boundary", context.card.features[0], context.card.features[1])
     handles = _scatter(axes, context)
     axes.set_xlim(axes.get_xlim())
     axes.set_ylim(axes.get_ylim())
-    handles += _line(axes, *context.raw_weights) if context.raw_weights else _contour(axes, context.log_odds)
-    axes.legend(handles, [*context.classes, "p = 0.5"][: len(handles)])
+    if not context.decision.is_constant:
+        handles += _boundary(axes, context, context.decision.log_odds)
+    axes.legend(handles, [*context.classes, f"p = {context.decision.threshold:.3g}"][: len(handles)])
     return figure
 
 
@@ -110,6 +113,14 @@ def _scatter(axes: "Axes", context: FigureContext) -> "list[Artist]":
     X, y = context.points
     points = axes.scatter(X[:, 0], X[:, 1], c=y, cmap="bwr", edgecolors="k", linewidths=0.5, s=22)
     return list(points.legend_elements()[0])
+
+
+def _boundary(axes: "Axes", context: FigureContext, cut: float) -> "Sequence[Artist]":
+    """Draw where z is the cut."""
+    if context.raw_weights:
+        w, b = context.raw_weights
+        return _line(axes, w, b - cut)
+    return _contour(axes, lambda X: context.log_odds(X) - cut)
 
 
 def _line(axes: "Axes", w: Array, b: float) -> "Sequence[Artist]":

@@ -18,6 +18,7 @@ BLOCK = 400_000  # counts of resamples that are worked on at once: what fits in 
 Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
+Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
 
 
@@ -41,7 +42,7 @@ class Difference(Interval):
 
 
 def bootstrap(
-    z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0
+    z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0, cut: float = 0.0
 ) -> dict[str, Interval]:
     """Each of COMPARED_METRICS of log-odds z (n,) and labels y (n,) of both classes, with its percentile interval.
 
@@ -51,7 +52,7 @@ def bootstrap(
     the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a
     class of one row leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
     """
-    (found,) = _resampled([(z, COMPARED_METRICS)], y, weight, resamples, seed)
+    (found,) = _resampled([(z, cut, COMPARED_METRICS)], y, weight, resamples, seed)
     return _intervals(found)
 
 
@@ -62,11 +63,15 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
     weight: Array | None = None,
+    cuts: tuple[float, float] = (0.0, 0.0),
 ) -> dict[str, Difference]:
-    """b - a in each of COMPARED_METRICS, on the same resampled rows. Intervals are made as those of `bootstrap`."""
+    """b - a in each of COMPARED_METRICS, on the same resampled rows. Intervals are made as those of `bootstrap`.
+
+    cuts: the log-odds above which a and b predict the positive class.
+    """
     if not len(z_a) == len(z_b) == len(y):
         raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
-    a, b = _resampled([(z_a, COMPARED_METRICS), (z_b, COMPARED_METRICS)], y, weight, resamples, seed)
+    a, b = _resampled([(z_a, cuts[0], COMPARED_METRICS), (z_b, cuts[1], COMPARED_METRICS)], y, weight, resamples, seed)
     return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
 
 
@@ -86,18 +91,18 @@ class Evaluation:
         return {"test": test, "training": self.training, "baseline": self.baseline}
 
 
-def evaluate(test: Predicted, training: Predicted, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
+def evaluate(test: Predicted, training: Predicted, cut: float = 0.0, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
     """The numbers of a model from its predictions of the test table and of the training table."""
     z, y, weight = test
     _, labels, weights = training
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
-    of_model, of_baseline = _resampled([(z, METRICS), (constant, [OBJECTIVE])], y, weight, resamples, seed)
+    of_model, of_baseline = _resampled([(z, cut, METRICS), (constant, cut, [OBJECTIVE])], y, weight, resamples, seed)
     return Evaluation(
         {name: value for name, (value, _) in of_model.items()},
         _intervals(of_model),
-        of_rows(ScoredRows(*training), COMPARED_METRICS),
-        of_rows(ScoredRows(constant, y, weight), COMPARED_METRICS),
+        of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
+        of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
         _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
     )
 
@@ -124,12 +129,12 @@ def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tup
 
 
 def _resampled(
-    models: Sequence[tuple[Array, Iterable[str]]], y: Array, weight: Array | None, resamples: int, seed: int
+    models: Sequence[Scored], y: Array, weight: Array | None, resamples: int, seed: int
 ) -> list[dict[str, Resampled]]:
-    """For each model, given as its z (n,), the metrics that are named for it; all on the same resampled rows."""
+    """For each model the metrics that are named for it, all on the same resampled rows."""
     order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
     labels, weights = y[order], None if weight is None else weight[order]
-    scored = [(ScoredRows(z[order], labels, weights), names) for z, names in models]
+    scored = [(ScoredRows(z[order], labels, weights, cut), names) for z, cut, names in models]
 
     def values(drawn: Draws) -> list[Array]:
         samples = [(Sample(rows, *drawn), names) for rows, names in scored]

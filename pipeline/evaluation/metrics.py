@@ -1,8 +1,8 @@
 """Numbers for how well a model predicts a test table, from log-odds z (n,) and labels y (n,) of both classes in {0, 1}.
 
 The rows may have weights (n,) >= 0: with whole numbers as weights, every metric is that of rows repeated so often. A row is
-predicted positive where p > 0.5, so where z > 0. METRICS is the one list: metrics.json, intervals.json, the report, a sweep's
-summary, `runs diff` and `runs promote` follow it.
+predicted positive where z is above a cut, 0 if not given. METRICS is the one list: metrics.json, intervals.json, the report, a
+sweep's summary, `runs diff` and `runs promote` follow it.
 """
 
 import math
@@ -39,9 +39,9 @@ class Metric:
         return int(value) if self.is_count and rows.weight is None else value
 
 
-def measure(z: Array, y: Array, weight: Array | None = None) -> dict[str, float]:
+def measure(z: Array, y: Array, weight: Array | None = None, cut: float = 0.0) -> dict[str, float]:
     """Every number that metrics.json holds; nan where one is undefined. Raises DataError unless both classes count."""
-    return of_rows(ScoredRows(z, y, weight), METRICS)
+    return of_rows(ScoredRows(z, y, weight, cut), METRICS)
 
 
 def of_rows(rows: ScoredRows, names: Iterable[str]) -> dict[str, float]:
@@ -64,24 +64,8 @@ def accuracy(sample: Sample) -> Array:
     return (tp + tn) / sample.rows_drawn
 
 
-def precision(sample: Sample) -> Array:
-    tp, fp, _, _ = sample.confusion
-    return ratio(tp, tp + fp)
-
-
-def recall(sample: Sample) -> Array:
-    tp, _, fn, _ = sample.confusion
-    return ratio(tp, tp + fn)
-
-
 def balanced_accuracy(sample: Sample) -> Array:
-    _, fp, _, tn = sample.confusion
-    return (recall(sample) + ratio(tn, tn + fp)) / 2
-
-
-def f1(sample: Sample) -> Array:
-    tp, fp, fn, _ = sample.confusion
-    return ratio(2 * tp, 2 * tp + fp + fn)
+    return (sample.confusion.recall + sample.confusion.specificity) / 2
 
 
 def mcc(sample: Sample) -> Array:
@@ -172,9 +156,9 @@ METRICS = {
         _count("rows", "rows", lambda sample: sample.rows_drawn),
         Metric("accuracy", "accuracy", True, accuracy, in_summary=True),
         Metric("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
-        Metric("precision", "precision", True, precision),
-        Metric("recall", "recall", True, recall),
-        Metric("f1", "F1", True, f1),
+        Metric("precision", "precision", True, lambda sample: sample.confusion.precision),
+        Metric("recall", "recall", True, lambda sample: sample.confusion.recall),
+        Metric("f1", "F1", True, lambda sample: sample.confusion.f1),
         Metric("mcc", "MCC", True, mcc),
         Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True),
         Metric("gini", "Gini", True, gini),
@@ -186,10 +170,10 @@ METRICS = {
         Metric("calibration_error", "calibration error", False, calibration_error, is_reflected=True),
         Metric("calibration_slope", "calibration slope", None, calibration_slope),
         Metric("calibration_intercept", "calibration intercept", None, calibration_intercept),
-        _count("true_positives", "true positives", lambda sample: sample.confusion[0]),
-        _count("false_positives", "false positives", lambda sample: sample.confusion[1]),
-        _count("false_negatives", "false negatives", lambda sample: sample.confusion[2]),
-        _count("true_negatives", "true negatives", lambda sample: sample.confusion[3]),
+        _count("true_positives", "true positives", lambda sample: sample.confusion.tp),
+        _count("false_positives", "false positives", lambda sample: sample.confusion.fp),
+        _count("false_negatives", "false negatives", lambda sample: sample.confusion.fn),
+        _count("true_negatives", "true negatives", lambda sample: sample.confusion.tn),
     )
 }
 SUMMARY_METRICS = tuple(name for name, metric in METRICS.items() if metric.in_summary)

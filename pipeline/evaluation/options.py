@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
+from pipeline.evaluation.threshold import lacks_validation, parse_threshold
 from pipeline.limits import check_at_least
 
 NONE, HOLDOUT, CV = "none", "holdout", "cv"
@@ -11,11 +12,16 @@ WAYS = (NONE, HOLDOUT, CV)
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """A setting of a field changes no model, so none is part of a run's fingerprint."""
+    """A setting of a field changes no model, so none is part of a run's fingerprint.
+
+    threshold: above which probability a row is predicted positive, a number from 0 to 1; or the rule that chooses it on
+    validation rows: f1, youden, recall:R, precision:P or cost:{false_positive: A, false_negative: B}.
+    """
 
     validation: str = NONE  # or holdout, on a fifth of the training rows, or cv, cross-validation of all of them
     folds: int = 5  # of cv
     repeats: int = 1  # of cv, each with other folds
+    threshold: str | float = "0.5"
 
     def __post_init__(self) -> None:
         if self.validation not in WAYS:
@@ -24,3 +30,7 @@ class EvaluationOptions:
         check_at_least("repeats", self.repeats, 1)
         if self.validation == HOLDOUT and self.repeats > 1:
             raise ConfigError(f"repeats must be 1 with validation={HOLDOUT}, which is one split; got {self.repeats}")
+        object.__setattr__(self, "threshold", str(self.threshold).strip())  # 0.5 in YAML is a number
+        is_chosen = not isinstance(parse_threshold(str(self.threshold)), float)
+        if is_chosen and self.validation == NONE:
+            raise lacks_validation(str(self.threshold))

@@ -11,15 +11,17 @@ from pipeline.evaluation.intervals import CONFIDENCE
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
+from pipeline.model.decision import Decision
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate: its card, its metrics and their intervals, and its figures' PNG files by name."""
+    """One candidate: its card, its decision, its metrics and their intervals, and its figures' PNG files by name."""
 
     card: ModelCard
+    decision: Decision
     metrics: Mapping[str, float]
     intervals: Mapping[str, Any]  # intervals.json
     images: Mapping[str, bytes]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.errors import DataError
 from pipeline.evaluation import recalibration
-from pipeline.evaluation.curves import BINS, bins_of
+from pipeline.evaluation.curves import BINS, Confusion, bins_of
 from pipeline.model.predictor import probability
 
 Counts = NDArray[np.integer]  # (B, n): how often each of n rows is drawn in each of B resamples
@@ -33,9 +33,12 @@ class Cells:
 
 
 class ScoredRows:
-    """Rows with log-odds z (n,), labels y (n,) and, perhaps, weights (n,) >= 0: by class, from the highest z."""
+    """Rows with log-odds z (n,), labels y (n,) and, perhaps, weights (n,) >= 0: by class, from the highest z.
 
-    def __init__(self, z: Array, y: Array, weight: Array | None = None) -> None:
+    Those above the log-odds `cut` are predicted positive.
+    """
+
+    def __init__(self, z: Array, y: Array, weight: Array | None = None, cut: float = 0.0) -> None:
         """Raises DataError unless rows of both classes have a weight."""
         if weight is not None:
             z, y, weight = (part[weight > 0] for part in (z, y, weight))
@@ -51,7 +54,7 @@ class ScoredRows:
         self.cells = self.cells_between(tuple(_edges(len(of)) for of in self.z))
         thresholds = np.unique(self.z[POSITIVE])[::-1]  # (k,)
         self.above, self.at_or_above = (self._places(thresholds, side) for side in ("left", "right"))
-        self.predicted = self._places(np.zeros(1), "left")  # positive, where z > 0
+        self.predicted = self._places(np.full(1, cut), "left")  # positive
         self._scores: dict[RowScores, tuple[Array, Array]] = {}
 
     def _places(self, thresholds: Array, side: str) -> Places:
@@ -137,12 +140,12 @@ class Sample:
         return np.add(positive, negative, out=positive)
 
     @cached_property
-    def confusion(self) -> tuple[Array, Array, Array, Array]:
-        """Counts (B,) of true positives, false positives, false negatives and true negatives."""
+    def confusion(self) -> Confusion:
+        """Counts (B,), by the class's share."""
         above = self._up_to(self.rows.predicted)
         tp, fp = (of[:, 0] for of in self.shared(above))
         positives, negatives = (of[:, 0] for of in self.shared(self.totals))
-        return tp, fp, positives - tp, negatives - fp
+        return Confusion(tp, fp, positives - tp, negatives - fp)
 
     @cached_property
     def rows_drawn(self) -> Array:

@@ -10,19 +10,23 @@ from pipeline.files import WEIGHTS_FILE
 from pipeline.learning.models import MODELS
 from pipeline.manifest import Manifest
 from pipeline.model.card import ModelCard
+from pipeline.model.decision import Decision, read_decision
 from pipeline.model.encoder import Encoder
 from pipeline.model.predictor import PredictionError, Predictor
 
 
-def load_predictor(trained: Manifest[ModelCard]) -> Predictor:
-    """Raises ArtifactError where the files are not as described, or this version has no such kind of model."""
+def load_predictor(trained: Manifest[ModelCard], decision: Decision | None = None) -> Predictor:
+    """One that predicts classes by a decision, which is the one in the model's folder if none is given.
+
+    Raises ArtifactError where the files are not as described, or this version has no such kind of model.
+    """
     card = trained.content
     if card.model not in MODELS:
         raise ArtifactError(f"{trained.path} must be of one of the models {', '.join(MODELS)}; it is of {card.model}")
     module = import_module(MODELS[card.model].__module__)
     encoder = None if card.encoder is None else Encoder.from_list(card.encoder)
-    arrays = trained.arrays(WEIGHTS_FILE)
-    return Predictor(card.features, card.classes, arrays, module.log_odds, card.columns, encoder, card.missing_values)
+    arrays, cut = trained.arrays(WEIGHTS_FILE), (decision or read_decision(trained)).log_odds
+    return Predictor(card.features, card.classes, arrays, module.log_odds, card.columns, encoder, card.missing_values, cut)
 
 
 @contextmanager

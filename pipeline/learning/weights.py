@@ -12,7 +12,7 @@ from pipeline.learning.features import check_data
 from pipeline.text import join_limited, position_of, quote_if_needed
 
 NONE, BALANCED = "none", "balanced"
-PAIR = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*:\s*([^,:]+?)\s*(?:,|$)""")  # NAME: FACTOR, a name with commas in quotes
+PAIR = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*:\s*([^,:]+?)\s*(?:,|$)""")  # NAME: NUMBER, a name with commas in quotes
 ClassWeight = str | Mapping[Any, float]
 
 
@@ -21,7 +21,9 @@ def class_factors(setting: ClassWeight) -> dict[str, float]:
 
     Raises ConfigError where it is impossible whatever the classes are called.
     """
-    pairs = [(str(name), factor) for name, factor in setting.items()] if isinstance(setting, Mapping) else _pairs(setting)
+    pairs = (
+        [(str(name), factor) for name, factor in setting.items()] if isinstance(setting, Mapping) else named_numbers(setting)
+    )
     factors = dict(pairs)
     if len(factors) < len(pairs) or not factors or not all(_is_factor(factor) for factor in factors.values()):
         allowed = f"{NONE}, {BALANCED} or a factor > 0 for one class or both, such as {{yes: 5}}"
@@ -29,8 +31,8 @@ def class_factors(setting: ClassWeight) -> dict[str, float]:
     return factors
 
 
-def _pairs(setting: Any) -> list[tuple[str, Any]]:
-    """The names and factors of {NAME: FACTOR, ...}; empty where it is something else."""
+def named_numbers(setting: Any) -> list[tuple[str, float]]:
+    """The names and numbers of {NAME: NUMBER, ...}; empty where it is something else."""
     text = setting.strip() if isinstance(setting, str) else ""
     if text[:1] + text[-1:] != "{}" or PAIR.sub("", text[1:-1]).strip():
         return []

@@ -35,7 +35,7 @@ class DataSchema:
 
     @classmethod
     def from_dict(cls, content: Section) -> Self:
-        return _typed(cls, content)
+        return typed(cls, content)
 
     @property
     def used(self) -> list[Column]:
@@ -91,7 +91,7 @@ class ModelCard:
     @classmethod
     def from_dict(cls, content: Section) -> Self:
         """Raises ArtifactError unless the content is a card's, and what its fingerprint says."""
-        card = _typed(cls, content)
+        card = typed(cls, content)
         made_of = {"config": digest_of(card.config), "data": digest_of(card.data.digest)}
         if card.fingerprint != digest_of(card.fingerprint_of) or not made_of.items() <= card.fingerprint_of.items():
             raise ArtifactError("the fingerprint must be that of the configuration and the data; it is not")
@@ -140,7 +140,7 @@ def _check_encoder(card: ModelCard) -> None:
     for step in card.encoder or []:
         if step.get("kind") not in STEPS:
             raise ArtifactError(f"encoder must have steps of the kinds {', '.join(STEPS)}; got {step.get('kind')}")
-        if _typed(STEPS[step["kind"]], step).column not in names:
+        if typed(STEPS[step["kind"]], step).column not in names:
             raise ArtifactError(f"encoder must have steps of the columns; {step['column']} is none")
     if card.fit and card.columns and card.encoder is None:
         raise ArtifactError("a model of a table must have an encoder; it has none")
@@ -157,8 +157,9 @@ def separation_sentence(entry: Mapping[str, Any]) -> str:
     return f"the classes can be separated{how} by {by}"
 
 
-def _typed(kind: type[T], content: Section) -> T:
-    """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out."""
+def typed(kind: type[T], content: Section) -> T:
+    """The dataclass of a JSON object with its keys, each value of its field's type; other keys are left out. Raises
+    ArtifactError."""
     hints, values = _hints(kind), {}  # type: ignore[arg-type]
     for name, hint in hints.items():
         if name in content:
@@ -183,7 +184,7 @@ def _value(name: str, hint: Any, value: Any) -> Any:
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     nested = next((kind for kind in kinds if is_dataclass(kind)), None)
     if isinstance(nested, type) and isinstance(value, Mapping):
-        return _typed(nested, value)
+        return typed(nested, value)
     parts = get_args(hint)
     if get_origin(hint) is list and is_dataclass(parts[0]) and isinstance(value, list):
         return [_value(name, parts[0], each) for each in value]

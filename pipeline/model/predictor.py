@@ -33,21 +33,20 @@ class Predictor:
     """
 
     features: Sequence[str]
-    classes: Sequence[Any]  # classes[1] is the one with log-odds > 0
+    classes: Sequence[Any]  # the log-odds are of classes[1]
     arrays: Arrays
     formula: Formula
     columns: Sequence[Column] = ()
     encoder: Encoder | None = None
     missing_values: Sequence[str] = ()  # texts in a table that stand for a missing value
+    cut: float = 0.0  # the log-odds above which a row is predicted to be of classes[1]
 
     @classmethod
-    def from_card(
-        cls, card: Mapping[str, Any], arrays: Arrays, formula: Callable[[Arrays, Any], NDArray[np.float64]]
-    ) -> "Predictor":
+    def from_card(cls, card: Mapping[str, Any], arrays: Arrays, formula: Formula, cut: float = 0.0) -> "Predictor":
         """Of a model's card, as JSON has it."""
         encoder = None if card["encoder"] is None else Encoder.from_list(card["encoder"])
         columns = [Column(**each) for each in card["columns"]]
-        return cls(card["features"], card["classes"], arrays, formula, columns, encoder, card["missing_values"])
+        return cls(card["features"], card["classes"], arrays, formula, columns, encoder, card["missing_values"], cut)
 
     @property
     def names(self) -> Sequence[str]:
@@ -80,7 +79,7 @@ class Predictor:
 
     def decide(self, z: NDArray[Any]) -> NDArray[Any]:
         """The class (n,) of each row, from its log-odds."""
-        return np.array(self.classes)[(z > 0).astype(int)]
+        return np.array(self.classes)[(z > self.cut).astype(int)]
 
     def of_features(self, X: Any, first: int = 0) -> NDArray[np.float64]:
         """z (n,) of X, whose columns are the features. first: the number of its first row, for an error."""

@@ -11,9 +11,10 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
-from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
+from pipeline.files import METRICS_FILE, PREDICTIONS_FILE, read_parquet
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
+from pipeline.model.decision import Decision, decision_of
 from pipeline.stages import STAGES
 from pipeline.tracking.names import CHOSEN
 from pipeline.tracking.runs import Store, download, name_of
@@ -35,6 +36,7 @@ class Records:
     folder: Path
     card: ModelCard
     digests: dict[str, str]  # SHA-256 of model.npz and history.csv
+    decision: Decision
     metrics: dict[str, float]  # metrics.json
     predictions: Columns  # predictions.parquet
 
@@ -56,19 +58,17 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         evaluation = read_made_of(folder / EVALUATED / EVALUATION, "model", trained)
         trained.verify()
         evaluation.verify()
+        decision = decision_of(evaluation)
         metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
         raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
-    return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED))
+    return Records(run, folder, trained.content, trained.files, decision, metrics, read_predictions(folder / EVALUATED))
 
 
 def read_predictions(folder: Path) -> Columns:
     """actual, predicted, probability and, if there are any, weight of each test row, from an evaluated model's folder."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder / PREDICTIONS_FILE)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    return read_parquet(folder / PREDICTIONS_FILE)
 
 
 def log_odds(p: Array) -> Array:
@@ -84,7 +84,8 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
     (z_a, y_a), (z_b, y_b) = a.scores(), b.scores()
     if y_a.tolist() != y_b.tolist():
         raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
-    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=a.predictions.get("weight"))
+    cuts = a.decision.log_odds, b.decision.log_odds
+    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=a.predictions.get("weight"), cuts=cuts)
 
 
 def verdict(metric: str, difference: Difference) -> str:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         }
         code = _pairs(*(_code(store, side, Path(temporary)) for side in (a, b)))
         parts = {
-            "configuration": _pairs(*(dict(flatten(side.card.config)) for side in (a, b))),
+            "configuration": _pairs(*map(_configuration, (a, b))),
             "data": _pairs(*(_data(side) for side in (a, b))),
             "code": {key: pair for key, pair in code.items() if None not in pair},
             "environment": None if unknown["environment"] else _pairs(*map(_environment, tags.values())),
@@ -78,6 +78,11 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
     return {key: (a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)}
+
+
+def _configuration(side: Records) -> dict[str, Any]:
+    """What the model was made by, and what it was evaluated by."""
+    return dict(flatten({**side.card.config, "evaluation": {"threshold": side.decision.rule}}))
 
 
 def _data(side: Records) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import SEED, SURELY_BETTER, compare, records, verdict
-from pipeline.tracking.names import NOTE
+from pipeline.tracking.names import NOTE, WEIGHTS_TAG
 from pipeline.tracking.runs import Store, find, name_of, open_store
 from pipeline.tracking.store import store_lock
 
@@ -150,7 +150,7 @@ def _version(store: Store, run: "Run", name: str) -> "ModelVersion":
     if not models:
         raise CommandError(f"a run must have its model in MLflow to be promoted; {name_of(run)} has none")
     model = models[-1]
-    if _weights_digest(model) != run.data.tags.get("model.sha256"):
+    if _weights_digest(model) != run.data.tags.get(WEIGHTS_TAG):
         raise CommandError(f"the model of {name_of(run)} in MLflow must hold its weights; they are damaged or missing")
     with suppress(MlflowException):  # it is there
         store.client.create_registered_model(name)

@@ -18,6 +18,7 @@ from pipeline.config.files import read_yaml
 from pipeline.config.tracking import Tracking, stage_tracking, tracking_of
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT, ROOT, file_digest, read_json
+from pipeline.manifest import DECISION
 from pipeline.model.card import ModelCard
 from pipeline.processes import Process
 from pipeline.runs._command import Subparsers, add_command
@@ -178,6 +179,7 @@ def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts
 
     Files are compared by their sizes; those of the DAG, whose report may be another DAG's in MLflow, by their bytes, too.
     """
+    from pipeline.tracking.logged_model import has_decision
     from pipeline.tracking.mlflow_run import has_file, has_model_files, models_of
 
     run_id, ending = found.info.run_id, found.data.tags.get(f"stage.{stage}")
@@ -194,6 +196,8 @@ def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts
         or (in_dvc and not all(has_file(client, run_id, name, file_digest(path)) for name, path in files.items()))
     ):
         return True
+    if any(path.name == DECISION for path in artifacts.paths):
+        return not any(has_decision(client, model) for model in models_of(client, found))
     if not artifacts.is_model:
         return False
     steps = {point.step for point in client.get_metric_history(run_id, "loss")}

@@ -83,15 +83,18 @@ def _apply_diff(store: Store, found: "Run", temporary: Path, tree: Path) -> None
 
 def _remake(original: Records, tree: Path) -> Difference | None:
     """Run the stages by the run's records; the difference, if they fail or find other data."""
-    config, folder = original.card.config, tree / OUT / "config"
+    # by the threshold itself: a rule would need the validation rows, too
+    config = {**original.card.config, "evaluation": {"threshold": repr(original.decision.threshold)}}
+    folder = tree / OUT / "config"
     _link_table(config["data"], tree)
     folder.mkdir(parents=True)
     (folder / "tracking.yaml").write_text(to_yaml({"uri": None, "experiment": NAME}), encoding="utf-8")
-    for stage in _chain(STAGES["evaluate"]):
+    for stage in _chain(last := STAGES["evaluate"]):
         makes_data, file = "data" in stage.groups, stage.config_file.format(candidate=NAME)
-        argv = [NAME]
         if stage.groups:  # the file is without the code's hash, which the stage then does not compare
             (folder / file).write_text(to_yaml(stage.settings(config)), encoding="utf-8")
+        argv = [NAME]
+        if stage is not last:  # which finds its file by the candidate's name
             argv = ["--config", f"{OUT}/config/{file}", *(["--candidate", NAME] if file != stage.config_file else [])]
         failure = _run_stage(stage.name, argv, tree)
         if makes_data and not failure:

@@ -24,12 +24,12 @@ from pipeline.files import (
     HISTORY_FILE,
     INTERVALS_FILE,
     METRICS_FILE,
-    OUT_OF_FOLD_FILE,
     PENALTY_FILE,
     PREDICTIONS_FILE,
+    VALIDATION_PREDICTIONS_FILE,
     WEIGHTS_FILE,
 )
-from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA, VALIDATION
+from pipeline.manifest import CARD, DECISION, EVALUATION, FIGURES, REPORT, SCHEMA, VALIDATION
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,11 @@ class Stage:
     def config_file(self) -> str:
         """The pattern of its file in config/; "" of the stage that writes these."""
         return next((pattern.removeprefix("config/") for pattern in self.inputs if pattern.startswith("config/")), "")
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The keys of that file, beside the code's hash."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.groups))
 
     def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The groups of a configuration that the stage reads; of GROUP.KEY the key alone."""
@@ -94,7 +99,8 @@ def _of_candidate(*patterns: str) -> tuple[str, ...]:
 
 
 _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
-_EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE, INTERVALS_FILE), _of_candidate("curves.*.csv")
+_EVALUATION, _CURVES = _of_candidate(EVALUATION, DECISION, METRICS_FILE, INTERVALS_FILE), _of_candidate("curves.*.csv")
+_VALIDATION = _of_candidate(VALIDATION, VALIDATION_PREDICTIONS_FILE)
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
@@ -102,7 +108,7 @@ _STAGES = (
     Stage(
         "validate",
         ("config/validate.{candidate}.yaml", *_TRAINING_DATA),
-        _of_candidate(VALIDATION, OUT_OF_FOLD_FILE),
+        _VALIDATION,
         "validation",
         groups=("model", "optimizer", "evaluation.validation", "evaluation.folds", "evaluation.repeats"),
     ),
@@ -115,9 +121,10 @@ _STAGES = (
     ),
     Stage(
         "evaluate",
-        ("config/evaluate.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL),
+        ("config/evaluate.{candidate}.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL, *_VALIDATION),
         (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
         "evaluation",
+        groups=("evaluation.threshold",),
     ),
     Stage(
         "plot",

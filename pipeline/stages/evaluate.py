@@ -9,31 +9,39 @@ import numpy as np
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
+from pipeline.config.schema import build_typed
 from pipeline.config.tracking import Tracking
 from pipeline.errors import ArtifactError
 from pipeline.evaluation import intervals
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.intervals import CONFIDENCE, Evaluation, Predicted
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.options import EvaluationOptions
+from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import (
     INTERVALS_FILE,
     METRICS_FILE,
     PREDICTIONS_FILE,
+    VALIDATION_PREDICTIONS_FILE,
+    WEIGHTS_FILE,
     digest_of,
     nan_as_none,
     read_json,
+    read_parquet,
     write_csv,
     write_json,
     write_parquet,
 )
 from pipeline.learning.prediction import load_predictor, predicting
-from pipeline.manifest import EVALUATION, Manifest, read_evaluation, write_manifest
+from pipeline.manifest import DECISION, EVALUATION, VALIDATION, Manifest, read_evaluation, read_validation, write_manifest
 from pipeline.model.card import ModelCard, read_card, read_schema_of
+from pipeline.model.decision import Decision, decision_of
 from pipeline.model.predictor import Predictor, probability
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
 from pipeline.tracking.client import track, wait_at_end
 from pipeline.tracking.events import Artifacts
+from pipeline.tracking.names import WEIGHTS_TAG
 
 logger = logging.getLogger("pipeline.stages.evaluate")
 
@@ -41,24 +49,27 @@ STAGE = STAGES["evaluate"]
 
 
 def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """Predict the tables in `data` with the model in `folder`; write the test table's predictions, curves and metrics, with
-    intervals, and return these metrics.
+    """Decide on a threshold and predict the tables in `data` with the model in `folder`; write the decision, the test table's
+    predictions, curves and metrics, with intervals, and return these metrics.
 
-    config: the configuration that the model must have been trained by.
+    config: sections of a configuration: `evaluation`, and those that the model must have been trained by.
     """
-    trained = read_card(folder)
-    card = trained.content
-    if config and card.fingerprint_of["config"] != digest_of({group: config[group] for group in card.config}):
+    trained, config = read_card(folder), config or {}
+    card, options = trained.content, build_typed("evaluation", EvaluationOptions, config.get("evaluation", {}))
+    made_by = {group: config[group] for group in card.config if group in config}
+    if made_by and card.fingerprint_of["config"] != digest_of(made_by):
         raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     with track(tracking, STAGE.name, card, folder.name) as tracker:
-        predictor, tables = load_predictor(trained), read_schema_of(trained, data)
+        decision = decide(str(options.threshold), _validation_rows(trained))
+        predictor, tables = load_predictor(trained, decision), read_schema_of(trained, data)
         test, training = (_predict(predictor, card, tables, part) for part in ("test", "train"))
         tables.check_not_modified()
         z, y, weight = test
-        found = intervals.evaluate(test, training)
+        found = intervals.evaluate(test, training, decision.log_odds)
         classes = np.array(card.classes)
         predictions = {"actual": classes[y.astype(int)], "predicted": predictor.decide(z)}
         with atomic_dir(folder, EVALUATION, STAGE.downstream(), trained.check_not_replaced) as made:
+            write_json(made / DECISION, decision.to_dict())
             write_json(made / METRICS_FILE, nan_as_none(found.metrics))
             write_json(made / INTERVALS_FILE, nan_as_none(found.intervals()))
             weights = {} if weight is None else {"weight": weight}
@@ -68,6 +79,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
             write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         logger.info(f"{len(y)} test rows: {_verdict(found)} -> {folder}\n{_table(found)}")
+        if decision.rule != Decision.rule:
+            logger.log(logging.WARNING if decision.is_constant else logging.INFO, decision.sentence)
         tracker.files(lambda: artifacts(folder))
     return found.metrics
 
@@ -102,12 +115,31 @@ def _table(found: Evaluation) -> str:
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the evaluation in `folder`."""
-    read_evaluation(read_card(folder)).verify()
+    trained = read_card(folder)
+    evaluation = read_evaluation(trained)
+    evaluation.verify()
     intervals = read_json(folder / INTERVALS_FILE, "test", "training")
     ends = {f"{name}.{end}": test[end] for name, test in intervals["test"].items() for end in ("low", "high")}
     named = {"test": {**read_json(folder / METRICS_FILE), **ends}, "training": intervals["training"]}
     values = {f"{part}/{name}": value for part, of in named.items() for name, value in of.items() if value is not None}
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, table="test", are_outs=True)
+    decision = decision_of(evaluation)
+    tags = {"decision.threshold": f"{decision.threshold:.6g}", "decision.rule": decision.rule}
+    tags[WEIGHTS_TAG] = trained.files[WEIGHTS_FILE]
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, table="test", are_outs=True)
+
+
+def _validation_rows(trained: Manifest[ModelCard]) -> ValidationRows | None:
+    """What models of the same configuration predict of the rows that they were fitted without, if there are any."""
+    folder = trained.path.parent
+    if not (folder / VALIDATION).is_file():
+        return None
+    validation = read_validation(folder)
+    validation.verify()
+    columns = read_parquet(folder / VALIDATION_PREDICTIONS_FILE)
+    rows = len(np.unique(columns["row"]))
+    if not rows or validation.content["fingerprint"] != trained.content.fingerprint:
+        return None
+    return ValidationRows(rows, columns["log_odds"], columns["label"], columns.get("weight"))
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

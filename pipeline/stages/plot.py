@@ -19,6 +19,7 @@ from pipeline.learning.models import linear_model
 from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
+from pipeline.model.decision import decision_of
 from pipeline.model.predictor import Predictor
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
@@ -53,6 +54,7 @@ def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluat
     model = linear_model(predictor.arrays)
     return figures.FigureContext(
         card=trained.content,
+        decision=decision_of(evaluation),
         history=trained.csv(HISTORY_FILE, "epoch", "loss"),
         curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
@@ -85,7 +87,7 @@ def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any])
 
 
 def main(argv: Sequence[str]) -> None:
-    run_on_candidate(STAGE, __doc__, plot, argv)
+    run_on_candidate(STAGE, __doc__, run, argv)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pipeline.files import OUT
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.model.card import ModelCard, read_card
 from pipeline.model.columns import Cells, missing_cells
+from pipeline.model.decision import read_decision
 from pipeline.model.encoder import Category, Encoder
 from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.text import count, join_limited, quote_if_needed
@@ -72,7 +73,8 @@ def model_folder(reference: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as temporary:
         from pipeline.tracking import runs  # imports Hydra, which no folder needs
 
-        yield runs.model_folder(reference, STAGES["train"].artifacts, Path(temporary))
+        training, evaluation = (STAGES[name].artifacts for name in ("train", "evaluate"))
+        yield runs.model_folder(reference, training, evaluation, Path(temporary))
 
 
 def open_rows(table: Path, card: ModelCard) -> TableFile:
@@ -91,7 +93,8 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
     import pandas as pd
 
     trained = read_card(folder)
-    predictor, card = load_predictor(trained), trained.content
+    decision, card = read_decision(trained), trained.content
+    predictor = load_predictor(trained, decision)
     file = open_rows(table, card)
     names = file.names
     id_columns = _id_columns(card, names, ids, table)
@@ -115,6 +118,8 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
         if not rows:  # the columns alone
             write(pd.DataFrame(columns=[*id_columns, *ANSWER]))
     tell = logger.info if out else logger.warning  # stdout has the answers
+    if decision.log_odds:
+        tell(decision.sentence)
     for sentence in unknown_cells.sentences():
         tell(sentence)
     without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""

@@ -20,6 +20,7 @@ from pipeline.evaluation.report import Evaluated, render
 from pipeline.files import INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
+from pipeline.model.decision import decision_of
 from pipeline.redaction import scrub
 from pipeline.stages import MODELS_DIR, STAGES, remove_other_candidates
 from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
@@ -82,7 +83,8 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     figures = read_figures(evaluation)
     images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
     intervals = evaluation.json(INTERVALS_FILE, "test", "training", "baseline")
-    return Evaluated(trained.content, evaluation.numbers(METRICS_FILE, *METRICS), intervals, images)
+    numbers = evaluation.numbers(METRICS_FILE, *METRICS)
+    return Evaluated(trained.content, decision_of(evaluation), numbers, intervals, images)
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
@@ -95,9 +97,10 @@ def main(argv: Sequence[str]) -> None:
     names = parser.parse_args(argv).candidates
     for name in names:
         check_candidate_name(name)
-    check_stage_file(OUT, STAGE.name)
+    file = OUT / "config" / STAGE.config_file
+    check_stage_file(file, STAGE.name)
     if not names:
-        names = read_stage_file(OUT / "config" / STAGE.config_file, STAGE.name, *STAGE.groups)["candidates"]
+        names = read_stage_file(file, STAGE.name, *STAGE.sections)["candidates"]
         remove_other_candidates(OUT, names)
     report(OUT, names, stage_tracking(OUT))
     wait_for_delivery()  # the DAG's last stage

@@ -35,7 +35,7 @@ from pipeline.stages._fitting import card_of, encoder_options, read_tables, run_
 from pipeline.text import count, join_limited, quote_if_needed
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
-from pipeline.tracking.names import NOTE, note
+from pipeline.tracking.names import NOTE, WEIGHTS_TAG, note
 from pipeline.tracking.store import project_root
 
 logger = logging.getLogger("pipeline.stages.train")
@@ -186,7 +186,7 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     trained = read_card(folder)
     trained.verify()
     card, fit = trained.content, trained.content.ended
-    tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, "model.sha256": trained.files[WEIGHTS_FILE]}
+    tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, WEIGHTS_TAG: trained.files[WEIGHTS_FILE]}
     if found := fit.separation:
         tags["separation"] = f"{found['kind']}: {', '.join(found['columns'])}"[:500]
     metrics = {f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")}

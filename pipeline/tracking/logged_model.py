@@ -18,7 +18,7 @@ from mlflow.types.schema import AnyType
 
 from pipeline.files import ROOT, WEIGHTS_FILE, digest, file_digest
 from pipeline.flatten import flatten
-from pipeline.manifest import CARD
+from pipeline.manifest import CARD, DECISION
 from pipeline.model.card import ModelCard
 from pipeline.tracking.names import NOTE, data_name, note, text
 
@@ -26,6 +26,7 @@ WIDE = 1000  # columns above which a data set's schema and a model's example are
 PREDICTING = ("predictor.py", "encoder.py", "columns.py")
 TYPES = {"integer": "long", "number": "double", "boolean": "boolean", "date": "datetime", "text": "string"}  # of cells
 PACKAGE_DOCSTRING = '"""Predicts with the model beside it."""\n'
+ARTIFACTS = "artifacts"  # where MLflow puts what it calls a model's artifacts: the card, the weights
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
 
 
@@ -75,6 +76,16 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
     if made.model_id not in [output.model_id for output in client.get_run(run_id).outputs.model_outputs]:
         client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
     client.finalize_logged_model(made.model_id, "READY")
+
+
+def log_decision(client: MlflowClient, run_id: str, card: ModelCard, weights: str, decision: Path) -> None:
+    """By which threshold the model with these weights predicts when it is loaded again; in place of an earlier decision."""
+    client.log_model_artifact(_logged_model(client, run_id, card, weights).model_id, str(decision), ARTIFACTS)
+
+
+def has_decision(client: MlflowClient, model: LoggedModel) -> bool:
+    files = client.list_logged_model_artifacts(model.model_id, ARTIFACTS)
+    return f"{ARTIFACTS}/{DECISION}" in [item.path for item in files]
 
 
 def _inputs(card: ModelCard) -> Schema | None:

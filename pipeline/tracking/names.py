@@ -14,6 +14,7 @@ from pipeline.text import count, join_limited, shorten
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
 CHOSEN = "sweep.chosen"  # the tag that says whether a sweep's job that was validated is the one that is fitted to all rows
+WEIGHTS_TAG = "model.sha256"  # of a run: which weights its model has
 GROUPS = ("optimizer", "model", "data")
 FIRST_KEYS = ("lr", "l2")  # among the overrides in a run's name
 NAMED = ("name", "path", "target")  # keys whose values are in a run's name anyway

@@ -12,7 +12,7 @@ from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT
-from pipeline.manifest import CARD
+from pipeline.manifest import CARD, DECISION, EVALUATION
 from pipeline.model.card import read_card
 from pipeline.redaction import first_line, without_credentials
 from pipeline.text import join_limited
@@ -168,10 +168,10 @@ def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
         raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {reason}") from None
 
 
-def model_folder(reference: str, artifacts: str, temporary: Path) -> Path:
+def model_folder(reference: str, artifacts: str, evaluation: str, temporary: Path) -> Path:
     """The folder of a model by its run id, fingerprint or alias: in out/ or, downloaded into `temporary`, of its run.
 
-    artifacts: the folder of a run's artifacts that holds the model.
+    artifacts: the folder of a run's artifacts that holds the model. evaluation: the one that holds its decision.
     """
     if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference):
         found = {}
@@ -182,4 +182,9 @@ def model_folder(reference: str, artifacts: str, temporary: Path) -> Path:
         if len(matches) == 1:
             return matches[0]
     store = open_store()
-    return download(store, find(store, reference), artifacts, temporary)
+    found = find(store, reference)
+    folder = download(store, found, artifacts, temporary)
+    for item in store.client.list_artifacts(found.info.run_id, evaluation):
+        if Path(item.path).name in (EVALUATION, DECISION):
+            download(store, found, item.path, temporary).rename(folder / Path(item.path).name)
+    return folder

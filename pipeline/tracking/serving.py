@@ -16,16 +16,18 @@ from mlflow.exceptions import MlflowException
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """A predictor, from model.json and model.npz."""
+    """A predictor, from model.json, model.npz and, perhaps, decision.json."""
 
     def load_context(self, context: Any) -> None:
         card = json.loads(Path(context.artifacts["card"]).read_text(encoding="utf-8"))
         with np.load(context.artifacts["weights"]) as weights:
             arrays = {name: weights[name] for name in weights.files}
+        decision = Path(context.artifacts["card"]).with_name("decision.json")  # there once the model was evaluated
+        cut = json.loads(decision.read_text(encoding="utf-8"))["log_odds"] if decision.is_file() else 0.0
         package = context.model_config["package"]
         self._module = import_module(f"{package}.predictor")
         formula = import_module(f"{package}.models.{card['config']['model']['name']}").log_odds
-        self.predictor = self._module.Predictor.from_card(card, arrays, formula)
+        self.predictor = self._module.Predictor.from_card(card, arrays, formula, cut)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """model_input: see `Predictor.log_odds`. Raises MLflow's error in one sentence."""

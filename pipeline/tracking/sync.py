@@ -18,13 +18,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.config.tracking import tracking_of
+from pipeline.manifest import DECISION
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
 from pipeline.tracking import mlflow_run
 from pipeline.tracking.delivery import Delivery, locked_run
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Files, Opened
 from pipeline.tracking.journal import Attempt, Events, Journal, damage_of
-from pipeline.tracking.logged_model import log_dataset, log_model
+from pipeline.tracking.logged_model import log_dataset, log_decision, log_model
+from pipeline.tracking.names import WEIGHTS_TAG
 from pipeline.tracking.provenance import capture_lineage
 from pipeline.tracking.store import absolute_uri, check_writable, store_lock
 
@@ -178,6 +180,9 @@ class RunSync:
             if files.is_model and not gone:
                 _delete_lost_models(client, run)
                 log_model(client, run_id, read_card(paths[0].parent).content, paths[0].parent)
+            if decision := next((path for path in paths if path.name == DECISION), None):
+                card = ModelCard.from_dict(attempt.opened.card)
+                log_decision(client, run_id, card, files.tags[WEIGHTS_TAG], decision)
             mlflow_run.set_tags(client, run, files.tags)
 
     @contextmanager

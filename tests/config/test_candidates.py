@@ -10,6 +10,7 @@ from pipeline.config.candidates import compose_candidates
 from pipeline.config.config import Config, compose
 from pipeline.errors import PipelineError
 
+COST = "cost:{false_positive: 1, false_negative: 10}"
 ONE = {"numpy": ["model=numpy"]}
 
 
@@ -52,6 +53,9 @@ def test_the_model_may_be_common(tmp_path: Path) -> None:
         ({"optimizer": {"memory": 5, "name": "lbfgs"}, "data": "breast_cancer"}, ["data=breast_cancer", "optimizer=lbfgs"]),
         ({"model": {"init": [1.0, 2, -0.5], "l2": "1e-3"}, "tracking": {"uri": None}}, ["model.init=[1.0,2,-0.5]"]),
         ({"optimizer.lr": 0.5, "tracking": "none"}, ["optimizer.lr=0.5", "tracking=none"]),
+        ({"evaluation": {"threshold": 0.3}}, ["evaluation.threshold=0.3"]),
+        ({"evaluation": {"threshold": "recall:0.9"}}, ["evaluation.threshold=recall:0.9"]),
+        ({"evaluation": {"threshold": COST}}, [f"evaluation.threshold={COST}"]),
     ],
 )
 def test_a_mapping_says_the_same_as_a_list(tmp_path: Path, mapping: dict[str, Any], overrides: list[str]) -> None:
@@ -135,7 +139,11 @@ def test_text_in_a_mapping_is_as_it_is_in_yaml(tmp_path: Path, text: str) -> Non
         ),
         (
             "overrides: []\ncandidates: {a: [model.l2=0.0], c: [model.l2=1], b: []}\n",
-            "candidates in .* must differ in their configuration; a and b are equal",
+            "candidates in .* must differ in what is trained; a and b are equal",
+        ),
+        (
+            "overrides: []\ncandidates: {a: [evaluation.threshold=0.3], b: []}\n",
+            "must differ in what is trained; a and b differ in evaluation alone, so they would be one run$",
         ),
     ],
 )

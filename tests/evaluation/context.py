@@ -9,6 +9,7 @@ from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.figures import FigureContext
 from pipeline.evaluation.metrics import measure
 from pipeline.model.card import DataFacts, FitSummary, ModelCard
+from pipeline.model.decision import Decision
 
 X, Y = np.random.default_rng(0).standard_normal((60, 2)), np.arange(60) % 2.0
 LINE = np.array([1.0, -2.0]), 0.0  # w and b
@@ -49,6 +50,7 @@ def context(line: tuple[Array, float] | None = LINE, **changes: Any) -> FigureCo
     z = log_odds(X)
     return FigureContext(
         card=card(**changes),
+        decision=Decision(),
         history={"epoch": np.arange(3.0), "loss": np.array([0.7, 0.6, 0.5])},
         curves={name: curve.of(z, Y) for name, curve in CURVES.items()},
         metrics=measure(z, Y),

@@ -10,6 +10,7 @@ from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.evaluation.report import Evaluated, render
 from pipeline.files import nan_as_none
 from pipeline.model.card import ModelCard
+from pipeline.model.decision import Decision
 from tests.evaluation.context import FIT, card, context
 
 IMAGES = {"loss": b"loss", "roc": b"roc"}
@@ -23,7 +24,7 @@ def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float
         name: {"value": value, "low": value and value - 0.1, "high": value and value + 0.1} for name, value in values.items()
     }
     numbers = {"test": test, "training": dict.fromkeys(values, 0.25), "baseline": dict.fromkeys(values, 0.75)}
-    return Evaluated(of, context().metrics, numbers, images)
+    return Evaluated(of, Decision(), context().metrics, numbers, images)
 
 
 def rows_of(page: str, label: str) -> list[str]:

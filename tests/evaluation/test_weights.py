@@ -23,8 +23,8 @@ def tables(draw: st.DrawFn) -> tuple[Array, Array, Array]:
     return z, y, weight
 
 
-def repeated(weight: Array, *parts: Array) -> list[Array]:
-    return [np.repeat(part, weight.astype(int)) for part in parts]
+def repeated(weight: Array, z: Array, y: Array) -> tuple[Array, Array]:
+    return np.repeat(z, weight.astype(int)), np.repeat(y, weight.astype(int))
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,7 +53,7 @@ def test_the_difference_is_that_of_repeated_rows(table: tuple[Array, Array, Arra
     z_a, y, weight = table
     z_b = z_a + np.random.default_rng(0).standard_normal(len(y))
     found = paired_bootstrap(z_a, z_b, y, resamples=2, weight=weight)
-    more_a, more_b, labels = repeated(weight, z_a, z_b, y)
+    (more_a, labels), (more_b, _) = repeated(weight, z_a, y), repeated(weight, z_b, y)
     expected = paired_bootstrap(more_a, more_b, labels, resamples=2)
     for name in COMPARED_METRICS:
         assert found[name].value == pytest.approx(expected[name].value, rel=1e-6, abs=1e-10, nan_ok=True)

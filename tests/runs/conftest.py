@@ -50,11 +50,14 @@ def runs(fork_server: ForkServer) -> Commands:
 
 @pytest.fixture(scope="session")
 def original(shared: Shared, reproduced: Path) -> Path:
-    """That after `dvc repro`, one run and a sweep of two; not to be changed."""
+    """That after `dvc repro`, one run with a threshold and a sweep of two; not to be changed."""
 
     def fill(folder: Path) -> None:
         repo = copy_with_store(reproduced, folder / "original")
-        for words in (f"hydra.run.dir={SINGLE} optimizer.lr=0.5", f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2"):
+        for words in (
+            f"hydra.run.dir={SINGLE} optimizer.lr=0.5 evaluation.threshold=0.3",
+            f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
+        ):
             command = [sys.executable, "-m", "pipeline", *words.split()]
             subprocess.run(command, cwd=repo, env=environment(), check=True, capture_output=True)
         wait_for_publishers(repo)

@@ -32,14 +32,14 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
     commands = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
     shown, same, tables = runs(made, commands[0] + " --json", f"diff {ids['numpy']} {ids['0']}", commands[1] + " --json")
     answer = json.loads(shown.stdout)
-    assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5]}
+    assert answer["configuration"] == {"optimizer.lr": [0.1, 0.5], "evaluation.threshold": ["0.5", "0.3"]}
     assert answer["data"] == {}
     assert answer["code"]["changes to the commit, but for overrides.yaml"] == ["none", digest(b"a change")]
     assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
     kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/models/numpy", f"{SINGLE}/models/numpy")]
     y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
     z_a, z_b = (log_odds(table["probability"].to_numpy()) for table in kept)
-    expected = paired_bootstrap(z_a, z_b, y)
+    expected = paired_bootstrap(z_a, z_b, y, cuts=(0.0, np.log(3 / 7)))
     for name, found in answer["metrics"].items():
         assert (found["value"], found["low"], found["high"]) == (expected[name].value, expected[name].low, expected[name].high)
         files = [

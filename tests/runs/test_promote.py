@@ -17,7 +17,7 @@ from mlflow.entities import Run, RunData, RunInfo
 from pipeline.model.card import FitSummary
 from pipeline.runs.promote import require_finite_optimum
 from tests.conftest import Shell, environment
-from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
+from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
 
 NAME = "logistic-regression"
@@ -65,17 +65,24 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     assert client.get_model_version_by_alias(NAME, "champion").run_id == ids["torch"]
     assert client.get_model_version_by_alias("other", "champion").run_id == ids["0"]
     mlflow.set_tracking_uri(f"sqlite:///{made}/mlruns/mlflow.db")
-    served = pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.read_parquet(made / "out/data/test.parquet"))
+    table = pd.read_parquet(made / "out/data/test.parquet")
     kept = pd.read_parquet(made / "out/models/torch/predictions.parquet")
-    assert served["prediction"].tolist() == kept["predicted"].tolist()
-    assert np.abs(served["probability"] - kept["probability"]).max() < 1e-15
+    at_threshold = pd.read_parquet(made / SINGLE / "models/numpy/predictions.parquet")
+    assert (at_threshold["predicted"] == (at_threshold["probability"] > 0.3)).all()
+    for version, expected in (("@champion", kept), ("/2", at_threshold)):
+        served = pyfunc.load_model(f"models:/{NAME}{version}").predict(table)
+        assert served["prediction"].tolist() == expected["predicted"].tolist()
+        assert np.abs(served["probability"] - expected["probability"]).max() < 1e-15
     check_serving(made, f"models:/{NAME}@champion", made / "out" / "models" / "torch")
-    for reference in ("@champion", ids["torch"], f"runs:/{ids['torch']}", found["torch"].data.tags["fingerprint"], "torch"):
+    references = dict.fromkeys(
+        ("@champion", ids["torch"], f"runs:/{ids['torch']}", found["torch"].data.tags["fingerprint"], "torch"), kept
+    )
+    for reference, expected in {**references, ids["single"]: at_threshold}.items():
         command = [sys.executable, "-m", "pipeline.stages.predict", reference, "out/data/test.parquet"]
         done = subprocess.run(command, cwd=made, env=environment(), capture_output=True, text=True, check=True)
         predicted = pd.read_csv(StringIO(done.stdout))
-        assert predicted["prediction"].tolist() == kept["predicted"].tolist()
-        assert predicted["probability"].tolist() == kept["probability"].tolist()
+        assert predicted["prediction"].tolist() == expected["predicted"].tolist()
+        assert predicted["probability"].tolist() == expected["probability"].tolist()
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """The command line of a stage of one candidate: its folder, its code, and where it logs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
 
-Call = tuple[Path, Path, Tracking]
+Call = tuple[Path, Path, Tracking, Mapping[str, Any]]
 
 
 def calls_of(argv: list[str]) -> list[Call]:
@@ -23,7 +25,7 @@ def test_it_works_on_the_candidate_that_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out" / "config").mkdir(parents=True)
     (tmp_path / "out" / "config" / "tracking.yaml").write_text("uri: null\nexperiment: mine\n")
-    expected = (Path("out/data"), Path("out/models/strong-2"), Tracking(None, "mine"))
+    expected: Call = (Path("out/data"), Path("out/models/strong-2"), Tracking(None, "mine"), {})
     assert calls_of(["strong-2"]) == [expected]
     (tmp_path / "out" / "config" / "plot.yaml").write_text(f"code: {Code().stage('plot')}\n")
     assert calls_of(["strong-2"]) == [expected]

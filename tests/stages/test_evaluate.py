@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, measure
-from pipeline.files import nan_as_none
+from pipeline.evaluation.threshold import ValidationRows, decide
+from pipeline.files import nan_as_none, write_parquet
 from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import read_manifest
 from pipeline.model.card import read_card
+from pipeline.model.decision import Decision, read_decision
 from pipeline.runs._records import Records, compare, read_predictions
-from pipeline.stages.evaluate import artifacts, evaluate
+from pipeline.stages.evaluate import artifacts, evaluate, main
 from tests.chain import NOWHERE, add_weights, made, run, write_arrays
 
 
@@ -51,6 +54,7 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written
     assert written == {
+        "decision.json",
         "metrics.json",
         "intervals.json",
         "predictions.parquet",
@@ -101,6 +105,50 @@ def test_mlflow_is_shown_each_number_that_is_defined(root: Path) -> None:
     assert len(shown) <= len(METRICS) + 3 * len(COMPARED_METRICS)
 
 
+def validation(folder: Path, rows: int) -> dict[str, Any]:
+    """Two predictions of each of so many rows, by models that were fitted without them, as a file in `folder`."""
+    rng, label = np.random.default_rng(0), np.arange(rows) % 2.0
+    z = np.concatenate([rng.normal(size=rows) + label, rng.normal(size=rows) + label])
+    columns = {"row": np.tile(np.arange(rows), 2), "label": np.tile(label, 2), "log_odds": z}
+    write_parquet(folder / "validation_predictions.parquet", columns)
+    return columns
+
+
+def test_a_threshold_is_chosen_on_validation_rows_and_all_but_the_model_follows(root: Path) -> None:
+    folder = root / "models" / "numpy"
+    columns = validation(folder, rows=30)
+    model = {name: (folder / name).read_bytes() for name in ("model.json", "model.npz")}
+    values = evaluate(root / "data", folder, NOWHERE, {"evaluation": {"threshold": "recall:0.9"}})
+    decision = read_decision(read_card(folder))
+    assert decision == decide("recall:0.9", ValidationRows(30, columns["log_odds"], columns["label"], None))
+    assert decision.threshold != 0.5
+    table, confusion = pd.read_parquet(folder / "predictions.parquet"), pd.read_csv(folder / "curves.confusion.csv")
+    assert (table["predicted"] == (table["probability"] > decision.threshold)).all()
+    assert (confusion["predicted"] == table["predicted"]).all()
+    assert values["accuracy"] == (table["predicted"] == table["actual"]).mean()
+    assert {name: (folder / name).read_bytes() for name in model} == model
+    tags = artifacts(folder).tags
+    assert tags["decision.rule"] == "recall:0.9"
+    assert float(tags["decision.threshold"]) == pytest.approx(decision.threshold, rel=1e-5)
+
+
+def test_without_validation_rows_a_threshold_must_be_a_number(root: Path) -> None:
+    validation(root / "models" / "numpy", rows=0)
+    with pytest.raises(PipelineError, match="threshold must be a number where there are no validation rows .*; got youden$"):
+        run("evaluate", root, "evaluation.threshold=youden")
+
+
+def test_by_hand_it_takes_the_threshold_that_compose_wrote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.rename(root.with_name("out"))
+    monkeypatch.chdir(root.parent)
+    files = {"tracking": "uri: null\nexperiment: a\n", "evaluate.numpy": "evaluation: {threshold: '0.3'}\n"}
+    (root.parent / "out" / "config").mkdir()
+    for expected, (name, content) in zip((0.5, 0.3), files.items(), strict=True):
+        (root.parent / "out" / "config" / f"{name}.yaml").write_text(content)
+        main(["numpy"])
+        assert read_decision(read_card(Path("out/models/numpy"))).threshold == expected
+
+
 def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> None:
     with pytest.raises(PipelineError, match="numpy must stay what was trained; another process has replaced it"):
         run("evaluate", root, "model.l2=1")
@@ -124,7 +172,7 @@ def test_metrics_curves_and_comparisons_use_the_weights_of_the_test_rows(tmp_pat
             pd.read_csv(folder / curve.file), pd.DataFrame(curve.of(z, y, weight)), atol=1e-9, err_msg=name
         )
     of = SimpleNamespace(info=SimpleNamespace(run_id="a", run_name="a"))
-    a = Records(of, folder, read_card(folder).content, {}, values, read_predictions(folder))
+    a = Records(of, folder, read_card(folder).content, {}, Decision(), values, read_predictions(folder))
     b = replace(a, predictions={**a.predictions, "probability": p**2})
     found = compare(a, b)["log_loss"].value
     assert found == pytest.approx(measure(np.log(p**2 / (1 - p**2)), y, weight)["log_loss"] - values["log_loss"])

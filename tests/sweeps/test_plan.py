@@ -18,3 +18,9 @@ def test_a_preset_in_a_folder_of_one_s_own_is_checked(tmp_path: Path) -> None:
     assert planned.min_jobs == 2
     with pytest.raises(PipelineError, match="optimizer.lr must be > 0 and finite; got -3.0"):
         check_sweep(planned.choices)
+
+
+def test_a_sweep_is_over_what_is_trained() -> None:
+    with pytest.raises(PipelineError, match=r"equal models would be one run; got evaluation\.threshold$"):
+        check_sweep([["optimizer.lr=0.1", "optimizer.lr=0.2"], ["evaluation.threshold=0.3", "evaluation.threshold=0.4"]])
+    assert check_sweep([["optimizer.lr=0.1", "optimizer.lr=0.2"], ["evaluation.threshold=0.3"]]).evaluation.threshold == "0.3"

@@ -26,9 +26,11 @@ from pipeline.config.tracking import Tracking
 from pipeline.files import read_json
 from pipeline.learning.prediction import load_predictor
 from pipeline.model.card import read_card
+from pipeline.stages import STAGES
+from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import generate
 from pipeline.stages.predict import main
-from pipeline.stages.train import artifacts, train
+from pipeline.stages.train import train
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sync import sync
 from tests.conftest import ROOT, environment
@@ -67,12 +69,16 @@ def _logged(columns: int, folder: Path, store: Path) -> tuple[PyFuncModel, Path]
 
 
 def _load(folder: Path, store: Path) -> PyFuncModel:
-    """The model in folder/models/numpy, logged to a store of its own, and loaded."""
+    """The model in folder/models/numpy and, if there is one, its evaluation, logged to a store of its own, and loaded."""
     uri = f"sqlite:///{shutil.copy(store, folder)}"
     card = read_card(folder / "models" / "numpy").content
     settings = Tracking(uri).to_dict()
-    journal, opened = Journal.of(settings, card.fingerprint), new_attempt("train", settings, card=card.to_dict())
-    journal.append(opened, journal.link(opened.attempt, artifacts(folder / "models" / "numpy"), in_dvc=False))
+    journal = Journal.of(settings, card.fingerprint)
+    stages = ("train", "evaluate") if (folder / "models" / "numpy" / "evaluation.json").exists() else ("train",)
+    for stage in stages:
+        opened = new_attempt(stage, settings, card=card.to_dict())
+        made = STAGES[stage].artifacts_of(folder / "models" / "numpy", in_dvc=False)
+        journal.append(opened, journal.link(opened.attempt, made, in_dvc=False))
     run_id = sync(journal).run_id
     mlflow.set_tracking_uri(uri)
     return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
@@ -201,8 +207,9 @@ def test_the_scoring_server_says_what_is_wrong(logged: Callable[[int], tuple[PyF
 
 @pytest.fixture(scope="module")
 def typed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PyFuncModel, Path]:
-    """A model of a table with columns of every kind, as MLflow loads it, and its folder."""
+    """A model of a table with columns of every kind and a threshold of 0.3, as MLflow loads it, and its folder."""
     folder = made(tmp_path_factory.mktemp("typed"), until="train")
+    evaluate(folder / "data", folder / "models" / "numpy", Tracking(None), {"evaluation": {"threshold": "0.3"}})
     return _load(folder, store), folder / "models" / "numpy"
 
 
@@ -212,11 +219,15 @@ def json_rows(table: pa.Table) -> list[dict[str, Any]]:
     return read
 
 
-def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Path], tmp_path: Path) -> None:
+def test_one_table_gets_the_same_bits_by_every_way(
+    typed: tuple[PyFuncModel, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The folder, MLflow, its scoring server, and the command line."""
     model, folder = typed
     table = people()[0]
     expected = load_predictor(read_card(folder)).predict(table)
+    assert (expected["prediction"] == np.where(expected["probability"] > 0.3, "yes", "no")).all()
+    assert expected["probability"].between(0.3, 0.5).any()
     rows = json_rows(table)
     frame = pd.DataFrame(rows)
     zoned = table.to_pandas()
@@ -240,8 +251,10 @@ def test_one_table_gets_the_same_bits_by_every_way(typed: tuple[PyFuncModel, Pat
         answers[name] = pd.DataFrame(json.loads(answer.response)["predictions"])
     pq.write_table(table, tmp_path / "table.parquet")
     pacsv.write_csv(table, tmp_path / "table.csv")
+    caplog.set_level("INFO")
     for suffix in ("parquet", "csv"):
         main([str(folder), str(tmp_path / f"table.{suffix}"), "--out", str(tmp_path / f"answer.{suffix}")])
+    assert caplog.messages.count("positive above p = 0.3 (given)") == 2
     answers["Parquet"] = pd.read_parquet(tmp_path / "answer.parquet")
     answers["CSV"] = pd.read_csv(tmp_path / "answer.csv")
     for name, answer in answers.items():
@@ -301,7 +314,7 @@ def test_the_signature_names_the_columns_and_the_metadata_their_types(typed: tup
     assert signature.outputs.input_names() == ["prediction", "probability"]
     card = read_card(folder).content
     client = MlflowClient(f"sqlite:///{folder.parent.parent / 'mlflow.db'}")
-    (given,) = client.get_run(model.metadata.run_id).inputs.dataset_inputs
+    given = client.get_run(model.metadata.run_id).inputs.dataset_inputs[0]
     listed = {column["name"]: column["type"] for column in json.loads(given.dataset.schema)["mlflow_colspec"]}
     assert listed == types
     described = client.get_logged_model(model.model_id).tags["mlflow.note.content"]

@@ -41,7 +41,7 @@ def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any])
 
 
 def main(argv: Sequence[str]) -> None:
-    run_on_candidate(STAGE, __doc__, mistakes, argv)
+    run_on_candidate(STAGE, __doc__, run, argv)
 
 
 if __name__ == "__main__":
