@@ -1,7 +1,7 @@
 """The report: candidates side by side on one self-contained HTML page, rendered from report.html.j2."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from pipeline.evaluation.metrics import METRICS
 from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 
+MAX_COEFFICIENTS = 20  # that are shown of a candidate
+Coefficient = Mapping[str, float | str | None]  # a row of its coefficients.csv
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -20,12 +22,22 @@ class Evaluated:
     card: ModelCard
     metrics: Mapping[str, float]
     images: Mapping[str, bytes]
+    coefficients: Sequence[Coefficient] = ()
 
     @property
     def penalty(self) -> str:
         """The l2 of the fit, and the word that became it, if one did."""
         found = self.card.ended.penalty
         return f"{found['l2']:.3g} ({found['asked']})" if found else str(self.card.config.get("model", {}).get("l2", ""))
+
+    @property
+    def largest(self) -> list[Coefficient]:
+        """The intercept, and the coefficients of the largest effects of a standard deviation."""
+
+        def size(row: Coefficient) -> float:
+            return abs(float(row["per_deviation"] or 0))
+
+        return [*self.coefficients[:1], *sorted(self.coefficients[1:], key=size, reverse=True)[:MAX_COEFFICIENTS]]
 
     def image(self, name: str) -> str:
         """The figure as base64."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pin_kernels()
 exit_with_command()
 
-from pipeline.files import HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, VALIDATION_FILE, WEIGHTS_FILE
+from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, VALIDATION_FILE, WEIGHTS_FILE
 from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ def _of_candidate(*patterns: str) -> tuple[str, ...]:
 
 
 _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
+_COEFFICIENTS = _of_candidate(COEFFICIENTS_FILE)
 _EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE), _of_candidate("curves.*.csv")
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
@@ -94,7 +95,7 @@ _STAGES = (
     Stage(
         "train",
         ("config/train.{candidate}.yaml", *_TRAINING_DATA),
-        (*_MODEL, *_HISTORY, *_of_candidate(VALIDATION_FILE)),
+        (*_MODEL, *_HISTORY, *_COEFFICIENTS, *_of_candidate(VALIDATION_FILE)),
         "training",
         groups=("model", "optimizer"),
     ),
@@ -113,7 +114,7 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate("figures/*")),
+        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate("figures/*")),
         ("report/index.html",),
         "report",
         (f"report/{REPORT}", "report/comparison.csv"),
