@@ -1,6 +1,8 @@
 """The report: candidates side by side on one self-contained HTML page, rendered from report.html.j2."""
 
 import base64
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 
 MAX_COEFFICIENTS = 20  # that are shown of a candidate
-Coefficient = Mapping[str, float | str | None]  # a row of its coefficients.csv
+Coefficient = Mapping[str, str]  # a row of its coefficients.csv
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -42,6 +44,11 @@ class Evaluated:
     def image(self, name: str) -> str:
         """The figure as base64."""
         return base64.b64encode(self.images[name]).decode()
+
+
+def parse_coefficients(content: bytes) -> list[Coefficient]:
+    """The rows of a coefficients.csv."""
+    return [*csv.DictReader(io.StringIO(content.decode(), newline=""))]
 
 
 def render(candidates: Mapping[str, Evaluated], source: str) -> str:

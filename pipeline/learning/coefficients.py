@@ -1,7 +1,5 @@
 """The table of a linear model's weights: of which column and level each is, and how sure it is."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,12 +15,10 @@ from pipeline.model.encoder import Encoder
 
 INTERCEPT = "(intercept)"
 ENDS = ("", "_low", "_high")  # of an estimate, and of its 95 % interval
-TEXTS = ("column", "level", "feature", "against")
-NUMBERS = (
-    *("weight", *(f"per_unit{end}" for end in ENDS), "standard_error", "z", "p"),
+COLUMNS = (
+    *("column", "level", "feature", "against", "weight", *(f"per_unit{end}" for end in ENDS), "standard_error", "z", "p"),
     *(f"{name}{end}" for name in ("odds_ratio", "per_deviation") for end in ENDS),
 )
-COLUMNS = TEXTS + NUMBERS
 
 
 def coefficients(
@@ -72,9 +68,3 @@ def _table(
         **{name: [None if number != number else number for number in values.tolist()] for name, values in numbers.items()},
     }
     return {name: np.roll(np.array(found[name], object), 1) for name in COLUMNS}
-
-
-def read_coefficients(content: bytes) -> list[dict[str, Any]]:
-    """The rows of the table in a CSV file's bytes: texts, and numbers or None."""
-    rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
-    return [{**row, **{name: float(row[name]) if row[name] else None for name in NUMBERS}} for row in rows]

@@ -30,6 +30,7 @@ from pipeline.learning.models import LinearModel, Logistic
 from pipeline.learning.optimizers.newton import solved
 from pipeline.learning.signed_rows import MAX_COLUMNS
 from pipeline.learning.weights import NONE, training_rows
+from pipeline.model.card import separation_sentence
 from pipeline.text import join_limited
 
 MIN_PIVOT = 1e-10  # the part of a column's variance that other columns must leave for its weight to be known
@@ -112,7 +113,7 @@ def _obstacle(rows: TrainingRows, model: Logistic, fit: Fit) -> str:
     if model.inference == "none":
         return "model.inference is none"
     if fit.separation:
-        return "the classes can be separated, so the best weights are infinite"
+        return f"{separation_sentence(fit.separation)}, so the best weights are infinite"
     if rows.X.shape[1] >= MAX_COLUMNS:
         return f"there are {rows.X.shape[1]} features, and the matrix of second derivatives is made of fewer than {MAX_COLUMNS}"
     if model.strength or model.inference != "classic":

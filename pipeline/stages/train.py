@@ -131,6 +131,8 @@ def train(
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
         table, inference = coefficients(rows, model, result, Encoder.from_list(card.encoder) if card.encoder else None)
+        if inference and not inference["method"] and not result.separation and vars(model).get("inference") != "none":
+            logger.info(inference["sentence"])
         card = replace(card, fit=replace(summarise(result, rows, resolved), inference=inference))
         try:
             tables.check_not_modified()

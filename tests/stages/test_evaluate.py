@@ -43,6 +43,7 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "model.npz",
         "history.csv",
         "validation.csv",
+        "coefficients.csv",
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written

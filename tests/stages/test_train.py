@@ -21,6 +21,8 @@ from pipeline.errors import ArtifactError, DataError, PipelineError
 from pipeline.evaluation.folds import FoldRule, encoded_features, features_of
 from pipeline.evaluation.penalty import resolve
 from pipeline.files import read_json, write_json
+from pipeline.learning.coefficients import COLUMNS
+from pipeline.learning.inference import SENTENCES
 from pipeline.learning.model import Fit
 from pipeline.learning.models import MODELS, EncoderOptions
 from pipeline.learning.models.numpy import NumpyModel
@@ -243,10 +245,28 @@ def test_the_card_of_a_table_s_model_has_its_columns_and_their_encoder(typed: Pa
         *card.features
     }
     assert card.features[-4:] == ["notes: late", "notes: paid", "notes: refund", "notes is missing"]
-    rows = artifacts(typed / "models" / "numpy").texts["weights.csv"].splitlines()
-    assert rows[0] == "feature,weight,raw_weight"
-    assert sorted(row.split(",")[0] for row in rows[1:-1]) == sorted(card.features)
-    assert rows[-1].startswith("(intercept),")
+
+
+def test_the_coefficients_of_a_table_s_model_are_of_its_columns_and_levels(typed: Path) -> None:
+    trained = read_card(typed / "models" / "numpy")
+    (path,) = (path for path in artifacts(typed / "models" / "numpy").paths if path.name == "coefficients.csv")
+    trained.open(path.name).close()
+    table = pd.read_csv(path, keep_default_na=False, index_col="feature")
+    assert tuple(table.reset_index()[list(COLUMNS)]) == COLUMNS
+    assert table.index.tolist() == ["(intercept)", *trained.content.features]
+    places = {name: tuple(table.loc[name, ["column", "level"]]) for name in table.index}
+    assert places["income"] == ("income", "")
+    assert places["job=cook"] == ("job", "cook")
+    assert places["job is missing"] == ("job", "(missing)")
+    assert places["town=(other)"] == ("town", "(other)")
+    assert places["signup: month 3"] == ("signup", "month 3")
+    assert places["notes: refund"] == ("notes", "refund")
+    assert (table[["against", "standard_error", "z", "p"]] == "").all(axis=None)  # for there is a penalty
+    np.testing.assert_array_equal(table["weight"].astype(float).to_numpy()[1:], trained.arrays("model.npz")["w"])
+    deviation = table.iloc[1:][["per_deviation_low", "per_deviation", "per_deviation_high"]].astype(float)
+    assert (deviation.diff(axis=1).iloc[:, 1:] >= 0).to_numpy().mean() > 0.99
+    np.testing.assert_allclose(deviation["per_deviation"], table["weight"].astype(float)[1:], rtol=1e-12)
+    assert trained.content.ended.inference == {"method": "bootstrap", "sentence": SENTENCES["bootstrap"]}
 
 
 def test_candidates_may_differ_in_the_encoder(typed: Path, tmp_path: Path) -> None:
