@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import Evaluated, render
+from pipeline.evaluation.report import Evaluated, parse_coefficients, render
+from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import ModelCard
 from tests.evaluation.context import FIT, card, context
 
@@ -63,6 +64,28 @@ def test_the_figures_that_are_there_are_shown_in_their_order() -> None:
     assert page.count('src="data:image/png;base64,') == 5
     assert "Calibration" not in page
     assert {"loss", "roc", "weights"} < set(FIGURES)
+
+
+def coefficient(feature: str, effect: float, **others: str) -> dict[str, str]:
+    row = dict.fromkeys(COLUMNS, "")
+    return {**row, "feature": feature, "per_unit": str(effect), "per_deviation": str(effect), **others}
+
+
+def test_the_largest_coefficients_are_shown_and_how_many_more_there_are() -> None:
+    sure = {"per_unit_low": "0.51", "per_unit_high": "2.5", "p": "0.00123", "against": "cook"}
+    numbers = (coefficient(f"x{i}", 0.1 * i) for i in range(1, 25))
+    rows = [coefficient("(intercept)", 0.1), *numbers, coefficient("job", -9, **sure)]
+    content = "\n".join(",".join(line) for line in ([*COLUMNS], *([row[name] for name in COLUMNS] for row in rows)))
+    fit = replace(FIT, inference={"method": "HC1", "sentence": "standard errors by HC1"})
+    shown = replace(candidate(card(fit=fit)), coefficients=parse_coefficients(content.encode()))
+    page = render({"one": shown, "circle": candidate(card())}, "document")
+    assert re.findall("<h2>(Coefficients.*?)</h2>", page) == ["Coefficients of one"]
+    part = page.partition("<h2>Coefficients of one</h2>")[2].partition("<h2>")[0]
+    names = re.findall("<tr><td>(.*?)</td>", part)
+    assert names == ["(intercept)", "job against cook", *(f"x{i}" for i in range(24, 5, -1))]
+    assert "<td>-9 (0.51 to 2.5)</td>" in part
+    assert "<td>0.0012</td>" in part
+    assert "standard errors by HC1; 5 more are in coefficients.csv" in part
 
 
 def test_whatever_a_name_holds_is_text() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import statsmodels.api as sm
 from scipy.sparse import random_array
 from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import LogisticRegression
@@ -267,6 +268,28 @@ def test_the_coefficients_of_a_table_s_model_are_of_its_columns_and_levels(typed
     assert (deviation.diff(axis=1).iloc[:, 1:] >= 0).to_numpy().mean() > 0.99
     np.testing.assert_allclose(deviation["per_deviation"], table["weight"].astype(float)[1:], rtol=1e-12)
     assert trained.content.ended.inference == {"method": "bootstrap", "sentence": SENTENCES["bootstrap"]}
+
+
+def test_the_rows_of_a_group_may_be_alike(repo: Path, forked: Shell) -> None:
+    words = (
+        f"{noisy_table(repo, ward=np.arange(80) // 4)} data.group=ward model.l2=0 model.inference=cluster optimizer.tol=1e-10"
+    )
+    _, fit = fit_of(repo, forked, words)
+    assert fit["inference"] == {"method": "cluster", "sentence": SENTENCES["cluster"]}
+    X, y = training_rows(repo)
+    groups = np.load(repo / "out" / "data" / "train" / "group.npy")
+    cluster = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+    peer = sm.Logit(y, sm.add_constant(X)).fit(disp=0, method="newton", tol=1e-12, **cluster)
+    table = pd.read_csv(repo / "out" / "models" / "numpy" / "coefficients.csv")
+    for name, values in {"per_unit": peer.params, "standard_error": peer.bse, "p": peer.pvalues}.items():
+        np.testing.assert_allclose(table[name], values, 1e-6)
+
+
+def test_no_group_is_made_up(typed: Path, tmp_path: Path) -> None:
+    model = {"name": "numpy", "inference": "cluster"}
+    rule = "model.inference=cluster needs the column whose rows may be alike, data.group=COLUMN; there is none"
+    with pytest.raises(DataError, match=rule):
+        train({"model": model, "optimizer": {"name": "newton"}}, typed / "data", tmp_path / "models" / "numpy", NOWHERE)
 
 
 def test_candidates_may_differ_in_the_encoder(typed: Path, tmp_path: Path) -> None:
