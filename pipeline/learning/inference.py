@@ -116,6 +116,8 @@ def _obstacle(rows: TrainingRows, model: Logistic, fit: Fit) -> str:
         return f"{separation_sentence(fit.separation)}, so the best weights are infinite"
     if rows.X.shape[1] >= MAX_COLUMNS:
         return f"there are {rows.X.shape[1]} features, and the matrix of second derivatives is made of fewer than {MAX_COLUMNS}"
+    if rows.group is not None and (rows.group == rows.group[0]).all():
+        return "all training rows are of one group"
     if model.strength or model.inference != "classic":
         return ""
     if model.class_weight != NONE:
@@ -294,13 +296,14 @@ def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], f
     unit = problem.unit
     if (units := int(unit.max()) + 1) > MAX_UNITS:
         unit, units = (rng.permutation(units) % MAX_UNITS)[unit], MAX_UNITS
-    counts = rng.multinomial(units, np.full(units, 1 / units), RESAMPLES).astype(np.float64)
+    drawn = (np.bincount(rng.integers(units, size=units), minlength=units) for _ in range(RESAMPLES))
+    counts = np.array([*drawn], np.float64)  # how often each resample has each unit
     slopes = counts @ _sums(problem, unit) / (counts @ np.bincount(unit, problem.m))[:, None]
     penalty = np.append(np.full(len(fitted.w), model.strength), 0.0)
     gradients = penalty * problem.theta - slopes
-    drawn = np.empty_like(gradients)
-    drawn[:, kept] = problem.theta[kept] - solved(factor, gradients[:, kept].T).T
-    drawn[:, :-1] /= fitted.scale
-    drawn[:, -1] -= drawn[:, :-1] @ fitted.mean
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    theta = np.empty_like(gradients)
+    theta[:, kept] = problem.theta[kept] - solved(factor, gradients[:, kept].T).T
+    theta[:, :-1] /= fitted.scale
+    theta[:, -1] -= theta[:, :-1] @ fitted.mean
+    low, high = np.quantile(theta, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     return Inference(BOOTSTRAP, SENTENCES[BOOTSTRAP], np.append(*fitted.raw_weights()), low, high, np.full(len(low), np.nan))

@@ -254,6 +254,7 @@ def test_where_nothing_is_known_the_weights_stand_alone_and_a_sentence_says_why(
         (separated, NumpyModel(), "the classes can be separated by x3, so the best weights are infinite"),
         (rows_of(X, y), NumpyModel(inference="none"), "model.inference is none"),
         (wide, NumpyModel(l2=0.1), too_many),
+        (rows_of(X, y, group=np.ones(32)), NumpyModel(inference="cluster"), "all training rows are of one group"),
         (rows_of(X[:, [0, 0]], y), NumpyModel(l2=1e-13), too_weak),
     ]
     for rows, model, why in cases:
