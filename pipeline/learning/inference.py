@@ -49,7 +49,7 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Inference:
-    """What is known of the weights: arrays (d+1,) per unit of the raw features, the intercept last, nan where nothing is known.
+    """What is known of the weights per unit of the raw features: arrays (d+1,), the intercept last, nan where nothing is.
 
     method: one of the settings, or bootstrap; "" where nothing is known of any, for the reason that is the sentence.
     against: by the position of a level's weight, that of the level which it is the difference to.
@@ -101,8 +101,9 @@ def infer(rows: TrainingRows, model: Logistic, fit: Fit, choices: Sequence[range
         kept, factor = independent(problem.hessian, order)
         if model.strength and len(kept) < len(order):
             return unknown(fitted, "columns are combinations of others, and the penalty is too weak to tell them apart")
-        if not _distance(problem, kept, factor) <= MAX_DISTANCE:
-            return unknown(fitted, "the fit has not arrived at the optimum; optimizer=auto would")
+        if not (distance := _distance(problem, kept, factor)) <= MAX_DISTANCE:
+            ways = "optimizer=auto or a smaller optimizer.tol may help"
+            return unknown(fitted, f"the fit ended {distance:.2g} standard errors from the optimum; {ways}")
         if model.strength:
             return _bootstrapped(problem, fitted, kept, factor, model)
         return _wald(problem, fitted, kept, factor, model.inference, rows.features, choices)

@@ -43,7 +43,7 @@ class Step(Protocol):
 
     @property
     def terms(self) -> list[Term]:
-        """Of each feature."""
+        """A pair for each feature."""
 
     @property
     def choices(self) -> list[range]:
