@@ -283,6 +283,19 @@ def test_the_rows_of_a_group_may_be_alike(repo: Path, forked: Shell) -> None:
         np.testing.assert_allclose(table[name], values, 1e-6)
 
 
+def test_a_fit_that_has_not_arrived_is_said_to_have_no_intervals(
+    typed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, folder = {"name": "numpy", "l2": 0.01}, tmp_path / "models" / "numpy"
+    train({"model": model, "optimizer": {"name": "gd", "epochs": 5}}, typed / "data", folder, NOWHERE)
+    inference = read_card(folder).content.ended.inference
+    assert inference is not None
+    assert inference["sentence"].startswith("no standard errors or intervals: the fit ended ")
+    assert f"\n{inference['sentence']}\n" in capsys.readouterr().out
+    train({"model": {**model, "inference": "none"}, "optimizer": {"name": "newton"}}, typed / "data", folder, NOWHERE)
+    assert "no standard errors" not in capsys.readouterr().out
+
+
 def test_no_group_is_made_up(typed: Path, tmp_path: Path) -> None:
     model = {"name": "numpy", "inference": "cluster"}
     rule = "model.inference=cluster needs the column whose rows may be alike, data.group=COLUMN; there is none"
