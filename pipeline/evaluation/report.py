@@ -5,6 +5,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import islice
 from pathlib import Path
 
 from pipeline.evaluation.figures import FIGURES
@@ -13,13 +15,13 @@ from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 
 MAX_COEFFICIENTS = 20  # that are shown of a candidate
-Coefficient = Mapping[str, str]  # a row of its coefficients.csv
+Coefficient = Mapping[str, str]  # a row of coefficients.csv
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate: its card, its metrics, and its figures' PNG files by name."""
+    """One candidate: its card, its metrics, its figures' PNG files by name, and its largest coefficients."""
 
     card: ModelCard
     metrics: Mapping[str, float]
@@ -32,23 +34,15 @@ class Evaluated:
         found = self.card.ended.penalty
         return f"{found['l2']:.3g} ({found['asked']})" if found else str(self.card.config.get("model", {}).get("l2", ""))
 
-    @property
-    def largest(self) -> list[Coefficient]:
-        """The intercept, and the coefficients of the largest effects of a standard deviation."""
-
-        def size(row: Coefficient) -> float:
-            return abs(float(row["per_deviation"] or 0))
-
-        return [*self.coefficients[:1], *sorted(self.coefficients[1:], key=size, reverse=True)[:MAX_COEFFICIENTS]]
-
     def image(self, name: str) -> str:
         """The figure as base64."""
         return base64.b64encode(self.images[name]).decode()
 
 
-def parse_coefficients(content: bytes) -> list[Coefficient]:
-    """The rows of a coefficients.csv."""
-    return [*csv.DictReader(io.StringIO(content.decode(), newline=""))]
+def largest_coefficients(content: bytes) -> list[Coefficient]:
+    """Of the bytes of a coefficients.csv the intercept, and those by which a standard deviation more changes the most."""
+    rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
+    return [*islice(rows, 1), *nlargest(MAX_COEFFICIENTS, rows, key=lambda row: abs(float(row["per_deviation"] or 0)))]
 
 
 def render(candidates: Mapping[str, Evaluated], source: str) -> str:

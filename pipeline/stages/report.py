@@ -16,7 +16,7 @@ from pipeline.config.files import check_candidate_name, check_stage_file, read_s
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import Evaluated, parse_coefficients, render
+from pipeline.evaluation.report import Evaluated, largest_coefficients, render
 from pipeline.files import COEFFICIENTS_FILE, METRICS_FILE, OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
@@ -81,7 +81,7 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     evaluation = read_evaluation(trained)
     figures = read_figures(evaluation)
     images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
-    coefficients = parse_coefficients(trained.read(COEFFICIENTS_FILE))
+    coefficients = largest_coefficients(trained.read(COEFFICIENTS_FILE))
     return Evaluated(trained.content, evaluation.numbers(METRICS_FILE, *METRICS), images, coefficients)
 
 

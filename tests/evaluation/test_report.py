@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import Evaluated, parse_coefficients, render
+from pipeline.evaluation.report import Evaluated, largest_coefficients, render
 from pipeline.files import write_csv
 from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import ModelCard
@@ -80,7 +80,9 @@ def test_the_largest_coefficients_are_shown_and_how_many_more_there_are(tmp_path
     write_csv(tmp_path / "coefficients.csv", {name: [row[name] for row in rows] for name in COLUMNS})
     content = (tmp_path / "coefficients.csv").read_bytes()
     fit = replace(FIT, inference={"method": "HC1", "sentence": "standard errors by HC1"})
-    shown = replace(candidate(card(fit=fit)), coefficients=parse_coefficients(content))
+    shown = replace(
+        candidate(card(fit=fit, features=[row["feature"] for row in rows[1:]])), coefficients=largest_coefficients(content)
+    )
     page = render({"one": shown, "circle": candidate(card())}, "document")
     assert re.findall("<h2>(Coefficients.*?)</h2>", page) == ["Coefficients of one"]
     part = page.partition("<h2>Coefficients of one</h2>")[2].partition("<h2>")[0]
