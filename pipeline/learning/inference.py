@@ -224,8 +224,7 @@ def _wald(
     L = units[np.ix_(kept, kept)]
     error = np.full(size, np.nan)
     error[kept] = np.sqrt(((L @ _covariance(problem, kept, factor, method)) * L).sum(axis=1))
-    scale = np.append(fitted.scale, 1.0)
-    against = _references(kept, left_out, combinations * scale[left_out] / scale[kept, None], choices)
+    against = _references(kept, left_out, combinations, np.append(fitted.scale, 1.0), choices)
     aliased = [j for j in left_out if j not in against.values()]
     value[aliased] = np.nan
     sentence = SENTENCES.get(method, f"standard errors by {method}, which allow for a wrong model of the variance")
@@ -236,15 +235,21 @@ def _wald(
     return Inference(method, sentence, value, value - width, value + width, error, against)
 
 
-def _references(kept: Sequence[int], left_out: Sequence[int], combinations: Array, choices: Sequence[range]) -> dict[int, int]:
-    """By the position of a weight, that of the one left out of its choice, where it has become the difference to this alone."""
+def _references(
+    kept: Sequence[int], left_out: Sequence[int], combinations: Array, scale: Array, choices: Sequence[range]
+) -> dict[int, int]:
+    """By the position of a weight, that of the one left out of its choice, where it has become the difference to this alone.
+
+    scale (d+1,): one unit of what `combinations` are of.
+    """
     choice_of = {j: i for i, choice in enumerate(choices) for j in choice}
     found: dict[int, int] = {}
     for j, row in zip(kept, combinations, strict=True):
         (columns,) = np.nonzero(abs(row) > ROUNDING)
-        if len(columns) == 1 and abs(row[columns[0]] + 1) < ROUNDING:
+        if j in choice_of and len(columns) == 1:
             reference = left_out[columns[0]]
-            if j in choice_of and choice_of[j] == choice_of.get(reference):
+            factor = row[columns[0]] * scale[reference] / scale[j]
+            if choice_of[j] == choice_of.get(reference) and abs(factor + 1) < ROUNDING:
                 found[j] = reference
     return found
 

@@ -24,7 +24,7 @@ from pipeline.learning.models.torch import TorchModel
 from pipeline.learning.optimizers.gd import GradientDescent
 from pipeline.learning.optimizers.newton import Newton
 from pipeline.model.columns import Column
-from pipeline.model.encoder import WEEKDAYS, Encoder
+from pipeline.model.encoder import WEEKDAYS, Category, Encoder, Number
 
 NEWTON = Newton(tol=1e-12)
 METHODS = [name for name in INFERENCES if name != "none"]
@@ -242,6 +242,19 @@ def test_columns_that_others_determine_are_left_out_and_named() -> None:
     assert table.loc[["x2", "x7"], of_estimates].isna().to_numpy().all()
     assert table["weight"].notna().all()
     assert_equal(table.drop(["x2", "x7"]), peer(sm.add_constant(X), y, "classic"))
+
+
+def test_a_level_is_against_no_other_where_a_column_stands_for_that_one() -> None:
+    """Of is_a and the levels a, b, c two are known; b's weight is then the difference to c, and not to a, the most frequent."""
+    rng = np.random.default_rng(0)
+    level = rng.choice(3, 500, p=[0.5, 0.3, 0.2])
+    X = np.column_stack([level == 0, *(level == code for code in range(3))]).astype(np.float64)
+    y = (rng.random(500) < 0.3 + 0.2 * (level == 1)).astype(np.float64)
+    encoder = Encoder([Number("is_a", 0.0, False), Category("job", ["a", "b", "c"], False, False)])
+    table, sentence = inferred(rows_of(X, y, features=encoder.features), NumpyModel(), encoder)
+    assert "nothing is known of job=a, job=c, which" in sentence
+    assert (table["against"] == "").all()
+    assert_equal(table.drop(["job=a", "job=c"]), peer(sm.add_constant(X[:, [0, 2]]), y, "classic"))
 
 
 def test_where_nothing_is_known_the_weights_stand_alone_and_a_sentence_says_why() -> None:
