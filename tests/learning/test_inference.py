@@ -244,16 +244,17 @@ def test_columns_that_others_determine_are_left_out_and_named() -> None:
     assert_equal(table.drop(["x2", "x7"]), peer(sm.add_constant(X), y, "classic"))
 
 
-def test_a_level_is_against_no_other_where_a_column_stands_for_that_one() -> None:
-    """Of is_a and the levels a, b, c two are known; b's weight is then the difference to c, and not to a, the most frequent."""
+def test_a_level_is_against_the_one_that_its_weight_is_the_difference_to() -> None:
+    """Where a column stands for a, the most frequent level, that is c."""
     rng = np.random.default_rng(0)
     level = rng.choice(3, 500, p=[0.5, 0.3, 0.2])
     X = np.column_stack([level == 0, *(level == code for code in range(3))]).astype(np.float64)
     y = (rng.random(500) < 0.3 + 0.2 * (level == 1)).astype(np.float64)
     encoder = Encoder([Number("is_a", 0.0, False), Category("job", ["a", "b", "c"], False, False)])
     table, sentence = inferred(rows_of(X, y, features=encoder.features), NumpyModel(), encoder)
-    assert "nothing is known of job=a, job=c, which" in sentence
-    assert (table["against"] == "").all()
+    assert "nothing is known of job=a, which" in sentence
+    assert table["against"].to_dict() == dict.fromkeys(table.index, "") | {"job=b": "c"}
+    assert table["odds_ratio"]["job=c"] == 1
     assert_equal(table.drop(["job=a", "job=c"]), peer(sm.add_constant(X[:, [0, 2]]), y, "classic"))
 
 
