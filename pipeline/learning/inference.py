@@ -14,7 +14,7 @@ bootstrap: from the optimum, a Newton step towards that of each resample (Davids
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ MIN_PIVOT = 1e-10  # the part of a column's variance that other columns must lea
 MAX_DISTANCE = 0.01  # from the optimum, in standard errors
 RESAMPLES, MAX_UNITS = 2000, 2000  # and what is drawn: rows, or bins of rows where they are more
 CONFIDENCE = 0.95
+MIN_GROUPS = 40  # with fewer, intervals by groups hold the truth too rarely (Cameron and Miller 2015)
 LEVERAGE_POWER = {"HC2": 1, "HC3": 2}
 ROUNDING = 1e-6  # of a combination of columns
 BOOTSTRAP = "bootstrap"
@@ -105,8 +106,14 @@ def infer(rows: TrainingRows, model: Logistic, fit: Fit, choices: Sequence[range
             ways = "optimizer=auto or a smaller optimizer.tol may help"
             return unknown(fitted, f"the fit ended {distance:.2g} standard errors from the optimum; {ways}")
         if model.strength:
-            return _bootstrapped(problem, fitted, kept, factor, model)
-        return _wald(problem, fitted, kept, factor, model.inference, rows.features, choices)
+            found = _bootstrapped(problem, fitted, kept, factor, model)
+        else:
+            found = _wald(problem, fitted, kept, factor, model.inference, rows.features, choices)
+    if rows.group is not None and (groups := int(problem.unit.max()) + 1) < MIN_GROUPS:
+        found = replace(
+            found, sentence=f"{found.sentence}; by {groups} groups, fewer than {MIN_GROUPS}, they are mostly too narrow"
+        )
+    return found
 
 
 def _obstacle(rows: TrainingRows, model: Logistic, fit: Fit) -> str:
@@ -311,5 +318,6 @@ def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], f
     theta[:, kept] = problem.theta[kept] - solved(factor, gradients[:, kept].T).T
     theta[:, :-1] /= fitted.scale
     theta[:, -1] -= theta[:, :-1] @ fitted.mean
-    low, high = np.quantile(theta, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    ends = np.quantile(theta, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    low, high = np.where(np.ptp(theta, axis=0) > 0, ends, np.nan)  # of a constant column nothing is known
     return Inference(BOOTSTRAP, SENTENCES[BOOTSTRAP], np.append(*fitted.raw_weights()), low, high, np.full(len(low), np.nan))

@@ -236,6 +236,8 @@ def test_many_rows_are_resampled_in_bins() -> None:
 def test_columns_that_others_determine_are_left_out_and_named() -> None:
     X, y = anes96()
     both = np.column_stack([X[:, :2], 3 - 2 * X[:, 1], X[:, 2:], X[:, 0] + X[:, 1]])
+    penalised, _ = inferred(rows_of(np.column_stack([X, np.full(len(y), 7)]), y), NumpyModel(l2=0.1))
+    assert penalised["per_unit_low"].isna().tolist() == [False] * 7 + [True]
     table, sentence = inferred(rows_of(both, y), NumpyModel())
     assert "nothing is known of x2, x7, which other columns determine" in sentence
     of_estimates = table.columns.difference(["column", "level", "against", "weight"])
