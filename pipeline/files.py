@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
 WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
-PENALTY_FILE, VALIDATION_PREDICTIONS_FILE, INTERVALS_FILE = "penalty.csv", "validation_predictions.parquet", "intervals.json"
+PENALTY_FILE, COEFFICIENTS_FILE = "penalty.csv", "coefficients.csv"
+VALIDATION_PREDICTIONS_FILE, INTERVALS_FILE = "validation_predictions.parquet", "intervals.json"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -179,10 +180,13 @@ def list_column(ends: NDArray[Any], values: NDArray[Any]) -> Any:
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
     """Columns by name. Floats are written so that they read back exactly."""
+    cells = [np.asarray(values).tolist() for values in columns.values()]
+    has_return = any(isinstance(cell, str) and "\r" in cell for column in cells for cell in column)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves "\r" without quotes
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         writer.writerow(columns)
-        writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
+        writer.writerows(zip(*cells, strict=True))
 
 
 def read_csv(path: Path, *columns: str, content: bytes | None = None) -> Table:

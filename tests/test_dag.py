@@ -102,6 +102,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "model.encoder.max_words": (["model.encoder.max_words=9"], BOTH),
     "model.init": (["model.init=[1.0,1.0,1.0]"], BOTH),
     "model.seed": (["model.seed=1"], BOTH),
+    "model.inference": (["model.inference=HC1"], BOTH),
     "model.standardize": (["model.standardize=true"], BOTH),
     "optimizer.name": (["optimizer=lbfgs"], BOTH),
     "optimizer.lr": (["optimizer.lr=0.2"], BOTH),

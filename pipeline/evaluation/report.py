@@ -1,8 +1,12 @@
 """The report: candidates side by side on one self-contained HTML page, rendered from report.html.j2."""
 
 import base64
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +17,22 @@ from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import Decision
 
+MAX_COEFFICIENTS = 20  # that are shown of a candidate
+Coefficient = Mapping[str, str]  # a row of coefficients.csv
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate: its card, its decision, its metrics and their intervals, and its figures' PNG files by name."""
+    """One candidate: its card, its decision, its metrics and their intervals, its figures' PNG files by name, and its largest
+    coefficients."""
 
     card: ModelCard
     decision: Decision
     metrics: Mapping[str, float]
     intervals: Mapping[str, Any]  # intervals.json
     images: Mapping[str, bytes]
+    coefficients: Sequence[Coefficient] = ()
 
     @property
     def penalty(self) -> str:
@@ -35,6 +43,12 @@ class Evaluated:
     def image(self, name: str) -> str:
         """The figure as base64."""
         return base64.b64encode(self.images[name]).decode()
+
+
+def largest_coefficients(content: bytes) -> list[Coefficient]:
+    """Of the bytes of a coefficients.csv the intercept, and those by which a standard deviation more changes the most."""
+    rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
+    return [*islice(rows, 1), *nlargest(MAX_COEFFICIENTS, rows, key=lambda row: abs(float(row["per_deviation"] or 0)))]
 
 
 def render(candidates: Mapping[str, Evaluated], source: str) -> str:

@@ -70,7 +70,7 @@ def fit_encoder(table: "pa.Table", columns: Sequence[Column], options: EncoderOp
         return FITS[column.kind](column.name, _cells(table, column), options, rows)
 
     steps = side_by_side(fitted, [column for column in columns if column.is_used])
-    return Encoder([step for step in steps if step.features])
+    return Encoder([step for step in steps if step.terms])
 
 
 def encode(encoder: Encoder, columns: Sequence[Column], table: "pa.Table") -> Features:

@@ -82,10 +82,24 @@ def standardised(
     squares = sum(_total(np.square((X[rows] - mean) / largest), m, rows) for rows in row_blocks(*X.shape))
     scale = np.where(squares > 0, largest * np.sqrt(squares / len(X)), 1.0)
     _require_representable(X, mean, scale, names)
-    Z = np.empty(X.shape, dtype)
-    for rows in row_blocks(*X.shape):
-        np.divide(X[rows] - mean, scale, out=Z[rows], casting="same_kind")
-    return Z, mean, scale
+    return scaled(X, mean, scale, dtype), mean, scale
+
+
+def scaled(X: Features, mean: Array, scale: Array, dtype: DTypeLike = np.float64) -> Features:
+    """(X - mean) / scale in this dtype, with mean and scale (d,) as `standardised` finds them."""
+    if isinstance(X, np.ndarray):
+        Z = np.empty(X.shape, dtype)
+        for rows in row_blocks(*X.shape):
+            np.divide(X[rows] - mean, scale, out=Z[rows], casting="same_kind")
+        return Z
+    values = np.empty(X.nnz, dtype)
+
+    def scale_entries(entries: slice) -> None:
+        columns = X.indices[entries]
+        np.divide(X.data[entries] - mean[columns], scale[columns], out=values[entries], casting="same_kind")
+
+    deque(side_by_side(scale_entries, _entry_blocks(X)), maxlen=0)
+    return with_entries(type(X)(X.shape, dtype=dtype), values, X.indices, X.indptr)
 
 
 def _total(part: Array, m: Array | None, rows: slice) -> Array:
@@ -122,14 +136,7 @@ def _scaled(X: Any, dtype: DTypeLike, names: Sequence[str], m: Array | None) -> 
     scale = np.where((squares > 0) & ~is_constant, np.sqrt(squares / n), 1.0)
     shift = np.where(is_full, np.where(is_constant, first, mean), 0.0)
     _require_representable(X, shift, scale, names)
-    scaled = np.empty(X.nnz, dtype)
-
-    def scale_entries(entries: slice) -> None:
-        columns = X.indices[entries]
-        np.divide(X.data[entries] - shift[columns], scale[columns], out=scaled[entries], casting="same_kind")
-
-    deque(side_by_side(scale_entries, _entry_blocks(X)), maxlen=0)
-    return with_entries(type(X)(X.shape, dtype=dtype), scaled, X.indices, X.indptr), shift, scale
+    return scaled(X, shift, scale, dtype), shift, scale
 
 
 def _differing(X: Any, first: Array, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from pipeline.limits import check_seed
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 INITS = ("zeros", "uniform")
+INFERENCES = ("none", "classic", "HC0", "HC1", "HC2", "HC3", "cluster")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def check_settings(model: Logistic) -> None:
     if model.dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {model.dtype}")
     check_seed(model.seed)
+    if model.inference not in INFERENCES:
+        raise ConfigError(f"inference must be one of {', '.join(INFERENCES)}; got {model.inference}")
     if model.class_weight not in (NONE, BALANCED):
         class_factors(model.class_weight)
     most = float(np.finfo(model.dtype).max)

@@ -9,8 +9,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.arrays import Array, Arrays, Features
 from pipeline.learning.optimizer import Optimizer, State
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a model is fitted to: X (n, d), whose columns are the features, and of each row the label, perhaps the weight, and
+    perhaps the group, within which rows may be alike."""
+
+    X: Features
+    y: Array
+    weight: Array | None
+    features: Sequence[str]
+    classes: Sequence[Any]
+    group: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

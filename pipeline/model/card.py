@@ -58,7 +58,8 @@ ENDS = {"epochs": "the epoch limit", "tol": "tol", "precision": "rounding"}  # w
 class FitSummary:
     """How a fit ended. separation: by what the classes can be separated, so that no finite best model exists.
 
-    penalty: what was asked as model.l2 where that was no number, the number that it became, and how.
+    penalty: what was asked as model.l2 where that was no number, the number that it became, and how. inference: by what method
+    it is known how sure the weights are, and the sentence that says so; None of a model that is not linear.
     """
 
     optimizer: str
@@ -68,6 +69,7 @@ class FitSummary:
     gradient_norm: float
     separation: dict[str, Any] | None
     penalty: dict[str, Any] | None = None
+    inference: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,6 +26,8 @@ WORD = re.compile(r"\b\w\w+\b")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HOUR = 3_600_000_000  # microseconds
 NONE = -1  # the position of what has no feature
+MISSING, OTHER = "(missing)", "(other)"  # how the levels of a missing value, and of all that have no feature of their own, read
+Term = tuple[str, str]  # a feature's name, and what of the column it is of: a level, a part of a date, a word; "": a number
 Slot = tuple[NDArray[np.int64], NDArray[np.float64]]
 Entries = tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]
@@ -39,8 +42,12 @@ class Step(Protocol):
         """Which it needs."""
 
     @property
-    def features(self) -> list[str]:
-        """Their names."""
+    def terms(self) -> list[Term]:
+        """A pair for each feature."""
+
+    @property
+    def choices(self) -> list[range]:
+        """Features of which no row has more than one."""
 
     def entries(self, cells: Any) -> Entries:
         """Of each row, in the order of the features."""
@@ -56,8 +63,12 @@ class Number:
     kind: str = "number"
 
     @property
-    def features(self) -> list[str]:
-        return [self.column, *_missing(self.column, self.marks_missing)]
+    def terms(self) -> list[Term]:
+        return [(self.column, ""), *_missing(self.column, self.marks_missing)]
+
+    @property
+    def choices(self) -> list[range]:
+        return []
 
     def entries(self, cells: NDArray[np.float64]) -> Entries:
         missing = np.isnan(cells)
@@ -76,9 +87,13 @@ class Category:
     kind: str = "category"
 
     @property
-    def features(self) -> list[str]:
-        names = [f"{self.column}={level}" for level in self.levels]
-        return [*names, *_missing(self.column, self.has_missing), *([f"{self.column}=(other)"] if self.has_pool else [])]
+    def terms(self) -> list[Term]:
+        known, pool = ([(f"{self.column}={level}", level) for level in levels] for levels in (self.levels, [OTHER]))
+        return [*known, *_missing(self.column, self.has_missing), *(pool if self.has_pool else [])]
+
+    @property
+    def choices(self) -> list[range]:
+        return [range(len(self.terms))]
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -107,14 +122,19 @@ class Date:
     kind: str = "date"
 
     @property
-    def features(self) -> list[str]:
-        return [
-            *([f"{self.column}: year"] if self.year is not None else []),
-            *(f"{self.column}: month {month}" for month in self.months),
-            *(f"{self.column}: {WEEKDAYS[day]}" for day in self.weekdays),
-            *(f"{self.column}: hour {hour}" for hour in self.hours),
-            *_missing(self.column, self.marks_missing),
+    def terms(self) -> list[Term]:
+        parts = [
+            *(["year"] if self.year is not None else []),
+            *(f"month {month}" for month in self.months),
+            *(WEEKDAYS[day] for day in self.weekdays),
+            *(f"hour {hour}" for hour in self.hours),
         ]
+        return [*((f"{self.column}: {part}", part) for part in parts), *_missing(self.column, self.marks_missing)]
+
+    @property
+    def choices(self) -> list[range]:
+        starts = accumulate([len(self.months), len(self.weekdays), len(self.hours)], initial=int(self.year is not None))
+        return [range(start, end) for start, end in pairwise(starts)]
 
     def entries(self, cells: NDArray[Any]) -> Entries:
         missing, parts = np.isnat(cells), date_parts(cells)
@@ -141,8 +161,12 @@ class Text:
     kind: str = "text"
 
     @property
-    def features(self) -> list[str]:
-        return [*(f"{self.column}: {word}" for word in self.words), *_missing(self.column, self.marks_missing)]
+    def terms(self) -> list[Term]:
+        return [*((f"{self.column}: {word}", word) for word in self.words), *_missing(self.column, self.marks_missing)]
+
+    @property
+    def choices(self) -> list[range]:
+        return []
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -185,7 +209,7 @@ class Encoder:
     def features(self) -> list[str]:
         """Their names; of equal ones, such as of a column that is called "age is missing", the later have a number."""
         times, found = Counter[str](), dict[str, None]()
-        for name in (name for step in self.steps for name in step.features):
+        for name in (name for step in self.steps for name, _ in step.terms):
             unique = name
             while unique in found:
                 times[name] += 1
@@ -195,7 +219,19 @@ class Encoder:
 
     @cached_property
     def _widths(self) -> list[int]:
-        return [len(step.features) for step in self.steps]
+        return [len(step.terms) for step in self.steps]
+
+    @property
+    def levels(self) -> list[tuple[str, str]]:
+        """Of each feature the column, and what of it the feature is of."""
+        return [(step.column, level) for step in self.steps for _, level in step.terms]
+
+    @property
+    def choices(self) -> list[range]:
+        """Features of which no row has more than one."""
+        offsets = accumulate(self._widths, initial=0)
+        pairs = [(offset, choice) for offset, step in zip(offsets, self.steps, strict=False) for choice in step.choices]
+        return [range(offset + choice.start, offset + choice.stop) for offset, choice in pairs]
 
     def encode(self, cells: Mapping[str, Cells], rows: int) -> "csr_array[Any, Any]":
         """X (rows, d) in CSR format, of columns as `read_cells` makes them."""
@@ -236,9 +272,9 @@ def date_parts(cells: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def _missing(column: str, marks_missing: bool) -> Iterator[str]:
+def _missing(column: str, marks_missing: bool) -> Iterator[Term]:
     if marks_missing:
-        yield f"{column} is missing"
+        yield f"{column} is missing", MISSING
 
 
 def _at(position: int, values: NDArray[np.float64]) -> Slot:

@@ -21,6 +21,7 @@ pin_kernels()
 exit_with_command()
 
 from pipeline.files import (
+    COEFFICIENTS_FILE,
     HISTORY_FILE,
     INTERVALS_FILE,
     METRICS_FILE,
@@ -99,6 +100,7 @@ def _of_candidate(*patterns: str) -> tuple[str, ...]:
 
 
 _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
+_COEFFICIENTS = _of_candidate(COEFFICIENTS_FILE)
 _EVALUATION, _CURVES = _of_candidate(EVALUATION, DECISION, METRICS_FILE, INTERVALS_FILE), _of_candidate("curves.*.csv")
 _VALIDATION = _of_candidate(VALIDATION, VALIDATION_PREDICTIONS_FILE)
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
@@ -115,7 +117,7 @@ _STAGES = (
     Stage(
         "train",
         ("config/train.{candidate}.yaml", *_TRAINING_DATA),
-        (*_MODEL, *_HISTORY, *_of_candidate(PENALTY_FILE)),
+        (*_MODEL, *_HISTORY, *_COEFFICIENTS, *_of_candidate(PENALTY_FILE)),
         "training",
         groups=("model", "optimizer"),
     ),
@@ -135,7 +137,7 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate("figures/*")),
+        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate("figures/*")),
         ("report/index.html",),
         "report",
         (f"report/{REPORT}", "report/comparison.csv"),

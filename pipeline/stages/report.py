@@ -16,8 +16,8 @@ from pipeline.config.files import check_candidate_name, check_stage_file, read_s
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import Evaluated, render
-from pipeline.files import INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
+from pipeline.evaluation.report import Evaluated, largest_coefficients, render
+from pipeline.files import COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.model.decision import decision_of
@@ -84,7 +84,8 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
     intervals = evaluation.json(INTERVALS_FILE, "test", "training", "baseline")
     numbers = evaluation.numbers(METRICS_FILE, *METRICS)
-    return Evaluated(trained.content, decision_of(evaluation), numbers, intervals, images)
+    coefficients = largest_coefficients(trained.read(COEFFICIENTS_FILE))
+    return Evaluated(trained.content, decision_of(evaluation), numbers, intervals, images, coefficients)
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

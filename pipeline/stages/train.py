@@ -1,17 +1,16 @@
 """Fit one model to the training table."""
 
-import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import console
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Features
 from pipeline.atomic import atomic_dir
 from pipeline.config.files import to_yaml
 from pipeline.config.schema import build
@@ -19,16 +18,18 @@ from pipeline.config.tracking import Tracking
 from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
 from pipeline.evaluation.penalty import CURVE, Resolved, with_number
-from pipeline.files import HISTORY, HISTORY_FILE, OUT, PENALTY_FILE, WEIGHTS_FILE, write_csv
+from pipeline.files import COEFFICIENTS_FILE, HISTORY, HISTORY_FILE, OUT, PENALTY_FILE, WEIGHTS_FILE, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
+from pipeline.learning.coefficients import coefficients
 from pipeline.learning.diagnosis import separated_completely
 from pipeline.learning.encoding import encode, fit_encoder
-from pipeline.learning.model import Checkpoint, Fit, Model, Observer, Record
-from pipeline.learning.models import MODELS, EncoderOptions, LinearModel, linear_model
+from pipeline.learning.model import Checkpoint, Fit, Model, Observer, Record, TrainingRows
+from pipeline.learning.models import MODELS, EncoderOptions, LinearModel
 from pipeline.learning.optimizer import Optimizer, State
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import CARD, Manifest, write_manifest
 from pipeline.model.card import ENDS, DataSchema, FitSummary, ModelCard, read_card
+from pipeline.model.encoder import Encoder
 from pipeline.registry import name_of
 from pipeline.stages import STAGES
 from pipeline.stages._fitting import card_of, encoder_options, read_tables, run_on_tables
@@ -41,18 +42,6 @@ from pipeline.tracking.store import project_root
 logger = logging.getLogger("pipeline.stages.train")
 
 STAGE = STAGES["train"]
-MAX_WEIGHTS = 1000  # that MLflow shows
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """What a model is fitted to: X (n, d), whose columns are the features, and of each row the label and perhaps the weight."""
-
-    X: Features
-    y: Array
-    weight: Array | None
-    features: Sequence[str]
-    classes: Sequence[Any]
 
 
 def training_features(tables: Manifest[DataSchema], card: ModelCard, options: EncoderOptions) -> tuple[Features, ModelCard]:
@@ -113,23 +102,27 @@ def train(
     """
     tables = read_tables(data, source)
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
+    group = _groups(tables) if vars(model).get("inference") == "cluster" else None
     card = card_of(config, tables)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
         X, card = training_features(tables, card, encoder_options(model))
-        rows = TrainingRows(X, tables.array("train/y.npy"), tables.weight("train"), card.features, card.classes)
+        rows = TrainingRows(X, tables.array("train/y.npy"), tables.weight("train"), card.features, card.classes, group)
         model, resolved = resolve_penalty(model, rows, tables, card)
         checkpoints = CheckpointFile(project_root() / OUT / "checkpoints", card.fingerprint, logger.warning)
         result, history = fit(model, configured, rows, tracker, checkpoints)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
-        card = replace(card, fit=summarise(result, rows, resolved))
+        table, inference = coefficients(rows, model, result, Encoder.from_list(card.encoder) if card.encoder else None)
+        if inference and not inference["method"] and not result.separation and vars(model).get("inference") != "none":
+            logger.info(inference["sentence"])
+        card = replace(card, fit=replace(summarise(result, rows, resolved), inference=inference))
         try:
             tables.check_not_modified()
         except PipelineError:
             checkpoints.delete()  # it is of other numbers, too
             raise
-        _write(folder, card, result, history)
+        _write(folder, card, result, history, table)
         checkpoints.delete()
         end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
@@ -197,26 +190,11 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
         STAGE.files(folder),
         metrics=metrics,
         tags={**tags, NOTE: note(card)},
-        texts={"config.yaml": to_yaml(card.config), **_weights(trained)},
+        texts={"config.yaml": to_yaml(card.config)},
         table="training",
         is_model=True,
         are_outs=True,
     )
-
-
-def _weights(trained: Manifest[ModelCard]) -> dict[str, str]:
-    """weights.csv of a linear model: its largest weights, on the scale that it was trained on and on that of the features."""
-    model = linear_model(trained.arrays(WEIGHTS_FILE))
-    if model is None:
-        return {}
-    raw, b = model.raw_weights()
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["feature", "weight", "raw_weight"])
-    for i in np.argsort(-np.abs(model.w), kind="stable")[:MAX_WEIGHTS]:
-        writer.writerow([trained.content.features[i], float(model.w[i]), float(raw[i])])
-    writer.writerow(["(intercept)", float(model.b), b])
-    return {"weights.csv": file.getvalue()}
 
 
 def _separation(rows: TrainingRows, result: Fit) -> dict[str, Any] | None:
@@ -227,13 +205,22 @@ def _separation(rows: TrainingRows, result: Fit) -> dict[str, Any] | None:
     return separated_completely(X, y, LinearModel.from_arrays(result.arrays), rows.features)
 
 
-def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record]) -> None:
+def _groups(tables: Manifest[DataSchema]) -> NDArray[np.int64]:
+    """The group (n,) of each training row."""
+    if not tables.content.source.get("group"):
+        raise DataError("model.inference=cluster needs the column whose rows may be alike, data.group=COLUMN; there is none")
+    return tables.array("train/group.npy")
+
+
+def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record], table: Mapping[str, Any]) -> None:
     with atomic_dir(folder, CARD, STAGE.downstream()) as made:
         np.savez(made / WEIGHTS_FILE, **result.arrays)  # type: ignore[arg-type]
         write_csv(made / HISTORY_FILE, {name: [getattr(row, name) for row in history] for name in HISTORY})
         validation = (card.ended.penalty or {}).get("validation") or {}
         write_csv(made / PENALTY_FILE, {name: validation.get(name, []) for name in CURVE})
-        write_manifest(made / CARD, STAGE.name, card.to_dict(), [WEIGHTS_FILE, HISTORY_FILE, PENALTY_FILE])
+        write_csv(made / COEFFICIENTS_FILE, table)
+        names = [WEIGHTS_FILE, HISTORY_FILE, PENALTY_FILE, COEFFICIENTS_FILE]
+        write_manifest(made / CARD, STAGE.name, card.to_dict(), names)
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

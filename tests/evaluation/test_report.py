@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
-from pipeline.evaluation.report import Evaluated, render
-from pipeline.files import nan_as_none
+from pipeline.evaluation.report import Evaluated, largest_coefficients, render
+from pipeline.files import nan_as_none, write_csv
+from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import Decision
 from tests.evaluation.context import FIT, card, context
@@ -84,6 +86,31 @@ def test_the_figures_that_are_there_are_shown_in_their_order() -> None:
     assert page.count('src="data:image/png;base64,') == 5
     assert "Calibration" not in page
     assert {"loss", "roc", "weights"} < set(FIGURES)
+
+
+def coefficient(feature: str, effect: float, **others: str) -> dict[str, str]:
+    row = dict.fromkeys(COLUMNS, "")
+    return {**row, "feature": feature, "per_unit": str(effect), "per_deviation": str(effect), **others}
+
+
+def test_the_largest_coefficients_are_shown_and_how_many_more_there_are(tmp_path: Path) -> None:
+    sure = {"per_unit_low": "0.51", "per_unit_high": "2.5", "p": "0.00123", "against": "cook"}
+    numbers = (coefficient(f"x{i}", 0.1 * i) for i in range(1, 25))
+    rows = [coefficient("(intercept)", 0.1), *numbers, coefficient("job\r=,\n<b>", -9, **sure)]
+    write_csv(tmp_path / "coefficients.csv", {name: [row[name] for row in rows] for name in COLUMNS})
+    content = (tmp_path / "coefficients.csv").read_bytes()
+    fit = replace(FIT, inference={"method": "HC1", "sentence": "standard errors by HC1"})
+    shown = replace(
+        candidate(card(fit=fit, features=[row["feature"] for row in rows[1:]])), coefficients=largest_coefficients(content)
+    )
+    page = render({"one": shown, "circle": candidate(card())}, "document")
+    assert re.findall("<h2>(Coefficients.*?)</h2>", page) == ["Coefficients of one"]
+    part = page.partition("<h2>Coefficients of one</h2>")[2].partition("<h2>")[0]
+    names = re.findall("<tr><td>(.*?)</td>", part, re.DOTALL)
+    assert names == ["(intercept)", "job\r=,\n&lt;b&gt; against cook", *(f"x{i}" for i in range(24, 5, -1))]
+    assert "<td>-9 (0.51 to 2.5)</td>" in part
+    assert "<td>0.0012</td>" in part
+    assert "standard errors by HC1; 5 more are in coefficients.csv" in part
 
 
 def test_whatever_a_name_holds_is_text() -> None:

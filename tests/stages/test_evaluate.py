@@ -50,6 +50,7 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "penalty.csv",
         "validation.json",
         "validation_predictions.parquet",
+        "coefficients.csv",
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written

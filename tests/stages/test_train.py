@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import statsmodels.api as sm
 from scipy.sparse import random_array
 from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +22,8 @@ from pipeline.errors import ArtifactError, DataError, PipelineError
 from pipeline.evaluation.folds import FoldRule, encoded_features, features_of
 from pipeline.evaluation.penalty import resolve
 from pipeline.files import read_json, write_json
+from pipeline.learning.coefficients import COLUMNS
+from pipeline.learning.inference import SENTENCES
 from pipeline.learning.model import Fit
 from pipeline.learning.models import MODELS, EncoderOptions
 from pipeline.learning.models.numpy import NumpyModel
@@ -244,10 +247,62 @@ def test_the_card_of_a_table_s_model_has_its_columns_and_their_encoder(typed: Pa
         *card.features
     }
     assert card.features[-4:] == ["notes: late", "notes: paid", "notes: refund", "notes is missing"]
-    rows = artifacts(typed / "models" / "numpy").texts["weights.csv"].splitlines()
-    assert rows[0] == "feature,weight,raw_weight"
-    assert sorted(row.split(",")[0] for row in rows[1:-1]) == sorted(card.features)
-    assert rows[-1].startswith("(intercept),")
+
+
+def test_the_coefficients_of_a_table_s_model_are_of_its_columns_and_levels(typed: Path) -> None:
+    trained = read_card(typed / "models" / "numpy")
+    (path,) = (path for path in artifacts(typed / "models" / "numpy").paths if path.name == "coefficients.csv")
+    trained.open(path.name).close()
+    table = pd.read_csv(path, keep_default_na=False, index_col="feature")
+    assert tuple(table.reset_index()[list(COLUMNS)]) == COLUMNS
+    assert table.index.tolist() == ["(intercept)", *trained.content.features]
+    places = {name: tuple(table.loc[name, ["column", "level"]]) for name in table.index}
+    assert places["income"] == ("income", "")
+    assert places["job=cook"] == ("job", "cook")
+    assert places["job is missing"] == ("job", "(missing)")
+    assert places["town=(other)"] == ("town", "(other)")
+    assert places["signup: month 3"] == ("signup", "month 3")
+    assert places["notes: refund"] == ("notes", "refund")
+    assert (table[["against", "standard_error", "z", "p"]] == "").all(axis=None)  # for there is a penalty
+    np.testing.assert_array_equal(table["weight"].astype(float).to_numpy()[1:], trained.arrays("model.npz")["w"])
+    deviation = table.iloc[1:][["per_deviation_low", "per_deviation", "per_deviation_high"]].astype(float)
+    assert (deviation.diff(axis=1).iloc[:, 1:] >= 0).to_numpy().mean() > 0.99
+    np.testing.assert_allclose(deviation["per_deviation"], table["weight"].astype(float)[1:], rtol=1e-12)
+    assert trained.content.ended.inference == {"method": "bootstrap", "sentence": SENTENCES["bootstrap"]}
+
+
+def test_the_rows_of_a_group_may_be_alike(repo: Path, forked: Shell) -> None:
+    words = f"{noisy_table(repo, ward=np.arange(80) // 4)} data.group=ward optimizer.tol=1e-10"
+    _, fit = fit_of(repo, forked, f"{words} model.l2=0 model.inference=cluster")
+    few = "by 15 groups, fewer than 40, they are mostly too narrow"
+    assert fit["inference"] == {"method": "cluster", "sentence": f"{SENTENCES['cluster']}; {few}"}
+    X, y = training_rows(repo)
+    groups = np.load(repo / "out" / "data" / "train" / "group.npy")
+    cluster = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+    peer = sm.Logit(y, sm.add_constant(X)).fit(disp=0, method="newton", tol=1e-12, **cluster)
+    table = pd.read_csv(repo / "out" / "models" / "numpy" / "coefficients.csv")
+    for name, values in {"per_unit": peer.params, "standard_error": peer.bse, "p": peer.pvalues}.items():
+        np.testing.assert_allclose(table[name], values, 1e-6)
+
+
+def test_a_fit_that_has_not_arrived_is_said_to_have_no_intervals(
+    typed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, folder = {"name": "numpy", "l2": 0.01}, tmp_path / "models" / "numpy"
+    train({"model": model, "optimizer": {"name": "gd", "epochs": 5}}, typed / "data", folder, NOWHERE)
+    inference = read_card(folder).content.ended.inference
+    assert inference is not None
+    assert inference["sentence"].startswith("no standard errors or intervals: the fit ended ")
+    assert f"\n{inference['sentence']}\n" in capsys.readouterr().out
+    train({"model": {**model, "inference": "none"}, "optimizer": {"name": "newton"}}, typed / "data", folder, NOWHERE)
+    assert "no standard errors" not in capsys.readouterr().out
+
+
+def test_no_group_is_made_up(typed: Path, tmp_path: Path) -> None:
+    model = {"name": "numpy", "inference": "cluster"}
+    rule = "model.inference=cluster needs the column whose rows may be alike, data.group=COLUMN; there is none"
+    with pytest.raises(DataError, match=rule):
+        train({"model": model, "optimizer": {"name": "newton"}}, typed / "data", tmp_path / "models" / "numpy", NOWHERE)
 
 
 def test_candidates_may_differ_in_the_encoder(typed: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_another_model_has_no_metrics_yet(fitted: Path) -> None:
     plain = compose(["optimizer.lr=0.001"]).to_dict()
     train({group: plain[group] for group in ("model", "optimizer")}, fitted / "data", fitted / "models" / "numpy", NOWHERE)
     assert sorted(path.name for path in (fitted / "models" / "numpy").iterdir()) == [
+        "coefficients.csv",
         "history.csv",
         "model.json",
         "model.npz",
