@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pin_kernels()
 exit_with_command()
 
-from pipeline.files import HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, VALIDATION_FILE, WEIGHTS_FILE
+from pipeline.files import CHECKS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, VALIDATION_FILE, WEIGHTS_FILE
 from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA
 
 logger = logging.getLogger(__name__)
@@ -100,9 +100,10 @@ _STAGES = (
     ),
     Stage(
         "evaluate",
-        ("config/evaluate.yaml", *_TEST_DATA, *_MODEL),
-        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
+        ("config/evaluate.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL),
+        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE, CHECKS_FILE), *_CURVES),
         "evaluation",
+        groups=("evaluation.reference",),
     ),
     Stage(
         "plot",
