@@ -43,7 +43,7 @@ class Check:
             found = self.function(context)
         except NotApplicable as reason:
             return {**entry, "sentence": str(reason)}
-        severe = self.severe if found.severe is None else found.severe
+        severe = found.severe if found.failed and found.severe is not None else self.severe
         numbers = {name: value for name in ("value", "low", "high") if (value := getattr(found, name)) is not None}
         advice = found.advice or self.advice
         return {**entry, "severe": severe, "passed": not found.failed, "sentence": found.sentence, "advice": advice, **numbers}

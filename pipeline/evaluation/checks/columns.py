@@ -9,7 +9,7 @@ from pipeline.arrays import Array
 from pipeline.evaluation.checks.check import LEVEL, Finding
 from pipeline.evaluation.checks.context import Context, NotApplicable
 from pipeline.evaluation.checks.intervals import auc, auc_interval, normal_quantile
-from pipeline.model.encoder import Category, Number
+from pipeline.model.encoder import Category
 from pipeline.text import join_limited, quote_if_needed
 
 SCREENED_VALUES, SCREENED_ROWS = 2_000_000, 2_000  # by which columns are chosen that are looked at in all sampled rows
@@ -120,7 +120,7 @@ def chance_that_all_differ(numbers: Array) -> float:
 def collinear(context: Context) -> Finding:
     """The feature whose weight's variance the others inflate most (Marquardt 1970), by its multiple correlation.
 
-    Of a category's features one is left out, since they add up to 1, and so is what marks missing numbers.
+    See `_without_references` for which features that are.
     """
     names = _without_references(context)
     X = context.dense_features[0][:, names]
@@ -136,7 +136,8 @@ def collinear(context: Context) -> Finding:
     factor = max(1.0, float(inverse[worst, worst]) * (n - d) / (n - 1))  # with the adjusted R squared
     root = float(np.sqrt(1 - 1 / factor))
     half = normal_quantile(LEVEL / d) / np.sqrt(n - d - 2)
-    low, high = (1 / (1 - np.tanh(np.arctanh(min(root, 1 - 1e-13)) + side * half) ** 2) for side in (-1, 1))
+    centre = float(np.arctanh(min(root, 1 - 1e-13)))
+    low, high = (float(np.cosh(max(0.0, centre + side * half)) ** 2) for side in (-1, 1))  # 1 / (1 - tanh^2)
     share = np.abs(inverse[worst])
     share[worst] = 0
     others = [j for j in np.argsort(-share, kind="stable")[:3] if share[j] > NAMED * share.max()]
@@ -144,11 +145,12 @@ def collinear(context: Context) -> Finding:
     failed = low > MAX_INFLATION
     sentence = f"the variance of the weight of {feature} is {min(factor, 1e12):.3g} times what it would be alone"
     sentence += f", since it is nearly a sum of others, of which the first are {join_limited(rest)}" if failed else ""
-    return Finding(failed, sentence, factor, float(low), float(min(high, 1e12)))
+    return Finding(failed, sentence, min(factor, 1e12), low, min(high, 1e12))
 
 
 def _without_references(context: Context) -> list[int]:
-    """The positions of the features but one of each category, and the marks of missing numbers."""
+    """The positions of the features that may be sums of others: of a category all but the most frequent, which is 1 less the
+    others; of any other column the first, since the rest are parts of a date, words, or marks of what is missing."""
     encoder = context.predictor.encoder
     if encoder is None:
         return [*range(len(context.card.features))]
@@ -157,9 +159,6 @@ def _without_references(context: Context) -> list[int]:
     for step in encoder.steps:
         own = [*range(start, start + len(step.features))]
         start += len(own)
-        if isinstance(step, Number):
-            own = own[:1]
-        elif isinstance(step, Category) and len(own) > 1:
-            own.remove(own[int(X[:, own].sum(axis=0).argmax())])
-        kept += own
+        reference = own[int(X[:, own].sum(axis=0).argmax())]
+        kept += [j for j in own if j != reference] if isinstance(step, Category) else own[:1]
     return kept

@@ -98,6 +98,15 @@ class Context:
             return dict(zip(self.card.features, np.asfortranarray(X).T, strict=True))
         return dict(self._cells(parts))
 
+    @cached_property
+    def dates(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Of each column of dates, those of the sampled training and test rows that are known, as integers."""
+        if not self.train.rows.is_table:
+            return {}
+        train, test = (part.rows.X for part in self.samples)
+        names = [field.name for field in train.schema if str(field.type).startswith("timestamp")]
+        return {name: (_known_times(train[name]), _known_times(test[name])) for name in names}
+
     def _cells(self, tables: list[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
         import pyarrow as pa
 
@@ -146,3 +155,7 @@ class Context:
         """The l2 of the fit."""
         found = self.card.ended.penalty
         return float(found["l2"] if found else self.card.config["model"].get("l2", 0.0))
+
+
+def _known_times(column: Any) -> NDArray[np.int64]:
+    return np.asarray(column.drop_null().to_numpy().astype(np.int64))

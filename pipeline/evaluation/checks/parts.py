@@ -64,7 +64,7 @@ def drift(context: Context) -> Finding:
         fold[rows] = rng.permutation(int(rows.sum())) % 2
     areas = [auc(_discriminant(X[fold != k], is_test[fold != k], X[fold == k]), is_test[fold == k]) for k in (0, 1)]
     area = float(np.mean(areas))
-    low, high = auc_interval(area, n, m, LEVEL)
+    low, high = auc_interval(area, n // 2, m // 2, LEVEL)  # both halves go up and down together
     sentence = f"a classifier tells test rows from training rows with an AUC of {area:.3f}, where 0.5 is chance"
     return Finding(low > 0.5, sentence, area, low, high)
 
@@ -94,14 +94,13 @@ def time_order(context: Context) -> Finding:
     if train.rows.time is not None and test.rows.time is not None:
         columns = {"the time of the split": (train.rows.time, test.rows.time)}
     else:
-        dates = {name: cells for name, cells in context.columns.items() if cells.dtype.kind == "M"}
-        columns = {quote_if_needed(name): (cells[: len(train)], cells[len(train) :]) for name, cells in dates.items()}
+        columns = {quote_if_needed(name): parts for name, parts in context.dates.items()}
     earliest: Finding | None = None
     for name, parts in columns.items():
-        before, after = (part[~np.isnat(part)].astype(np.int64) if part.dtype.kind == "M" else part for part in parts)
+        before, after = parts
         if min(len(before), len(after)) < 20:
             continue
-        later = auc(np.concatenate([before, after]).astype(np.float64), np.arange(len(before) + len(after)) >= len(before))
+        later = auc(np.concatenate([before, after]), np.arange(len(before) + len(after)) >= len(before))
         low, high = auc_interval(later, len(after), len(before), LEVEL / len(columns))
         sentence = f"by {name}, a test row is later than a training row with a probability of {later:.1%}"
         if earliest is None or later < (earliest.value or 0.0):

@@ -12,7 +12,7 @@ from pipeline.model.predictor import probability
 BASELINE_LEVEL = 0.05
 FAR_WORSE = 0.05  # of the loss, by which another kind of model must surely be better
 MAX_CELLS = 20_000_000  # in the training features that another kind of model is fitted to
-STEPS = 25  # of Newton's method
+STEPS = 60  # of Newton's method
 
 
 def overfitting(context: Context) -> Finding:
@@ -32,7 +32,8 @@ def baseline(context: Context) -> Finding:
     gains = training_rate_losses(context) - log_losses(context.test.z, context.test.y)
     gain, low, high = mean_interval(gains, context.weights(context.test), BASELINE_LEVEL)
     surely = "surely" if low > 0 else "not surely"
-    sentence = f"the model's log loss on the test rows is {surely} less than that of the training rate, by {gain:.4f}"
+    by = f"{abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+    sentence = f"the model is {surely} better than the training rate: its log loss on the test rows is {by}"
     return Finding(not low > 0, sentence, gain, low, high)
 
 
