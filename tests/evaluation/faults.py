@@ -53,9 +53,9 @@ def frame(seed: int = 0) -> pd.DataFrame:
 
 
 def mostly(y: Array) -> Array:
-    """y but in 2 rows."""
+    """y but in 3 rows."""
     y = y.copy()
-    y[[5, N - 5]] = 1 - y[[5, N - 5]]
+    y[[5, N // 2, N - 5]] = 1 - y[[5, N // 2, N - 5]]
     return y
 
 
@@ -87,13 +87,13 @@ def leak_in_the_size_of_a_number() -> Context:
 def leak_in_levels() -> Context:
     codes = np.array([["A", "B", "C"], ["D", "E", "F"]])
     cause = codes[mostly(frame()["y"].to_numpy()), np.random.default_rng(1).integers(3, size=N)]
-    return context_of(table(frame().assign(cause=cause)))
+    return context_of(table(frame().assign(cause=cause)), model=NumpyModel(l2=1 / N))
 
 
 @fault("leak")
 def leak_in_what_is_missing() -> Context:
     values = np.where(mostly(frame()["y"].to_numpy()) == 1, np.random.default_rng(1).random(N), np.nan)
-    return context_of(table(frame().assign(paid=values)))
+    return context_of(table(frame().assign(paid=values)), model=NumpyModel(l2=1 / N))
 
 
 @fault("index_column")
@@ -155,7 +155,7 @@ def separable() -> Context:
 
 @fault("overfitting", "calibration")
 def too_many_columns() -> Context:
-    return context_of(dataset(*noisy(N, 100), mask()))
+    return context_of(dataset(*noisy(2 * N, 150), mask(2 * N)))
 
 
 @fault("calibration")

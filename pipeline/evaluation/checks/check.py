@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.evaluation.checks.context import Context, NotApplicable
 
-LEVEL = 0.01  # how often a check fails by chance: there are about fifteen
+LEVEL = 0.001  # how often a check fails by chance: all together, about one evaluation in a hundred
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pipeline.model.encoder import Category
 from pipeline.text import join_limited, quote_if_needed
 
 SCREENED_VALUES, SCREENED_ROWS = 2_000_000, 2_000  # by which columns are chosen that are looked at in all sampled rows
-SUSPICIOUS, LEAKING, SURE = 0.95, 0.995, 0.95  # areas under the ROC curve: of a few rows, of all, and the low end of that
+SUSPICIOUS, LEAKING, SURE = 0.95, 0.99, 0.95  # areas under the ROC curve: of a few rows, of all, and the low end of that
 MAX_LEVELS = 50  # distinct numbers that are taken as levels
 PRIOR_ROWS = 1.0  # that the share of positives among all rows counts in a level's
 MAX_INFLATION = 100.0  # of a weight's variance by the other features: ten times the standard error

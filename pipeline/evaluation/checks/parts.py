@@ -6,40 +6,41 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.data.leaks import repeated_rows
 from pipeline.evaluation.checks.check import LEVEL, Finding
-from pipeline.evaluation.checks.columns import screened
 from pipeline.evaluation.checks.context import MAX_FEATURES, Context, NotApplicable, Part
 from pipeline.evaluation.checks.intervals import auc, auc_interval, count_probability, share_interval
 from pipeline.text import quote_if_needed
 
 SEVERE_SHARE = 0.01  # of the test rows, that may surely stand in the training table before that bars promotion
-DISCRETE = 0.01  # twins in the training table that a test row has by chance, from which on twins tell nothing
+USUAL_SHARE = 0.001  # of the test rows, that are entered twice in any table
+CHANCE_TWINS = 0.001  # in the training table, from which on a twin of a row tells nothing
+MAX_TWINS = 2_000  # that are looked at
 RIDGE = 0.01  # of a standardised feature's variance
 
 
 def shared_rows(context: Context) -> Finding:
-    """Test rows that the training table has, too, beyond what columns of few values make by chance."""
-    n = len(context.test)
-    by_chance = len(context.train) * _twin_probability(context)
-    if by_chance > DISCRETE:
-        raise NotApplicable("rows of so few distinct values are equal by chance")
-    found = repeated_rows(context.train.rows, context.test.rows)
+    """Test rows that the training table has, too, with the same label, and that would hardly have a twin there by chance."""
+    context.require_rows()
+    n, repeated = len(context.test), np.flatnonzero(repeated_rows(context.train.rows, context.test.rows))
+    shown = repeated[:MAX_TWINS]
+    surprising = float((_chance_twins(context, context.test.take(shown)) < CHANCE_TWINS).mean()) if len(shown) else 0.0
+    found = round(surprising * len(repeated))
     low, high = share_interval(found, n, LEVEL)
-    sentence = f"{found} of {n} test rows stand in the training table, too, with the same label"
-    failed = count_probability(found, n, by_chance) < LEVEL
+    sentence = f"{found} of {n} test rows stand in the training table, too, which chance does not explain"
+    failed = count_probability(found, n, USUAL_SHARE) < LEVEL
     return Finding(failed, sentence, found / n, low, high, severe=low > SEVERE_SHARE)
 
 
-def _twin_probability(context: Context) -> float:
-    """The probability that two rows are equal, were their columns and the label independent."""
-    columns = context.columns
-    y = np.concatenate([part.y for part in context.samples])
-    shown = screened(len(y), len(columns))
-    context.require_rows(context.train)
-    pairs, equal = len(shown) * (len(shown) - 1), 1.0
-    for cells in (y, *columns.values()):
-        counts = np.unique(cells[shown], return_counts=True, equal_nan=True)[1].astype(np.float64)
-        equal *= float((counts * (counts - 1)).sum()) / pairs
-    return equal
+def _chance_twins(context: Context, part: Part) -> Array:
+    """Of each row (k,), how many training rows would be its equals, were the columns and the label independent."""
+    sample = context.samples[0]
+    size, columns = len(sample), context.columns_of(sample, part)
+    twins = np.full(len(part), float(len(context.train)))
+    for cells in (np.concatenate([sample.y, part.y]), *columns.values()):
+        numbers = np.nan_to_num(cells, nan=-np.inf) if cells.dtype.kind == "f" else cells.astype(np.int64)
+        known = np.sort(numbers[:size])
+        equal = np.searchsorted(known, numbers[size:], "right") - np.searchsorted(known, numbers[size:], "left")
+        twins *= np.maximum(equal - 1, 0) / size  # but for the twin itself
+    return twins
 
 
 def drift(context: Context) -> Finding:
