@@ -113,6 +113,10 @@ class Manifest(Generic[T]):
         """The finite numbers of a JSON file."""
         return files.read_numbers(self.path.parent / name, *keys, content=self.read(name))
 
+    def json(self, name: str, *keys: str) -> dict[str, Any]:
+        """The object with these keys in a JSON file."""
+        return files.read_json(self.path.parent / name, *keys, content=self.read(name))
+
     def csv(self, name: str, *columns: str) -> Table:
         return files.read_csv(self.path.parent / name, *columns, content=self.read(name))
 

@@ -1,10 +1,12 @@
 """The report: candidates side by side on one self-contained HTML page, rendered from report.html.j2."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pipeline.evaluation.checks import CHECKS
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.flatten import flatten
@@ -20,6 +22,7 @@ class Evaluated:
     card: ModelCard
     metrics: Mapping[str, float]
     images: Mapping[str, bytes]
+    checks: Sequence[Mapping[str, Any]]  # as checks.json has them
 
     @property
     def penalty(self) -> str:
@@ -45,12 +48,25 @@ def render(candidates: Mapping[str, Evaluated], source: str) -> str:
         card=next(iter(candidates.values())).card,
         source=source,
         scores=[_scores(name, candidates) for name, metric in METRICS.items() if metric.greater_is_better is not None],
+        checks=_in_order(candidates.values()),
         figures=[f for f in FIGURES.values() if any(f.name in candidate.images for candidate in candidates.values())],
         configuration={
             key: [config.get(key, "") for config in configs.values()]
             for key in dict.fromkeys(key for config in configs.values() for key in config)
         },
     )
+
+
+def _in_order(candidates: Iterable[Evaluated]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """What each check looks at, and its entry of each candidate: first those that one of them failed, severe ones before."""
+    entries = [{check["name"]: check for check in candidate.checks} for candidate in candidates]
+    rows = [(check.looks_at, [each[name] for each in entries]) for name, check in CHECKS.items()]
+    return sorted(rows, key=lambda row: min((2, 1, 0)[_badness(entry)] for entry in row[1]))
+
+
+def _badness(check: Mapping[str, Any]) -> int:
+    """2 of a failure that bars promotion, 1 of another, 0 of none."""
+    return (1 + check["severe"]) if check["passed"] is False else 0
 
 
 def _scores(name: str, candidates: Mapping[str, Evaluated]) -> tuple[str, list[tuple[float, bool]]]:

@@ -11,7 +11,7 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS
-from pipeline.files import METRICS_FILE, PREDICTIONS_FILE
+from pipeline.files import CHECKS_FILE, METRICS_FILE, PREDICTIONS_FILE
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.stages import STAGES
@@ -35,6 +35,7 @@ class Records:
     digests: dict[str, str]  # SHA-256 of model.npz and history.csv
     metrics: dict[str, float]  # metrics.json
     predictions: Columns  # predictions.parquet
+    checks: list[dict[str, Any]] | None = None  # checks.json; None of a run that is older
 
     def scores(self) -> tuple[Array, Array]:
         """Log-odds z (n,) and labels y (n,) of the test table."""
@@ -53,10 +54,11 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         trained.verify()
         evaluation.verify()
         metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
+        checks = evaluation.json(CHECKS_FILE, "checks")["checks"] if CHECKS_FILE in evaluation.files else None
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
         raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
-    return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED))
+    return Records(run, folder, trained.content, trained.files, metrics, read_predictions(folder / EVALUATED), checks)
 
 
 def read_predictions(folder: Path) -> Columns:

@@ -114,7 +114,7 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate("figures/*")),
+        ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate(CHECKS_FILE, "figures/*")),
         ("report/index.html",),
         "report",
         (f"report/{REPORT}", "report/comparison.csv"),

@@ -102,9 +102,10 @@ def log_checks(checks: Sequence[dict[str, Any]]) -> None:
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the evaluation in `folder`."""
-    read_evaluation(read_card(folder)).verify()
+    evaluation = read_evaluation(read_card(folder))
+    evaluation.verify()
     values = {f"test/{name}": value for name, value in read_json(folder / METRICS_FILE).items()}
-    checks = read_json(folder / CHECKS_FILE, "checks")["checks"]
+    checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
     tags = {f"checks.{kind}": _names(failed_checks(checks, kind == "severe")) for kind in ("failed", "severe")}
     return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, table="test", are_outs=True)
 

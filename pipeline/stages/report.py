@@ -17,7 +17,7 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, render
-from pipeline.files import METRICS_FILE, OUT, file_digest, write_csv
+from pipeline.files import CHECKS_FILE, METRICS_FILE, OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import scrub
@@ -81,7 +81,8 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     evaluation = read_evaluation(trained)
     figures = read_figures(evaluation)
     images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
-    return Evaluated(trained.content, evaluation.numbers(METRICS_FILE, *METRICS), images)
+    checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
+    return Evaluated(trained.content, evaluation.numbers(METRICS_FILE, *METRICS), images, checks)
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

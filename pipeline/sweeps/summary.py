@@ -6,11 +6,14 @@ from pathlib import Path
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
+from pipeline.evaluation.checks.fits import edge_of
 from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
 from pipeline.files import write_csv
 from pipeline.sweeps.jobs import Status
 
 logger = logging.getLogger(__name__)
+
+MIN_VALUES = 3  # of a swept number, for the least and the greatest to be an edge
 
 
 def summarize(folder: Path, jobs: Sequence[Status]) -> None:
@@ -32,6 +35,19 @@ def summarize(folder: Path, jobs: Sequence[Status]) -> None:
     if finished := [status for status in jobs if status["ending"] == "finished"]:
         best = min(finished, key=lambda status: float(status["scores"][OBJECTIVE]))
         logger.info(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {folder / 'comparison.csv'}")
+        for key in swept:
+            _warn_of_edge(key, best, finished)
+
+
+def _warn_of_edge(key: str, best: Status, finished: Sequence[Status]) -> None:
+    """Log where the best of the numbers that a key had is the least or the greatest of at least MIN_VALUES."""
+    try:
+        tried = {float(status["overrides"][key]) for status in finished}
+        found = edge_of(key, float(best["overrides"][key]), tried)
+    except (KeyError, ValueError):  # a job without it; no numbers
+        return
+    if found.failed and len(tried) >= MIN_VALUES:
+        logger.warning(f"{found.sentence}: a value beyond it may be better")
 
 
 def log_failures(jobs: Sequence[Status], planned: int) -> bool:

@@ -1,5 +1,7 @@
 """Checks of how a fit has ended."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from pipeline.evaluation.checks.check import LEVEL, Finding
@@ -68,10 +70,10 @@ def edge(context: Context) -> Finding:
     return edge_of("model.l2", curve["best"], curve["l2"])
 
 
-def edge_of(name: str, best: float, tried: list[float]) -> Finding:
+def edge_of(name: str, best: float, tried: Collection[float]) -> Finding:
     """Whether the best of the values that were tried is the least or the greatest."""
     low, high = min(tried), max(tried)
-    sentence = f"of {len(tried)} values of {name} from {low:.3g} to {high:.3g}, {best:.3g} has the least validation loss"
+    sentence = f"of {len(tried)} values of {name} from {low:.3g} to {high:.3g}, {best:.3g} is the best"
     return Finding(best in (low, high), sentence, best, low, high)
 
 
