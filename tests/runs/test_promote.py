@@ -111,9 +111,9 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     refused, forced = runs(made, f"promote {run}", f"promote {run} --force")
     assert (refused.code, forced.code) == (1, 0)
     assert refused.stderr.startswith("error: a run must pass the checks that bar promotion to be promoted; ")
-    assert " failed separation, since the classes can be separated by " in refused.stderr
+    assert " failed separation, baseline, since the classes can be separated by " in refused.stderr
     assert refused.stderr.endswith(": set model.l2, such as model.l2=0.01, or give --force\n")
-    assert tags["checks.severe"] == "separation"
+    assert tags["checks.severe"] == "separation, baseline"
     document = all_runs_but(made, run)["numpy"]
     assert document.data.tags["separation"] == "complete: x2, x1"
     (as_before,) = runs(made, f"promote {document.info.run_id} --name document")

@@ -39,20 +39,20 @@ CHECKS = {
             severe=True,
         ),
         Check(
-            "baseline",
-            "the log loss of the test rows beside the training rate's",
-            scores.baseline,
-            "do not use the model: look for columns that tell more, or for more rows",
-            severe=True,
-            level=scores.BASELINE_LEVEL,
-        ),
-        Check(
             "separation",
             "whether the classes of the training rows can be separated",
             fits.separation,
             "set model.l2, such as model.l2=0.01",
             severe=True,
             level=None,
+        ),
+        Check(
+            "baseline",
+            "the log loss of the test rows beside the training rate's",
+            scores.baseline,
+            "do not use the model: look for columns that tell more, or for more rows",
+            severe=True,
+            level=scores.BASELINE_LEVEL,
         ),
         Check(
             "overfitting",

@@ -19,7 +19,7 @@ from pipeline.model.predictor import probability
 BASELINE_LEVEL = 0.05
 FAR_WORSE = 0.05  # of the loss, by which another kind of model must surely be better
 MAX_CELLS = 20_000_000  # in the training features that another kind of model is fitted to
-STEPS = 60  # of Newton's method
+STEPS, MAX_STEP, MAX_CONDITION = 60, 3.0, 1e12  # of Newton's method, and the farthest that a coefficient moves in one
 
 
 def overfitting(context: Context) -> Finding:
@@ -69,55 +69,46 @@ def predicted_classes(context: Context) -> Finding:
 
 
 def calibration(context: Context) -> Finding:
-    """The score test of calibration: that log odds a + b z of the test rows have a = 0 and b = 1 (Cox 1958).
+    """The likelihood ratio test of calibration: that log odds a + b z of the test rows have a = 0 and b = 1 (Cox 1958).
 
-    A fit's own error is allowed for: for log-odds that a maximum-likelihood fit to N rows gives of n others, the score's
-    variance is 1 + n/N times what it is for known ones.
+    A fit's own error is allowed for: of log-odds that a maximum-likelihood fit to N rows gives n others, the statistic is
+    1 + n/N times what it is of known ones.
     """
     context.require_rows()
     z, y, m = context.test.z, context.test.y, context.weights(context.test)
     if not 0 < y.sum() < len(y):
         raise NotApplicable("the test rows are of one class")
-    m = m / m.mean()
-    design = np.column_stack([np.ones_like(z), z])
-    p = probability(z)
-    score = design.T @ (m * (y - p))
-    variance = (design.T * (m * m * p * (1 - p))) @ design * (1 + len(y) / len(context.train))
-    unit = np.sqrt(np.diag(variance))
-    if not (unit > 0).all():
-        raise NotApplicable("every log-odds is 0 or too far from it")
-    correlation = variance / np.outer(unit, unit)
-    values, vectors = np.linalg.eigh(correlation)
-    used = values > 1e-9  # one where all rows have the same log-odds
     from scipy.special import chdtrc
 
-    statistic = float((np.square(vectors.T @ (score / unit))[used] / values[used]).sum())
-    chance = float(chdtrc(int(used.sum()), statistic))
-    slope, error = recalibration_slope(z, y, m) if used.all() else (float("nan"), float("nan"))
-    half = normal_quantile(LEVEL) * error
-    if not np.isfinite([slope, half]).all():
-        return Finding(chance < LEVEL, f"a test of calibration has p = {chance:.2g}")
-    how = "too sure" if slope < 1 else "not sure enough"
-    sentence = f"the slope of the calibration is {slope:.2f}, where 1 is right"
-    sentence += f": the probabilities are {how}, or too high or too low on the whole" if chance < LEVEL else ""
-    return Finding(chance < LEVEL, f"{sentence} (p = {chance:.2g})", slope, slope - half, slope + half)
+    m = m / m.mean()
+    varies = bool(np.ptp(z) > 0)
+    slope, error, fitted = recalibrated(z, y, m)
+    gain = 2 * float(m @ (log_losses(z, y) - log_losses(fitted, y))) / float((m * m).mean())
+    chance = float(chdtrc(1 + varies, max(gain, 0.0) / (1 + len(y) / len(context.train))))
+    failed, half = chance < LEVEL, normal_quantile(LEVEL) * error
+    if not varies or not np.isfinite([slope, half]).all():
+        return Finding(failed, f"a test of calibration has p = {chance:.2g}")
+    how = f": the probabilities are too {'extreme' if slope < 1 else 'moderate'}, or too high or too low on the whole"
+    sentence = f"the slope of the calibration is {slope:.2f}, where 1 is right{how if failed else ''} (p = {chance:.2g})"
+    return Finding(failed, sentence, slope, slope - half, slope + half)
 
 
-def recalibration_slope(z: Array, y: Array, m: Array) -> tuple[float, float]:
-    """b of the logistic regression of y on a + b z, and its standard error; nan where there is no finite one."""
+def recalibrated(z: Array, y: Array, m: Array) -> tuple[float, float, Array]:
+    """b of the logistic regression of y on a + b z, its standard error, and the log-odds a + b z (n,); where no finite best
+    ones exist, those after STEPS steps or less, and an infinite error. m: weights of the rows (n,), of mean 1."""
     scale = float(z.std()) or 1.0
-    design, theta = np.column_stack([np.ones_like(z), z / scale]), np.array([0.0, scale])
-    with np.errstate(all="ignore"):
-        for _ in range(STEPS):
-            p = probability(design @ theta)
-            hessian = (design.T * (m * p * (1 - p))) @ design
-            if not np.linalg.cond(hessian) < 1e12:
-                return float("nan"), float("nan")
-            step = np.linalg.solve(hessian, design.T @ (m * (y - p)))
-            theta = theta + step * min(1.0, 3 / float(np.abs(step).max()))
-            if np.abs(step).max() < 1e-9:
-                return float(theta[1] / scale), float(np.sqrt(np.linalg.inv(hessian)[1, 1]) / scale)
-    return float("nan"), float("nan")
+    design, theta = np.column_stack([np.ones_like(z), z / scale])[:, : 1 + bool(np.ptp(z) > 0)], np.array([0.0, scale])
+    theta = theta if design.shape[1] == 2 else z[:1]
+    for _ in range(STEPS):
+        p = probability(design @ theta)
+        hessian = (design.T * (m * p * (1 - p))) @ design
+        if not np.linalg.cond(hessian) < MAX_CONDITION:
+            break
+        step = np.linalg.solve(hessian, design.T @ (m * (y - p)))
+        theta = theta + step * MAX_STEP / max(MAX_STEP, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            return float(theta[-1] / scale), float(np.sqrt(np.linalg.inv(hessian)[-1, -1]) / scale), design @ theta
+    return float(theta[-1] / scale), float("inf"), design @ theta
 
 
 def reference(context: Context) -> Finding:
