@@ -29,7 +29,7 @@ SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
 WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
-PENALTY_FILE, COEFFICIENTS_FILE = "penalty.csv", "coefficients.csv"
+PENALTY_FILE, COEFFICIENTS_FILE, CHECKS_FILE = "penalty.csv", "coefficients.csv", "checks.json"
 VALIDATION_PREDICTIONS_FILE, INTERVALS_FILE = "validation_predictions.parquet", "intervals.json"
 
 

@@ -106,7 +106,11 @@ class Manifest(Generic[T]):
 
     def weight(self, part: str) -> Array | None:
         """The weights (n,) of the rows of `part`, mapped; None where they have none."""
-        return self.array(f"{part}/weight.npy") if f"{part}/weight.npy" in self.files else None
+        return self.optional_array(f"{part}/weight.npy")
+
+    def optional_array(self, name: str) -> np.ndarray[Any, np.dtype[Any]] | None:
+        """That of a .npy file, mapped into memory; None where there is no such file."""
+        return self.array(name) if name in self.files else None
 
     def numbers(self, name: str, *keys: str) -> dict[str, float]:
         """The numbers of a JSON file: finite, or nan where they are undefined."""

@@ -37,6 +37,9 @@ class Config:
     evaluation: EvaluationOptions
     tracking: Tracking
 
+    def __post_init__(self) -> None:
+        self.evaluation.require_validation()
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """As it is written, hashed and shown."""
         parts = {group: getattr(self, group) for group in REGISTRIES}

@@ -24,7 +24,7 @@ def leaks(dataset: Dataset) -> list[str]:
         names = [quote_if_needed(dataset.features[i]) for i in columns]
         which = f"each of the columns {join_limited(names)}" if len(names) > 1 else names[0]
         found.append(f"{which} alone separates the classes of the training rows: is it known before {dataset.target} is?")
-    if repeated := repeated_rows(dataset.train, dataset.test):
+    if repeated := int(repeated_rows(dataset.train, dataset.test).sum()):
         found.append(
             f"{repeated} of {len(dataset.test.y)} test rows stand in the training part, too, with the same features and label: "
             "the test metrics may be too good"
@@ -46,18 +46,18 @@ def separating_columns(part: Split) -> list[int]:
     return [int(i) for i in np.flatnonzero((high_0 < low_1) | (high_1 < low_0))]
 
 
-def repeated_rows(train: Split, test: Split) -> int:
-    """How many rows of the test part have a row with the same features and label in the training part."""
+def repeated_rows(train: Split, test: Split) -> NDArray[np.bool_]:
+    """Which rows (n,) of the test part have a row with the same features and label in the training part."""
     if train.is_table:
         import pyarrow as pa
         import pyarrow.compute as pc
 
         hashes, known = (pa.array(_row_hashes(part)) for part in (test, train))
-        return int(pc.sum(pc.is_in(hashes, known)).as_py())
+        return np.asarray(pc.is_in(hashes, known))
     known, hashes = (
         np.fromiter(map(hash, zip(_rows(part.X), part.y.tolist(), strict=True)), np.int64) for part in (train, test)
     )
-    return int(np.isin(hashes, known).sum())
+    return np.isin(hashes, known)
 
 
 def _separates(column: Any, ones: NDArray[np.bool_]) -> bool:

@@ -22,6 +22,7 @@ class EvaluationOptions:
     folds: int = 5  # of cv
     repeats: int = 1  # of cv, each with other folds
     threshold: str | float = "0.5"
+    reference: bool = False  # whether a gradient boosting is fitted, too, for the check `reference`
 
     def __post_init__(self) -> None:
         if self.validation not in WAYS:
@@ -31,6 +32,12 @@ class EvaluationOptions:
         if self.validation == HOLDOUT and self.repeats > 1:
             raise ConfigError(f"repeats must be 1 with validation={HOLDOUT}, which is one split; got {self.repeats}")
         object.__setattr__(self, "threshold", str(self.threshold).strip())  # 0.5 in YAML is a number
-        is_chosen = not isinstance(parse_threshold(str(self.threshold)), float)
-        if is_chosen and self.validation == NONE:
+        parse_threshold(str(self.threshold))
+
+    def require_validation(self) -> None:
+        """Raise ConfigError where a threshold is to be chosen and no rows are held out for that.
+
+        Of a whole section: a stage's file has some of its fields alone.
+        """
+        if self.validation == NONE and not isinstance(parse_threshold(str(self.threshold)), float):
             raise lacks_validation(str(self.threshold))

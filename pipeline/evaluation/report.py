@@ -3,13 +3,14 @@
 import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.checks import CHECKS
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.intervals import CONFIDENCE
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
@@ -32,6 +33,7 @@ class Evaluated:
     metrics: Mapping[str, float]
     intervals: Mapping[str, Any]  # intervals.json
     images: Mapping[str, bytes]
+    checks: Sequence[Mapping[str, Any]]  # as checks.json has them
     coefficients: Sequence[Coefficient] = ()
 
     @property
@@ -65,6 +67,7 @@ def render(candidates: Mapping[str, Evaluated], source: str) -> str:
         source=source,
         scores=[_score(name, candidates) for name in COMPARED_METRICS],
         confidence=f"{CONFIDENCE:.0%}",
+        checks=_in_order(candidates.values()),
         figures=[f for f in FIGURES.values() if any(f.name in candidate.images for candidate in candidates.values())],
         configuration={
             key: [config.get(key, "") for config in configs.values()]
@@ -85,3 +88,15 @@ def _score(name: str, candidates: Mapping[str, Evaluated]) -> dict[str, Any]:
         for test, value, numbers in zip(tests, values, all_numbers, strict=True)
     ]
     return {"label": metric.label, "cells": cells, "baseline": all_numbers[0]["baseline"][name]}
+
+
+def _in_order(candidates: Iterable[Evaluated]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """What each check looks at, and its entry of each candidate: first those that one of them failed, severe ones before."""
+    entries = [{check["name"]: check for check in candidate.checks} for candidate in candidates]
+    rows = [(check.looks_at, [each[name] for each in entries]) for name, check in CHECKS.items()]
+    return sorted(rows, key=lambda row: min((2, 1, 0)[_badness(entry)] for entry in row[1]))
+
+
+def _badness(check: Mapping[str, Any]) -> int:
+    """2 of a failure that bars promotion, 1 of another, 0 of none."""
+    return (1 + check["severe"]) if check["passed"] is False else 0

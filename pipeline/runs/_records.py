@@ -11,7 +11,7 @@ from pipeline.arrays import Array
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
-from pipeline.files import METRICS_FILE, PREDICTIONS_FILE, read_parquet
+from pipeline.files import CHECKS_FILE, METRICS_FILE, PREDICTIONS_FILE, read_parquet
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.model.decision import Decision, decision_of
@@ -39,6 +39,7 @@ class Records:
     decision: Decision
     metrics: dict[str, float]  # metrics.json
     predictions: Columns  # predictions.parquet
+    checks: list[dict[str, Any]] | None = None  # checks.json; None of a run that is older
 
     def scores(self) -> tuple[Array, Array]:
         """Log-odds z (n,) and labels y (n,) of the test table."""
@@ -60,10 +61,12 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         evaluation.verify()
         decision = decision_of(evaluation)
         metrics = evaluation.numbers(METRICS_FILE, "rows", *COMPARED_METRICS)
+        checks = evaluation.json(CHECKS_FILE, "checks")["checks"] if CHECKS_FILE in evaluation.files else None
     except PipelineError as error:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
         raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
-    return Records(run, folder, trained.content, trained.files, decision, metrics, read_predictions(folder / EVALUATED))
+    predictions = read_predictions(folder / EVALUATED)
+    return Records(run, folder, trained.content, trained.files, decision, metrics, predictions, checks)
 
 
 def read_predictions(folder: Path) -> Columns:

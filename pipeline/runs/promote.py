@@ -7,19 +7,21 @@ import argparse
 import json
 import logging
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CommandError, PipelineError
+from pipeline.evaluation.checks import failed_checks
 from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
 from pipeline.evaluation.metrics import OBJECTIVE, RANKING_METRICS
 from pipeline.files import WEIGHTS_FILE, file_digest, nan_as_none
-from pipeline.model.card import FitSummary, separation_sentence
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import SEED, SURELY_BETTER, compare, records, verdict
+from pipeline.text import join_limited
 from pipeline.tracking.names import NOTE, WEIGHTS_TAG
 from pipeline.tracking.runs import Store, find, name_of, open_store
 from pipeline.tracking.store import store_lock
@@ -46,7 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
     decides = f"what decides, {OBJECTIVE} if not given; one of {', '.join(RANKING_METRICS)}"
     command.add_argument("--metric", choices=RANKING_METRICS, default=OBJECTIVE, metavar="METRIC", help=decides)
     command.add_argument(
-        "--force", action="store_true", help="promote it whatever is found; the tags of the version record that"
+        "--force", action="store_true", help="promote it whatever numbers and checks are; the tags of the version record that"
     )
 
 
@@ -100,7 +102,8 @@ def _decide(store: Store, run: "Run", champion: "ModelVersion | None", metric: s
 
     with tempfile.TemporaryDirectory() as temporary:
         candidate = records(store, run, Path(temporary, "candidate"))
-        require_finite_optimum(run, candidate.card.ended, force)
+        if not force:
+            require_severe_checks(run, candidate.checks)
         tags = {"metric": metric, "run": run.info.run_id, "test_table": candidate.card.data.digest["test"]}
         if champion is None:
             return {**tags, "decision": FIRST, "reason": "there was no champion"}
@@ -128,13 +131,14 @@ def _judge(metric: str, difference: Difference, against: str, force: bool) -> di
     }
 
 
-def require_finite_optimum(run: "Run", fit: FitSummary, force: bool) -> None:
-    """Raise CommandError where a fit converged though no finite optimum exists."""
-    if fit.separation and fit.stopped_by != "epochs" and not force:
-        raise CommandError(
-            f"a converged fit must have a finite optimum to be promoted; {name_of(run)} has none, since "
-            f"{separation_sentence(fit.separation)}: train it with model.l2 set, or give --force"
-        )
+def require_severe_checks(run: "Run", checks: Sequence[dict[str, Any]] | None) -> None:
+    """Raise CommandError where a check of the run's evaluation failed that bars promotion, or there was none."""
+    if checks is None:
+        raise CommandError(f"a run must have been checked to be promoted; evaluate {name_of(run)} again, or give --force")
+    if failed := failed_checks(checks, severe=True):
+        first, names = failed[0], join_limited([check["name"] for check in failed])
+        rule = f"a run must pass the checks that bar promotion to be promoted; {name_of(run)} failed {names}"
+        raise CommandError(f"{rule}, since {first['sentence']}: {first['advice']}, or give --force")
 
 
 def _version(store: Store, run: "Run", name: str) -> "ModelVersion":

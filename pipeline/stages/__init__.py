@@ -21,6 +21,7 @@ pin_kernels()
 exit_with_command()
 
 from pipeline.files import (
+    CHECKS_FILE,
     COEFFICIENTS_FILE,
     HISTORY_FILE,
     INTERVALS_FILE,
@@ -124,9 +125,9 @@ _STAGES = (
     Stage(
         "evaluate",
         ("config/evaluate.{candidate}.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL, *_VALIDATION),
-        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
+        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE, CHECKS_FILE), *_CURVES),
         "evaluation",
-        groups=("evaluation.threshold",),
+        groups=("evaluation.threshold", "evaluation.reference"),
     ),
     Stage(
         "plot",
@@ -137,7 +138,7 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate("figures/*")),
+        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate(CHECKS_FILE, "figures/*")),
         ("report/index.html",),
         "report",
         (f"report/{REPORT}", "report/comparison.csv"),

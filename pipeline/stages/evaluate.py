@@ -11,14 +11,17 @@ from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build_typed
 from pipeline.config.tracking import Tracking
+from pipeline.data.dataset import Split
 from pipeline.errors import ArtifactError
 from pipeline.evaluation import intervals
+from pipeline.evaluation.checks import Context, Part, failed_checks, run_checks
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.intervals import CONFIDENCE, Evaluation, Predicted
+from pipeline.evaluation.intervals import CONFIDENCE, Evaluation
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.options import EvaluationOptions
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import (
+    CHECKS_FILE,
     INTERVALS_FILE,
     METRICS_FILE,
     PREDICTIONS_FILE,
@@ -34,9 +37,9 @@ from pipeline.files import (
 )
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import DECISION, EVALUATION, VALIDATION, Manifest, read_evaluation, read_validation, write_manifest
-from pipeline.model.card import ModelCard, read_card, read_schema_of
+from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
 from pipeline.model.decision import Decision, decision_of
-from pipeline.model.predictor import Predictor, probability
+from pipeline.model.predictor import probability
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
 from pipeline.tracking.client import track, wait_at_end
@@ -50,7 +53,7 @@ STAGE = STAGES["evaluate"]
 
 def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any] | None = None) -> dict[str, float]:
     """Decide on a threshold and predict the tables in `data` with the model in `folder`; write the decision, the test table's
-    predictions, curves and metrics, with intervals, and return these metrics.
+    predictions, curves, checks and metrics, with intervals, and return these metrics.
 
     config: sections of a configuration: `evaluation`, and those that the model must have been trained by.
     """
@@ -62,16 +65,22 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
     with track(tracking, STAGE.name, card, folder.name) as tracker:
         decision = decide(str(options.threshold), _validation_rows(trained))
         predictor, tables = load_predictor(trained, decision), read_schema_of(trained, data)
-        test, training = (_predict(predictor, card, tables, part) for part in ("test", "train"))
+        rows = {part: read_rows(tables, card, part) for part in ("train", "test")}
+        with predicting():
+            log_odds = {part: predictor.log_odds(rows[part].X) for part in rows}
+        train, test = ((log_odds[part], rows[part].y, rows[part].weight) for part in ("train", "test"))
+        found = intervals.evaluate(test, train, decision.log_odds)
+        parts = {part: Part.of(rows[part], log_odds[part]) for part in rows}
+        checks = run_checks(Context(card, predictor, **parts, cut=decision.log_odds, reference=options.reference))
         tables.check_not_modified()
         z, y, weight = test
-        found = intervals.evaluate(test, training, decision.log_odds)
         classes = np.array(card.classes)
         predictions = {"actual": classes[y.astype(int)], "predicted": predictor.decide(z)}
         with atomic_dir(folder, EVALUATION, STAGE.downstream(), trained.check_not_replaced) as made:
             write_json(made / DECISION, decision.to_dict())
             write_json(made / METRICS_FILE, nan_as_none(found.metrics))
             write_json(made / INTERVALS_FILE, nan_as_none(found.intervals()))
+            write_json(made / CHECKS_FILE, {"checks": checks})
             weights = {} if weight is None else {"weight": weight}
             write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), **weights})
             for curve in CURVES.values():
@@ -81,18 +90,9 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
         logger.info(f"{len(y)} test rows: {_verdict(found)} -> {folder}\n{_table(found)}")
         if decision.rule != Decision.rule:
             logger.log(logging.WARNING if decision.is_constant else logging.INFO, decision.sentence)
+        log_checks(checks)
         tracker.files(lambda: artifacts(folder))
     return found.metrics
-
-
-def _predict(predictor: Predictor, card: ModelCard, tables: Manifest[Any], part: str) -> Predicted:
-    """The log-odds, labels and weights of a part of the data."""
-    X = tables.table(f"{part}.parquet") if card.columns else tables.features(part, len(card.features))
-    y = tables.array(f"{part}/y.npy")
-    if X.shape[0] != len(y):
-        raise ArtifactError(f"X and y in {tables.path.parent}/{part} must have as many rows; got {X.shape[0]} and {len(y)}")
-    with predicting():
-        return predictor.log_odds(X), y, tables.weight(part)
 
 
 def _verdict(found: Evaluation) -> str:
@@ -113,6 +113,25 @@ def _table(found: Evaluation) -> str:
     return console.table(["", "test", f"{CONFIDENCE:.0%} interval", "training", "training rate"], rows)
 
 
+def read_rows(tables: Manifest[DataSchema], card: ModelCard, part: str) -> Split:
+    """The rows of `train` or `test`. Raises ArtifactError where a file is not as described."""
+    X = tables.table(f"{part}.parquet") if card.columns else tables.features(part, len(card.features))
+    arrays = {name: tables.optional_array(f"{part}/{name}.npy") for name in ("weight", "group", "time")}
+    y = tables.array(f"{part}/y.npy")
+    if X.shape[0] != len(y):
+        raise ArtifactError(f"X and y in {tables.path.parent}/{part} must have as many rows; got {X.shape[0]} and {len(y)}")
+    return Split(X, y, **arrays)
+
+
+def log_checks(checks: Sequence[dict[str, Any]]) -> None:
+    """A line for each check that failed, and how many did not."""
+    for check in failed_checks(checks):
+        severe = ", which bars promotion" if check["severe"] else ""
+        logger.warning(f"{check['name']} failed{severe}: {check['sentence']}: {check['advice']}")
+    outcomes = [check["passed"] for check in checks]
+    logger.info(f"{outcomes.count(True)} of {len(checks)} checks passed, {outcomes.count(None)} do not apply")
+
+
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the evaluation in `folder`."""
     trained = read_card(folder)
@@ -125,7 +144,13 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     decision = decision_of(evaluation)
     tags = {"decision.threshold": f"{decision.threshold:.6g}", "decision.rule": decision.rule}
     tags[WEIGHTS_TAG] = trained.files[WEIGHTS_FILE]
+    checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
+    tags |= {f"checks.{kind}": _names(failed_checks(checks, kind == "severe")) for kind in ("failed", "severe")}
     return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, table="test", are_outs=True)
+
+
+def _names(checks: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(check["name"] for check in checks) or "none"
 
 
 def _validation_rows(trained: Manifest[ModelCard]) -> ValidationRows | None:
@@ -143,7 +168,7 @@ def _validation_rows(trained: Manifest[ModelCard]) -> ValidationRows | None:
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
-    evaluate(data, folder, tracking, config)
+    evaluate(data, folder, tracking, config, **STAGE.settings(config)["evaluation"])
 
 
 def main(argv: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, largest_coefficients, render
-from pipeline.files import COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
+from pipeline.files import CHECKS_FILE, COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.model.decision import decision_of
@@ -84,8 +84,9 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
     intervals = evaluation.json(INTERVALS_FILE, "test", "training", "baseline")
     numbers = evaluation.numbers(METRICS_FILE, *METRICS)
+    checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
     coefficients = largest_coefficients(trained.read(COEFFICIENTS_FILE))
-    return Evaluated(trained.content, decision_of(evaluation), numbers, intervals, images, coefficients)
+    return Evaluated(trained.content, decision_of(evaluation), numbers, intervals, images, checks, coefficients)
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline import console
 from pipeline.atomic import atomic_dir
+from pipeline.evaluation.checks.fits import edge_of
 from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.validation import Score
 from pipeline.files import write_csv
@@ -18,6 +20,7 @@ BY_TEST = (
     "the best of several jobs on the test table does less well on new rows: evaluation.validation=cv finds the best by "
     "training rows, and measures it on the test table once"
 )
+MIN_VALUES = 3  # of a swept number, for the least and the greatest to be an edge
 
 
 def best_by_validation(jobs: Sequence[Status]) -> Status | None:
@@ -40,7 +43,7 @@ def summarize(folder: Path, jobs: Sequence[Status]) -> None:
         write_csv(made / "comparison.csv", {**columns, **validation, **test})
     shown = {**columns, **(_intervals(jobs) if validation else test)}
     logger.info(console.table(list(shown), list(zip(*shown.values(), strict=True))))
-    _log_best(jobs, folder / "comparison.csv")
+    _log_best(jobs, swept, folder / "comparison.csv")
 
 
 def _validation(jobs: Sequence[Status]) -> dict[str, list[Any]]:
@@ -65,17 +68,29 @@ def _or_empty(value: float | None) -> float | str:
     return "" if value is None else value
 
 
-def _log_best(jobs: Sequence[Status], table: Path) -> None:
+def _log_best(jobs: Sequence[Status], swept: Sequence[str], table: Path) -> None:
     """Which job is the best, by validation or, of those without it, by the test table."""
     if chosen := best_by_validation(jobs):
         scores = ", ".join(f"{name} {value:.4f}" for name, value in chosen["scores"].items()) or "none, since its fit failed"
         logger.info(f"least validation loss: job {chosen['job']} -> {chosen['folder']}; all of them -> {table}")
         logger.info(f"on the test table, after a fit to all training rows: {scores}")
+        _warn_of_edges(swept, chosen, [job for job in jobs if job["validation"]])
     if tested := [job for job in jobs if job["ending"] == "finished" and not job["validation"]]:
         best = min(tested, key=lambda job: float(job["scores"][OBJECTIVE]))
         logger.info(f"least log loss: job {best['job']} -> {best['folder']}; all of them -> {table}")
         if len(tested) > 1:
             logger.warning(BY_TEST)
+        _warn_of_edges(swept, best, tested)
+
+
+def _warn_of_edges(swept: Sequence[str], best: Status, jobs: Sequence[Status]) -> None:
+    """Log where the best of the numbers that a key had is the least or the greatest of at least MIN_VALUES."""
+    for key in swept:
+        with suppress(KeyError, ValueError):  # a job without it; no numbers
+            tried = {float(job["overrides"][key]) for job in jobs}
+            found = edge_of(key, float(best["overrides"][key]), tried)
+            if found.failed and len(tried) >= MIN_VALUES:
+                logger.warning(f"{found.sentence}: a value beyond it may be better")
 
 
 def log_failures(jobs: Sequence[Status], planned: int) -> bool:

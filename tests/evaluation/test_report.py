@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.evaluation.checks import CHECKS
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.evaluation.report import Evaluated, largest_coefficients, render
@@ -16,6 +17,8 @@ from pipeline.model.decision import Decision
 from tests.evaluation.context import FIT, card, context
 
 IMAGES = {"loss": b"loss", "roc": b"roc"}
+FINE = {"passed": True, "sentence": "fine", "advice": "none"}
+PASSED = [{"name": name, "severe": check.severe, **FINE} for name, check in CHECKS.items()]
 HOSTILE = "<script>alert('1')</script> & \"quotes\""
 
 
@@ -26,7 +29,7 @@ def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float
         name: {"value": value, "low": value and value - 0.1, "high": value and value + 0.1} for name, value in values.items()
     }
     numbers = {"test": test, "training": dict.fromkeys(values, 0.25), "baseline": dict.fromkeys(values, 0.75)}
-    return Evaluated(of, Decision(), context().metrics, numbers, images)
+    return Evaluated(of, Decision(), context().metrics, numbers, images, PASSED)
 
 
 def rows_of(page: str, label: str) -> list[str]:
@@ -74,7 +77,7 @@ def test_every_score_is_shown_and_no_count() -> None:
     page = render({"one": candidate(card())}, "document")
     labels = re.findall(r"<tr><td>(.*?)</td>", page.partition("<h2>Scores</h2>")[2].partition("<h2>")[0])
     assert labels == [METRICS[name].label for name in COMPARED_METRICS]
-    assert "best" not in page.partition("</style>")[2]  # of one
+    assert 'class="best"' not in page.partition("</style>")[2]  # of one
 
 
 def test_the_figures_that_are_there_are_shown_in_their_order() -> None:
@@ -131,3 +134,16 @@ def test_one_file_with_nothing_outside_it_and_equal_bytes(names: list[str]) -> N
     assert page.endswith("</html>\n")
     assert not re.search(r"<(?:link|script|iframe|object)|https?:|@import|url\(", page)
     assert all(source.startswith("data:image/png;base64,") for source in re.findall('src="(.*?)"', page))
+
+
+def test_failed_checks_stand_first_and_those_that_bar_promotion_before_the_others() -> None:
+    changes = {"drift": {"sentence": HOSTILE}, "baseline": {"sentence": "no better"}}
+    failed = [{**check, "passed": False, **changes[name]} if (name := check["name"]) in changes else check for check in PASSED]
+    one, other = candidate(card()), replace(candidate(card()), checks=failed)
+    page = render({"one": one, "other": other}, "document")
+    first, second, third, *_ = re.findall(r"<tr>.*</tr>", page.partition("<h2>Checks</h2>")[2].partition("</thead>")[2])
+    assert first.startswith("<tr><td>the log loss of the test rows beside the training rate")
+    assert "</td><td>passed: fine</td><td class=" in first
+    assert "<strong>failed, bars promotion</strong>: no better. none</td>" in first
+    assert "<strong>failed</strong>: &lt;script&gt;" in second
+    assert "failed" not in third

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import pytest
 from mlflow import pyfunc
 from mlflow.entities import Run, RunData, RunInfo
 
-from pipeline.model.card import FitSummary
-from pipeline.runs.promote import require_finite_optimum
+from pipeline.errors import CommandError
+from pipeline.runs.promote import require_severe_checks
 from tests.conftest import Shell, environment
 from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
@@ -126,18 +127,31 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     assert "**No finite best model exists** without a penalty: the classes can be separated by" in tags["mlflow.note.content"]
     refused, forced = runs(made, f"promote {run}", f"promote {run} --force")
     assert (refused.code, forced.code) == (1, 0)
-    assert refused.stderr.startswith("error: a converged fit must have a finite optimum to be promoted; ")
-    assert refused.stderr.endswith(": train it with model.l2 set, or give --force\n")
+    assert refused.stderr.startswith("error: a run must pass the checks that bar promotion to be promoted; ")
+    assert " failed separation, baseline, since the classes can be separated by " in refused.stderr
+    assert refused.stderr.endswith(": set model.l2, such as model.l2=0.01, or give --force\n")
+    assert tags["checks.severe"] == "separation, baseline"
     document = all_runs_but(made, run)["numpy"]
     assert document.data.tags["separation"] == "complete: x2, x1"
     (as_before,) = runs(made, f"promote {document.info.run_id} --name document")
     assert as_before.code == 0
 
 
-@pytest.mark.parametrize("stopped_by", ["tol", "epochs", "precision"])
-def test_a_run_without_a_separation_may_be_promoted(stopped_by: str) -> None:
-    run = Run(RunInfo("0" * 32, "0", "", "FINISHED", 0, 0, "active"), RunData())
-    require_finite_optimum(run, FitSummary("gd", 1, stopped_by, 0.1, 0.1, None), force=False)
+@pytest.mark.parametrize(
+    ("checks", "reason"),
+    [
+        (None, "a run must have been checked to be promoted; evaluate 00000000 .swift-fox. again"),
+        (["leak", "baseline"], "00000000 .swift-fox. failed leak, baseline, since one: a remedy, or give --force"),
+        (["drift"], ""),
+        ([], ""),
+    ],
+)
+def test_a_failed_check_that_bars_promotion_does(checks: list[str] | None, reason: str) -> None:
+    run = Run(RunInfo("0" * 32, "0", "", "FINISHED", 0, 0, "active", run_name="swift-fox"), RunData())
+    failure = {"passed": False, "sentence": "one", "advice": "a remedy"}
+    entries = None if checks is None else [{"name": name, "severe": name != "drift", **failure} for name in checks]
+    with pytest.raises(CommandError, match=reason) if reason else nullcontext():
+        require_severe_checks(run, entries)
 
 
 @pytest.mark.slow

@@ -54,14 +54,9 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "evaluation.json",
     }
     assert set(read_manifest(folder / "evaluation.json", dict).files) == written
-    assert written == {
-        "decision.json",
-        "metrics.json",
-        "intervals.json",
-        "predictions.parquet",
-        "curves.confusion.csv",
-        *(c.file for c in CURVES.values()),
-    }
+    curves = {"curves.confusion.csv", *(curve.file for curve in CURVES.values())}
+    numbers = {"decision.json", "metrics.json", "intervals.json", "checks.json"}
+    assert written == {*numbers, "predictions.parquet", *curves}
     for curve in CURVES.values():
         assert tuple(pd.read_csv(folder / curve.file)) == curve.columns
     counts = pd.read_csv(folder / "curves.confusion.csv").value_counts().to_dict()

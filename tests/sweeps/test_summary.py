@@ -69,3 +69,14 @@ def test_no_job_and_no_finished_job(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_what_did_not_finish(endings: list[str], planned: int, sentences: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert log_failures([job(i, ending) for i, ending in enumerate(endings)], planned) == bool(sentences)
     assert capsys.readouterr().err == sentences
+
+
+@pytest.mark.parametrize(
+    ("values", "warned"), [(["1", "2", "3"], True), (["3", "1", "2"], False), (["1", "3"], False), (["a", "b", "c"], False)]
+)
+def test_the_best_value_at_the_edge_of_a_sweep(
+    values: list[str], warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summarize(tmp_path, [job(i, loss=1 / (i + 1), lr=value) for i, value in enumerate(values)])
+    sentence = "warning: of 3 values of lr from 1 to 3, 3 is the best: a value beyond it may be better\n"
+    assert capsys.readouterr().err == (sentence if warned else "")

@@ -1,0 +1,71 @@
+"""Intervals and tail probabilities that checks decide by. level: one minus the confidence, both sides together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import Array
+from pipeline.evaluation.metrics import roc_auc
+from pipeline.evaluation.samples import ScoredRows
+
+
+def mean_interval(values: Array, weight: Array, level: float) -> tuple[float, float, float]:
+    """The weighted mean of values (n,), and the ends of its t interval."""
+    mean, error = mean_and_error(values, weight)
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(max(len(values) - 1, 1), 1 - level / 2)) * error
+    return mean, mean - half, mean + half
+
+
+def mean_and_error(values: Array, weight: Array) -> tuple[float, float]:
+    """The weighted mean of values (n,), and its standard error."""
+    mean = float(np.average(values, weights=weight))
+    squares = float(np.square(weight * (values - mean)).sum())
+    return mean, float(np.sqrt(squares * len(values) / max(len(values) - 1, 1)) / weight.sum())
+
+
+def normal_quantile(level: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(1 - level / 2))
+
+
+def share_interval(count: int, n: int, level: float) -> tuple[float, float]:
+    """Of a share count/n (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(count, n - count + 1, level / 2)) if count else 0.0
+    high = float(betaincinv(count + 1, n - count, 1 - level / 2)) if count < n else 1.0
+    return low, high
+
+
+def count_probability(count: int, n: int, share: float) -> float:
+    """The probability that at least `count` of n rows are such as each is with the probability `share`."""
+    from scipy.special import betainc
+
+    return float(betainc(count, n - count + 1, min(share, 1.0))) if count else 1.0
+
+
+def auc(score: Array, positive: NDArray[np.bool_]) -> float:
+    """The probability that a row that is `positive` scores above one that is not, ties counted half."""
+    return float(roc_auc(ScoredRows(score, positive.astype(np.float64)).table)[0])
+
+
+def auc_interval(value: float, positives: int, negatives: int, level: float) -> tuple[float, float]:
+    """Of an area under the ROC curve: all areas whose own standard error (Hanley and McNeil 1982) `value` lies within
+    (Newcombe 2006, method 5); so it has a length where the area is 1, too."""
+    return _auc_end(value, 0.0, positives, negatives, level), _auc_end(value, 1.0, positives, negatives, level)
+
+
+def _auc_end(value: float, end: float, positives: int, negatives: int, level: float) -> float:
+    """Between `value` and `end`, by bisection."""
+    inside, outside, quantile = value, end, normal_quantile(level)
+    pairs, spare = positives * negatives, (positives + negatives) / 2 - 1
+    for _ in range(60):
+        a = (inside + outside) / 2
+        variance = a * (1 - a) * (1 + spare * ((1 - a) / (2 - a) + a / (1 + a))) / pairs
+        if abs(value - a) <= quantile * np.sqrt(variance):
+            inside = a
+        else:
+            outside = a
+    return inside

@@ -1,0 +1,132 @@
+"""Checks of a model's scores: what they tell of the model on the test rows, and beside the training rows."""
+
+import numpy as np
+
+from pipeline.arrays import Array
+from pipeline.evaluation.checks.check import LEVEL, Finding
+from pipeline.evaluation.checks.context import Context, NotApplicable
+from pipeline.evaluation.checks.intervals import (
+    auc,
+    auc_interval,
+    mean_and_error,
+    mean_interval,
+    normal_quantile,
+    share_interval,
+)
+from pipeline.learning.losses import log_losses
+from pipeline.model.predictor import probability
+
+BASELINE_LEVEL = 0.05
+FAR_WORSE = 0.05  # of the loss, by which another kind of model must surely be better
+MAX_CELLS = 20_000_000  # in the training features that another kind of model is fitted to
+STEPS, MAX_STEP, MAX_CONDITION = 60, 3.0, 1e12  # of Newton's method, and the farthest that a coefficient moves in one
+
+
+def overfitting(context: Context) -> Finding:
+    """The test loss minus the training loss, by Welch's interval."""
+    context.require_rows()
+    (test, test_error), (train, train_error) = (
+        mean_and_error(log_losses(part.z, part.y), context.weights(part)) for part in (context.test, context.train)
+    )
+    gap, half = test - train, normal_quantile(LEVEL) * float(np.hypot(test_error, train_error))
+    sentence = f"the log loss is {test:.4f} on the test rows and {train:.4f} on the training rows"
+    return Finding(gap - half > 0, sentence, gap, gap - half, gap + half)
+
+
+def baseline(context: Context) -> Finding:
+    """The loss of the training rate minus the model's, row by row. On few rows, where a few losses may hide a difference, it is
+    enough that the loss is less and that positives surely score above negatives."""
+    context.require_rows(context.test)
+    z, y = context.test.z, context.test.y
+    gains = training_rate_losses(context) - log_losses(z, y)
+    gain, low, high = mean_interval(gains, context.weights(context.test), BASELINE_LEVEL)
+    positives, orders = int(y.sum()), False
+    if gain > 0 and 0 < positives < len(y):
+        orders = auc_interval(auc(z, y == 1), positives, len(y) - positives, BASELINE_LEVEL)[0] > 0.5
+    is_better = low > 0 or orders
+    how = f"is {'surely' if is_better else 'not surely'} better than the training rate"
+    sentence = f"the model {how}: its log loss on the test rows is {abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+    return Finding(not is_better, sentence, gain, low, high)
+
+
+def training_rate_losses(context: Context) -> Array:
+    """The log loss of each test row (n,) where every row is given the share of positives among the training rows."""
+    rate = float(np.average(context.train.y, weights=context.weights(context.train)))
+    y = context.test.y
+    return log_losses(np.full(len(y), np.log(rate) - np.log1p(-rate)), y)
+
+
+def predicted_classes(context: Context) -> Finding:
+    """Whether a class is never predicted, though it is frequent enough for that not to be chance."""
+    context.require_rows(context.test)
+    n, positives = len(context.test), int((context.test.z > context.cut).sum())
+    label, predicted = (1, positives) if 2 * positives < n else (0, n - positives)
+    rate, name = float((context.train.y == label).mean()), context.card.classes[label]
+    low, high = share_interval(predicted, n, LEVEL)
+    sentence = f"{predicted} of {n} test rows are predicted {name}, which {rate:.2%} of the training rows are"
+    return Finding(not predicted and (1 - rate) ** n < LEVEL, sentence, predicted / n, low, high)
+
+
+def calibration(context: Context) -> Finding:
+    """The likelihood ratio test of calibration: that log odds a + b z of the test rows have a = 0 and b = 1 (Cox 1958).
+
+    A fit's own error is allowed for: of log-odds that a maximum-likelihood fit to N rows gives n others, the statistic is
+    1 + n/N times what it is of known ones.
+    """
+    context.require_rows()
+    z, y, m = context.test.z, context.test.y, context.weights(context.test)
+    if not 0 < y.sum() < len(y):
+        raise NotApplicable("the test rows are of one class")
+    from scipy.special import chdtrc
+
+    m = m / m.mean()
+    varies = bool(np.ptp(z) > 0)
+    slope, error, fitted = recalibrated(z, y, m)
+    gain = 2 * float(m @ (log_losses(z, y) - log_losses(fitted, y))) / float((m * m).mean())
+    chance = float(chdtrc(1 + varies, max(gain, 0.0) / (1 + len(y) / len(context.train))))
+    failed, half = chance < LEVEL, normal_quantile(LEVEL) * error
+    if not varies or not np.isfinite([slope, half]).all():
+        return Finding(failed, f"a test of calibration has p = {chance:.2g}")
+    how = f": the probabilities are too {'extreme' if slope < 1 else 'moderate'}, or too high or too low on the whole"
+    sentence = f"the slope of the calibration is {slope:.2f}, where 1 is right{how if failed else ''} (p = {chance:.2g})"
+    return Finding(failed, sentence, slope, slope - half, slope + half)
+
+
+def recalibrated(z: Array, y: Array, m: Array) -> tuple[float, float, Array]:
+    """b of the logistic regression of y on a + b z, its standard error, and the log-odds a + b z (n,); where no finite best
+    ones exist, those after STEPS steps or less, and an infinite error. m: weights of the rows (n,), of mean 1."""
+    scale = float(z.std()) or 1.0
+    design, theta = np.column_stack([np.ones_like(z), z / scale])[:, : 1 + bool(np.ptp(z) > 0)], np.array([0.0, scale])
+    theta = theta if design.shape[1] == 2 else z[:1]
+    for _ in range(STEPS):
+        p = probability(design @ theta)
+        hessian = (design.T * (m * p * (1 - p))) @ design
+        if not np.linalg.cond(hessian) < MAX_CONDITION:
+            break
+        step = np.linalg.solve(hessian, design.T @ (m * (y - p)))
+        theta = theta + step * MAX_STEP / max(MAX_STEP, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            return float(theta[-1] / scale), float(np.sqrt(np.linalg.inv(hessian)[-1, -1]) / scale), design @ theta
+    return float(theta[-1] / scale), float("inf"), design @ theta
+
+
+def reference(context: Context) -> Finding:
+    """The model's loss minus that of scikit-learn's gradient boosting, row by row."""
+    if not context.reference:
+        raise NotApplicable("asked for by evaluation.reference=true")
+    context.require_rows()
+    if len(context.train) * len(context.card.features) > MAX_CELLS:
+        raise NotApplicable(f"not looked at: more than {MAX_CELLS:,} values")
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    X, X_test = (x if isinstance(x, np.ndarray) else x.toarray() for x in map(context.encoded, (context.train, context.test)))
+    with threadpool_limits(1):  # the same sums, and so the same bits, on every machine
+        fitted = HistGradientBoostingClassifier(random_state=0).fit(X, context.train.y, context.weights(context.train))
+        z = fitted.decision_function(X_test)
+    ours, theirs = (log_losses(each, context.test.y) for each in (context.test.z, z))
+    m = context.weights(context.test)
+    gap, low, high = mean_interval(ours - theirs, m, LEVEL)
+    loss = float(np.average(ours, weights=m))
+    sentence = f"the log loss on the test rows is {loss:.4f}, that of gradient boosting {loss - gap:.4f}"
+    return Finding(low > FAR_WORSE * loss, sentence, gap, low, high)

