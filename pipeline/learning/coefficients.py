@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
+from pipeline.determinism import one_thread
 from pipeline.learning.features import standardised
 from pipeline.learning.inference import Inference, infer, unknown
 from pipeline.learning.model import Fit, Model, TrainingRows
@@ -36,9 +37,15 @@ def coefficients(
     else:
         inference = unknown(fitted, "the model is no logistic regression of the project")
     is_scaled = isinstance(model, Logistic) and model.standardize
-    deviations = fitted.scale if is_scaled else standardised(rows.X, np.float64)[2]
-    table = _table(fitted, inference, deviations, rows.features, encoder)
+    table = _table(fitted, inference, fitted.scale if is_scaled else _deviations(rows), rows.features, encoder)
     return table, {"method": inference.method, "sentence": inference.sentence}
+
+
+def _deviations(rows: TrainingRows) -> Array:
+    """The standard deviation of each feature (d,), by the weights of the rows; 1 of a constant one."""
+    with one_thread:
+        m = None if rows.weight is None else rows.weight / rows.weight.mean()
+        return standardised(rows.X, np.float64, rows.features, m)[2]
 
 
 def _table(

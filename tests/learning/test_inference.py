@@ -171,9 +171,11 @@ def test_whole_weights_are_repeated_rows() -> None:
     for method in METHODS:
         of = {} if method != "cluster" else {"group": group}
         repeated = {} if method != "cluster" else {"group": group[rows]}
-        weighted, _ = inferred(rows_of(X, y, weight=weight, **of), NumpyModel(inference=method))
-        expected, _ = inferred(rows_of(X[rows], y[rows], **repeated), NumpyModel(inference=method))
-        np.testing.assert_allclose(weighted["standard_error"], expected["standard_error"], 1e-8, err_msg=method)
+        model = NumpyModel(inference=method, standardize=method != "classic")
+        weighted, _ = inferred(rows_of(X, y, weight=weight, **of), model)
+        expected, _ = inferred(rows_of(X[rows], y[rows], **repeated), model)
+        for name in ("standard_error", "per_deviation_low"):
+            np.testing.assert_allclose(weighted[name], expected[name], 1e-8, err_msg=method)
 
 
 def test_weights_of_any_scale_and_of_classes_have_robust_standard_errors_alone() -> None:
