@@ -29,6 +29,7 @@ def test_from_its_commit_in_spite_of_the_working_tree(made: Path, runs: Commands
     ids = {name: run.info.run_id for name, run in all_runs(made).items()}
     client = client_of(made)
     client.set_tag(ids["single"], "version.numpy", "1.0")  # another version, the same bits: reproduced
+    client.log_metric(ids["single"], "test/log_loss.low", 0.1)  # the end of an interval, which is no metric
     torch, single = runs(made, f"reproduce {ids['torch']} --json", f"reproduce {ids['single']}")
     answer = json.loads(torch.stdout)
     assert (torch.code, answer["equal"], answer["first_difference"]) == (0, True, None)
