@@ -19,7 +19,7 @@ from pipeline.evaluation.validation import Held, Score, description, mean_scores
 from pipeline.files import OUT_OF_FOLD_FILE, write_parquet
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizers import OPTIMIZERS
-from pipeline.manifest import VALIDATION, Manifest, read_manifest, write_manifest
+from pipeline.manifest import VALIDATION, Manifest, read_validation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard
 from pipeline.stages import STAGES
 from pipeline.stages._fitting import Config, card_of, encoder_options, read_tables, run_on_tables
@@ -102,13 +102,8 @@ def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[s
     return columns if weight is None else {**columns, "weight": weight[rows]}
 
 
-def read_validation(folder: Path) -> Manifest[Mapping[str, Any]]:
-    """validation.json in a candidate's folder."""
-    return read_manifest(folder / VALIDATION, lambda content: content)
-
-
 def read_scores(folder: Path) -> dict[str, Score]:
-    """Its mean scores by name; none where there was no validation."""
+    """The mean scores by name of the validation in `folder`; none where there was none."""
     return {name: Score(**score) for name, score in read_validation(folder).content["scores"].items()}
 
 
