@@ -59,8 +59,10 @@ def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
         for group in SHARED:
             if getattr(one, group) != getattr(other, group):
                 raise ConfigError(f"candidates in {path} must share {' and '.join(SHARED)}; {a} and {b} differ in {group}")
-        if one.to_dict() == other.to_dict():
-            raise ConfigError(f"candidates in {path} must differ in their configuration; {a} and {b} are equal")
+        if (one.model, one.optimizer) == (other.model, other.optimizer):
+            raise ConfigError(
+                f"candidates in {path} must differ in model or optimizer, by which runs are told; {a} and {b} do not"
+            )
 
 
 def _override_list(path: Path, key: str, written: Any) -> list[str]:
