@@ -61,7 +61,7 @@ def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
                 raise ConfigError(f"candidates in {path} must share {' and '.join(SHARED)}; {a} and {b} differ in {group}")
         if (one.model, one.optimizer) == (other.model, other.optimizer):
             raise ConfigError(
-                f"candidates in {path} must differ in model or optimizer, by which runs are told; {a} and {b} do not"
+                f"candidates in {path} must differ in model or optimizer, which name a run; {a} and {b} do not"
             )
 
 
