@@ -29,7 +29,7 @@ SPARSE = ("data", "indices", "indptr")  # the arrays of a CSR matrix
 REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
 WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
-PENALTY_FILE, OUT_OF_FOLD_FILE = "penalty.csv", "validation_predictions.parquet"
+PENALTY_FILE, VALIDATION_PREDICTIONS_FILE = "penalty.csv", "validation_predictions.parquet"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

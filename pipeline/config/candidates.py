@@ -59,10 +59,8 @@ def _check_distinct(path: Path, candidates: Mapping[str, Config]) -> None:
         for group in SHARED:
             if getattr(one, group) != getattr(other, group):
                 raise ConfigError(f"candidates in {path} must share {' and '.join(SHARED)}; {a} and {b} differ in {group}")
-        if (one.model, one.optimizer) == (other.model, other.optimizer):
-            raise ConfigError(
-                f"candidates in {path} must differ in model or optimizer, which name a run; {a} and {b} do not"
-            )
+        if one.to_dict() == other.to_dict():
+            raise ConfigError(f"candidates in {path} must differ in their configuration; {a} and {b} are equal")
 
 
 def _override_list(path: Path, key: str, written: Any) -> list[str]:

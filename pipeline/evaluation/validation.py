@@ -37,7 +37,7 @@ class Held:
     rows: Rows  # (k,)
     log_odds: Array  # (k,)
     l2: float | None  # what the penalty became where it is a word
-    scores: dict[str, float]  # of SCORES, those that these rows have: without rows of both classes the means over rows alone
+    scores: dict[str, float]  # of SCORES, those that are defined: of rows of one class the objective alone
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,9 @@ def _predicted(
 
 def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
     totals = np.bincount(y.astype(int), weight, 2)
-    names = SCORES if totals.all() else [name for name in SCORES if METRICS[name].row_scores] if totals.any() else []
-    return {name: METRICS[name].function(z, y, weight) for name in names}
+    names = SCORES if totals.all() else [OBJECTIVE] if totals.any() else []
+    values = {name: METRICS[name].function(z, y, weight) for name in names}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def mean_scores(held: Sequence[Held]) -> dict[str, Score]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pin_kernels()
 exit_with_command()
 
-from pipeline.files import HISTORY_FILE, METRICS_FILE, OUT_OF_FOLD_FILE, PENALTY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
+from pipeline.files import HISTORY_FILE, METRICS_FILE, PENALTY_FILE, PREDICTIONS_FILE, VALIDATION_PREDICTIONS_FILE, WEIGHTS_FILE
 from pipeline.manifest import CARD, EVALUATION, FIGURES, REPORT, SCHEMA, VALIDATION
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ _STAGES = (
     Stage(
         "validate",
         ("config/validate.{candidate}.yaml", *_TRAINING_DATA),
-        _of_candidate(VALIDATION, OUT_OF_FOLD_FILE),
+        _of_candidate(VALIDATION, VALIDATION_PREDICTIONS_FILE),
         "validation",
         groups=("model", "optimizer", "evaluation.validation", "evaluation.folds", "evaluation.repeats"),
     ),

@@ -16,7 +16,7 @@ from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions
 from pipeline.evaluation.validation import Held, Score, description, mean_scores, splits, validate
-from pipeline.files import OUT_OF_FOLD_FILE, write_parquet
+from pipeline.files import VALIDATION_PREDICTIONS_FILE, write_parquet
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import VALIDATION, Manifest, read_validation, write_manifest
@@ -47,7 +47,7 @@ def validate_candidate(
         scores = mean_scores(held) if held else {}
         tables.check_not_modified()
         with atomic_dir(folder, VALIDATION) as made:
-            write_parquet(made / OUT_OF_FOLD_FILE, _predictions(held, y, weight))
+            write_parquet(made / VALIDATION_PREDICTIONS_FILE, _predictions(held, y, weight))
             content = {"fingerprint": card.fingerprint, **vars(options), "folds_by": fold_rule(tables).by}
             of_folds = [
                 {"repeat": each.repeat, "fold": each.fold, "training_rows": each.training, "rows": len(each.rows)}
@@ -55,7 +55,7 @@ def validate_candidate(
                 for each in held
             ]
             content |= {"scores": {name: vars(score) for name, score in scores.items()}, "of_folds": of_folds}
-            write_manifest(made / VALIDATION, STAGE.name, content, [OUT_OF_FOLD_FILE])
+            write_manifest(made / VALIDATION, STAGE.name, content, [VALIDATION_PREDICTIONS_FILE])
         if held:
             summary = ", ".join(f"{name} {scores[name]}" for name in SUMMARY_METRICS if name in scores)
             logger.info(f"validation by {description(options, fold_rule(tables), held)}: {summary} -> {folder}")
@@ -89,7 +89,7 @@ def _held(
 
 
 def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[str, Array]:
-    """The columns of OUT_OF_FOLD_FILE: each row's number in the training table, label in {0, 1}, log-odds and fold."""
+    """The columns of VALIDATION_PREDICTIONS_FILE: each row's number in the training table, label, log-odds and fold."""
     rows = np.concatenate([np.empty(0, np.intp), *(each.rows for each in held)])
     sizes = [len(each.rows) for each in held]
     columns = {

@@ -135,7 +135,7 @@ def test_text_in_a_mapping_is_as_it_is_in_yaml(tmp_path: Path, text: str) -> Non
         ),
         (
             "overrides: []\ncandidates: {a: [model.l2=0.0], c: [model.l2=1], b: []}\n",
-            "candidates in .* must differ in model or optimizer, which name a run; a and b do not",
+            "candidates in .* must differ in their configuration; a and b are equal",
         ),
     ],
 )
