@@ -77,7 +77,7 @@ def score_on_test(status: Status, config: Config, root: Path) -> float:
 def fit_best(jobs: Sequence[Status]) -> None:
     """Score the best of the jobs that were validated on the test table, which no other of them has seen."""
     chosen = best_by_validation(jobs)
-    for job in (job for job in jobs if job["validation"]):
+    for job in sorted((job for job in jobs if job["validation"]), key=lambda job: job is chosen):  # equal ones share a run
         config, root = chain.read_config(Path(job["folder"])), Path(job["folder"])
         chain.tag_choice(config, root, job is chosen)
         if job is chosen:

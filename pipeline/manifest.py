@@ -171,9 +171,12 @@ def read_made_of(path: Path, key: str, source: Manifest[Source]) -> Manifest[Map
     return made
 
 
-def read_validation(folder: Path) -> Manifest[Mapping[str, Any]]:
-    """validation.json in a candidate's folder."""
-    return read_manifest(folder / VALIDATION, lambda content: content)
+def read_validation(folder: Path, fingerprint: str | None = None) -> Manifest[Mapping[str, Any]]:
+    """validation.json in a candidate's folder. Raises ArtifactError unless it is of the model with this fingerprint."""
+    validation = read_manifest(folder / VALIDATION, lambda content: content)
+    if fingerprint not in (None, validation.content.get("fingerprint")):
+        raise ArtifactError(f"{validation.path} must be of the model beside it; {validation.remedy}")
+    return validation
 
 
 def read_evaluation(model: Manifest[Source]) -> Manifest[Mapping[str, Any]]:

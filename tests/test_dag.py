@@ -167,7 +167,7 @@ def test_the_candidates_are_the_user_s(repo: Path, shell: Shell, forked: Shell) 
     assert first.returncode == 0, first.stderr
     names = ("weak", "strong-2")
     assert executed(first.stdout) == {"compose", "generate", "report"} | {
-        f"{stage}@{name}" for stage in ("train", "evaluate", "plot") for name in names
+        f"{stage}@{name}" for stage in ("validate", "train", "evaluate", "plot") for name in names
     }
     assert sorted(path.name for path in (repo / "out" / "models").iterdir()) == sorted(names)
     assert sorted(run.data.params["model.l2"] for run in runs_of(repo)) == ["0.001", "0.1"]
@@ -250,9 +250,8 @@ def check_run(repo: Path, run: Run) -> None:
     assert run.data.tags["fingerprint"] == card["fingerprint"]
     assert run.data.tags["git.dirty"] == "false"
     assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
-    assert set(run.data.params) == {
-        key for key, _ in flatten(compose([f"model={name}"]).to_dict()) if not key.startswith("evaluation.")
-    }
+    keys = {key for key, _ in flatten(compose([f"model={name}"]).to_dict())}
+    assert set(run.data.params) == {key for key in keys if not key.startswith("evaluation.")}
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
     rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]

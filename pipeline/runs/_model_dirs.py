@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.files import HISTORY, HISTORY_FILE, read_csv, read_json
-from pipeline.manifest import CARD, REPORT, read_evaluation, read_figures, read_manifest
+from pipeline.manifest import CARD, REPORT, read_evaluation, read_figures, read_manifest, read_validation
 from pipeline.model.card import ModelCard, read_card
 from pipeline.stages import MODELS_DIR, STAGES
 
@@ -23,7 +23,8 @@ def validate_model_dir(folder: Path) -> ModelCard:
     trained = read_card(folder)
     evaluation = read_evaluation(trained)
     report = read_manifest(folder.parent.parent / "report" / REPORT, lambda content: content)
-    for manifest in (trained, evaluation, read_figures(evaluation), report):
+    validation = read_validation(folder, trained.content.fingerprint)
+    for manifest in (validation, trained, evaluation, read_figures(evaluation), report):
         manifest.verify()
     if report.content["models"].get(folder.name) != trained.checksum:
         raise CommandError(f"the report must be of the model beside it; {folder} needs `python -m pipeline.stages.report`")

@@ -103,7 +103,7 @@ def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[s
 
 
 def read_scores(folder: Path) -> dict[str, Score]:
-    """Its mean scores by name; none where there was no validation."""
+    """The mean scores by name of the validation in `folder`; none where there was none."""
     return {name: Score(**score) for name, score in read_validation(folder).content["scores"].items()}
 
 

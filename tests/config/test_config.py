@@ -113,7 +113,8 @@ def test_a_key_that_the_default_optimizer_of_a_table_lacks() -> None:
 
 def test_an_experiment_s_table_has_the_defaults_and_what_it_gives_wins(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
-    for name, more, values in (("plain", "", ""), ("own", "  - override /optimizer: gd\n", "model: {l2: cv_1se}\n")):
+    own = "model: {l2: cv_1se}\nevaluation: {validation: holdout}\n"
+    for name, more, values in (("plain", "", ""), ("own", "  - override /optimizer: gd\n", own)):
         text = f"# @package _global_\ndefaults:\n  - override /data: table\n{more}{values}"
         (tmp_path / "experiment" / f"{name}.yaml").write_text(text)
     folder = f"hydra.searchpath=[file://{tmp_path}]"
@@ -121,6 +122,25 @@ def test_an_experiment_s_table_has_the_defaults_and_what_it_gives_wins(tmp_path:
     assert chosen(*table, "experiment=plain") == ("auto", "auto")
     assert chosen(*table, "experiment=own") == ("gd", "cv_1se")
     assert chosen(*table, "experiment=own", "optimizer=lbfgs", "model.l2=auto") == ("lbfgs", "auto")
+    ways = [["experiment=plain"], ["experiment=own"], ["experiment=own", "evaluation.validation=none"]]
+    assert [compose([*table, *words]).evaluation.validation for words in ways] == ["cv", "holdout", "none"]
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("evaluation.validation=loo", "evaluation.validation must be one of none, holdout, cv; got loo"),
+        ("evaluation.folds=1", "evaluation.folds must be >= 2; got 1"),
+        ("evaluation.repeats=0", "evaluation.repeats must be >= 1; got 0"),
+        (
+            "evaluation.validation=holdout evaluation.repeats=2",
+            "evaluation.repeats must be 1 with .*; got 2",
+        ),
+    ],
+)
+def test_folds_that_cannot_be_made(override: str, sentence: str) -> None:
+    with pytest.raises(PipelineError, match=f"^{sentence}$"):
+        compose(override.split())
 
 
 def test_to_dict_builds_the_same_objects() -> None:

@@ -1,6 +1,7 @@
 """What is read of a model's folder and of its run."""
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,14 +11,17 @@ from mlflow import MlflowClient
 
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
+from pipeline.errors import ArtifactError
 from pipeline.files import read_csv, read_json
-from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record
+from pipeline.model.card import read_card
+from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record, validate_model_dir
 from pipeline.runs.publish import lacks
 from pipeline.runs.verify import _curve
 from pipeline.stages.generate import generate
 from pipeline.stages.train import artifacts, train
 from pipeline.tracking.runs import Store
 from pipeline.tracking.store import SQLITE
+from tests.chain import run
 from tests.tracked import EXPERIMENT, check_each_value_once, retrain, run_of
 
 NOWHERE = Tracking(None)
@@ -44,6 +48,16 @@ def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> No
     place = Path(run.info.artifact_uri.removeprefix("file://")) / "training" / "history.csv"
     place.write_bytes(place.read_bytes()[::-1])
     assert [lacks(store.client, run, "train", artifacts(folder), in_dvc) for in_dvc in (False, True)] == [False, True]
+
+
+def test_a_validation_of_another_configuration_is_refused(trained: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "copy"))
+    folder = root / "models" / "numpy"
+    assert validate_model_dir(folder) == read_card(folder).content
+    run("validate", root, "model.l2=1")
+    reason = "validation.json must be of the model beside it; run `python -m pipeline.stages.validate` again$"
+    with pytest.raises(ArtifactError, match=reason):
+        validate_model_dir(folder)
 
 
 def test_an_end_that_was_recorded_is_one_point(tmp_path: Path) -> None:

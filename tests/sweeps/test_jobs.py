@@ -125,16 +125,17 @@ def test_a_sweep_over_a_glob_and_over_text(repo: Path, forked: Shell) -> None:
     done = forked("python -m pipeline -m tracking=none 'optimizer=glob(*,exclude=[sgd,adam,auto])' optimizer.epochs=5", repo)
     assert done.returncode == 0, done.stderr
     assert [job["overrides"]["optimizer"] for job in sweep_json(repo)["jobs"]] == ["gd", "lbfgs", "newton"]
-    arguments = f"hydra.sweep.dir=again tracking=none {survey(repo)} data.target=3_4 data.positive=2_0,9e9"
+    table = f"{survey(repo)} data.target=3_4 evaluation.validation=none"
+    arguments = f"hydra.sweep.dir=again tracking=none {table} data.positive=2_0,9e9"
     shutil.rmtree(repo / "out" / "sweeps")
     done = forked(f"python -m pipeline -m {arguments}", repo)
     assert [job["overrides"]["data.positive"] for job in sweep_json(repo)["jobs"]] == ["2_0", "9e9"]
-    assert "[0] tracking=none data=table data.path=data/survey.csv data.target=3_4 data.positive=2_0\n" in done.stdout
+    assert " data=table data.path=data/survey.csv data.target=3_4 evaluation.validation=none data.positive=2_0\n" in done.stdout
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_over_numbers_and_words_for_l2(repo: Path, shell: Shell, launcher: str) -> None:
-    table = f"{survey(repo)} data.target=3_4"
+    table = f"{survey(repo)} data.target=3_4 evaluation.validation=none"
     done = shell(f"python -m pipeline -m hydra/launcher={launcher} tracking=none {table} model.l2=auto,cv,cv_1se,0.1", repo)
     assert done.returncode == 0, done.stderr
     jobs = sweep_json(repo)["jobs"]
