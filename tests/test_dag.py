@@ -107,6 +107,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "optimizer.tol": (["optimizer.tol=0.001"], BOTH),
     "optimizer.momentum": (["optimizer.momentum=0.5"], BOTH),
     "optimizer.nesterov": (["optimizer.momentum=0.5", "optimizer.nesterov=true"], BOTH),
+    "evaluation.reference": (["evaluation.reference=true"], {"evaluate"}),
     "tracking.uri": (["tracking.uri=sqlite:///mlruns/other.db"], set()),
     "tracking.experiment": (["tracking.experiment=other"], set()),
 }
