@@ -115,6 +115,7 @@ CHANGES: dict[str, tuple[list[str], set[str]]] = {
     "evaluation.folds": (["evaluation.folds=3"], VALIDATED),
     "evaluation.repeats": (["evaluation.repeats=2"], VALIDATED),
     "evaluation.threshold": (["evaluation.threshold=0.3"], {"evaluate@numpy", "evaluate@torch"}),
+    "evaluation.reference": (["evaluation.reference=true"], {"evaluate@numpy", "evaluate@torch"}),
     "tracking.uri": (["tracking.uri=sqlite:///mlruns/other.db"], set()),
     "tracking.experiment": (["tracking.experiment=other"], set()),
 }

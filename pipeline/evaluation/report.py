@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.checks import CHECKS
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.intervals import CONFIDENCE
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
@@ -92,9 +91,8 @@ def _score(name: str, candidates: Mapping[str, Evaluated]) -> dict[str, Any]:
 
 def _in_order(candidates: Iterable[Evaluated]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """What each check looks at, and its entry of each candidate: first those that one of them failed, severe ones before."""
-    entries = [{check["name"]: check for check in candidate.checks} for candidate in candidates]
-    rows = [(check.looks_at, [each[name] for each in entries]) for name, check in CHECKS.items()]
-    return sorted(rows, key=lambda row: min((2, 1, 0)[_badness(entry)] for entry in row[1]))
+    rows = [(entries[0]["looks_at"], [*entries]) for entries in zip(*(each.checks for each in candidates), strict=True)]
+    return sorted(rows, key=lambda row: -max(map(_badness, row[1])))
 
 
 def _badness(check: Mapping[str, Any]) -> int:

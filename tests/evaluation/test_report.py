@@ -18,7 +18,7 @@ from tests.evaluation.context import FIT, card, context
 
 IMAGES = {"loss": b"loss", "roc": b"roc"}
 FINE = {"passed": True, "sentence": "fine", "advice": "none"}
-PASSED = [{"name": name, "severe": check.severe, **FINE} for name, check in CHECKS.items()]
+PASSED = [{"name": name, "looks_at": each.looks_at, "severe": each.severe, **FINE} for name, each in CHECKS.items()]
 HOSTILE = "<script>alert('1')</script> & \"quotes\""
 
 

@@ -116,7 +116,7 @@ CHECKS = {
 
 
 def run_checks(context: Context) -> list[dict[str, Any]]:
-    """The entries of checks.json: name, severe, passed (None: not applicable), sentence, advice, value, low and high."""
+    """The entries of checks.json: name, looks_at, severe, passed (None: not applicable), sentence, advice, and numbers."""
     with one_thread, np.errstate(all="ignore"):
         return [check.run(context) for check in CHECKS.values()]
 

@@ -38,7 +38,8 @@ class Check:
 
     def run(self, context: Context) -> dict[str, Any]:
         """The check's entry in checks.json; passed is None where it is not applicable."""
-        entry = {"name": self.name, "severe": self.severe, "passed": None, "sentence": "", "advice": self.advice}
+        about = {"name": self.name, "looks_at": self.looks_at, "severe": self.severe}
+        entry = {**about, "passed": None, "sentence": "", "advice": self.advice}
         try:
             found = self.function(context)
         except NotApplicable as reason:
