@@ -163,7 +163,7 @@ def copy_repo(target: Path, store: Path) -> Path:
             shutil.copy(source, target / name)
     change_overrides(target, [])
     shutil.copy(store, target / "mlruns" / "mlflow.db")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"], ["gc", "-q"]):  # few files are copied faster
         subprocess.run(["git", *command], cwd=target, check=True, env=environment())
     return target
 
