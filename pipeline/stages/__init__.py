@@ -102,7 +102,7 @@ def _of_candidate(*patterns: str) -> tuple[str, ...]:
 
 _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
 _COEFFICIENTS = _of_candidate(COEFFICIENTS_FILE)
-_EVALUATION, _CURVES = _of_candidate(EVALUATION, DECISION, METRICS_FILE, INTERVALS_FILE), _of_candidate("curves.*.csv")
+_EVALUATION, _CURVES = _of_candidate(EVALUATION, DECISION, METRICS_FILE), _of_candidate("curves.*.csv")
 _VALIDATION = _of_candidate(VALIDATION, VALIDATION_PREDICTIONS_FILE)
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
@@ -125,7 +125,7 @@ _STAGES = (
     Stage(
         "evaluate",
         ("config/evaluate.{candidate}.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL, *_VALIDATION),
-        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE, CHECKS_FILE), *_CURVES),
+        (*_EVALUATION, *_of_candidate(INTERVALS_FILE, PREDICTIONS_FILE, CHECKS_FILE), *_CURVES),
         "evaluation",
         groups=("evaluation.threshold", "evaluation.reference"),
     ),
@@ -138,7 +138,7 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate(CHECKS_FILE, "figures/*")),
+        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate(INTERVALS_FILE, CHECKS_FILE, "figures/*")),
         ("report/index.html",),
         "report",
         (f"report/{REPORT}", "report/comparison.csv"),

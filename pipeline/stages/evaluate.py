@@ -168,7 +168,7 @@ def _validation_rows(trained: Manifest[ModelCard]) -> ValidationRows | None:
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:
-    evaluate(data, folder, tracking, config, **STAGE.settings(config)["evaluation"])
+    evaluate(data, folder, tracking, config)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pipeline.config.config import Config, compose
 from pipeline.errors import PipelineError
 
 COST = "cost:{false_positive: 1, false_negative: 10}"
+CV = "evaluation.validation=cv"
 ONE = {"numpy": ["model=numpy"]}
 
 
@@ -54,8 +55,8 @@ def test_the_model_may_be_common(tmp_path: Path) -> None:
         ({"model": {"init": [1.0, 2, -0.5], "l2": "1e-3"}, "tracking": {"uri": None}}, ["model.init=[1.0,2,-0.5]"]),
         ({"optimizer.lr": 0.5, "tracking": "none"}, ["optimizer.lr=0.5", "tracking=none"]),
         ({"evaluation": {"threshold": 0.3}}, ["evaluation.threshold=0.3"]),
-        ({"evaluation": {"threshold": "recall:0.9"}}, ["evaluation.threshold=recall:0.9"]),
-        ({"evaluation": {"threshold": COST}}, [f"evaluation.threshold={COST}"]),
+        ({"evaluation": {"validation": "cv", "threshold": "recall:0.9"}}, [CV, "evaluation.threshold=recall:0.9"]),
+        ({"evaluation": {"validation": "cv", "threshold": COST}}, [CV, f"evaluation.threshold={COST}"]),
     ],
 )
 def test_a_mapping_says_the_same_as_a_list(tmp_path: Path, mapping: dict[str, Any], overrides: list[str]) -> None:

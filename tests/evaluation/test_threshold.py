@@ -122,7 +122,7 @@ def test_every_row_or_none_may_be_predicted_positive() -> None:
 def test_what_is_typed(text: str, expected: object) -> None:
     parsed = parse_threshold(text)
     assert (parsed if isinstance(parsed, float) else parsed[1]) == expected
-    assert EvaluationOptions(f" {text}").threshold == text
+    assert EvaluationOptions(threshold=f" {text}").threshold == text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, measure
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import nan_as_none, write_parquet
 from pipeline.learning.prediction import load_predictor
-from pipeline.manifest import read_manifest
+from pipeline.manifest import read_manifest, write_manifest
 from pipeline.model.card import read_card
 from pipeline.model.decision import Decision, read_decision
 from pipeline.runs._records import Records, compare, read_predictions
@@ -107,6 +107,8 @@ def validation(folder: Path, rows: int) -> dict[str, Any]:
     z = np.concatenate([rng.normal(size=rows) + label, rng.normal(size=rows) + label])
     columns = {"row": np.tile(np.arange(rows), 2), "label": np.tile(label, 2), "log_odds": z}
     write_parquet(folder / "validation_predictions.parquet", columns)
+    content = {"fingerprint": read_card(folder).content.fingerprint}
+    write_manifest(folder / "validation.json", "validate", content, ["validation_predictions.parquet"])
     return columns
 
 
@@ -131,7 +133,7 @@ def test_a_threshold_is_chosen_on_validation_rows_and_all_but_the_model_follows(
 def test_without_validation_rows_a_threshold_must_be_a_number(root: Path) -> None:
     validation(root / "models" / "numpy", rows=0)
     with pytest.raises(PipelineError, match="threshold must be a number where there are no validation rows .*; got youden$"):
-        run("evaluate", root, "evaluation.threshold=youden")
+        evaluate(root / "data", root / "models" / "numpy", NOWHERE, {"evaluation": {"threshold": "youden"}})
 
 
 def test_by_hand_it_takes_the_threshold_that_compose_wrote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
