@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused(root: Path, stage: str) -> None:
     assert files(root, stage) == before
 
 
-MANIFESTS = ("schema.json", "model.json", "evaluation.json", "figures.json", "report.json")
+MANIFESTS = ("schema.json", "validation.json", "model.json", "evaluation.json", "figures.json", "report.json")
 
 
 def _same_object(one: bytes, other: bytes) -> bool:
@@ -104,7 +104,7 @@ def test_what_is_no_such_file_is_refused(root: Path, stage: str, name: str, kind
     assert str(path) in refused(stage, root)
 
 
-@pytest.mark.parametrize("stage", STAGES[2:])
+@pytest.mark.parametrize("stage", STAGES[STAGES.index("evaluate") :])
 def test_the_results_of_other_inputs_are_refused(root: Path, tmp_path: Path, stage: str) -> None:
     other = made(tmp_path / "other", "optimizer.lr=0.7")
     describing = {
