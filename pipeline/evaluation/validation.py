@@ -39,6 +39,11 @@ class Held:
     l2: float | None  # what the penalty became where it is a word
     scores: dict[str, float]  # of SCORES, those that are defined: of rows of one class the objective alone
 
+    def to_dict(self) -> dict[str, Any]:
+        """Without what is of single rows."""
+        sizes = {"training_rows": self.training, "rows": len(self.rows)}
+        return {"repeat": self.repeat, "fold": self.fold, **sizes, "l2": self.l2, "scores": self.scores}
+
 
 @dataclass(frozen=True)
 class Score:
@@ -152,7 +157,9 @@ def corrected(values: Sequence[float], ratio: float) -> Score:
 
 
 def description(options: EvaluationOptions, rule: FoldRule, held: Sequence[Held]) -> str:
-    """By what the scores were found."""
+    """By what the scores were found, in a few words."""
+    if not held:
+        return NONE
     if options.validation != CV:
         return f"{len(held[0].rows)} training rows that were held out"
     repeats = "" if options.repeats == 1 else f"{options.repeats} times "
