@@ -15,7 +15,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions
-from pipeline.evaluation.validation import Held, Score, description, mean_scores, splits, validate
+from pipeline.evaluation.validation import Held, Score, Validation, description, mean_scores, splits
 from pipeline.files import VALIDATION_PREDICTIONS_FILE, write_parquet
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizers import OPTIMIZERS
@@ -82,7 +82,7 @@ def _held(
         features = features_of(tables.features("train", len(card.features)))
     held: list[Held] = []
     with console.Progress(sum(map(len, folds)), unit="fold") as progress:
-        for each in validate(model, optimizer, features, y, weight, card.classes, rule, folds):
+        for each in Validation(model, optimizer, features, y, weight, card.classes, rule).held(folds):
             held.append(each)
             if progress.is_due():
                 progress.show(len(held), "validation")
