@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import Array
+from pipeline.arrays import Array, Features
 from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation.folds import Fold, FoldFeatures, FoldRule, Rows
 from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, defined, of_rows
@@ -24,6 +24,7 @@ from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.prediction import predicting
 
 CONFIDENCE = 0.95
+SEEDS = 2**32  # that generators of NumPy take
 PARTS = 5  # of the training rows, of which a holdout is one
 ALTERNATIVE = f"evaluation.validation={NONE} does without"
 
@@ -39,6 +40,11 @@ class Held:
     log_odds: Array  # (k,)
     l2: float | None  # what the penalty became where it is a word
     scores: dict[str, float]  # those that these rows define: without rows of both classes the objective alone
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without what is of single rows."""
+        sizes = {"training_rows": self.training, "rows": len(self.rows)}
+        return {"repeat": self.repeat, "fold": self.fold, **sizes, "l2": self.l2, "scores": self.scores}
 
 
 @dataclass(frozen=True)
@@ -60,61 +66,56 @@ def splits(options: EvaluationOptions, rule: FoldRule, y: Array, classes: tuple[
     try:
         if options.validation == HOLDOUT:
             return [rule.folds(y, PARTS - (rule.by == "time"), seed, classes)[-1:]]  # before the first in time are rows, too
-        return [rule.folds(y, options.folds, seed + repeat, classes) for repeat in range(options.repeats)]
+        return [rule.folds(y, options.folds, (seed + repeat) % SEEDS, classes) for repeat in range(options.repeats)]
     except DataError as error:
         raise DataError(f"{error}: {ALTERNATIVE}") from None
 
 
-def validate(
-    model: Model,
-    optimizer: Optimizer,
-    features: FoldFeatures,
-    y: Array,
-    weight: Array | None,
-    classes: Sequence[Any],
-    rule: FoldRule,
-    folds: Sequence[Sequence[Fold]],
-) -> Iterator[Held]:
-    """Fit to the rows of each fold and predict those that it holds out; labels y (n,) in {0, 1}, weights (n,) or None.
+@dataclass(frozen=True)
+class Validation:
+    """What is fitted in each fold, and to which rows: with labels y (n,) in {0, 1} and, perhaps, weights (n,)."""
 
-    Raises PipelineError where a fold cannot be fitted.
-    """
-    for repeat, of_repeat in enumerate(folds):
-        for number, fold in enumerate(of_repeat):
-            try:
-                z, l2 = _predicted(model, optimizer, features, y, weight, classes, rule, fold)
-            except PipelineError as error:
-                where = f"in fold {number + 1} of {len(of_repeat)} of the training rows"
-                raise type(error)(f"{error} ({where}; {ALTERNATIVE})") from None
-            rows, held_out = fold
-            scores = _scores(z, y[held_out], None if weight is None else weight[held_out])
-            yield Held(repeat, number, len(rows), held_out, z, l2, scores)
+    model: Model
+    optimizer: Optimizer
+    features: FoldFeatures
+    y: Array
+    weight: Array | None
+    classes: Sequence[Any]
+    rule: FoldRule
 
+    def held(self, folds: Sequence[Sequence[Fold]]) -> Iterator[Held]:
+        """Fit to the rows of each fold of each repeat, and predict those that it holds out.
 
-def _predicted(
-    model: Model,
-    optimizer: Optimizer,
-    features: FoldFeatures,
-    y: Array,
-    weight: Array | None,
-    classes: Sequence[Any],
-    rule: FoldRule,
-    fold: Fold,
-) -> tuple[Array, float | None]:
-    """The log-odds of the rows that are held out, and the number for l2 where it is a word."""
-    rows, held_out = fold
-    of_rows = None if weight is None else weight[rows]
-    model, resolved = with_number(
-        model, lambda one, other: features(rows[one], rows[other]), y[rows], of_rows, classes, rule.take(rows)
-    )
-    X = features(rows, rows)
-    chosen = optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
-    fitted = model.fit(X, y[rows], chosen, weight=of_rows, classes=classes)
-    with predicting(), np.errstate(all="ignore"):  # an overflow shows in z
-        z = import_module(type(model).__module__).log_odds(fitted.arrays, features(rows, held_out))
-    if not np.isfinite(z).all():
-        raise DataError("validation needs finite log-odds; a row has values too far from all others for that")
-    return z, resolved.l2 if resolved else None
+        Raises PipelineError where a fold cannot be fitted.
+        """
+        for repeat, of_repeat in enumerate(folds):
+            for number, (rows, held_out) in enumerate(of_repeat):
+                try:
+                    z, l2 = self._predicted(rows, held_out)
+                except PipelineError as error:
+                    where = f"in fold {number + 1} of {len(of_repeat)} of the training rows"
+                    raise type(error)(f"{error} ({where}; {ALTERNATIVE})") from None
+                yield Held(repeat, number, len(rows), held_out, z, l2, _scores(z, self.y[held_out], self._weight(held_out)))
+
+    def _predicted(self, rows: Rows, held_out: Rows) -> tuple[Array, float | None]:
+        """The log-odds of the rows that are held out, and the number for l2 where it is a word."""
+        y, weight = self.y[rows], self._weight(rows)
+
+        def features(fitted: Rows, wanted: Rows) -> Features:
+            return self.features(rows[fitted], rows[wanted])
+
+        model, resolved = with_number(self.model, features, y, weight, self.classes, self.rule.take(rows))
+        X = self.features(rows, rows)
+        optimizer = self.optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
+        fitted = model.fit(X, y, optimizer, weight=weight, classes=self.classes)
+        with predicting(), np.errstate(all="ignore"):  # an overflow shows in z
+            z = import_module(type(model).__module__).log_odds(fitted.arrays, self.features(rows, held_out))
+        if not np.isfinite(z).all():
+            raise DataError("validation needs finite log-odds; a row has values too far from all others for that")
+        return z, resolved.l2 if resolved else None
+
+    def _weight(self, rows: Rows) -> Array | None:
+        return None if self.weight is None else self.weight[rows]
 
 
 def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
@@ -153,7 +154,9 @@ def corrected(values: Sequence[float], ratio: float) -> Score:
 
 
 def description(options: EvaluationOptions, rule: FoldRule, held: Sequence[Held]) -> str:
-    """By what the scores were found."""
+    """By what the scores were found, in a few words."""
+    if not held:
+        return NONE
     if options.validation != CV:
         return f"{len(held[0].rows)} training rows that were held out"
     repeats = "" if options.repeats == 1 else f"{options.repeats} times "

@@ -15,7 +15,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions
-from pipeline.evaluation.validation import Held, Score, description, mean_scores, splits, validate
+from pipeline.evaluation.validation import Held, Score, Validation, description, mean_scores, splits
 from pipeline.files import VALIDATION_PREDICTIONS_FILE, write_parquet
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizers import OPTIMIZERS
@@ -42,23 +42,24 @@ def validate_candidate(
     options = build_typed("evaluation", EvaluationOptions, config["evaluation"])
     card = card_of(config, tables)
     with track(tracking, STAGE.name, card, folder.name) as tracker:
-        y, weight = tables.array("train/y.npy"), tables.weight("train")
+        y, weight, rule = tables.array("train/y.npy"), tables.weight("train"), fold_rule(tables)
         held = [] if options.validation == NONE else _held(config, options, tables, card, y, weight)
-        scores = mean_scores(held) if held else {}
+        scores, by = mean_scores(held) if held else {}, description(options, rule, held)
         tables.check_not_modified()
         with atomic_dir(folder, VALIDATION) as made:
             write_parquet(made / VALIDATION_PREDICTIONS_FILE, _predictions(held, y, weight))
-            content = {"fingerprint": card.fingerprint, **vars(options), "folds_by": fold_rule(tables).by}
-            of_folds = [
-                {"repeat": each.repeat, "fold": each.fold, "training_rows": each.training, "rows": len(each.rows)}
-                | {"l2": each.l2, "scores": each.scores}
-                for each in held
-            ]
-            content |= {"scores": {name: vars(score) for name, score in scores.items()}, "of_folds": of_folds}
+            content = {
+                "fingerprint": card.fingerprint,
+                "by": by,
+                **{name: getattr(options, name) for name in ("validation", "folds", "repeats")},
+                "folds_by": rule.by,
+                "scores": {name: vars(score) for name, score in scores.items()},
+                "of_folds": [each.to_dict() for each in held],
+            }
             write_manifest(made / VALIDATION, STAGE.name, content, [VALIDATION_PREDICTIONS_FILE])
         if held:
             summary = ", ".join(f"{name} {scores[name]}" for name in SUMMARY_METRICS if name in scores)
-            logger.info(f"validation by {description(options, fold_rule(tables), held)}: {summary} -> {folder}")
+            logger.info(f"validation by {by}: {summary} -> {folder}")
         tracker.files(lambda: artifacts(folder))
 
 
@@ -81,7 +82,7 @@ def _held(
         features = features_of(tables.features("train", len(card.features)))
     held: list[Held] = []
     with console.Progress(sum(map(len, folds)), unit="fold") as progress:
-        for each in validate(model, optimizer, features, y, weight, card.classes, rule, folds):
+        for each in Validation(model, optimizer, features, y, weight, card.classes, rule).held(folds):
             held.append(each)
             if progress.is_due():
                 progress.show(len(held), "validation")
@@ -109,7 +110,8 @@ def read_scores(folder: Path) -> dict[str, Score]:
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the validation in `folder`."""
-    read_validation(folder).verify()
+    validation = read_validation(folder)
+    validation.verify()
     ends = {"": "value", ".low": "low", ".high": "high"}
     values = {
         f"validation/{name}{end}": value
@@ -117,7 +119,8 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
         for end, key in ends.items()
         if (value := getattr(score, key)) is not None
     }
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, are_outs=True)
+    tags = {"validation": validation.content["by"]}  # metrics of an earlier one stay in MLflow where this one has none
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, are_outs=True)
 
 
 def record_choice(data: Path, folder: Path, tracking: Tracking, config: Config, is_chosen: bool) -> None:

@@ -17,7 +17,7 @@ from pipeline.errors import DataError
 from pipeline.evaluation.folds import STRATIFIED, FoldRule, features_of
 from pipeline.evaluation.metrics import OBJECTIVE
 from pipeline.evaluation.options import EvaluationOptions
-from pipeline.evaluation.validation import Held, corrected, mean_scores, splits, validate
+from pipeline.evaluation.validation import Held, Validation, corrected, mean_scores, splits
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.newton import Newton
 
@@ -40,7 +40,7 @@ def held(
     weight: Array | None = None,
 ) -> list[Held]:
     folds = splits(options, rule, y, (0, 1), 0)
-    return list(validate(model, Newton(), features_of(X), y, weight, (0, 1), rule, folds))
+    return list(Validation(model, Newton(), features_of(X), y, weight, (0, 1), rule).held(folds))
 
 
 def test_each_fold_s_scores_are_scikit_learn_s() -> None:
@@ -109,11 +109,9 @@ def test_whole_weights_score_as_repeated_rows() -> None:
     repeated = np.repeat(np.arange(60), weight.astype(int))
     folds = splits(CV, STRATIFIED, y, (0, 1), 0)
     positions = [[np.flatnonzero(np.isin(repeated, part)) for part in fold] for fold in folds[0]]
-    weighted = list(validate(MODEL, Newton(), features_of(X), y, weight, (0, 1), STRATIFIED, folds))
-    plain = validate(
-        *(MODEL, Newton(), features_of(X[repeated]), y[repeated], None, (0, 1), STRATIFIED),
-        [[(rows, held_out) for rows, held_out in positions]],
-    )
+    weighted = list(Validation(MODEL, Newton(), features_of(X), y, weight, (0, 1), STRATIFIED).held(folds))
+    repeats = Validation(MODEL, Newton(), features_of(X[repeated]), y[repeated], None, (0, 1), STRATIFIED)
+    plain = repeats.held([[(rows, held_out) for rows, held_out in positions]])
     for one, other in zip(weighted, plain, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-9)
 

@@ -67,6 +67,7 @@ def test_a_table_is_cross_validated_unless_another_way_is_given(root: Path, capl
     assert {name: shown.metrics[f"validation/log_loss{end}"] for end, name in (("", "value"), (".low", "low"))} == {
         name: loss[name] for name in ("value", "low")
     }
+    assert shown.tags == {"validation": "5 folds"}
     assert [path.name for path in shown.paths] == ["validation.json", "validation_predictions.parquet"]
     (line,) = (record.message for record in caplog.records if record.message.startswith("validation by "))
     assert f"validation by 5 folds: accuracy {content['scores']['accuracy']['value']:.4f} (" in line
@@ -103,7 +104,7 @@ def test_the_document_is_not_validated(trained: Path) -> None:
     table = pd.read_parquet(folder / "validation_predictions.parquet")
     assert (tuple(table), len(table)) == (NAMES, 0)
     assert read_scores(folder) == {}
-    assert artifacts(folder).metrics == {}
+    assert (artifacts(folder).metrics, artifacts(folder).tags) == ({}, {"validation": "none"})
 
 
 def test_equal_inputs_give_equal_bytes_and_another_seed_of_the_data_other_folds(tmp_path: Path) -> None:

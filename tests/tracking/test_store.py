@@ -152,7 +152,7 @@ def has_no_publisher(repo: Path) -> bool:
 def test_what_a_store_lacked_comes_later(repo: Path, forked: Shell) -> None:
     with busy(repo):
         assert forked("python -m pipeline", repo).returncode == 0
-        assert undelivered(repo) == {"train", "evaluate", "plot", "report"}
+        assert undelivered(repo) == {"validate", "train", "evaluate", "plot", "report"}
     done = forked("python -m pipeline.runs publish", repo)
     assert done.returncode == 0, done.stdout
     assert [run.info.status for run in runs_of(repo)] == ["FINISHED"]
