@@ -96,6 +96,14 @@ def leak_in_what_is_missing() -> Context:
     return context_of(table(frame().assign(paid=values)), model=NumpyModel(l2=1 / N))
 
 
+@fault("leak")
+def leak_of_rare_positives() -> Context:
+    X, _ = noisy(20 * N)
+    y = (np.random.default_rng(1).random(20 * N) < 1 / (1 + np.exp(6 - X[:, 0]))).astype(np.float64)
+    known = y + 0.16 * np.random.default_rng(2).standard_normal(20 * N)
+    return context_of(dataset(np.column_stack([X, known]), y, mask(20 * N)), model=NumpyModel(l2=1 / N))
+
+
 @fault("index_column")
 def index() -> Context:
     return with_column(np.arange(N, dtype=np.float64))

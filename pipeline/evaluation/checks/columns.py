@@ -7,17 +7,19 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation.checks.check import LEVEL, Finding
-from pipeline.evaluation.checks.context import Context, NotApplicable
+from pipeline.evaluation.checks.context import MIN_ROWS, Context, NotApplicable
 from pipeline.evaluation.checks.intervals import auc, auc_interval, normal_quantile
+from pipeline.learning.signed_rows import sample_of
 from pipeline.model.encoder import Category
 from pipeline.text import join_limited, quote_if_needed
 
-SCREENED_VALUES, SCREENED_ROWS = 2_000_000, 2_000  # by which columns are chosen that are looked at in all sampled rows
-SUSPICIOUS, LEAKING, SURE = 0.95, 0.99, 0.95  # areas under the ROC curve: of a few rows, of all, and the low end of that
+SCREENED_VALUES, SCREENED_ROWS = 1_000_000, 1_000  # by which columns are chosen that are looked at in all sampled rows
+SUSPICIOUS, LEAKING, SURE = 0.95, 0.99, 0.9  # areas under the ROC curve: of a few rows, of all, and the low end of that
+MIN_OF_CLASS = 5  # rows
 MAX_LEVELS = 50  # distinct numbers that are taken as levels
 PRIOR_ROWS = 1.0  # that the share of positives among all rows counts in a level's
 MAX_INFLATION = 100.0  # of a weight's variance by the other features: ten times the standard error
-WHOLE = 1e-6  # by how much a step may differ from a whole number
+WHOLE = 1e-4  # by how much a step may differ from a whole number
 NAMED = 0.2  # of the greatest weight in the sum of others that a feature is, for one of these to be named
 
 
@@ -26,9 +28,12 @@ def leak(context: Context) -> Finding:
     they are missing, levels by the share of positives that each has in the other table."""
     train, test = context.samples
     y, is_test = np.concatenate([train.y, test.y]), np.arange(len(train) + len(test)) >= len(train)
-    columns, shown = context.columns, screened(len(y), len(context.columns))
-    if len(y) < 2 * 20 or min(y.sum(), (1 - y).sum()) < 5 or not 0 < y[shown].sum() < len(shown):
-        raise NotApplicable("it takes 40 rows, 5 of each class")
+    columns = context.columns
+    if not columns:
+        raise NotApplicable("there is no column but free text")
+    if len(y) < 2 * MIN_ROWS or min(y.sum(), (1 - y).sum()) < MIN_OF_CLASS:
+        raise NotApplicable(f"it takes {2 * MIN_ROWS} rows among those that were drawn, {MIN_OF_CLASS} of each class")
+    shown = sample_of(y, max(200, min(SCREENED_ROWS, SCREENED_VALUES // len(columns))))
     name, area = "", 0.0
     for each, cells in columns.items():
         if _best_area(cells[shown], y[shown], is_test[shown]) >= SUSPICIOUS:
@@ -40,12 +45,6 @@ def leak(context: Context) -> Finding:
     low, high = auc_interval(area, positives, len(y) - positives, LEVEL / len(columns))
     sentence = f"{quote_if_needed(name)} alone predicts {context.card.target} with an AUC of {area:.4f}"
     return Finding(area >= LEAKING and low > SURE, sentence, area, low, high)
-
-
-def screened(n: int, columns: int) -> NDArray[np.intp]:
-    """Some of n rows, the fewer the more columns there are."""
-    size = min(n, max(200, min(SCREENED_ROWS, SCREENED_VALUES // max(columns, 1))))
-    return np.sort(np.random.default_rng(1).choice(n, size, replace=False))
 
 
 def _best_area(cells: NDArray[np.generic], y: Array, is_test: NDArray[np.bool_]) -> float:
@@ -109,7 +108,7 @@ def chance_that_all_differ(numbers: Array) -> float:
         return 1.0
     width = float(known[-1] - known[0])
     count = round(width / unit)
-    if count > 1e12 or np.abs((places := (known - known[0]) * (count / width)) - np.round(places)).max() > WHOLE * 100:
+    if count > 1e12 or np.abs((places := (known - known[0]) * (count / width)) - np.round(places)).max() > WHOLE:
         return 1.0
     values, n = count + 1, len(known)
     if values > 1e8:  # where gammaln's difference has no digits left
@@ -124,11 +123,12 @@ def collinear(context: Context) -> Finding:
     """
     names = _without_references(context)
     X = context.dense_features[0][:, names]
-    X = X[:, varying := np.ptp(X, axis=0) > 0] if len(X) else X
-    index = np.array(names)[varying] if len(X) else np.array(names)
+    X, index = X[:, varying := np.ptp(X, axis=0) > 0], np.array(names)[varying]
     n, d = X.shape
-    if d < 2 or n < d + 20:
-        raise NotApplicable("it takes 2 features that vary" if d < 2 else f"it takes {d + 20} training rows; {n} are there")
+    if d < 2:
+        raise NotApplicable("fewer than 2 features vary")
+    if n < d + MIN_ROWS:
+        raise NotApplicable(f"it takes {d + MIN_ROWS} training rows; {n} are there")
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
     values, vectors = np.linalg.eigh(Z.T @ Z / n)
     inverse = (vectors / np.maximum(values, 1e-12)) @ vectors.T

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.data.leaks import repeated_rows
 from pipeline.evaluation.checks.check import LEVEL, Finding
-from pipeline.evaluation.checks.context import MAX_FEATURES, Context, NotApplicable, Part
+from pipeline.evaluation.checks.context import MAX_FEATURES, MIN_ROWS, Context, NotApplicable, Part
 from pipeline.evaluation.checks.intervals import auc, auc_interval, count_probability, share_interval
 from pipeline.text import quote_if_needed
 
@@ -50,8 +50,8 @@ def drift(context: Context) -> Finding:
     """
     train, test = (_units(X, part) for X, part in zip(context.dense_features, context.samples, strict=True))
     m, n = len(train), len(test)
-    if min(m, n) < 20:
-        raise NotApplicable(f"it takes 20 rows or groups in each table; {min(m, n)} are there")
+    if min(m, n) < MIN_ROWS:
+        raise NotApplicable(f"it takes {MIN_ROWS} rows or groups in each table; {min(m, n)} are there")
     X = np.concatenate([train, test])
     X = X[:, np.ptp(X, axis=0) > 0]
     if not X.shape[1]:
@@ -99,7 +99,7 @@ def time_order(context: Context) -> Finding:
     earliest: Finding | None = None
     for name, parts in columns.items():
         before, after = parts
-        if min(len(before), len(after)) < 20:
+        if min(len(before), len(after)) < MIN_ROWS:
             continue
         later = auc(np.concatenate([before, after]), np.arange(len(before) + len(after)) >= len(before))
         low, high = auc_interval(later, len(after), len(before), LEVEL / len(columns))
@@ -107,5 +107,5 @@ def time_order(context: Context) -> Finding:
         if earliest is None or later < (earliest.value or 0.0):
             earliest = Finding(high < 0.5, sentence, later, low, high)
     if earliest is None:
-        raise NotApplicable("no column of dates has 20 rows in each table")
+        raise NotApplicable(f"no column of dates has {MIN_ROWS} rows in each table")
     return earliest
