@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.files import to_yaml
+from pipeline.config.schema import to_values
 from pipeline.errors import CommandError
 from pipeline.evaluation.metrics import defined
+from pipeline.evaluation.options import EvaluationOptions
 from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_numbers
 from pipeline.model.card import read_card, read_schema
 from pipeline.runs._command import RUN, Subparsers, add_command
@@ -84,7 +86,8 @@ def _apply_diff(store: Store, found: "Run", temporary: Path, tree: Path) -> None
 def _remake(original: Records, tree: Path) -> Difference | None:
     """Run the stages by the run's records; the difference, if they fail or find other data."""
     # by the threshold itself: a rule would need the validation rows, too
-    config = {**original.card.config, "evaluation": {"threshold": repr(original.decision.threshold)}}
+    options = EvaluationOptions(threshold=repr(original.decision.threshold))
+    config = {**original.card.config, "evaluation": to_values(options)}
     folder = tree / OUT / "config"
     _link_table(config["data"], tree)
     folder.mkdir(parents=True)
