@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import console
 from pipeline.errors import CommandError
-from pipeline.evaluation.intervals import CONFIDENCE
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE, RANKING_METRICS, SUMMARY_METRICS
+from pipeline.interval import CONFIDENCE, Interval
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._journals import unsent
 from pipeline.runs.doctor import process_state
@@ -179,13 +179,7 @@ def _scores(shown: Sequence[Listed], metrics: Sequence[str]) -> Iterator[tuple[s
     for metric in metrics:
         scores = [each["scores"].get(metric, NO_SCORE) for each in shown]
         header = f"{metric} ({CONFIDENCE:.0%} interval)" if any(score["low"] is not None for score in scores) else metric
-        yield header, [_text(**score) for score in scores]
-
-
-def _text(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if low is None or high is None else f"{value:.4f} ({low:.4f} to {high:.4f})"
+        yield header, ["" if score["value"] is None else str(Interval.from_dict(score)) for score in scores]
 
 
 def _differing(shown: Sequence[Listed]) -> Iterator[tuple[str, list[str]]]:

@@ -16,8 +16,8 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluation import intervals
 from pipeline.evaluation.checks import Context, Part, failed_checks, run_checks
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.intervals import CONFIDENCE, Evaluation
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.intervals import Evaluation
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS, defined
 from pipeline.evaluation.options import EvaluationOptions
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import (
@@ -29,12 +29,12 @@ from pipeline.files import (
     WEIGHTS_FILE,
     digest_of,
     nan_as_none,
-    read_json,
     read_parquet,
     write_csv,
     write_json,
     write_parquet,
 )
+from pipeline.interval import CONFIDENCE, Interval
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import DECISION, EVALUATION, VALIDATION, Manifest, read_evaluation, read_validation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
@@ -98,19 +98,18 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
 def _verdict(found: Evaluation) -> str:
     """Whether the model surely beats the training rate, in the metric that decides."""
     change = found.over_baseline
-    better = "better" if change.sign < 0 else "no better"
+    better = "better" if change.sign < 0 else "not surely better" if change.value < 0 else "no better"
     losses = f"{METRICS[OBJECTIVE].label} {found.metrics[OBJECTIVE]:.4f} against {found.baseline[OBJECTIVE]:.4f}"
     return f"{better} than the training rate, {losses} ({change.value:+.4f}, {change.low:+.4f} to {change.high:+.4f})"
 
 
 def _table(found: Evaluation) -> str:
     """The metrics that a summary has, on the test and the training table, beside the baseline's."""
-    rows = []
-    for name in SUMMARY_METRICS:
-        test = found.test[name]
-        interval = f"{test.low:.4f} to {test.high:.4f}"
-        rows.append([METRICS[name].label, test.value, interval, found.training[name], found.baseline[name]])
-    return console.table(["", "test", f"{CONFIDENCE:.0%} interval", "training", "training rate"], rows)
+    columns = ["", f"test ({CONFIDENCE:.0%} interval)", "training", "training rate"]
+    rows = [
+        [METRICS[name].label, str(found.test[name]), found.training[name], found.baseline[name]] for name in SUMMARY_METRICS
+    ]
+    return console.table(columns, rows)
 
 
 def read_rows(tables: Manifest[DataSchema], card: ModelCard, part: str) -> Split:
@@ -137,16 +136,17 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     trained = read_card(folder)
     evaluation = read_evaluation(trained)
     evaluation.verify()
-    intervals = read_json(folder / INTERVALS_FILE, "test", "training")
-    ends = {f"{name}.{end}": test[end] for name, test in intervals["test"].items() for end in ("low", "high")}
-    named = {"test": {**read_json(folder / METRICS_FILE), **ends}, "training": intervals["training"]}
-    values = {f"{part}/{name}": value for part, of in named.items() for name, value in of.items() if value is not None}
+    intervals = evaluation.json(INTERVALS_FILE, "test", "training")
+    values = {f"test/{name}": value for name, value in evaluation.numbers(METRICS_FILE).items()}
+    for name, test in intervals["test"].items():
+        values |= Interval.from_dict(test).by_name(f"test/{name}")
+    values |= {f"training/{name}": value for name, value in intervals["training"].items() if value is not None}
     decision = decision_of(evaluation)
     tags = {"decision.threshold": f"{decision.threshold:.6g}", "decision.rule": decision.rule}
     tags[WEIGHTS_TAG] = trained.files[WEIGHTS_FILE]
     checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
     tags |= {f"checks.{kind}": _names(failed_checks(checks, kind == "severe")) for kind in ("failed", "severe")}
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, table="test", are_outs=True)
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), defined(values), tags, table="test", are_outs=True)
 
 
 def _names(checks: Sequence[dict[str, Any]]) -> str:
