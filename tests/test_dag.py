@@ -252,7 +252,7 @@ def check_run(repo: Path, run: Run) -> None:
     assert run.data.tags["git.dirty"] == "false"
     assert {run.data.tags[f"stage.{stage}"] for stage in ("train", "evaluate", "plot")} == {"finished"}
     keys = {key for key, _ in flatten(compose([f"model={name}"]).to_dict())}
-    assert set(run.data.params) == {key for key in keys if not key.startswith("evaluation.")}
+    assert set(run.data.params) == {key for key in keys if not key.startswith("evaluation.")}  # which changes no model
     lines = (folder / "history.csv").read_text().splitlines()[1:]
     points = client.get_metric_history(run.info.run_id, "loss")
     rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
