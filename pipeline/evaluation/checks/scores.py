@@ -29,7 +29,7 @@ def overfitting(context: Context) -> Finding:
         mean_and_error(log_losses(part.z, part.y), context.weights(part)) for part in (context.test, context.train)
     )
     gap, half = test - train, normal_quantile(LEVEL) * float(np.hypot(test_error, train_error))
-    sentence = f"the log loss is {test:.4f} on the test rows and {train:.4f} on the training rows"
+    sentence = f"the log loss{context.weighting} is {test:.4f} on the test rows and {train:.4f} on the training rows"
     return Finding(gap - half > 0, sentence, gap, gap - half, gap + half)
 
 
@@ -45,7 +45,9 @@ def baseline(context: Context) -> Finding:
         orders = auc_interval(auc(z, y == 1), positives, len(y) - positives, BASELINE_LEVEL)[0] > 0.5
     is_better = low > 0 or orders
     how = f"is {'surely' if is_better else 'not surely'} better than the training rate"
-    sentence = f"the model {how}: its log loss on the test rows is {abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+    sentence = (
+        f"the model {how}: its log loss on the test rows{context.weighting} is {abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+    )
     return Finding(not is_better, sentence, gain, low, high)
 
 
@@ -92,7 +94,8 @@ def calibration(context: Context) -> Finding:
         return Finding(failed, f"a test of calibration has p = {chance:.2g}")
     half = normal_quantile(LEVEL) * _slope_error(z, fitted, m)
     how = f": the probabilities are too {'extreme' if slope < 1 else 'moderate'}, or too high or too low on the whole"
-    sentence = f"the slope of the calibration is {slope:.2f}, where 1 is right{how if failed else ''} (p = {chance:.2g})"
+    found = f"the slope of the calibration{context.weighting} is {slope:.2f}, where 1 is right"
+    sentence = f"{found}{how if failed else ''} (p = {chance:.2g})"
     return Finding(failed, sentence, slope, slope - half, slope + half)
 
 
@@ -122,5 +125,5 @@ def reference(context: Context) -> Finding:
     m = context.weights(context.test)
     gap, low, high = mean_interval(ours - theirs, m, LEVEL)
     loss = float(np.average(ours, weights=m))
-    sentence = f"the log loss on the test rows is {loss:.4f}, that of gradient boosting {loss - gap:.4f}"
+    sentence = f"the log loss on the test rows{context.weighting} is {loss:.4f}, that of gradient boosting {loss - gap:.4f}"
     return Finding(low > FAR_WORSE * loss, sentence, gap, low, high)
