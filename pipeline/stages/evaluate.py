@@ -63,7 +63,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
     if made_by and card.fingerprint_of["config"] != digest_of(made_by):
         raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     with track(tracking, STAGE.name, card, folder.name) as tracker:
-        decision = decide(str(options.threshold), _validation_rows(trained))
+        decision = decide(str(options.threshold), _validation_rows(trained) if options.chooses_threshold else None)
         predictor, tables = load_predictor(trained, decision), read_schema_of(trained, data)
         rows = {part: read_rows(tables, card, part) for part in ("train", "test")}
         with predicting():
@@ -154,17 +154,17 @@ def _names(checks: Sequence[dict[str, Any]]) -> str:
 
 
 def _validation_rows(trained: Manifest[ModelCard]) -> ValidationRows | None:
-    """What models of the same configuration predict of the rows that they were fitted without, if there are any."""
+    """What models of the same configuration predict of the rows that they were fitted without, if there are any.
+
+    Raises ArtifactError where there are those of another configuration.
+    """
     folder = trained.path.parent
     if not (folder / VALIDATION).is_file():
         return None
-    validation = read_validation(folder)
-    validation.verify()
+    read_validation(folder, trained.content.fingerprint).verify()
     columns = read_parquet(folder / VALIDATION_PREDICTIONS_FILE)
     rows = len(np.unique(columns["row"]))
-    if not rows or validation.content["fingerprint"] != trained.content.fingerprint:
-        return None
-    return ValidationRows(rows, columns["log_odds"], columns["label"], columns.get("weight"))
+    return ValidationRows(rows, columns["log_odds"], columns["label"], columns.get("weight")) if rows else None
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

@@ -101,13 +101,13 @@ def test_mlflow_is_shown_each_number_that_is_defined(root: Path) -> None:
     assert len(shown) <= len(METRICS) + 3 * len(COMPARED_METRICS)
 
 
-def validation(folder: Path, rows: int) -> dict[str, Any]:
+def validation(folder: Path, rows: int, fingerprint: str = "") -> dict[str, Any]:
     """Two predictions of each of so many rows, by models that were fitted without them, as a file in `folder`."""
     rng, label = np.random.default_rng(0), np.arange(rows) % 2.0
     z = np.concatenate([rng.normal(size=rows) + label, rng.normal(size=rows) + label])
     columns = {"row": np.tile(np.arange(rows), 2), "label": np.tile(label, 2), "log_odds": z}
     write_parquet(folder / "validation_predictions.parquet", columns)
-    content = {"fingerprint": read_card(folder).content.fingerprint}
+    content = {"fingerprint": fingerprint or read_card(folder).content.fingerprint}
     write_manifest(folder / "validation.json", "validate", content, ["validation_predictions.parquet"])
     return columns
 
@@ -134,6 +134,14 @@ def test_without_validation_rows_a_threshold_must_be_a_number(root: Path) -> Non
     validation(root / "models" / "numpy", rows=0)
     with pytest.raises(PipelineError, match="threshold must be a number where there are no validation rows .*; got youden$"):
         evaluate(root / "data", root / "models" / "numpy", NOWHERE, {"evaluation": {"threshold": "youden"}})
+
+
+def test_a_threshold_is_not_chosen_on_the_validation_of_another_configuration(root: Path) -> None:
+    folder = root / "models" / "numpy"
+    validation(folder, rows=30, fingerprint="of another")
+    with pytest.raises(PipelineError, match="validation.json must be of the model beside it; "):
+        evaluate(root / "data", folder, NOWHERE, {"evaluation": {"threshold": "f1"}})
+    assert evaluate(root / "data", folder, NOWHERE, {"evaluation": {"threshold": 0.3}})
 
 
 def test_by_hand_it_takes_the_threshold_that_compose_wrote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
