@@ -25,6 +25,7 @@ from pipeline.config.hydra_settings import refuse_secret_settings
 from pipeline.config.overrides import as_typed, quoted
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS, defined
+from pipeline.files import nan_as_none
 from pipeline.redaction import scrub
 from pipeline.stages import _chain as chain
 from pipeline.sweeps.jobs import Status, collect, jobs_folder, status_file, sweep_job
@@ -62,7 +63,7 @@ def run_job(composed: DictConfig) -> float:
 def score(status: Status, config: Config, root: Path) -> float:
     """The log loss of a job: of its validation or, where it has none, on the test table. The status gets all scores."""
     if scores := chain.validate(config, root):
-        status["validation"] = {name: vars(scores[name]) for name in SUMMARY_METRICS if name in scores}
+        status["validation"] = nan_as_none({name: vars(scores[name]) for name in SUMMARY_METRICS if name in scores})
         return scores[OBJECTIVE].value
     return score_on_test(status, config, root)
 

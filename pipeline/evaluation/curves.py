@@ -86,6 +86,11 @@ def cuts(scores: Array) -> Array:
     return np.concatenate([[GREATEST], between, [-GREATEST]])
 
 
+def ratio(part: Array, total: Array) -> Array:
+    """part / total, and 0 where the total is 0."""
+    return np.divide(part, total, out=np.zeros(np.shape(total)), where=total > 0)
+
+
 class Confusion(NamedTuple):
     """Of the predictions at each of k thresholds: rows (k,), or sums of their weights. Both classes have some."""
 
@@ -97,8 +102,7 @@ class Confusion(NamedTuple):
     @property
     def precision(self) -> Array:
         """0 where no row is predicted positive."""
-        predicted = self.tp + self.fp
-        return np.divide(self.tp, predicted, out=np.zeros(len(predicted)), where=predicted > 0)
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> Array:

@@ -11,24 +11,16 @@ from pipeline.determinism import one_thread
 from pipeline.errors import DataError
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
 from pipeline.evaluation.samples import Counts, Sample, ScoredRows
+from pipeline.interval import TAILS, Interval
 from pipeline.threads import side_by_side
 
-RESAMPLES, CONFIDENCE = 2000, 0.95
+RESAMPLES = 2000
 BLOCK = 400_000  # counts of resamples that are worked on at once: what fits in a processor's caches
 Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number on the table itself, and the ends of its interval; nan where there are none."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -122,7 +114,7 @@ def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tup
     """The ends of a metric's interval, nan left out; nan where there are no others."""
     if not len(values := values[~np.isnan(values)]):
         return np.nan, np.nan
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(values, TAILS)
     if METRICS[name].is_reflected:
         low, high = max(least, min(value, 2 * value - high)), max(value, 2 * value - low)
     return float(low), float(high)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation import recalibration
+from pipeline.evaluation.curves import ratio
 from pipeline.evaluation.samples import POSITIVE, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
@@ -52,11 +53,6 @@ def of_rows(rows: ScoredRows, names: Iterable[str]) -> dict[str, float]:
 def defined(values: Mapping[str, float]) -> dict[str, float]:
     """Those that are not nan."""
     return {name: value for name, value in values.items() if not math.isnan(value)}
-
-
-def ratio(part: Array, total: Array) -> Array:
-    """part / total, and 0 where the total is 0."""
-    return np.divide(part, total, out=np.zeros(np.shape(total)), where=total > 0)
 
 
 def accuracy(sample: Sample) -> Array:

@@ -34,10 +34,15 @@ class EvaluationOptions:
         object.__setattr__(self, "threshold", str(self.threshold).strip())  # 0.5 in YAML is a number
         parse_threshold(str(self.threshold))
 
+    @property
+    def chooses_threshold(self) -> bool:
+        """Whether the threshold is a rule that chooses one, not a number."""
+        return not isinstance(parse_threshold(str(self.threshold)), float)
+
     def require_validation(self) -> None:
         """Raise ConfigError where a threshold is to be chosen and no rows are held out for that.
 
         Of a whole section: a stage's file has some of its fields alone.
         """
-        if self.validation == NONE and not isinstance(parse_threshold(str(self.threshold)), float):
+        if self.validation == NONE and self.chooses_threshold:
             raise lacks_validation(str(self.threshold))

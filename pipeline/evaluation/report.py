@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.intervals import CONFIDENCE
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
 from pipeline.flatten import flatten
+from pipeline.interval import CONFIDENCE
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import Decision
 

@@ -18,12 +18,12 @@ from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, defined, of
 from pipeline.evaluation.options import CV, HOLDOUT, NONE, EvaluationOptions
 from pipeline.evaluation.penalty import with_number
 from pipeline.evaluation.samples import ScoredRows
+from pipeline.interval import TAILS, Interval
 from pipeline.learning.losses import log_losses
 from pipeline.learning.model import Model
 from pipeline.learning.optimizer import Optimizer
 from pipeline.learning.prediction import predicting
 
-CONFIDENCE = 0.95
 SEEDS = 2**32  # that generators of NumPy take
 PARTS = 5  # of the training rows, of which a holdout is one
 ALTERNATIVE = f"evaluation.validation={NONE} does without"
@@ -45,18 +45,6 @@ class Held:
         """Without what is of single rows."""
         sizes = {"training_rows": self.training, "rows": len(self.rows)}
         return {"repeat": self.repeat, "fold": self.fold, **sizes, "l2": self.l2, "scores": self.scores}
-
-
-@dataclass(frozen=True)
-class Score:
-    """A mean over folds, and the ends of its interval, which one value, or equal ones, do not have."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def __str__(self) -> str:
-        return f"{self.value:.4f}" + ("" if self.low is None else f" ({self.low:.4f} to {self.high:.4f})")
 
 
 def splits(options: EvaluationOptions, rule: FoldRule, y: Array, classes: tuple[Any, Any], seed: int) -> list[list[Fold]]:
@@ -125,7 +113,7 @@ def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
     return {OBJECTIVE: float(np.average(log_losses(z, y), weights=weight))} if totals.any() else {}
 
 
-def mean_scores(held: Sequence[Held]) -> dict[str, Score]:
+def mean_scores(held: Sequence[Held]) -> dict[str, Interval]:
     """The mean over the folds of each score that one of them has. Raises DataError where none has the objective."""
     found = {}
     for name in COMPARED_METRICS:
@@ -138,19 +126,19 @@ def mean_scores(held: Sequence[Held]) -> dict[str, Score]:
     return found
 
 
-def corrected(values: Sequence[float], ratio: float) -> Score:
+def corrected(values: Sequence[float], ratio: float) -> Interval:
     """The mean of K values and its interval by Student's t, their variance times 1/K + ratio (Nadeau and Bengio 2003).
 
-    ratio: of the rows that are held out to those that are fitted to. Folds share rows to fit to, so that their values vary
-    together, and the usual 1/K is too small.
+    One value, or equal ones, have no interval. ratio: of the rows that are held out to those that are fitted to. Folds share
+    rows to fit to, so that their values vary together, and the usual 1/K is too small.
     """
     from scipy.special import stdtrit
 
     K, mean = len(values), float(np.mean(values))
     if min(values) == max(values):
-        return Score(mean, None, None)
-    half = float(stdtrit(K - 1, (1 + CONFIDENCE) / 2) * np.sqrt((1 / K + ratio) * np.var(values, ddof=1)))
-    return Score(mean, mean - half, mean + half)
+        return Interval(mean)
+    half = float(stdtrit(K - 1, TAILS[1]) * np.sqrt((1 / K + ratio) * np.var(values, ddof=1)))
+    return Interval(mean, mean - half, mean + half)
 
 
 def description(options: EvaluationOptions, rule: FoldRule, held: Sequence[Held]) -> str:

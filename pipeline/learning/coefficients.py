@@ -15,7 +15,7 @@ from pipeline.learning.models import LinearModel, Logistic, linear_model
 from pipeline.model.encoder import Encoder
 
 INTERCEPT = "(intercept)"
-ENDS = ("", "_low", "_high")  # of an estimate, and of its 95 % interval
+ENDS = ("", "_low", "_high")  # of an estimate, and of its interval
 COLUMNS = (
     *("column", "level", "feature", "against", "weight", *(f"per_unit{end}" for end in ENDS), "standard_error", "z", "p"),
     *(f"{name}{end}" for name in ("odds_ratio", "per_deviation") for end in ENDS),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
+from pipeline.interval import TAILS
 from pipeline.learning.features import scaled
 from pipeline.learning.log_loss import log_loss
 from pipeline.learning.losses import signs_of, wrong_class_probability
@@ -36,7 +37,6 @@ from pipeline.text import join_limited
 MIN_PIVOT = 1e-10  # the part of a column's variance that other columns must leave for its weight to be known
 MAX_DISTANCE = 0.01  # from the optimum, in standard errors
 RESAMPLES, MAX_UNITS = 2000, 2000  # and what is drawn: rows, or bins of rows where they are more
-CONFIDENCE = 0.95
 MIN_GROUPS = 40  # with fewer, intervals by groups hold the truth too rarely (Cameron and Miller 2015)
 LEVERAGE_POWER = {"HC2": 1, "HC3": 2}
 ROUNDING = 1e-6  # of a combination of columns
@@ -238,7 +238,7 @@ def _wald(
     if aliased:
         which = join_limited([names[j] for j in aliased])
         sentence += f"; nothing is known of {which}, which other columns determine: the others are those of a model without"
-    width = ndtri((1 + CONFIDENCE) / 2) * error
+    width = ndtri(TAILS[1]) * error
     return Inference(method, sentence, value, value - width, value + width, error, against)
 
 
@@ -318,6 +318,6 @@ def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], f
     theta[:, kept] = problem.theta[kept] - solved(factor, gradients[:, kept].T).T
     theta[:, :-1] /= fitted.scale
     theta[:, -1] -= theta[:, :-1] @ fitted.mean
-    ends = np.quantile(theta, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    ends = np.quantile(theta, TAILS, axis=0)
     low, high = np.where(np.ptp(theta, axis=0) > 0, ends, np.nan)  # of a constant column nothing is known
     return Inference(BOOTSTRAP, SENTENCES[BOOTSTRAP], np.append(*fitted.raw_weights()), low, high, np.full(len(low), np.nan))

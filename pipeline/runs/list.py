@@ -1,7 +1,7 @@
 """The runs that MLflow has in the experiment that the stages log to: newest first or, by a metric, best first.
 
-Scores are those on the test table, with their intervals where a run has them. Columns for which the terminal is too narrow are
-named below the table; --json has all.
+Scores are those on the test table and, where a run has any, of validation, with their intervals. Columns for which the terminal
+is too narrow are named below the table; --json has all.
 """
 
 import argparse
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import console
 from pipeline.errors import CommandError
-from pipeline.evaluation.intervals import CONFIDENCE
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE, RANKING_METRICS, SUMMARY_METRICS
+from pipeline.evaluation.options import NONE
+from pipeline.interval import CONFIDENCE, Interval
 from pipeline.runs._command import Subparsers, add_command
 from pipeline.runs._journals import unsent
 from pipeline.runs.doctor import process_state
@@ -91,8 +92,13 @@ def _listed(found: "Run") -> Listed:
         "started": datetime.fromtimestamp(found.info.start_time / 1000).astimezone().isoformat(timespec="seconds"),
         "test_table": f"{tested[0].name} {tested[0].digest}" if tested else None,
         "values": {key: value for key, value in found.data.params.items() if key.partition(".")[0] in GROUPS},
-        "scores": {name: _score(metrics, f"test/{name}") for name in METRICS if f"test/{name}" in metrics},
+        "scores": _all_scores(metrics, "test"),
+        "validation": {} if tags.get("validation") == NONE else _all_scores(metrics, "validation"),
     }
+
+
+def _all_scores(metrics: Mapping[str, float], part: str) -> dict[str, dict[str, float | None]]:
+    return {name: _score(metrics, f"{part}/{name}") for name in METRICS if f"{part}/{name}" in metrics}
 
 
 def _score(metrics: Mapping[str, float], key: str) -> dict[str, float | None]:
@@ -157,6 +163,7 @@ def _table(shown: Sequence[Listed], best: str | None, width: int) -> tuple[str, 
         **head,
         "name": [shorten(name, min(MAX_NAME, max(MIN_NAME, room))) for name in names],
         **score,
+        **dict(_scores(shown, [first] if any(each["validation"] for each in shown) else [], "validation")),
         **dict(_differing(shown)),
         **dict(_scores(shown, [name for name in SUMMARY_METRICS if name != first])),
         "started": [each["started"].replace("T", " ")[: len("2026-01-01 00:00")] for each in shown],
@@ -174,18 +181,13 @@ def _ends(columns: Mapping[str, Sequence[str]]) -> list[int]:
     return [end - GAP for end in accumulate(width + GAP for width in widths)]
 
 
-def _scores(shown: Sequence[Listed], metrics: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """A column of each metric, with the intervals of the runs that have them."""
+def _scores(shown: Sequence[Listed], metrics: Sequence[str], part: str = "") -> Iterator[tuple[str, list[str]]]:
+    """A column of each metric, with the intervals of the runs that have them. part: validation; the test table if not given."""
     for metric in metrics:
-        scores = [each["scores"].get(metric, NO_SCORE) for each in shown]
-        header = f"{metric} ({CONFIDENCE:.0%} interval)" if any(score["low"] is not None for score in scores) else metric
-        yield header, [_text(**score) for score in scores]
-
-
-def _text(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if low is None or high is None else f"{value:.4f} ({low:.4f} to {high:.4f})"
+        scores = [each[part or "scores"].get(metric, NO_SCORE) for each in shown]
+        name = f"{part} {metric}".strip()
+        header = f"{name} ({CONFIDENCE:.0%} interval)" if any(score["low"] is not None for score in scores) else name
+        yield header, ["" if score["value"] is None else str(Interval.from_dict(score)) for score in scores]
 
 
 def _differing(shown: Sequence[Listed]) -> Iterator[tuple[str, list[str]]]:

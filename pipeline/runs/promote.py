@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.checks import failed_checks
-from pipeline.evaluation.intervals import CONFIDENCE, RESAMPLES, Difference
+from pipeline.evaluation.intervals import RESAMPLES, Difference
 from pipeline.evaluation.metrics import OBJECTIVE, RANKING_METRICS
 from pipeline.files import WEIGHTS_FILE, file_digest, nan_as_none
+from pipeline.interval import CONFIDENCE
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import SEED, SURELY_BETTER, compare, records, verdict

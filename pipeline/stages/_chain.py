@@ -8,8 +8,8 @@ from pipeline.config.config import Config, check
 from pipeline.config.files import read_yaml, to_yaml
 from pipeline.config.tracking import tracking_of
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.validation import Score
 from pipeline.files import METRICS_FILE, read_numbers
+from pipeline.interval import Interval
 from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.stages.validate import STAGE, read_scores, record_choice
 from pipeline.tracking.store import check_writable
@@ -25,7 +25,7 @@ def run_all(config: Config, root: Path) -> None:
     fit(config, root)
 
 
-def validate(config: Config, root: Path) -> dict[str, Score]:
+def validate(config: Config, root: Path) -> dict[str, Interval]:
     """The stages up to validate. Returns its mean scores; none where the configuration asks for none."""
     check_writable(config.tracking)
     generate, *others = FIRST

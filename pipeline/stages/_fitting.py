@@ -65,8 +65,7 @@ def run_on_tables(stage: Stage, description: str | None, example: str, work: Wor
     data = OUT / "data"
     made = None
     if args.config:
-        sections = dict.fromkeys(name.partition(".")[0] for name in stage.groups)
-        config = read_config(args.config, stage.name, REGISTRIES, *(name for name in sections if name not in REGISTRIES))
+        config = read_config(args.config, stage.name, REGISTRIES, *(name for name in stage.sections if name not in REGISTRIES))
         tracking = stage_tracking(OUT)
     else:
         composed = compose_overrides(args.overrides)

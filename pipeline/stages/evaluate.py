@@ -16,8 +16,8 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluation import intervals
 from pipeline.evaluation.checks import Context, Part, failed_checks, run_checks
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.intervals import CONFIDENCE, Evaluation
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.intervals import Evaluation
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS, defined
 from pipeline.evaluation.options import EvaluationOptions
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import (
@@ -29,12 +29,12 @@ from pipeline.files import (
     WEIGHTS_FILE,
     digest_of,
     nan_as_none,
-    read_json,
     read_parquet,
     write_csv,
     write_json,
     write_parquet,
 )
+from pipeline.interval import CONFIDENCE, Interval
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import DECISION, EVALUATION, VALIDATION, Manifest, read_evaluation, read_validation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
@@ -63,7 +63,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
     if made_by and card.fingerprint_of["config"] != digest_of(made_by):
         raise ArtifactError(f"{folder} must stay what was trained; another process has replaced it")
     with track(tracking, STAGE.name, card, folder.name) as tracker:
-        decision = decide(str(options.threshold), _validation_rows(trained))
+        decision = decide(str(options.threshold), _validation_rows(trained) if options.chooses_threshold else None)
         predictor, tables = load_predictor(trained, decision), read_schema_of(trained, data)
         rows = {part: read_rows(tables, card, part) for part in ("train", "test")}
         with predicting():
@@ -98,19 +98,18 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
 def _verdict(found: Evaluation) -> str:
     """Whether the model surely beats the training rate, in the metric that decides."""
     change = found.over_baseline
-    better = "better" if change.sign < 0 else "no better"
+    better = "better" if change.sign < 0 else "not surely better" if change.value < 0 else "no better"
     losses = f"{METRICS[OBJECTIVE].label} {found.metrics[OBJECTIVE]:.4f} against {found.baseline[OBJECTIVE]:.4f}"
     return f"{better} than the training rate, {losses} ({change.value:+.4f}, {change.low:+.4f} to {change.high:+.4f})"
 
 
 def _table(found: Evaluation) -> str:
     """The metrics that a summary has, on the test and the training table, beside the baseline's."""
-    rows = []
-    for name in SUMMARY_METRICS:
-        test = found.test[name]
-        interval = f"{test.low:.4f} to {test.high:.4f}"
-        rows.append([METRICS[name].label, test.value, interval, found.training[name], found.baseline[name]])
-    return console.table(["", "test", f"{CONFIDENCE:.0%} interval", "training", "training rate"], rows)
+    columns = ["", f"test ({CONFIDENCE:.0%} interval)", "training", "training rate"]
+    rows = [
+        [METRICS[name].label, str(found.test[name]), found.training[name], found.baseline[name]] for name in SUMMARY_METRICS
+    ]
+    return console.table(columns, rows)
 
 
 def read_rows(tables: Manifest[DataSchema], card: ModelCard, part: str) -> Split:
@@ -137,16 +136,17 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     trained = read_card(folder)
     evaluation = read_evaluation(trained)
     evaluation.verify()
-    intervals = read_json(folder / INTERVALS_FILE, "test", "training")
-    ends = {f"{name}.{end}": test[end] for name, test in intervals["test"].items() for end in ("low", "high")}
-    named = {"test": {**read_json(folder / METRICS_FILE), **ends}, "training": intervals["training"]}
-    values = {f"{part}/{name}": value for part, of in named.items() for name, value in of.items() if value is not None}
+    intervals = evaluation.json(INTERVALS_FILE, "test", "training")
+    values = {f"test/{name}": value for name, value in evaluation.numbers(METRICS_FILE).items()}
+    for name, test in intervals["test"].items():
+        values |= Interval.from_dict(test).by_name(f"test/{name}")
+    values |= {f"training/{name}": value for name, value in intervals["training"].items() if value is not None}
     decision = decision_of(evaluation)
     tags = {"decision.threshold": f"{decision.threshold:.6g}", "decision.rule": decision.rule}
     tags[WEIGHTS_TAG] = trained.files[WEIGHTS_FILE]
     checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
     tags |= {f"checks.{kind}": _names(failed_checks(checks, kind == "severe")) for kind in ("failed", "severe")}
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, table="test", are_outs=True)
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), defined(values), tags, table="test", are_outs=True)
 
 
 def _names(checks: Sequence[dict[str, Any]]) -> str:
@@ -154,17 +154,17 @@ def _names(checks: Sequence[dict[str, Any]]) -> str:
 
 
 def _validation_rows(trained: Manifest[ModelCard]) -> ValidationRows | None:
-    """What models of the same configuration predict of the rows that they were fitted without, if there are any."""
+    """What models of the same configuration predict of the rows that they were fitted without, if there are any.
+
+    Raises ArtifactError where there are those of another configuration.
+    """
     folder = trained.path.parent
     if not (folder / VALIDATION).is_file():
         return None
-    validation = read_validation(folder)
-    validation.verify()
+    read_validation(folder, trained.content.fingerprint).verify()
     columns = read_parquet(folder / VALIDATION_PREDICTIONS_FILE)
     rows = len(np.unique(columns["row"]))
-    if not rows or validation.content["fingerprint"] != trained.content.fingerprint:
-        return None
-    return ValidationRows(rows, columns["log_odds"], columns["label"], columns.get("weight"))
+    return ValidationRows(rows, columns["log_odds"], columns["label"], columns.get("weight")) if rows else None
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

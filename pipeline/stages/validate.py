@@ -13,10 +13,11 @@ from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
 from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
-from pipeline.evaluation.metrics import SUMMARY_METRICS
+from pipeline.evaluation.metrics import SUMMARY_METRICS, defined
 from pipeline.evaluation.options import NONE, EvaluationOptions
-from pipeline.evaluation.validation import Held, Score, Validation, description, mean_scores, splits
-from pipeline.files import VALIDATION_PREDICTIONS_FILE, write_parquet
+from pipeline.evaluation.validation import Held, Validation, description, mean_scores, splits
+from pipeline.files import VALIDATION_PREDICTIONS_FILE, nan_as_none, write_parquet
+from pipeline.interval import Interval
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.manifest import VALIDATION, Manifest, read_validation, write_manifest
@@ -53,7 +54,7 @@ def validate_candidate(
                 "by": by,
                 **{name: getattr(options, name) for name in ("validation", "folds", "repeats")},
                 "folds_by": rule.by,
-                "scores": {name: vars(score) for name, score in scores.items()},
+                "scores": nan_as_none({name: vars(score) for name, score in scores.items()}),
                 "of_folds": [each.to_dict() for each in held],
             }
             write_manifest(made / VALIDATION, STAGE.name, content, [VALIDATION_PREDICTIONS_FILE])
@@ -103,24 +104,20 @@ def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[s
     return columns if weight is None else {**columns, "weight": weight[rows]}
 
 
-def read_scores(folder: Path) -> dict[str, Score]:
+def read_scores(folder: Path) -> dict[str, Interval]:
     """The mean scores by name of the validation in `folder`; none where there was none."""
-    return {name: Score(**score) for name, score in read_validation(folder).content["scores"].items()}
+    return {name: Interval.from_dict(score) for name, score in read_validation(folder).content["scores"].items()}
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the validation in `folder`."""
     validation = read_validation(folder)
     validation.verify()
-    ends = {"": "value", ".low": "low", ".high": "high"}
     values = {
-        f"validation/{name}{end}": value
-        for name, score in read_scores(folder).items()
-        for end, key in ends.items()
-        if (value := getattr(score, key)) is not None
+        key: value for name, score in read_scores(folder).items() for key, value in score.by_name(f"validation/{name}").items()
     }
     tags = {"validation": validation.content["by"]}  # metrics of an earlier one stay in MLflow where this one has none
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, are_outs=True)
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), defined(values), tags, are_outs=True)
 
 
 def record_choice(data: Path, folder: Path, tracking: Tracking, config: Config, is_chosen: bool) -> None:

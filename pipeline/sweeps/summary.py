@@ -10,8 +10,8 @@ from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.evaluation.checks.fits import edge_of
 from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
-from pipeline.evaluation.validation import Score
 from pipeline.files import write_csv
+from pipeline.interval import Interval
 from pipeline.sweeps.jobs import Status
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def summarize(folder: Path, jobs: Sequence[Status]) -> None:
     swept = [key for key in keys if len({each.get(key) for each in overrides}) > 1]
     columns = {"job": [job["job"] for job in jobs], **{key: [each.get(key, "") for each in overrides] for key in swept}}
     columns["ending"] = [job["ending"] for job in jobs]
-    validation, test = _validation(jobs), {name: [job["scores"].get(name, "") for job in jobs] for name in SUMMARY_METRICS}
+    validation, test = _validation(jobs), {name: [job["scores"].get(name) for job in jobs] for name in SUMMARY_METRICS}
     with atomic_dir(folder) as made:
         write_csv(made / "comparison.csv", {**columns, **validation, **test})
     shown = {**columns, **(_intervals(jobs) if validation else test)}
@@ -49,7 +49,7 @@ def summarize(folder: Path, jobs: Sequence[Status]) -> None:
 def _validation(jobs: Sequence[Status]) -> dict[str, list[Any]]:
     """The columns of the scores of validation and of their intervals; none where no job has any."""
     return {
-        f"validation_{name}{end}": [_or_empty(job["validation"].get(name, {}).get(key)) for job in jobs]
+        f"validation_{name}{end}": [job["validation"].get(name, {}).get(key) for job in jobs]
         for name in SUMMARY_METRICS
         for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
         if any(job["validation"] for job in jobs)
@@ -59,13 +59,11 @@ def _validation(jobs: Sequence[Status]) -> dict[str, list[Any]]:
 def _intervals(jobs: Sequence[Status]) -> dict[str, list[str]]:
     """The same as they are shown."""
     return {
-        f"validation {name}": [str(Score(**job["validation"][name])) if name in job["validation"] else "" for job in jobs]
+        f"validation {name}": [
+            str(Interval.from_dict(job["validation"][name])) if name in job["validation"] else "" for job in jobs
+        ]
         for name in SUMMARY_METRICS
     }
-
-
-def _or_empty(value: float | None) -> float | str:
-    return "" if value is None else value
 
 
 def _log_best(jobs: Sequence[Status], swept: Sequence[str], table: Path) -> None:

@@ -112,6 +112,12 @@ BAD: dict[str, Callable[[], Context]] = {
 }
 
 
+def test_a_sentence_says_where_the_factors_of_classes_count() -> None:
+    for name in ("overfitting", "baseline", "calibration"):
+        sentences = [CHECKS[name].run(BAD[case]())["sentence"] for case in ("balanced classes", "log-odds of 1e5")]
+        assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False]
+
+
 def of_class(part: Split, label: float) -> Split:
     return Split(part.X[part.y == label], part.y[part.y == label])
 

@@ -35,6 +35,7 @@ def listed(run: str, **more: object) -> Listed:
         "test_table": "document cd20",
         "values": {},
         "scores": {"log_loss": SCORE, "roc_auc": {**SCORE, "low": None, "high": None}},
+        "validation": {},
         **more,
     }
 
@@ -67,6 +68,16 @@ def test_only_values_that_differ_are_shown_under_short_names() -> None:
     assert dict(_differing(seeds)) == {"data.seed": ["1", "2"], "model.seed": ["1", "2"]}
 
 
+def test_scores_of_validation_stand_beside_those_on_the_test_table() -> None:
+    tuned = listed("1", scores={}, validation={"log_loss": {"value": 0.6, "low": 0.5, "high": 0.7}})
+    header, without, validated = _table([listed("0"), tuned], None, 140)[0].splitlines()
+    assert re.search(r" log_loss \(95% interval\) +validation log_loss \(95% interval\) ", header)
+    assert "0.2500 (0.2100 to 0.3000)" in without
+    assert "0.2500" not in validated
+    assert "0.6000 (0.5000 to 0.7000)" in validated
+    assert "validation" not in _table([listed("0")], None, 140)[0]
+
+
 @pytest.mark.parametrize("metric", RANKING_METRICS)
 def test_the_best_come_first_on_each_test_table(metric: str) -> None:
     def scored(run: str, value: float | None, table: str) -> Listed:
@@ -82,7 +93,8 @@ def make_run(store: Store, name: str, start: int, tags: dict[str, str], loss: fl
     run = str(client.create_run(store.experiment_id, start_time=start, tags=tags, run_name=name).info.run_id)
     if loss is not None:
         scores = {"log_loss": loss, "log_loss.low": loss - 0.1, "log_loss.high": loss + 0.1, "rows": 9.0}
-        client.log_batch(run, [Metric(f"test/{key}", value, 0, 0) for key, value in scores.items()])
+        logged = {f"test/{key}": value for key, value in scores.items()} | {"validation/log_loss": loss + 1}
+        client.log_batch(run, [Metric(key, value, 0, 0) for key, value in logged.items()])
         table = Dataset("document", "cd20", "local", "{}")
         client.log_inputs(run, [DatasetInput(table, [InputTag("mlflow.data.context", "test")])])
     return run
@@ -121,6 +133,7 @@ def test_jobs_stand_below_their_sweep_and_no_status_lies(
     assert ([each["run"] for each in best["runs"]], best["more"]) == (jobs, 1)
     assert best["runs"][0]["scores"]["log_loss"] == {"value": 0.2, "low": 0.1, "high": pytest.approx(0.3)}
     assert best["runs"][0]["scores"]["rows"] == {"value": 9.0, "low": None, "high": None}
+    assert best["runs"][0]["validation"] == {"log_loss": {"value": 1.2, "low": None, "high": None}}
     assert (best["runs"][1]["sweep"], best["runs"][1]["process"]) == (sweep, "alive")
     with pytest.raises(CommandError, match="--limit must be 0 or more; got -1"):
         answer("--limit -1")

@@ -72,11 +72,11 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
     first, header, accuracy, *_ = capsys.readouterr().out.splitlines()
     losses = f"log loss {values['log_loss']:.4f} against {baseline['log_loss']:.4f}"
     assert first.startswith(f"40 test rows: better than the training rate, {losses} (-0.")
-    assert header.split() == ["test", "95%", "interval", "training", "training", "rate"]
-    assert accuracy.split()[:3] == ["accuracy", f"{values['accuracy']:.4f}", f"{test['accuracy']['low']:.4f}"]
+    assert header.split() == ["test", "(95%", "interval)", "training", "training", "rate"]
+    assert accuracy.split()[:3] == ["accuracy", f"{values['accuracy']:.4f}", f"({test['accuracy']['low']:.4f}"]
 
 
-def test_a_model_of_noise_is_said_to_be_no_better_than_the_training_rate(
+def test_a_model_of_noise_is_not_said_to_be_better_than_the_training_rate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = made(tmp_path, until="generate")
@@ -85,7 +85,7 @@ def test_a_model_of_noise_is_said_to_be_no_better_than_the_training_rate(
     run("train", root)
     capsys.readouterr()
     evaluate(root / "data", root / "models" / "numpy", NOWHERE)
-    assert capsys.readouterr().out.startswith("40 test rows: no better than the training rate, log loss ")
+    assert capsys.readouterr().out.startswith("40 test rows: not surely better than the training rate, log loss ")
 
 
 def test_mlflow_is_shown_each_number_that_is_defined(root: Path) -> None:
@@ -101,13 +101,13 @@ def test_mlflow_is_shown_each_number_that_is_defined(root: Path) -> None:
     assert len(shown) <= len(METRICS) + 3 * len(COMPARED_METRICS)
 
 
-def validation(folder: Path, rows: int) -> dict[str, Any]:
+def validation(folder: Path, rows: int, fingerprint: str = "") -> dict[str, Any]:
     """Two predictions of each of so many rows, by models that were fitted without them, as a file in `folder`."""
     rng, label = np.random.default_rng(0), np.arange(rows) % 2.0
     z = np.concatenate([rng.normal(size=rows) + label, rng.normal(size=rows) + label])
     columns = {"row": np.tile(np.arange(rows), 2), "label": np.tile(label, 2), "log_odds": z}
     write_parquet(folder / "validation_predictions.parquet", columns)
-    content = {"fingerprint": read_card(folder).content.fingerprint}
+    content = {"fingerprint": fingerprint or read_card(folder).content.fingerprint}
     write_manifest(folder / "validation.json", "validate", content, ["validation_predictions.parquet"])
     return columns
 
@@ -134,6 +134,14 @@ def test_without_validation_rows_a_threshold_must_be_a_number(root: Path) -> Non
     validation(root / "models" / "numpy", rows=0)
     with pytest.raises(PipelineError, match="threshold must be a number where there are no validation rows .*; got youden$"):
         evaluate(root / "data", root / "models" / "numpy", NOWHERE, {"evaluation": {"threshold": "youden"}})
+
+
+def test_a_threshold_is_not_chosen_on_the_validation_of_another_configuration(root: Path) -> None:
+    folder = root / "models" / "numpy"
+    validation(folder, rows=30, fingerprint="of another")
+    with pytest.raises(PipelineError, match="validation.json must be of the model beside it; "):
+        evaluate(root / "data", folder, NOWHERE, {"evaluation": {"threshold": "f1"}})
+    assert evaluate(root / "data", folder, NOWHERE, {"evaluation": {"threshold": 0.3}})
 
 
 def test_by_hand_it_takes_the_threshold_that_compose_wrote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

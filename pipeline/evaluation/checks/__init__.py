@@ -70,7 +70,7 @@ CHECKS = {
             "calibration",
             "whether probabilities are the shares that come true",
             scores.calibration,
-            "use the ranking only, or calibrate: model.l2=cv, more epochs, or no class_weight",
+            "use the ranking only, or calibrate: model.l2=cv, or more epochs",
         ),
         Check(
             "drift",

@@ -144,6 +144,11 @@ class Context:
         weight = np.ones(len(part)) if part.rows.weight is None else part.rows.weight.astype(np.float64)
         return np.asarray(weight * self._class_factors[part.y.astype(int)])
 
+    @property
+    def weighting(self) -> str:
+        """What follows a number in a sentence in which the factors of the classes count."""
+        return "" if (self._class_factors == 1).all() else ", with model.class_weight,"
+
     @cached_property
     def _class_factors(self) -> Array:
         class_weight = self.card.config["model"].get("class_weight", NONE)

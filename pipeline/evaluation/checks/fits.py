@@ -12,6 +12,8 @@ from pipeline.learning.signed_rows import MAX_COLUMNS
 from pipeline.learning.suboptimality import Distance, distance
 from pipeline.model.card import ENDS, separation_sentence
 
+MAX_RATIO = 1000.0  # of standard deviations, with which gradients still cope
+
 
 def unconverged(context: Context) -> Finding:
     """Whether the loss could still fall by more than sampling explains: the gradient's score test on some training rows.
@@ -92,9 +94,6 @@ def scales(context: Context) -> Finding:
     least, greatest = (context.card.features[j] for j in ends)
     sentence = f"the standard deviation of {greatest} is {ratio:.3g} times that of {least}"
     return Finding(ratio > MAX_RATIO, sentence, ratio)
-
-
-MAX_RATIO = 1000.0  # of standard deviations, with which gradients still cope
 
 
 def _linear(context: Context) -> LinearModel:

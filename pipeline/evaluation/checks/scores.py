@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.arrays import Array
+from pipeline.evaluation import recalibration
 from pipeline.evaluation.checks.check import LEVEL, Finding
 from pipeline.evaluation.checks.context import Context, NotApplicable
 from pipeline.evaluation.checks.intervals import (
@@ -19,7 +20,6 @@ from pipeline.model.predictor import probability
 BASELINE_LEVEL = 0.05
 FAR_WORSE = 0.05  # of the loss, by which another kind of model must surely be better
 MAX_CELLS = 20_000_000  # in the training features that another kind of model is fitted to
-STEPS, MAX_STEP, MAX_CONDITION = 60, 3.0, 1e12  # of Newton's method, and the farthest that a coefficient moves in one
 
 
 def overfitting(context: Context) -> Finding:
@@ -29,7 +29,7 @@ def overfitting(context: Context) -> Finding:
         mean_and_error(log_losses(part.z, part.y), context.weights(part)) for part in (context.test, context.train)
     )
     gap, half = test - train, normal_quantile(LEVEL) * float(np.hypot(test_error, train_error))
-    sentence = f"the log loss is {test:.4f} on the test rows and {train:.4f} on the training rows"
+    sentence = f"the log loss{context.weighting} is {test:.4f} on the test rows and {train:.4f} on the training rows"
     return Finding(gap - half > 0, sentence, gap, gap - half, gap + half)
 
 
@@ -45,7 +45,9 @@ def baseline(context: Context) -> Finding:
         orders = auc_interval(auc(z, y == 1), positives, len(y) - positives, BASELINE_LEVEL)[0] > 0.5
     is_better = low > 0 or orders
     how = f"is {'surely' if is_better else 'not surely'} better than the training rate"
-    sentence = f"the model {how}: its log loss on the test rows is {abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+    sentence = (
+        f"the model {how}: its log loss on the test rows{context.weighting} is {abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+    )
     return Finding(not is_better, sentence, gain, low, high)
 
 
@@ -81,33 +83,28 @@ def calibration(context: Context) -> Finding:
 
     m = m / m.mean()
     varies = bool(np.ptp(z) > 0)
-    slope, error, fitted = recalibrated(z, y, m)
+    intercept, slope = recalibration.line(z, y, m[None])[0] if varies else (recalibration.shift(z, y, m[None])[0], 1.0)
+    if not np.isfinite(slope):
+        raise NotApplicable("a threshold separates the classes of the test rows")
+    fitted = intercept + slope * z
     gain = 2 * float(m @ (log_losses(z, y) - log_losses(fitted, y))) / float((m * m).mean())
     chance = float(chdtrc(1 + varies, max(gain, 0.0) / (1 + len(y) / len(context.train))))
-    failed, half = chance < LEVEL, normal_quantile(LEVEL) * error
-    if not varies or not np.isfinite([slope, half]).all():
+    failed = chance < LEVEL
+    if not varies:
         return Finding(failed, f"a test of calibration has p = {chance:.2g}")
+    half = normal_quantile(LEVEL) * _slope_error(z, fitted, m)
     how = f": the probabilities are too {'extreme' if slope < 1 else 'moderate'}, or too high or too low on the whole"
-    sentence = f"the slope of the calibration is {slope:.2f}, where 1 is right{how if failed else ''} (p = {chance:.2g})"
+    found = f"the slope of the calibration{context.weighting} is {slope:.2f}, where 1 is right"
+    sentence = f"{found}{how if failed else ''} (p = {chance:.2g})"
     return Finding(failed, sentence, slope, slope - half, slope + half)
 
 
-def recalibrated(z: Array, y: Array, m: Array) -> tuple[float, float, Array]:
-    """b of the logistic regression of y on a + b z, its standard error, and the log-odds a + b z (n,); where no finite best
-    ones exist, those after STEPS steps or less, and an infinite error. m: weights of the rows (n,), of mean 1."""
-    scale = float(z.std()) or 1.0
-    design, theta = np.column_stack([np.ones_like(z), z / scale])[:, : 1 + bool(np.ptp(z) > 0)], np.array([0.0, scale])
-    theta = theta if design.shape[1] == 2 else z[:1]
-    for _ in range(STEPS):
-        p = probability(design @ theta)
-        hessian = (design.T * (m * p * (1 - p))) @ design
-        if not np.linalg.cond(hessian) < MAX_CONDITION:
-            break
-        step = np.linalg.solve(hessian, design.T @ (m * (y - p)))
-        theta = theta + step * MAX_STEP / max(MAX_STEP, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-9:
-            return float(theta[-1] / scale), float(np.sqrt(np.linalg.inv(hessian)[-1, -1]) / scale), design @ theta
-    return float(theta[-1] / scale), float("inf"), design @ theta
+def _slope_error(z: Array, fitted: Array, m: Array) -> float:
+    """The standard error of b, where `fitted` (n,) is the regression a + b z on z (n,) with the weights m (n,)."""
+    p = probability(fitted)
+    counts = m * p * (1 - p)
+    mean = np.average(z, weights=counts)
+    return float(1 / np.sqrt(counts @ np.square(z - mean)))
 
 
 def reference(context: Context) -> Finding:
@@ -128,5 +125,5 @@ def reference(context: Context) -> Finding:
     m = context.weights(context.test)
     gap, low, high = mean_interval(ours - theirs, m, LEVEL)
     loss = float(np.average(ours, weights=m))
-    sentence = f"the log loss on the test rows is {loss:.4f}, that of gradient boosting {loss - gap:.4f}"
+    sentence = f"the log loss on the test rows{context.weighting} is {loss:.4f}, that of gradient boosting {loss - gap:.4f}"
     return Finding(low > FAR_WORSE * loss, sentence, gap, low, high)

@@ -1,0 +1,30 @@
+"""A number and its interval, as all that measures something gives it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Self
+
+CONFIDENCE = 0.95  # of every interval but those that checks decide by
+TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)  # the quantiles at its ends
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, and the ends of its interval; nan where there are none."""
+
+    value: float
+    low: float = nan
+    high: float = nan
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, float | None]) -> Self:
+        """Of a JSON object, in which nan is null."""
+        return cls(**{name: nan if number is None else number for name, number in content.items()})
+
+    def by_name(self, name: str) -> dict[str, float]:
+        """As a run's metrics: NAME, NAME.low and NAME.high."""
+        return {name: self.value, f"{name}.low": self.low, f"{name}.high": self.high}
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f}" + ("" if isnan(self.low) else f" ({self.low:.4f} to {self.high:.4f})")
