@@ -102,9 +102,10 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
 def _verdict(found: Evaluation) -> str:
     """Whether the model surely beats the training rate, in the metric that decides."""
     change = found.over_baseline
-    better = "better" if change.sign < 0 else "no better"
+    better = "not surely better" if np.isnan(change.low) else "better" if change.sign < 0 else "no better"
     losses = f"{METRICS[OBJECTIVE].label} {found.metrics[OBJECTIVE]:.4f} against {found.baseline[OBJECTIVE]:.4f}"
-    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {change.low:+.4f} to {change.high:+.4f})"
+    ends = "interval unknown" if np.isnan(change.low) else f"{change.low:+.4f} to {change.high:+.4f}"
+    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {ends})"
 
 
 def _groups(count: int) -> str:
@@ -117,7 +118,7 @@ def _table(found: Evaluation) -> str:
     rows = []
     for name in SUMMARY_METRICS:
         test = found.test[name]
-        interval = f"{test.low:.4f} to {test.high:.4f}"
+        interval = "unknown" if np.isnan(test.low) else f"{test.low:.4f} to {test.high:.4f}"
         rows.append([METRICS[name].label, test.value, interval, found.training[name], found.baseline[name]])
     return console.table(["", "test", f"{CONFIDENCE:.0%} interval", "training", "training rate"], rows)
 
