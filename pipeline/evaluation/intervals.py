@@ -29,6 +29,10 @@ class Interval:
     low: float
     high: float
 
+    def ends(self, form: str = ".4f") -> str:
+        """As a user reads them."""
+        return "no interval" if np.isnan(self.low) else f"{self.low:{form}} to {self.high:{form}}"
+
 
 @dataclass(frozen=True)
 class Difference(Interval):
@@ -48,8 +52,8 @@ def bootstrap(
     Rows are drawn with equal chances, those of each class by themselves (see `Sample`), and bring their weights (n,), if there
     are any: a row is one observation, whatever it weighs. A resample in which a metric is nan is left out of its interval.
     Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
-    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a
-    class of one row leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
+    the value (the basic interval of Davison and Hinkley 1997), and reaches to it. There is no interval where a class has one
+    row, nor of a score that no resample changes, such as a precision of 1: how far below it the truth lies, none can say.
     """
     (found,) = _resampled([(z, COMPARED_METRICS)], y, weight, resamples, seed)
     return _intervals(found)
@@ -88,15 +92,15 @@ class Evaluation:
 
 def evaluate(test: Predicted, training: Predicted, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
     """The numbers of a model from its predictions of the test table and of the training table."""
-    z, y, weight = test
-    _, labels, weights = training
+    (z, y, weight), (_, labels, weights) = test, training
+    training_rows = ScoredRows(*training)
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
     of_model, of_baseline = _resampled([(z, METRICS), (constant, [OBJECTIVE])], y, weight, resamples, seed)
     return Evaluation(
         {name: value for name, (value, _) in of_model.items()},
         _intervals(of_model),
-        of_rows(ScoredRows(*training), COMPARED_METRICS),
+        of_rows(training_rows, COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight), COMPARED_METRICS),
         _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
     )

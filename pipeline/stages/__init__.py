@@ -86,7 +86,8 @@ def _of_candidate(*patterns: str) -> tuple[str, ...]:
 
 
 _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE)
-_EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE, INTERVALS_FILE), _of_candidate("curves.*.csv")
+_EVALUATION, _CURVES = _of_candidate(EVALUATION, METRICS_FILE), _of_candidate("curves.*.csv")
+_INTERVALS = _of_candidate(INTERVALS_FILE)
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
@@ -101,7 +102,7 @@ _STAGES = (
     Stage(
         "evaluate",
         ("config/evaluate.yaml", *_TRAINING_DATA, *_TEST_DATA, *_MODEL),
-        (*_EVALUATION, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
+        (*_EVALUATION, *_INTERVALS, *_of_candidate(PREDICTIONS_FILE), *_CURVES),
         "evaluation",
     ),
     Stage(
@@ -113,7 +114,7 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_EVALUATION, *_of_candidate("figures/*")),
+        ("config/report.yaml", *_MODEL, *_EVALUATION, *_INTERVALS, *_of_candidate("figures/*")),
         ("report/index.html",),
         "report",
         (f"report/{REPORT}", "report/comparison.csv"),

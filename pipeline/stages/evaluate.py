@@ -87,7 +87,7 @@ def _verdict(found: Evaluation) -> str:
     change = found.over_baseline
     better = "better" if change.sign < 0 else "no better"
     losses = f"{METRICS[OBJECTIVE].label} {found.metrics[OBJECTIVE]:.4f} against {found.baseline[OBJECTIVE]:.4f}"
-    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {change.low:+.4f} to {change.high:+.4f})"
+    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {change.ends('+.4f')})"
 
 
 def _table(found: Evaluation) -> str:
@@ -95,8 +95,7 @@ def _table(found: Evaluation) -> str:
     rows = []
     for name in SUMMARY_METRICS:
         test = found.test[name]
-        interval = f"{test.low:.4f} to {test.high:.4f}"
-        rows.append([METRICS[name].label, test.value, interval, found.training[name], found.baseline[name]])
+        rows.append([METRICS[name].label, test.value, test.ends(), found.training[name], found.baseline[name]])
     return console.table(["", "test", f"{CONFIDENCE:.0%} interval", "training", "training rate"], rows)
 
 
