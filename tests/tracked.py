@@ -65,7 +65,8 @@ def check_each_value_once(uri: str, folder: Path, evaluated: bool = True) -> Non
         key: [*zip(history["epoch"], history[key], strict=True), (end["epochs"], end[key])] for key in ("loss", "gradient_norm")
     }
     if evaluated:
-        expected |= {f"test/{key}": [(0, value)] for key, value in read_json(folder / "metrics.json").items()}
+        metrics = read_json(folder / "metrics.json")
+        expected |= {f"test/{key}": [(0, value)] for key, value in metrics.items() if value is not None}
     wanted = Counter((key, int(step), float(value)) for key, points in expected.items() for step, value in points)
     shown = Counter((p.key, p.step, p.value) for key in expected for p in client.get_metric_history(run.info.run_id, key))
     lost, doubled = wanted - shown, shown - wanted
