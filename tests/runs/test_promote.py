@@ -35,7 +35,7 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
         "promote @champion",
         f"promote {ids['single']}",
         f"promote {ids['torch']}",
-        f"promote {ids['torch']} --metric accuracy --json",
+        f"promote {ids['torch']} --metric brier --json",
         f"promote {ids['torch']} --force",
         f"promote {ids['0']} --name other --metric roc_auc",
         f"promote {ids['0']} --name a/b",
@@ -54,7 +54,7 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
     decisions = {name: versions[ids[name]].tags["promotion.decision"] for name in ("numpy", "single", "torch")}
     assert decisions == {"numpy": "first", "single": "better", "torch": "forced"}
     assert {key: json.loads(refused_again.stdout)[key] for key in ("metric", "decision", "version")} == {
-        "metric": "accuracy",
+        "metric": "brier",
         "decision": "refused",
         "version": None,
     }
