@@ -1,7 +1,8 @@
 """A table as it is, from the file to the test metrics, beside a plain script of pandas and scikit-learn of the same work.
 
 python -m benchmarks.tables                   1e6 x 50 as CSV and Parquet, each contender a process of its own, three rounds;
-                                              and 5,000 x 30 in one process, figures, report and tracking left out
+                                              5,000 x 30 in one process, figures, report and tracking left out;
+                                              and the fit to 1e5 x 50 beside its evaluation, with 2,000 resamples of 1e5 rows
 python -m benchmarks.tables --rows 100000     a smaller first part
 """
 
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,7 @@ import pyarrow.parquet
 from benchmarks._measure import Seconds, interleaved
 from benchmarks.plain_script import fit_table
 from pipeline.config.config import compose
+from pipeline.evaluation.intervals import bootstrap
 from pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,6 +105,28 @@ def small(rounds: int) -> None:
         show("5000 x 30 csv", interleaved(contenders, rounds))
 
 
+def evaluation(rounds: int, rows: int = 100_000) -> None:
+    """Each stage up to the metrics, intervals and checks, and the intervals alone of so many test rows."""
+    rng = np.random.default_rng(0)
+    z, weight = rng.normal(size=rows), rng.uniform(0.5, 2, rows)
+    y = (2 * z + rng.logistic(size=rows) > 0).astype(np.float64)
+    given: dict[str, dict[str, Any]] = {
+        "": {},
+        ", weighted": {"weight": weight},
+        ", in groups": {"group": np.arange(rows) // 10},
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        file, out = Path(temporary) / "t.csv", Path(temporary) / "out"
+        pa.csv.write_csv(table(rows, KINDS["large"]), file)
+        config = compose(["data=table", f"data.path={file}", "data.target=y", "tracking=none", "evaluation.validation=none"])
+        contenders: dict[str, Callable[[], object]] = {
+            stage: partial(STAGES[stage].run, config, out) for stage in ("generate", "validate", "train", "evaluate")
+        }
+        contenders |= {f"intervals{name}": partial(bootstrap, z, y, **arrays) for name, arrays in given.items()}
+        for name, seconds in interleaved(contenders, rounds).items():
+            print(f"{rows} x 50 {name:20} {seconds}")
+
+
 def show(title: str, times: Mapping[str, Seconds], peaks: Mapping[str, float] | None = None) -> None:
     script = times["plain script"]
     for name, seconds in times.items():
@@ -114,6 +139,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    evaluation(args.rounds)
     small(10 * args.rounds)
     large(args.rows, args.rounds)
 

@@ -38,12 +38,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def nan_as_none(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers by name, or mappings of them, with None in place of nan, which JSON lacks."""
-    return {
-        name: nan_as_none(value) if isinstance(value, Mapping) else None if math.isnan(value) else value
-        for name, value in numbers.items()
-    }
+def nan_as_none(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, or mappings of them, with None in place of nan, which JSON lacks."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return nan_as_none(value)
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return {name: known(value) for name, value in content.items()}
 
 
 def open_file(path: Path) -> BufferedReader:

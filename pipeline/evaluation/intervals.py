@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
-from pipeline.evaluation.samples import Counts, Sample, ScoredRows
+from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.interval import TAILS, Interval
 from pipeline.threads import side_by_side
 
@@ -19,8 +20,9 @@ BLOCK = 400_000  # counts of resamples that are worked on at once: what fits in 
 Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
+Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
-MIN_OF_CLASS = 2  # rows: from one row nothing can be said of how its class varies
+MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,25 @@ class Difference(Interval):
 
 
 def bootstrap(
-    z: Array, y: Array, weight: Array | None = None, resamples: int = RESAMPLES, seed: int = 0, cut: float = 0.0
+    z: Array,
+    y: Array,
+    weight: Array | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    cut: float = 0.0,
+    group: Groups | None = None,
 ) -> dict[str, Interval]:
     """Each of COMPARED_METRICS of log-odds z (n,) and labels y (n,) of both classes, with its percentile interval.
 
     Rows are drawn with equal chances, those of each class by themselves (see `Sample`), and bring their weights (n,), if there
-    are any: a row is one observation, whatever it weighs. A resample in which a metric is nan is left out of its interval.
+    are any: a row is one observation, whatever it weighs. Where rows have groups, whole groups are drawn instead, of both
+    classes together, since rows of one group may be alike (Field and Welsh 2007). A resample in which a metric is nan is left
+    out of its interval.
     Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
-    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a
-    class of one row leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
+    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a class of one row, or in one
+    group, leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
     """
-    (found,) = _resampled([(z, cut, COMPARED_METRICS)], y, weight, resamples, seed)
+    (found,) = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
     return _intervals(found)
 
 
@@ -56,6 +66,7 @@ def paired_bootstrap(
     seed: int = 0,
     weight: Array | None = None,
     cuts: tuple[float, float] = (0.0, 0.0),
+    group: Groups | None = None,
 ) -> dict[str, Difference]:
     """b - a in each of COMPARED_METRICS, on the same resampled rows. Intervals are made as those of `bootstrap`.
 
@@ -63,7 +74,8 @@ def paired_bootstrap(
     """
     if not len(z_a) == len(z_b) == len(y):
         raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
-    a, b = _resampled([(z_a, cuts[0], COMPARED_METRICS), (z_b, cuts[1], COMPARED_METRICS)], y, weight, resamples, seed)
+    models = [(z_a, cuts[0], COMPARED_METRICS), (z_b, cuts[1], COMPARED_METRICS)]
+    a, b = _resampled(models, y, weight, group, resamples, seed)
     return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
 
 
@@ -83,13 +95,21 @@ class Evaluation:
         return {"test": test, "training": self.training, "baseline": self.baseline}
 
 
-def evaluate(test: Predicted, training: Predicted, cut: float = 0.0, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
-    """The numbers of a model from its predictions of the test table and of the training table."""
+def evaluate(
+    test: Predicted,
+    training: Predicted,
+    cut: float = 0.0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    group: Groups | None = None,
+) -> Evaluation:
+    """The numbers of a model from its predictions of the test table and of the training table. group: of the test rows."""
     z, y, weight = test
     _, labels, weights = training
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
-    of_model, of_baseline = _resampled([(z, cut, METRICS), (constant, cut, [OBJECTIVE])], y, weight, resamples, seed)
+    models: list[Scored] = [(z, cut, METRICS), (constant, cut, [OBJECTIVE])]
+    of_model, of_baseline = _resampled(models, y, weight, group, resamples, seed)
     return Evaluation(
         {name: value for name, (value, _) in of_model.items()},
         _intervals(of_model),
@@ -121,10 +141,12 @@ def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tup
 
 
 def _resampled(
-    models: Sequence[Scored], y: Array, weight: Array | None, resamples: int, seed: int
+    models: Sequence[Scored], y: Array, weight: Array | None, group: Groups | None, resamples: int, seed: int
 ) -> list[dict[str, Resampled]]:
     """For each model the metrics that are named for it, all on the same resampled rows."""
     order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
+    if weight is not None:
+        order = order[weight[order] > 0]
     labels, weights = y[order], None if weight is None else weight[order]
     scored = [(ScoredRows(z[order], labels, weights, cut), names) for z, cut, names in models]
 
@@ -132,12 +154,19 @@ def _resampled(
         samples = [(Sample(rows, *drawn), names) for rows, names in scored]
         return [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
 
-    sizes = [len(z) for z in scored[0][0].z]
+    if group is None:
+        units = [int((labels == label).sum()) for label in (1, 0)]
+        draws = _draws(units, resamples, seed)
+    else:
+        codes = np.unique(group[order], return_inverse=True)[1]
+        groups = codes[labels == 1], codes[labels != 1]
+        units = [len(np.unique(of)) for of in groups]
+        draws = _group_draws(groups, resamples, seed)
     with one_thread, np.errstate(divide="ignore", invalid="ignore"):
         tables = [of_rows(rows, names) for rows, names in scored]
-        if min(sizes) < MIN_OF_CLASS:
+        if min(units) < MIN_OF_CLASS:
             return [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
-        blocks = zip(*side_by_side(values, _draws(sizes, resamples, seed)), strict=True)
+        blocks = zip(*side_by_side(values, draws), strict=True)
         drawn = [np.concatenate(parts, axis=1) for parts in blocks]
     return [
         dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, drawn, strict=True)
@@ -148,12 +177,27 @@ def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:
     """Draws of B resamples at a time of two classes with so many rows."""
     *of_classes, of_shares = np.random.default_rng(seed).spawn(len(sizes) + 1)
     n = sum(sizes)
-    block = max(1, BLOCK // n)
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
+    for size in _block_sizes(n, resamples):
         positives = of_shares.binomial(n, sizes[0] / n, size)
         shares = np.stack([positives / sizes[0], (n - positives) / sizes[1]])
         yield tuple(_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
+
+
+def _group_draws(groups: Places, resamples: int, seed: int) -> Iterator[Draws]:
+    """Draws of B resamples at a time of whole groups, numbered from 0; groups: those of each class's rows.
+
+    The classes have the shares that they have among the rows drawn.
+    """
+    rng, count = np.random.default_rng(seed), 1 + max(int(of.max()) for of in groups)
+    for size in _block_sizes(sum(map(len, groups)), resamples):
+        drawn = _counts(rng, count, size)
+        yield tuple(np.take(drawn, of, axis=1) for of in groups), np.ones((len(groups), size))
+
+
+def _block_sizes(rows: int, resamples: int) -> Iterator[int]:
+    block = max(1, BLOCK // rows)
+    for start in range(0, resamples, block):
+        yield min(block, resamples - start)
 
 
 def _counts(rng: np.random.Generator, rows: int, size: int) -> Counts:

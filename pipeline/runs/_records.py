@@ -70,7 +70,7 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
 
 
 def read_predictions(folder: Path) -> Columns:
-    """actual, predicted, probability and, if there are any, weight of each test row, from an evaluated model's folder."""
+    """actual, predicted, probability and, if there are any, weight and group of each test row, from an evaluated folder."""
     return read_parquet(folder / PREDICTIONS_FILE)
 
 
@@ -88,7 +88,8 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
     if y_a.tolist() != y_b.tolist():
         raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
     cuts = a.decision.log_odds, b.decision.log_odds
-    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=a.predictions.get("weight"), cuts=cuts)
+    weight, group = (a.predictions.get(column) for column in ("weight", "group"))
+    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=weight, cuts=cuts, group=group)
 
 
 def verdict(metric: str, difference: Difference) -> str:

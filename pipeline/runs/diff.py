@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         name: {"a": a.metrics[name], "b": b.metrics[name], **asdict(d), "verdict": verdict(name, d)}
         for name, d in found.items()
     }
-    logger.info(f"\nmetrics: not compared, since {refusal}" if refusal else _table(found, metrics))
+    units = "whole groups of test rows" if "group" in a.predictions else "the test rows"
+    logger.info(f"\nmetrics: not compared, since {refusal}" if refusal else _table(found, metrics, units))
     ids = {"a": a.run.info.run_id, "b": b.run.info.run_id}
     return not refusal, {
         **ids,
@@ -137,7 +138,7 @@ def _abbreviated(value: Any) -> str:
     return "absent" if value is None else re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", str(value))
 
 
-def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, Any]]) -> str:
+def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, Any]], units: str) -> str:
     rows = [
         [
             name,
@@ -148,6 +149,6 @@ def _table(found: Mapping[str, Difference], metrics: Mapping[str, Mapping[str, A
         ]
         for name, d in found.items()
     ]
-    interval = f"the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of the test rows"
+    interval = f"the {CONFIDENCE:.0%} interval of b - a from {RESAMPLES} paired bootstrap resamples of {units}"
     table = console.table(["metric", "a", "b", "b - a", "from", "to", "b is"], rows)
     return f"\nmetrics, with {interval}:\n{table}"

@@ -35,6 +35,7 @@ from pipeline.files import (
     write_parquet,
 )
 from pipeline.interval import CONFIDENCE, Interval
+from pipeline.learning.inference import MIN_GROUPS
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import DECISION, EVALUATION, VALIDATION, Manifest, read_evaluation, read_validation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
@@ -69,7 +70,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
         with predicting():
             log_odds = {part: predictor.log_odds(rows[part].X) for part in rows}
         train, test = ((log_odds[part], rows[part].y, rows[part].weight) for part in ("train", "test"))
-        found = intervals.evaluate(test, train, decision.log_odds)
+        group = rows["test"].group
+        found = intervals.evaluate(test, train, decision.log_odds, group=group)
         parts = {part: Part.of(rows[part], log_odds[part]) for part in rows}
         checks = run_checks(Context(card, predictor, **parts, cut=decision.log_odds, reference=options.reference))
         tables.check_not_modified()
@@ -81,13 +83,15 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
             write_json(made / METRICS_FILE, nan_as_none(found.metrics))
             write_json(made / INTERVALS_FILE, nan_as_none(found.intervals()))
             write_json(made / CHECKS_FILE, {"checks": checks})
-            weights = {} if weight is None else {"weight": weight}
-            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), **weights})
+            given = {name: values for name, values in {"weight": weight, "group": group}.items() if values is not None}
+            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), **given})
             for curve in CURVES.values():
                 write_csv(made / curve.file, curve.of(z, y, weight))
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
             write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         logger.info(f"{len(y)} test rows: {_verdict(found)} -> {folder}\n{_table(found)}")
+        if group is not None:
+            logger.info(_groups(len(np.unique(group))))
         if decision.rule != Decision.rule:
             logger.log(logging.WARNING if decision.is_constant else logging.INFO, decision.sentence)
         log_checks(checks)
@@ -100,7 +104,13 @@ def _verdict(found: Evaluation) -> str:
     change = found.over_baseline
     better = "better" if change.sign < 0 else "not surely better" if change.value < 0 else "no better"
     losses = f"{METRICS[OBJECTIVE].label} {found.metrics[OBJECTIVE]:.4f} against {found.baseline[OBJECTIVE]:.4f}"
-    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {change.low:+.4f} to {change.high:+.4f})"
+    ends = "interval unknown" if np.isnan(change.low) else f"{change.low:+.4f} to {change.high:+.4f}"
+    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {ends})"
+
+
+def _groups(count: int) -> str:
+    few = f", fewer than {MIN_GROUPS}: mostly too narrow" if count < MIN_GROUPS else ""
+    return f"the intervals are of whole groups drawn anew (data.group), {count} in the test table{few}"
 
 
 def _table(found: Evaluation) -> str:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, random_array
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.sources.document import Textbook
 from pipeline.data.sources.table import Table
-from pipeline.evaluation.checks import CHECKS, Context, failed_checks, run_checks
+from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, failed_checks, run_checks
 from pipeline.evaluation.checks.check import LEVEL
 from pipeline.evaluation.checks.columns import chance_that_all_differ
 from pipeline.evaluation.checks.intervals import auc_interval, mean_interval, share_interval
@@ -21,7 +21,7 @@ from pipeline.files import ROOT
 from pipeline.learning.models.numpy import NumpyModel
 from tests.data.real_tables import TARGETS
 from tests.evaluation.checked import by_name, checked, context_of, dataset, failed, noisy
-from tests.evaluation.faults import FAULTS
+from tests.evaluation.faults import FAULTS, frame, table
 
 REAL = (
     *("AER/SmokeBan", "AER/CreditCard", "AER/DoctorVisits", "ISLR/Default", "modeldata/credit_data", "MASS/Pima.tr2"),
@@ -133,6 +133,10 @@ def sparse() -> Dataset:
     return dataset(X, np.arange(200) % 2.0)
 
 
+def with_target(rows: Split) -> Split:
+    return replace(rows, X=rows.X.append_column("y", [rows.y]))
+
+
 def enlarged(context: Context) -> Context:
     return replace(context, test=replace(context.test, z=1e5 * context.test.z))
 
@@ -152,10 +156,28 @@ def test_what_is_not_looked_at_has_not_passed() -> None:
     assert entries["leak"]["sentence"] == "not looked at: 100,000 columns, more than 5,000"
 
 
+def test_features_alone_count_as_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = context_of(table(frame()))
+    train, test = (replace(part, rows=with_target(part.rows)) for part in (context.train, context.test))  # as files are
+    monkeypatch.setattr("pipeline.evaluation.checks.context.MAX_COLUMNS", len(context.card.columns))
+    assert by_name(replace(context, train=train, test=test))["leak"]["passed"]
+
+
+def test_a_column_of_great_numbers_is_no_sum_of_others() -> None:
+    X, y = noisy()
+    entries = by_name(context_of(dataset(X * [2.0**1000, 1, 1], y)))
+    assert entries["collinear"]["passed"]
+    assert entries["drift"] == by_name(context_of(dataset(X, y)))["drift"]
+
+
 def test_intervals_are_those_of_the_books() -> None:
     assert share_interval(0, 10, 0.05) == pytest.approx((0, 0.3085), abs=1e-4)
     assert share_interval(3, 10, 0.05) == pytest.approx((0.0667, 0.6525), abs=1e-4)
     assert mean_interval(np.array([1.0, 2, 3]), np.ones(3), 0.05) == pytest.approx((2, -0.4841, 4.4841), abs=1e-4)
+    repeated = np.array([1.0, 1, 2, 2, 3, 3])
+    assert mean_interval(repeated, np.ones(6), 0.05, np.repeat([7, 2, 5], 2)) == pytest.approx((2, -0.4841, 4.4841), abs=1e-4)
+    with pytest.raises(NotApplicable, match="it takes rows of 2 groups"):
+        mean_interval(repeated, np.ones(6), 0.05, np.zeros(6, int))
     low, high = auc_interval(0.5, 100, 100, 0.05)
     assert (0.5 - low, high - 0.5) == pytest.approx((1.96 * np.sqrt(201 / 120_000),) * 2, abs=2e-3)
     low, high = auc_interval(1.0, 100, 100, 0.05)

@@ -13,6 +13,8 @@ from pipeline.evaluation.intervals import bootstrap, evaluate, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, RANKING_METRICS, measure
 from pipeline.model.predictor import probability
 
+ROWS_OF_GROUP = 5
+
 
 def table(n: int = 200, seed: int = 0) -> tuple[Array, Array, Array]:
     """Log-odds of a good and of a worse model, with ties, and labels."""
@@ -133,19 +135,53 @@ def test_what_cannot_be_compared(z_b: Array, y: Array, sentence: str) -> None:
         paired_bootstrap(np.zeros(2), z_b, y)
 
 
+def test_groups_of_equal_rows_tell_as_much_as_one_row_of_each() -> None:
+    z, other, y = table(150)
+    group, many = np.arange(150), np.repeat(np.arange(150), 3)
+    weight = 1.0 + np.arange(150) % 3
+    once, paired = bootstrap(z, y, weight, 200, group=group), paired_bootstrap(z, other, y, 200, group=group)
+    for name, found in bootstrap(z[many], y[many], weight[many], 200, group=7 - many).items():
+        assert (found.low, found.high) == pytest.approx((once[name].low, once[name].high), rel=0.3, abs=0.03), name
+    for name, difference in paired_bootstrap(z[many], other[many], y[many], 200, group=many).items():
+        expected = paired[name].low, paired[name].high
+        assert (difference.low, difference.high) == pytest.approx(expected, abs=1e-3), name
+    by_rows = bootstrap(z[many], y[many], resamples=200)["log_loss"]
+    assert (by_rows.high - by_rows.low) * 3**0.5 == pytest.approx(once["log_loss"].high - once["log_loss"].low, rel=0.4)
+
+
+def test_a_class_in_one_group_leaves_no_interval() -> None:
+    z, _, y = table(60)
+    alone = bootstrap(z, y, resamples=20, group=np.where(y == 1, 0, np.arange(60)))
+    assert np.isnan([end for interval in alone.values() for end in (interval.low, interval.high)]).all()
+    rare = bootstrap(z, y, resamples=200, group=np.where(y == 1, np.arange(60) % 2, np.arange(60)))  # some draw no positive
+    assert rare["roc_auc"].low < rare["roc_auc"].value < rare["roc_auc"].high
+    assert rare["log_loss"].low < rare["log_loss"].high
+
+
 def drawn(rng: np.random.Generator, n: int, a: float = -0.8, b: float = 1.3) -> tuple[Array, Array]:
     """z and y (n,) of a model that is not quite calibrated."""
     z = rng.normal(size=n)
     return a + b * 1.2 * z, (rng.random(n) < probability(1.3 * z - 0.6)).astype(float)
 
 
-def covered(simulations: int, n: int, resamples: int) -> dict[str, float]:
+def drawn_in_groups(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+    """The same in groups of ROWS_OF_GROUP rows, which have most of z in common, and part of what makes them positive."""
+    z, noise = (
+        0.9**0.5 * rng.normal(size=n // ROWS_OF_GROUP).repeat(ROWS_OF_GROUP) + 0.1**0.5 * rng.normal(size=n) for _ in "ab"
+    )
+    return -0.8 + 1.56 * z, (1.3 * z - 0.6 + 2 * noise > 0).astype(float)
+
+
+def covered(
+    simulations: int, n: int, resamples: int, make: Callable[..., tuple[Array, Array]] = drawn, rows_of_group: int = 0
+) -> dict[str, float]:
     """In what share of tables of n rows the intervals hold the metrics of a table without end."""
     rng = np.random.default_rng(0)
-    truth = measure(*drawn(rng, 2_000_000))
+    truth = measure(*make(rng, min(20_000 * simulations, 2_000_000)))
     held = dict.fromkeys(COMPARED_METRICS, 0)
+    group = np.arange(n) // rows_of_group if rows_of_group else None
     for seed in range(simulations):
-        for name, found in bootstrap(*drawn(rng, n), resamples=resamples, seed=seed).items():
+        for name, found in bootstrap(*make(rng, n), resamples=resamples, seed=seed, group=group).items():
             held[name] += found.low <= truth[name] <= found.high
     return {name: count / simulations for name, count in held.items()}
 
@@ -153,6 +189,18 @@ def covered(simulations: int, n: int, resamples: int) -> dict[str, float]:
 def test_intervals_hold_what_is_true() -> None:
     found = covered(simulations=30, n=300, resamples=100)
     assert min(found.values()) >= 0.75, found
+
+
+def test_intervals_by_groups_hold_what_is_true_of_rows_in_groups() -> None:
+    found = covered(20, 600, 60, drawn_in_groups, ROWS_OF_GROUP)
+    assert min(found.values()) >= 0.75, found
+
+
+@pytest.mark.evidence
+def test_intervals_by_groups_hold_what_is_true_in_95_of_100_tables() -> None:
+    found = covered(2000, 2000, 500, drawn_in_groups, ROWS_OF_GROUP)
+    print(found)
+    assert all(0.91 <= share <= 0.97 for share in found.values()), found
 
 
 @pytest.mark.evidence

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation.checks.check import LEVEL, Finding
-from pipeline.evaluation.checks.context import MIN_ROWS, Context, NotApplicable
+from pipeline.evaluation.checks.context import MIN_ROWS, Context, NotApplicable, standardised
 from pipeline.evaluation.checks.intervals import auc, auc_interval, normal_quantile
 from pipeline.learning.signed_rows import sample_of
 from pipeline.model.encoder import Category
@@ -129,7 +129,7 @@ def collinear(context: Context) -> Finding:
         raise NotApplicable("fewer than 2 features vary")
     if n < d + MIN_ROWS:
         raise NotApplicable(f"it takes {d + MIN_ROWS} training rows; {n} are there")
-    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    Z = standardised(X)
     values, vectors = np.linalg.eigh(Z.T @ Z / n)
     inverse = (vectors / np.maximum(values, 1e-12)) @ vectors.T
     worst = int(np.diag(inverse).argmax())

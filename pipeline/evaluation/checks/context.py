@@ -48,6 +48,11 @@ class Part:
     def y(self) -> Array:
         return self.rows.y
 
+    def observations(self, label: int) -> int:
+        """How many rows have the label, or of rows in groups how many groups have such rows."""
+        chosen = self.y == label
+        return int(chosen.sum()) if self.rows.group is None else len(np.unique(self.rows.group[chosen]))
+
     def __len__(self) -> int:
         return len(self.rows.y)
 
@@ -95,7 +100,7 @@ class Context:
         """The raw columns of parts, one below the other: float64 (nan: missing), datetime64, or integers that stand for texts
         (-1: missing). Raises NotApplicable where they are too many."""
         parts = [part.rows.X for part in given]
-        if (width := parts[0].shape[1]) > MAX_COLUMNS:
+        if (width := len(self.card.columns or self.card.features)) > MAX_COLUMNS:
             raise NotApplicable(f"not looked at: {width:,} columns, more than {MAX_COLUMNS:,}")
         if not self.train.rows.is_table:
             X = np.concatenate([part if isinstance(part, np.ndarray) else part.toarray() for part in parts])
@@ -164,6 +169,12 @@ class Context:
         """The l2 of the fit."""
         found = self.card.ended.penalty
         return float(found["l2"] if found else self.card.config["model"].get("l2", 0.0))
+
+
+def standardised(X: Array) -> Array:
+    """Columns that vary, X (n, d), with mean 0 and variance 1; halved first until no square overflows."""
+    X = np.ldexp(X, -np.frexp(np.abs(X).max(axis=0))[1])
+    return np.asarray((X - X.mean(axis=0)) / X.std(axis=0))
 
 
 def _known_times(column: Any) -> NDArray[np.int64]:

@@ -4,24 +4,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
+from pipeline.evaluation.checks.context import NotApplicable
+from pipeline.evaluation.intervals import Groups
 from pipeline.evaluation.metrics import roc_auc
 from pipeline.evaluation.samples import ScoredRows
 
 
-def mean_interval(values: Array, weight: Array, level: float) -> tuple[float, float, float]:
-    """The weighted mean of values (n,), and the ends of its t interval."""
-    mean, error = mean_and_error(values, weight)
+def mean_interval(values: Array, weight: Array, level: float, group: Groups | None = None) -> tuple[float, float, float]:
+    """The weighted mean of values (n,), and the ends of its t interval; by `mean_and_error`."""
+    mean, error = mean_and_error(values, weight, group)
+    units = len(values) if group is None else len(np.unique(group))
     from scipy.special import stdtrit
 
-    half = float(stdtrit(max(len(values) - 1, 1), 1 - level / 2)) * error
+    half = float(stdtrit(max(units - 1, 1), 1 - level / 2)) * error
     return mean, mean - half, mean + half
 
 
-def mean_and_error(values: Array, weight: Array) -> tuple[float, float]:
-    """The weighted mean of values (n,), and its standard error."""
+def mean_and_error(values: Array, weight: Array, group: Groups | None = None) -> tuple[float, float]:
+    """The weighted mean of values (n,), and its standard error, which takes rows of one group as one observation.
+
+    Raises NotApplicable where there is one group.
+    """
     mean = float(np.average(values, weights=weight))
-    squares = float(np.square(weight * (values - mean)).sum())
-    return mean, float(np.sqrt(squares * len(values) / max(len(values) - 1, 1)) / weight.sum())
+    deviations = weight * (values - mean)
+    if group is not None:
+        deviations = np.bincount(np.unique(group, return_inverse=True)[1], deviations)
+        if len(deviations) < 2:
+            raise NotApplicable("it takes rows of 2 groups")
+    n, squares = len(deviations), float(np.square(deviations).sum())
+    return mean, float(np.sqrt(squares * n / max(n - 1, 1)) / weight.sum())
 
 
 def normal_quantile(level: float) -> float:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.data.leaks import repeated_rows
 from pipeline.evaluation.checks.check import LEVEL, Finding
-from pipeline.evaluation.checks.context import MAX_FEATURES, MIN_ROWS, Context, NotApplicable, Part
+from pipeline.evaluation.checks.context import MAX_FEATURES, MIN_ROWS, Context, NotApplicable, Part, standardised
 from pipeline.evaluation.checks.intervals import auc, auc_interval, count_probability, share_interval
 from pipeline.text import quote_if_needed
 
@@ -56,7 +56,7 @@ def drift(context: Context) -> Finding:
     X = X[:, np.ptp(X, axis=0) > 0]
     if not X.shape[1]:
         raise NotApplicable("no feature varies")
-    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    X = standardised(X)
     if 2 * X.shape[1] <= MAX_FEATURES:
         X = np.column_stack([X, np.square(X)])
     is_test = np.arange(m + n) >= m

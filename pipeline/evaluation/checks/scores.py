@@ -26,7 +26,8 @@ def overfitting(context: Context) -> Finding:
     """The test loss minus the training loss, by Welch's interval."""
     context.require_rows()
     (test, test_error), (train, train_error) = (
-        mean_and_error(log_losses(part.z, part.y), context.weights(part)) for part in (context.test, context.train)
+        mean_and_error(log_losses(part.z, part.y), context.weights(part), part.rows.group)
+        for part in (context.test, context.train)
     )
     gap, half = test - train, normal_quantile(LEVEL) * float(np.hypot(test_error, train_error))
     sentence = f"the log loss{context.weighting} is {test:.4f} on the test rows and {train:.4f} on the training rows"
@@ -39,10 +40,10 @@ def baseline(context: Context) -> Finding:
     context.require_rows(context.test)
     z, y = context.test.z, context.test.y
     gains = training_rate_losses(context) - log_losses(z, y)
-    gain, low, high = mean_interval(gains, context.weights(context.test), BASELINE_LEVEL)
-    positives, orders = int(y.sum()), False
-    if gain > 0 and 0 < positives < len(y):
-        orders = auc_interval(auc(z, y == 1), positives, len(y) - positives, BASELINE_LEVEL)[0] > 0.5
+    gain, low, high = mean_interval(gains, context.weights(context.test), BASELINE_LEVEL, context.test.rows.group)
+    (positives, negatives), orders = map(context.test.observations, (1, 0)), False
+    if gain > 0 and positives and negatives:
+        orders = auc_interval(auc(z, y == 1), positives, negatives, BASELINE_LEVEL)[0] > 0.5
     is_better = low > 0 or orders
     how = f"is {'surely' if is_better else 'not surely'} better than the training rate"
     sentence = (
@@ -123,7 +124,7 @@ def reference(context: Context) -> Finding:
         z = fitted.decision_function(X_test)
     ours, theirs = (log_losses(each, context.test.y) for each in (context.test.z, z))
     m = context.weights(context.test)
-    gap, low, high = mean_interval(ours - theirs, m, LEVEL)
+    gap, low, high = mean_interval(ours - theirs, m, LEVEL, context.test.rows.group)
     loss = float(np.average(ours, weights=m))
     sentence = f"the log loss on the test rows{context.weighting} is {loss:.4f}, that of gradient boosting {loss - gap:.4f}"
     return Finding(low > FAR_WORSE * loss, sentence, gap, low, high)
