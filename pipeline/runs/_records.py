@@ -95,7 +95,7 @@ def compare(a: Records, b: Records) -> dict[str, Difference]:
 def verdict(metric: str, difference: Difference) -> str:
     """What the difference b - a in a metric says of b, in words."""
     if np.isnan(difference.low):
-        return "not known to differ: a class has too few test rows or groups"
+        return "not known to differ, since the difference has no interval"
     greater_is_better = METRICS[metric].greater_is_better
     if not difference.sign:
         return "not surely different"

@@ -106,6 +106,7 @@ def _decide(store: Store, run: "Run", champion: "ModelVersion | None", metric: s
         if not force:
             require_severe_checks(run, candidate.checks)
         tags = {"metric": metric, "run": run.info.run_id, "test_table": candidate.card.data.digest["test"]}
+        tags["failed_severe_checks"] = _failed_severe(candidate.checks)
         if champion is None:
             return {**tags, "decision": FIRST, "reason": "there was no champion"}
         tags |= {"champion.run": champion.run_id, "champion.version": str(champion.version)}
@@ -130,6 +131,13 @@ def _judge(metric: str, difference: Difference, against: str, force: bool) -> di
         "seed": str(SEED),
         "confidence": str(CONFIDENCE),
     }
+
+
+def _failed_severe(checks: Sequence[dict[str, Any]] | None) -> str:
+    """The checks that bar promotion and failed, which --force passes over."""
+    if checks is None:
+        return "unknown"
+    return ", ".join(check["name"] for check in failed_checks(checks, severe=True)) or "none"
 
 
 def require_severe_checks(run: "Run", checks: Sequence[dict[str, Any]] | None) -> None:

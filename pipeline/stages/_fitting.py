@@ -35,15 +35,15 @@ def describe(config: dict[str, dict[str, Any]], schema: DataSchema) -> ModelCard
     return replace(made, columns=columns, missing_values=schema.missing_values, identifiers=identifiers, decimal=schema.decimal)
 
 
+def card_of(config: Config, tables: Manifest[DataSchema]) -> ModelCard:
+    """The same by the configuration of a stage, of the model that it or a later one fits to these tables."""
+    return describe({"data": tables.content.source, **{group: config[group] for group in REGISTRIES}}, tables.content)
+
+
 def encoder_options(model: Model) -> EncoderOptions:
     """How a table's columns become features: as the model's settings say, if they do."""
     options: EncoderOptions = vars(model).get("encoder", EncoderOptions())
     return options
-
-
-def card_of(config: Config, tables: Manifest[DataSchema]) -> ModelCard:
-    """The same by the configuration of a stage, of the model that it or a later one fits to these tables."""
-    return describe({"data": tables.content.source, **{group: config[group] for group in REGISTRIES}}, tables.content)
 
 
 def read_tables(data: Path, source: Section | None) -> Manifest[DataSchema]:

@@ -97,6 +97,6 @@ def test_features_are_shown_by_what_one_run_lacks() -> None:
 def test_the_verdict_on_b_is_never_blank() -> None:
     differences = [Difference(0.0, *ends) for ends in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (np.nan, np.nan))]
     of_auc, of_loss = ([verdict(metric, each) for each in differences] for metric in ("roc_auc", "log_loss"))
-    more = ["not surely different", "not known to differ: a class has too few test rows or groups"]
+    more = ["not surely different", "not known to differ, since the difference has no interval"]
     assert of_auc == ["surely better", "surely worse", *more]
     assert of_loss == ["surely worse", "surely better", *more]

@@ -100,7 +100,9 @@ def test_a_decision_replaces_the_one_before_and_a_champion_that_is_gone_bars_nob
     assert first.code == 0
     (version,) = client.search_model_versions(f"run_id = '{ids['torch']}'")
     decided = {tag for tag in client.get_model_version(NAME, version.version).tags if tag.startswith("promotion.")}
-    assert decided == {f"promotion.{key}" for key in ("metric", "run", "test_table", "decision", "reason")}
+    assert decided == {
+        f"promotion.{key}" for key in ("metric", "run", "test_table", "failed_severe_checks", "decision", "reason")
+    }
     shutil.rmtree(found["torch"].info.artifact_uri.removeprefix("file://"))
     stays, forced = runs(made, f"promote {ids['single']}", f"promote {ids['single']} --force")
     assert (stays.code, forced.code) == (1, 0)
@@ -131,6 +133,8 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     assert " failed separation, baseline, since the classes can be separated by " in refused.stderr
     assert refused.stderr.endswith(": set model.l2, such as model.l2=0.01, or give --force\n")
     assert tags["checks.severe"] == "separation, baseline"
+    (version,) = client_of(made).search_model_versions(f"run_id = '{run}'")
+    assert version.tags["promotion.failed_severe_checks"] == "separation, baseline"
     document = all_runs_but(made, run)["numpy"]
     assert document.data.tags["separation"] == "complete: x2, x1"
     (as_before,) = runs(made, f"promote {document.info.run_id} --name document")
