@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,7 +186,8 @@ def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with data/ and a fitted model in numpy/, whose fingerprint is this test's own."""
     lr = 0.1 + random.Random(request.node.name).random()
     base = composed("optimizer.record_every=1")
-    config = replace(base, optimizer=replace(base.optimizer, lr=lr)).to_dict()
+    config = base.to_dict()
+    config["optimizer"]["lr"] = lr
     generate(base.data, config["data"], tmp_path / "data")
     train(
         {group: config[group] for group in ("model", "optimizer")},
