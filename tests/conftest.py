@@ -20,7 +20,6 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import WorkStealingScheduling
 
-from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.console import configure_logging
 from pipeline.determinism import KERNELS
@@ -28,6 +27,7 @@ from pipeline.stages.generate import generate
 from pipeline.stages.train import train
 from pipeline.tracking.publisher import wait_for_publishers
 from pipeline.tracking.sqlite_store import LOCATIONS
+from tests.chain import composed, made
 from tests.forked import ForkServer
 from tests.secrets import QUOTED_VALUE, VALUE
 
@@ -98,8 +98,6 @@ def store(shared: Shared) -> Path:
 @pytest.fixture(scope="session")
 def trained(shared: Shared) -> Path:
     """A folder with all that the stages make of small data; not to be changed."""
-    from tests.chain import made
-
     return shared("trained", made)
 
 
@@ -187,8 +185,10 @@ def environment(**more: str) -> dict[str, str]:
 def fitted(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with data/ and a fitted model in numpy/, whose fingerprint is this test's own."""
     lr = 0.1 + random.Random(request.node.name).random()
-    config = compose([f"optimizer.lr={lr}", "optimizer.record_every=1"]).to_dict()
-    generate(compose().data, config["data"], tmp_path / "data")
+    base = composed("optimizer.record_every=1")
+    config = base.to_dict()
+    config["optimizer"]["lr"] = lr
+    generate(base.data, config["data"], tmp_path / "data")
     train(
         {group: config[group] for group in ("model", "optimizer")},
         tmp_path / "data",

@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
@@ -82,8 +83,9 @@ def capture_lineage(journal: Journal, events: Events) -> Events:
     return events
 
 
+@cache
 def _requirements() -> str:
-    """Every installed distribution as NAME==VERSION, sorted."""
+    """Every installed distribution as NAME==VERSION, sorted, as it was when this process asked first."""
     lines = {f"{distribution.name}=={distribution.version}\n" for distribution in distributions()}
     return "".join(sorted(lines, key=str.lower))
 
