@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import stages
 from pipeline.arrays import Array
@@ -49,7 +51,7 @@ def add_weights(data: Path, **weights: Array) -> None:
     write_arrays(data, {f"{part}/weight.npy": weight for part, weight in weights.items()})
 
 
-def write_arrays(data: Path, arrays: Mapping[str, Array]) -> None:
+def write_arrays(data: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Arrays beside those that `generate` made, or in their place."""
     content = json.loads((data / "schema.json").read_text())
     for name, array in arrays.items():

@@ -16,7 +16,7 @@ from pipeline.interval import TAILS, Interval
 from pipeline.threads import side_by_side
 
 RESAMPLES = 2000
-BLOCK = 400_000  # counts of resamples that are worked on at once: what fits in a processor's caches
+BLOCK = 200_000  # counts of resamples that are worked on at once: what fits in a processor's caches
 Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any

@@ -48,6 +48,7 @@ class ScoredRows:
             raise DataError(f"the {counted} to measure a model by must be of both classes; {got}")
         chosen = (np.flatnonzero(y == 1), np.flatnonzero(y != 1))
         self.order = tuple(np.argsort(-z[rows], kind="stable") for rows in chosen)  # among the rows of the class, as they came
+        self.is_sorted = all((np.diff(order) > 0).all() for order in self.order)
         sorted_rows = [rows[order] for rows, order in zip(chosen, self.order, strict=True)]
         self.z = tuple(z[rows] for rows in sorted_rows)
         self.weight = None if weight is None else tuple(weight[rows] for rows in sorted_rows)
@@ -100,7 +101,9 @@ class Sample:
     def __init__(self, rows: ScoredRows, drawn: tuple[Counts, ...], shares: Array, cells: Cells | None = None) -> None:
         """drawn: Counts of each class's rows, as they came; shares (2, B): by what a resample multiplies a class's counts."""
         self.rows, self.shares, self._cells = rows, shares, cells or rows.cells
-        counts = tuple(np.take(of, order, axis=1) for of, order in zip(drawn, rows.order, strict=True))
+        counts = drawn
+        if not rows.is_sorted:
+            counts = tuple(np.take(of, order, axis=1) for of, order in zip(drawn, rows.order, strict=True))
         weighted = rows.weight and tuple(of * weight for of, weight in zip(counts, rows.weight, strict=True))
         self._counts: tuple[NDArray[Any], ...] = weighted or counts
 

@@ -197,19 +197,21 @@ def test_intervals_by_groups_hold_what_is_true_of_rows_in_groups() -> None:
 
 
 @pytest.mark.evidence
-def test_intervals_by_groups_hold_what_is_true_in_95_of_100_tables() -> None:
-    found = covered(2000, 2000, 500, drawn_in_groups, ROWS_OF_GROUP)
+def test_intervals_by_groups_hold_what_is_true_in_about_95_of_100_tables() -> None:
+    found = covered(1000, 2000, 500, drawn_in_groups, ROWS_OF_GROUP)
     print(found)
-    assert all(0.91 <= share <= 0.97 for share in found.values()), found
+    for name, share in found.items():
+        assert (0.86 if METRICS[name].is_reflected else 0.91) <= share <= 0.97, (name, found)
 
 
 @pytest.mark.evidence
 @pytest.mark.parametrize("n", [300, 2000])
-def test_intervals_hold_what_is_true_in_95_of_100_tables(n: int) -> None:
+def test_intervals_hold_what_is_true_in_about_95_of_100_tables(n: int) -> None:
     """Those of KS and the calibration error in 90: as mere percentiles, in 79 and in none of the tables of 300 rows."""
     found = covered(simulations=2000, n=n, resamples=500)
     print(n, found)
-    assert all((0.87 if METRICS[name].is_reflected else 0.92) <= share <= 0.98 for name, share in found.items()), found
+    for name, share in found.items():
+        assert (0.88 if METRICS[name].is_reflected else 0.92) <= share <= 0.97, (name, found)
 
 
 def test_the_difference_of_equal_models_holds_zero() -> None:

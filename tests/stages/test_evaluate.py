@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.curves import CURVES
+from pipeline.evaluation.intervals import bootstrap, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, measure
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import nan_as_none, write_parquet
@@ -161,13 +162,18 @@ def test_another_model_than_the_one_that_was_meant_is_refused(root: Path) -> Non
     assert not (root / "models" / "numpy" / "evaluation.json").exists()
 
 
-def test_metrics_curves_and_comparisons_use_the_weights_of_the_test_rows(tmp_path: Path) -> None:
+def test_what_is_measured_uses_the_weights_and_groups_of_the_test_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = made(tmp_path, until="generate")
-    weight = np.arange(40.0) % 4
+    weight, group = np.arange(40.0) % 4, np.arange(40) // 5
     add_weights(root / "data", test=weight)
+    write_arrays(root / "data", {"test/group.npy": group})
     run("train", root)
     folder = root / "models" / "numpy"
     values = evaluate(root / "data", folder, NOWHERE)
+    groups = "the intervals are of whole groups drawn anew (data.group), 8 in the test table, fewer than 40: mostly too narrow"
+    assert groups in capsys.readouterr().out
     table = pd.read_parquet(folder / "predictions.parquet")
     p, y = table["probability"].to_numpy(), table["actual"].to_numpy(np.float64)
     z = np.log(p / (1 - p))
@@ -180,5 +186,8 @@ def test_metrics_curves_and_comparisons_use_the_weights_of_the_test_rows(tmp_pat
     of = SimpleNamespace(info=SimpleNamespace(run_id="a", run_name="a"))
     a = Records(of, folder, read_card(folder).content, {}, Decision(), values, read_predictions(folder))
     b = replace(a, predictions={**a.predictions, "probability": p**2})
-    found = compare(a, b)["log_loss"].value
-    assert found == pytest.approx(measure(np.log(p**2 / (1 - p**2)), y, weight)["log_loss"] - values["log_loss"])
+    found, z_b = compare(a, b)["log_loss"], np.log(p**2 / (1 - p**2))
+    assert found.value == pytest.approx(measure(z_b, y, weight)["log_loss"] - values["log_loss"])
+    assert found.low == pytest.approx(paired_bootstrap(z, z_b, y, weight=weight, group=group)["log_loss"].low)
+    low = bootstrap(z, y, weight, group=group)["roc_auc"].low
+    assert json.loads((folder / "intervals.json").read_text())["test"]["roc_auc"]["low"] == pytest.approx(low)
