@@ -27,7 +27,7 @@ def leaks(dataset: Dataset) -> list[str]:
     if repeated := int(repeated_rows(dataset.train, dataset.test).sum()):
         found.append(
             f"{repeated} of {len(dataset.test.y)} test rows stand in the training part, too, with the same features and label: "
-            "the test metrics may be too good"
+            "unless columns of few values explain it, the test metrics are too good"
         )
     return found
 

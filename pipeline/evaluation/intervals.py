@@ -120,7 +120,7 @@ def evaluate(
 
 
 def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
-    ends = {name: _ends(name, *found[name], least=0.0) for name in COMPARED_METRICS}
+    ends = {name: _ends(name, *found[name], METRICS[name].bounds[0]) for name in COMPARED_METRICS}
     known = {name: (low, high) if low < high else (np.nan, np.nan) for name, (low, high) in ends.items()}
     return {name: Interval(found[name][0], *known[name]) for name in COMPARED_METRICS}
 

@@ -18,6 +18,7 @@ from pipeline.evaluation.samples import POSITIVE, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
+UNBOUNDED = (-np.inf, np.inf)
 TOP = 0.1  # the share of rows, from the highest log-odds, that lift is of
 
 
@@ -30,6 +31,7 @@ class Metric:
     greater_is_better: bool | None  # None: neither, so that models are not ranked by it
     function: Callable[[Sample], Array]  # its values (B,) in B resamples; nan where it is undefined
     in_summary: bool = False  # shown by evaluate in the terminal, and listed for each job of a sweep
+    bounds: tuple[float, float] = (0.0, 1.0)  # that no value lies beyond
     is_count: bool = False
     is_reflected: bool = False  # chance raises it above what is true: see `intervals`
 
@@ -137,9 +139,9 @@ def squared_errors(z: Array, y: Array) -> Array:
     return np.asarray((probability(z) - y) ** 2)
 
 
-def _mean(name: str, label: str, greater_is_better: bool, row_scores: RowScores) -> Metric:
+def _mean(name: str, label: str, greater_is_better: bool, row_scores: RowScores, most: float) -> Metric:
     """row_scores: a function of the module, whose values are computed once for all resamples."""
-    return Metric(name, label, greater_is_better, lambda sample: sample.mean(row_scores), in_summary=True)
+    return Metric(name, label, greater_is_better, lambda sample: sample.mean(row_scores), True, (0.0, most))
 
 
 def _count(name: str, label: str, function: Callable[[Sample], Array]) -> Metric:
@@ -155,17 +157,17 @@ METRICS = {
         Metric("precision", "precision", True, lambda sample: sample.confusion.precision),
         Metric("recall", "recall", True, lambda sample: sample.confusion.recall),
         Metric("f1", "F1", True, lambda sample: sample.confusion.f1),
-        Metric("mcc", "MCC", True, mcc),
+        Metric("mcc", "MCC", True, mcc, bounds=(-1, 1)),
         Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True),
-        Metric("gini", "Gini", True, gini),
+        Metric("gini", "Gini", True, gini, bounds=(-1, 1)),
         Metric("ks", "KS", True, kolmogorov_smirnov, is_reflected=True),
         Metric("average_precision", "average precision", True, average_precision),
-        Metric("lift", f"lift at {TOP:.0%}", True, lift),
-        _mean("log_loss", "log loss", False, log_losses),
-        _mean("brier", "Brier score", False, squared_errors),
+        Metric("lift", f"lift at {TOP:.0%}", True, lift, bounds=(0, 1 / TOP)),
+        _mean("log_loss", "log loss", False, log_losses, np.inf),
+        _mean("brier", "Brier score", False, squared_errors, 1.0),
         Metric("calibration_error", "calibration error", False, calibration_error, is_reflected=True),
-        Metric("calibration_slope", "calibration slope", None, calibration_slope),
-        Metric("calibration_intercept", "calibration intercept", None, calibration_intercept),
+        Metric("calibration_slope", "calibration slope", None, calibration_slope, bounds=UNBOUNDED),
+        Metric("calibration_intercept", "calibration intercept", None, calibration_intercept, bounds=UNBOUNDED),
         _count("true_positives", "true positives", lambda sample: sample.confusion.tp),
         _count("false_positives", "false positives", lambda sample: sample.confusion.fp),
         _count("false_negatives", "false negatives", lambda sample: sample.confusion.fn),

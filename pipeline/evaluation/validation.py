@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation.folds import Fold, FoldFeatures, FoldRule, Rows
-from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, defined, of_rows
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, UNBOUNDED, defined, of_rows
 from pipeline.evaluation.options import CV, HOLDOUT, NONE, EvaluationOptions
 from pipeline.evaluation.penalty import with_number
 from pipeline.evaluation.samples import ScoredRows
@@ -120,17 +120,17 @@ def mean_scores(held: Sequence[Held]) -> dict[str, Interval]:
         having = [each for each in held if name in each.scores]
         if having:
             ratio = float(np.mean([len(each.rows) / each.training for each in having]))
-            found[name] = corrected([each.scores[name] for each in having], ratio)
+            found[name] = corrected([each.scores[name] for each in having], ratio, METRICS[name].bounds)
     if OBJECTIVE not in found:
         raise DataError(f"validation needs rows with a weight above 0 among those that are held out: {ALTERNATIVE}")
     return found
 
 
-def corrected(values: Sequence[float], ratio: float) -> Interval:
+def corrected(values: Sequence[float], ratio: float, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
     """The mean of K values and its interval by Student's t, their variance times 1/K + ratio (Nadeau and Bengio 2003).
 
     One value, or equal ones, have no interval. ratio: of the rows that are held out to those that are fitted to. Folds share
-    rows to fit to, so that their values vary together, and the usual 1/K is too small.
+    rows to fit to, so that their values vary together, and the usual 1/K is too small. bounds: where the ends are cut.
     """
     from scipy.special import stdtrit
 
@@ -138,7 +138,7 @@ def corrected(values: Sequence[float], ratio: float) -> Interval:
     if min(values) == max(values):
         return Interval(mean)
     half = float(stdtrit(K - 1, TAILS[1]) * np.sqrt((1 / K + ratio) * np.var(values, ddof=1)))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
 
 
 def description(options: EvaluationOptions, rule: FoldRule, held: Sequence[Held]) -> str:

@@ -138,7 +138,8 @@ def log_checks(checks: Sequence[dict[str, Any]]) -> None:
         severe = ", which bars promotion" if check["severe"] else ""
         logger.warning(f"{check['name']} failed{severe}: {check['sentence']}: {check['advice']}")
     outcomes = [check["passed"] for check in checks]
-    logger.info(f"{outcomes.count(True)} of {len(checks)} checks passed, {outcomes.count(None)} do not apply")
+    failed, passed, other = (outcomes.count(outcome) for outcome in (False, True, None))
+    logger.info(f"checks: {failed} failed, {passed} passed, {other} do not apply")
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

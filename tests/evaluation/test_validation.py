@@ -67,6 +67,8 @@ def test_the_interval_is_that_of_nadeau_and_bengio() -> None:
     half = student.ppf(0.975, 4) * np.sqrt((1 / 5 + 1 / 4) * np.var(values, ddof=1))
     assert (score.value, score.low, score.high) == pytest.approx((0.55, 0.55 - half, 0.55 + half), rel=1e-12)
     assert str(score) == f"0.5500 ({0.55 - half:.4f} to {0.55 + half:.4f})"
+    cut = corrected(values, 0.25, (0.5, 0.6))
+    assert (cut.value, cut.low, cut.high) == (score.value, 0.5, 0.6)
 
 
 @pytest.mark.parametrize("values", [[0.1], [0.1] * 3])
