@@ -213,12 +213,12 @@ class Progress:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Aligned columns, numbers to four decimals, as wide as it takes. rich's own table would take 0.3 ms a row."""
+    """Aligned columns, numbers to four decimals, nothing for None, as wide as it takes. rich's own table would take 0.3 ms a row."""
     from rich.cells import cell_len
     from rich.control import strip_control_codes
 
     def text_of(value: object) -> str:
-        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        text = f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
         return strip_control_codes(" ".join(text.splitlines()).expandtabs(1))
 
     texts = [[text_of(value) for value in row] for row in (header, *rows)]

@@ -19,9 +19,9 @@ def runs_of(repo: Path) -> list[Run]:
 
 
 def points(repo: Path) -> list[Metric]:
-    """The loss curve of the only run, so far."""
-    runs = runs_of(repo)
-    return list(client_of(repo).get_metric_history(runs[0].info.run_id, "loss")) if runs else []
+    """The loss curves of all runs, so far."""
+    client = client_of(repo)
+    return [point for run in runs_of(repo) for point in client.get_metric_history(run.info.run_id, "loss")]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:

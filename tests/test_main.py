@@ -137,7 +137,7 @@ def test_without_a_server_the_work_goes_on(repo: Path, forked: Shell) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("warning: MLflow is behind, the work goes on and the next stage or") == 1
     assert done.stderr.count(" warning: the classes can be separated by ") == 2
-    assert done.stderr.count("\n") == 3
+    assert done.stderr.count("MLflow") == 1
     assert "Traceback" not in done.stderr
     assert "least log loss: job 1" in done.stdout
 
@@ -164,12 +164,16 @@ def test_what_mlflow_could_not_take_is_not_finished_and_comes_later(repo: Path, 
 def test_a_killed_dvc_leaves_nothing_running(repo: Path, how: signal.Signals) -> None:
     change_overrides(repo, ["optimizer.epochs=100000000", "data.rows=100000"])
     with subprocess.Popen(["dvc", "repro", "-q"], cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
-        wait_for(lambda: bool(points(repo)))
-        stages = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
-        os.kill(process.pid, how)
+        try:
+            wait_for(lambda: bool(points(repo)))
+            stages = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        finally:
+            os.kill(process.pid, how)
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in stages))
-    wait_for(lambda: [run.info.status for run in runs_of(repo)] == ["KILLED"])
-    assert not (repo / "out" / "models" / "numpy").exists() or not any((repo / "out" / "models" / "numpy").iterdir())
+    trained = "train was started in numpy's run alone"
+    wait_for(lambda: [run.info.status for run in runs_of(repo)].count("KILLED") == 1)
+    assert {run.data.tags["model"] for run in runs_of(repo) if run.info.status == "KILLED"} == {"numpy"}, trained
+    assert not (repo / "out" / "models" / "numpy" / "model.json").exists()
 
 
 def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:

@@ -281,8 +281,9 @@ def test_a_killed_ui_leaves_no_server(repo: Path) -> None:
 def test_a_dvc_killed_at_any_moment_leaves_nothing_running(
     repo: Path, shell: Shell, more: str, moments: tuple[int, ...]
 ) -> None:
-    stages = (repo / "dvc.yaml").read_text().replace("train.${item}.yaml\n", f"train.${{item}}.yaml{more}\n", 1)
-    (repo / "dvc.yaml").write_text(stages)
+    stages, command_line = (repo / "dvc.yaml").read_text(), "train.${key}.yaml --candidate ${key}\n"
+    assert command_line in stages
+    (repo / "dvc.yaml").write_text(stages.replace(command_line, f"{command_line.strip()}{more}\n", 1))
     change_overrides(repo, LONG)
     assert shell("dvc repro -q generate", repo).returncode == 0
     for milliseconds in moments:
@@ -292,7 +293,7 @@ def test_a_dvc_killed_at_any_moment_leaves_nothing_running(
             command.kill()
             command.wait()
             assert_all_end(repo, f"{milliseconds} ms after the first sight of train")
-        assert not (repo / "out" / "models" / "numpy").exists()
+        assert not (repo / "out" / "models" / "numpy" / "model.json").exists()
 
 
 @pytest.mark.slow

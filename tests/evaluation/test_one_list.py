@@ -57,7 +57,7 @@ def test_a_metric_reaches_the_files_the_terminal_the_sweep_and_the_comparisons(c
     stdout = (changed / "stdout").read_text()
     interval = json.loads((job / "intervals.json").read_text())["test"]["half_hits"]
     ends = f"{interval['low']:.4f} to {interval['high']:.4f}"
-    assert f"\nhalf <hits>  {metrics['half_hits']:.4f}  {ends}  " in stdout
+    assert f"\nhalf <hits>  {metrics['half_hits']:.4f} ({ends})  " in stdout
     assert "\njob  optimizer.lr  ending    half_hits  accuracy  roc_auc  log_loss  brier\n" in stdout
     assert pd.read_csv(changed / "out/s/comparison.csv")["half_hits"][0] == metrics["half_hits"]
     report = changed / "out/s/0/report"

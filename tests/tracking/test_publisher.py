@@ -196,7 +196,7 @@ def test_an_outage_loses_and_doubles_nothing(
     assert shown.err.count("warning: MLflow is behind, the work goes on") == 1
     assert ("in MLflow: runs:/" in shown.out) == (end < AFTERWARDS), "what came back in time was caught up with in time"
     evaluate(fitted / "data", fitted / "models" / "numpy", tracking)
-    assert "warning" not in capsys.readouterr().err
+    assert "MLflow" not in capsys.readouterr().err
     check_each_value_once(server.uri, fitted / "models" / "numpy")
 
 
