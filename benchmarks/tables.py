@@ -69,7 +69,7 @@ def run(folder: Path, peaks: dict[str, float], name: str, *argv: str) -> None:
 
 
 def large(rows: int, rounds: int) -> None:
-    """The whole pipeline, with all its files, figures, report and tracking, beside the script, which does not cross-validate."""
+    """The whole pipeline, all its files, figures, report and tracking, beside the script, which does not cross-validate."""
     with tempfile.TemporaryDirectory() as temporary:
         clone = Path(temporary) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
