@@ -159,7 +159,14 @@ def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table(dict(columns)), path)
+    def column(values: Any) -> Any:
+        """From the memory of an array of numbers, since `pa.array` imports pandas, which takes longer than most stages."""
+        if not (isinstance(values, np.ndarray) and values.dtype.kind in "iuf"):
+            return values
+        memory = pa.py_buffer(np.ascontiguousarray(values))
+        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, memory])
+
+    pq.write_table(pa.table({name: column(values) for name, values in columns.items()}), path)
 
 
 def read_parquet(path: Path) -> dict[str, NDArray[Any]]:

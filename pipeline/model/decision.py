@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import logit
 
 from pipeline.arrays import Array
 from pipeline.files import read_json
@@ -59,7 +58,8 @@ class Decision:
 
 def log_odds_of(p: float | Array) -> Array:
     """Of probabilities, finite."""
-    return np.asarray(np.nan_to_num(logit(p)))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.nan_to_num(np.log(p) - np.log1p(-np.asarray(p))))
 
 
 def read_decision(model: Manifest[ModelCard]) -> Decision:
