@@ -109,6 +109,7 @@ def test_a_stage_takes_only_what_the_one_before_it_made(repo: Path, forked: Shel
     assert "must be what model.json describes" in forked("python -m pipeline.stages.evaluate numpy", repo).stderr
 
 
+@pytest.mark.slow
 def test_a_sparse_file_end_to_end(repo: Path, forked: Shell) -> None:
     rng = np.random.default_rng(0)
     X = random_array((200, 1500), density=0.01, format="csr", rng=rng)
