@@ -23,9 +23,13 @@ import pyarrow.parquet
 
 from benchmarks._measure import Seconds, interleaved
 from benchmarks.plain_script import fit_table
-from pipeline.config.config import compose
+from pipeline.config.config import Config, compose
 from pipeline.evaluation.intervals import bootstrap
-from pipeline.stages import STAGES
+from pipeline.evaluation.metrics import measure
+from pipeline.learning.prediction import load_predictor, predicting
+from pipeline.model.card import read_card, read_schema_of
+from pipeline.stages import MODELS_DIR, STAGES
+from pipeline.stages.evaluate import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {"large": (20, 20, 5, 5), "small": (12, 12, 3, 3)}  # numbers, categories, dates, numbers with gaps
@@ -89,17 +93,30 @@ def large(rows: int, rounds: int) -> None:
 
 
 def small(rounds: int) -> None:
-    """From the file to the metrics, in this process, both after a first time that imports."""
+    """From the file to the metrics, in this process, both after a first time that imports; without and with what the script
+    does not do: the intervals of scores and of coefficients, and the checks."""
     with tempfile.TemporaryDirectory() as temporary:
         file, out = Path(temporary) / "t.csv", Path(temporary) / "out"
         pa.csv.write_csv(table(5000, KINDS["small"]), file)
-        config = compose(["data=table", f"data.path={file}", "data.target=y", "tracking=none"])
+        given = ["data=table", f"data.path={file}", "data.target=y", "tracking=none"]
+        whole, plain = compose(given), compose([*given, "model.inference=none"])
 
-        def pipeline() -> None:
-            for stage in ("generate", "train", "evaluate"):
+        def pipeline(config: Config, *stages: str) -> None:
+            for stage in ("generate", "train", *stages):
                 STAGES[stage].run(config, out)
 
-        contenders: dict[str, Callable[[], object]] = {"plain script": lambda: fit_table(str(file), "y"), "pipeline": pipeline}
+        def scored() -> dict[str, float]:
+            pipeline(plain)
+            trained = read_card(out / MODELS_DIR / plain.model_name)
+            rows = read_rows(read_schema_of(trained, out / "data"), trained.content, "test")
+            with predicting():
+                return measure(load_predictor(trained).log_odds(rows.X), rows.y)
+
+        contenders: dict[str, Callable[[], object]] = {
+            "plain script": lambda: fit_table(str(file), "y"),
+            "pipeline": scored,
+            "and evaluate": partial(pipeline, whole, "evaluate"),
+        }
         for work in contenders.values():
             work()
         show("5000 x 30 csv", interleaved(contenders, rounds))

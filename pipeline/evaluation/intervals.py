@@ -15,7 +15,8 @@ from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.interval import TAILS, Interval
 from pipeline.threads import side_by_side
 
-RESAMPLES = 2000
+RESAMPLES, MIN_RESAMPLES = 2000, 500
+MANY_ROWS = 100_000  # beyond which `evaluate` takes fewer resamples, so that they take no longer
 BLOCK = 200_000  # counts of resamples that are worked on at once: what fits in a processor's caches
 Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
@@ -99,13 +100,18 @@ def evaluate(
     test: Predicted,
     training: Predicted,
     cut: float = 0.0,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     seed: int = 0,
     group: Groups | None = None,
 ) -> Evaluation:
-    """The numbers of a model from its predictions of the test table and of the training table. group: of the test rows."""
+    """The numbers of a model from its predictions of the test table and of the training table. group: of the test rows.
+
+    resamples: RESAMPLES if not given, and beyond MANY_ROWS fewer, in which the ends hardly vary more: the rows are many.
+    """
     z, y, weight = test
     _, labels, weights = training
+    if resamples is None:
+        resamples = max(MIN_RESAMPLES, RESAMPLES * MANY_ROWS // max(len(y), MANY_ROWS))
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
     models: list[Scored] = [(z, cut, METRICS), (constant, cut, [OBJECTIVE])]
