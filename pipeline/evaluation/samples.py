@@ -19,7 +19,7 @@ Counts = NDArray[np.integer]  # (B, n): how often each of n rows is drawn in eac
 Pair = tuple[Array, ...]  # of the positive rows and of the negative ones
 Places = tuple[NDArray[np.intp], ...]  # likewise
 RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a number for each row
-POSITIVE, NEGATIVE = 0, 1  # places in a pair of the classes
+POSITIVE = 0  # the place of a pair that is of the positive rows
 CELLS = 512  # of rows of one class with like log-odds, in which a bootstrap recalibrates
 
 
@@ -52,7 +52,6 @@ class ScoredRows:
         sorted_rows = [rows[order] for rows, order in zip(chosen, self.order, strict=True)]
         self.z = tuple(z[rows] for rows in sorted_rows)
         self.weight = None if weight is None else tuple(weight[rows] for rows in sorted_rows)
-        self.cells = self.cells_between(tuple(_edges(len(of)) for of in self.z))
         thresholds = np.unique(self.z[POSITIVE])[::-1]  # (k,)
         self.above, self.at_or_above = (self._places(thresholds, side) for side in ("left", "right"))
         self.predicted = self._places(np.full(1, cut), "left")  # positive
@@ -69,7 +68,12 @@ class ScoredRows:
             self._scores[function] = function(positive, np.ones(len(positive))), function(negative, np.zeros(len(negative)))
         return self._scores[function]
 
-    def cells_between(self, edges: Places) -> "Cells":
+    @cached_property
+    def cells(self) -> Cells:
+        """Those that a bootstrap recalibrates."""
+        return self.cells_between(tuple(_edges(len(of)) for of in self.z))
+
+    def cells_between(self, edges: Places) -> Cells:
         """The cells of each class between these places among its rows."""
         z = [np.add.reduceat(of, ends[:-1]) / np.diff(ends) for of, ends in zip(self.z, edges, strict=True)]
         return Cells(edges, np.concatenate(z), np.repeat([1.0, 0.0], [len(of) for of in z]))
@@ -100,7 +104,7 @@ class Sample:
 
     def __init__(self, rows: ScoredRows, drawn: tuple[Counts, ...], shares: Array, cells: Cells | None = None) -> None:
         """drawn: Counts of each class's rows, as they came; shares (2, B): by what a resample multiplies a class's counts."""
-        self.rows, self.shares, self._cells = rows, shares, cells or rows.cells
+        self.rows, self.shares, self._own_cells = rows, shares, cells
         counts = drawn
         if not rows.is_sorted:
             counts = tuple(np.take(of, order, axis=1) for of, order in zip(drawn, rows.order, strict=True))
@@ -168,8 +172,9 @@ class Sample:
     @cached_property
     def recalibrated_rows(self) -> tuple[Array, Array, Array]:
         """z (g,) and y (g,) of the cells, and how often the rows of each count (B, g)."""
-        counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(self._cells.edges))]
-        return self._cells.z, self._cells.y, np.concatenate(counts, axis=1)
+        cells = self._own_cells or self.rows.cells
+        counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(cells.edges))]
+        return cells.z, cells.y, np.concatenate(counts, axis=1)
 
     def bins(self) -> tuple[Array, Array]:
         """The sums (B, BINS) of the probabilities, and the positives, in each bin of p."""

@@ -10,8 +10,9 @@ from pipeline.config.tracking import tracking_of
 from pipeline.evaluation.metrics import METRICS
 from pipeline.files import METRICS_FILE, read_numbers
 from pipeline.interval import Interval
+from pipeline.manifest import read_validation
 from pipeline.stages import MODELS_DIR, STAGES
-from pipeline.stages.validate import STAGE, read_scores, record_choice
+from pipeline.stages.validate import STAGE, record_choice, scores_of
 from pipeline.tracking.store import check_writable
 
 CONFIG_FILE = "config.yaml"
@@ -34,7 +35,7 @@ def validate(config: Config, root: Path) -> dict[str, Interval]:
         (made / CONFIG_FILE).write_text(to_yaml(config.to_dict()), encoding="utf-8")
     for stage in others:
         stage.run(config, root)
-    return read_scores(root / MODELS_DIR / config.model_name)
+    return scores_of(read_validation(root / MODELS_DIR / config.model_name))
 
 
 def fit(config: Config, root: Path) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
-from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
+from pipeline.evaluation.folds import FoldRule, encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import SUMMARY_METRICS, defined
 from pipeline.evaluation.options import NONE, EvaluationOptions
 from pipeline.evaluation.validation import Held, Validation, description, mean_scores, splits
@@ -44,7 +44,7 @@ def validate_candidate(
     card = card_of(config, tables)
     with track(tracking, STAGE.name, card, folder.name) as tracker:
         y, weight, rule = tables.array("train/y.npy"), tables.weight("train"), fold_rule(tables)
-        held = [] if options.validation == NONE else _held(config, options, tables, card, y, weight)
+        held = [] if options.validation == NONE else _held(config, options, tables, card, y, weight, rule)
         scores, by = mean_scores(held) if held else {}, description(options, rule, held)
         tables.check_not_modified()
         with atomic_dir(folder, VALIDATION) as made:
@@ -71,11 +71,11 @@ def _held(
     card: ModelCard,
     y: Array,
     weight: Array | None,
+    rule: FoldRule,
 ) -> list[Held]:
     """What each fold gives, with one line that shows how many are done."""
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
     negative, positive = card.classes
-    rule = fold_rule(tables)
     folds = splits(options, rule, y, (negative, positive), int(tables.content.source.get("seed") or 0))
     if card.columns:
         features = encoded_features(tables, card.columns, encoder_options(model))
@@ -104,18 +104,17 @@ def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[s
     return columns if weight is None else {**columns, "weight": weight[rows]}
 
 
-def read_scores(folder: Path) -> dict[str, Interval]:
-    """The mean scores by name of the validation in `folder`; none where there was none."""
-    return {name: Interval.from_dict(score) for name, score in read_validation(folder).content["scores"].items()}
+def scores_of(validation: Manifest[Mapping[str, Any]]) -> dict[str, Interval]:
+    """The mean scores by name; none where there was no validation."""
+    return {name: Interval.from_dict(score) for name, score in validation.content["scores"].items()}
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the validation in `folder`."""
     validation = read_validation(folder)
     validation.verify()
-    values = {
-        key: value for name, score in read_scores(folder).items() for key, value in score.by_name(f"validation/{name}").items()
-    }
+    scores = scores_of(validation)
+    values = {key: value for name, score in scores.items() for key, value in score.by_name(f"validation/{name}").items()}
     tags = {"validation": validation.content["by"]}  # metrics of an earlier one stay in MLflow where this one has none
     return Artifacts(STAGE.artifacts, STAGE.files(folder), defined(values), tags, are_outs=True)
 

@@ -11,9 +11,10 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.evaluation.metrics import of_rows
 from pipeline.evaluation.samples import ScoredRows
+from pipeline.manifest import read_validation
 from pipeline.model.card import read_card
 from pipeline.stages import STAGES
-from pipeline.stages.validate import artifacts, read_scores
+from pipeline.stages.validate import artifacts, scores_of
 from tests.chain import files, made, run
 
 NAMES = ("row", "label", "log_odds", "repeat", "fold")
@@ -103,7 +104,7 @@ def test_the_document_is_not_validated(trained: Path) -> None:
     assert (content["validation"], content["scores"], content["of_folds"]) == ("none", {}, [])
     table = pd.read_parquet(folder / "validation_predictions.parquet")
     assert (tuple(table), len(table)) == (NAMES, 0)
-    assert read_scores(folder) == {}
+    assert scores_of(read_validation(folder)) == {}
     assert (artifacts(folder).metrics, artifacts(folder).tags) == ({}, {"validation": "none"})
 
 
