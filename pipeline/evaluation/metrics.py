@@ -96,9 +96,8 @@ def kolmogorov_smirnov(sample: Sample) -> Array:
 def average_precision(sample: Sample) -> Array:
     """The sum over thresholds of precision x the gain in recall."""
     (tp_above, _), (tp, fp) = sample.above, sample.at_or_above
-    predicted = sample.shared_sum((tp, fp))
-    precisions = tp / np.maximum(predicted, np.finfo(float).tiny)  # any where none is predicted: nothing is gained there
-    return sample.shares[0] * np.einsum("ij,ij->i", tp - tp_above, precisions) / tp[:, -1]
+    precisions = ratio(tp, sample.shared_sum((tp, fp)))
+    return sample.shares[POSITIVE] * np.einsum("ij,ij->i", tp - tp_above, precisions) / tp[:, -1]
 
 
 def lift(sample: Sample) -> Array:
