@@ -20,7 +20,15 @@ Pair = tuple[Array, ...]  # of the positive rows and of the negative ones
 Places = tuple[NDArray[np.intp], ...]  # likewise
 RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a number for each row
 POSITIVE = 0  # the place of a pair that is of the positive rows
+LARGEST = 1e60  # of log-odds that are measured: the fourth power of a greater one may overflow
 CELLS = 512  # of rows of one class with like log-odds, in which a bootstrap recalibrates
+
+
+def require_measurable(z: Array) -> None:
+    """Raises DataError unless the log-odds (n,) that a model predicts are numbers of at most LARGEST."""
+    for value in z[~(np.abs(z) <= LARGEST)][:1]:
+        reason = "its row has values too far from all others"
+        raise DataError(f"log-odds must lie within {LARGEST:g} of 0 to be measured; one is {value:.3g}: {reason}")
 
 
 @dataclass(frozen=True)

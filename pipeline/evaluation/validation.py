@@ -17,7 +17,7 @@ from pipeline.evaluation.folds import Fold, FoldFeatures, FoldRule, Rows
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, UNBOUNDED, defined, of_rows
 from pipeline.evaluation.options import CV, HOLDOUT, NONE, EvaluationOptions
 from pipeline.evaluation.penalty import with_number
-from pipeline.evaluation.samples import ScoredRows
+from pipeline.evaluation.samples import ScoredRows, require_measurable
 from pipeline.interval import TAILS, Interval
 from pipeline.learning.losses import log_losses
 from pipeline.learning.model import Model
@@ -98,8 +98,7 @@ class Validation:
         fitted = model.fit(X, y, optimizer, weight=weight, classes=self.classes)
         with predicting(), np.errstate(all="ignore"):  # an overflow shows in z
             z = import_module(type(model).__module__).log_odds(fitted.arrays, self.features(rows, held_out))
-        if not np.isfinite(z).all():
-            raise DataError("validation needs finite log-odds; a row has values too far from all others for that")
+        require_measurable(z)
         return z, resolved.l2 if resolved else None
 
     def _weight(self, rows: Rows) -> Array | None:

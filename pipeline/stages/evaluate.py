@@ -19,6 +19,7 @@ from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.intervals import Evaluation
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS, defined
 from pipeline.evaluation.options import EvaluationOptions
+from pipeline.evaluation.samples import require_measurable
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import (
     CHECKS_FILE,
@@ -69,6 +70,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
         rows = {part: read_rows(tables, card, part) for part in ("train", "test")}
         with predicting():
             log_odds = {part: predictor.log_odds(rows[part].X) for part in rows}
+        for z in log_odds.values():
+            require_measurable(z)
         train, test = ((log_odds[part], rows[part].y, rows[part].weight) for part in ("train", "test"))
         group = rows["test"].group
         found = intervals.evaluate(test, train, decision.log_odds, group=group)

@@ -190,6 +190,8 @@ def test_the_chance_that_all_differ_is_that_of_birthdays() -> None:
     assert chance_that_all_differ(days) == pytest.approx(0.4927, abs=1e-4)
     assert chance_that_all_differ(np.append(days, 5.0)) == 1
     assert chance_that_all_differ(np.random.default_rng(0).standard_normal(50)) == 1
+    assert chance_that_all_differ(np.array([-1.7e308, 0.0, 1.7e308])) == 1
+    assert chance_that_all_differ(np.array([1e-320, 0.0, 1.7e308])) == 1
 
 
 def test_the_documentation_has_a_row_for_each_check() -> None:

@@ -103,12 +103,12 @@ def chance_that_all_differ(numbers: Array) -> float:
     from scipy.special import gammaln
 
     known = np.sort(numbers[~np.isnan(numbers)])
-    steps = np.diff(known)
-    if len(known) < 2 or not (unit := float(steps.min())) > 0:
+    if len(known) < 2:
         return 1.0
-    width = float(known[-1] - known[0])
-    count = round(width / unit)
-    if count > 1e12 or np.abs((places := (known - known[0]) * (count / width)) - np.round(places)).max() > WHOLE:
+    with np.errstate(all="ignore"):  # inf or nan where some are equal, or too far apart for whole steps
+        width = known[-1] - known[0]
+        count = np.rint(width / np.diff(known).min())
+    if not count <= 1e12 or np.abs((places := (known - known[0]) * (count / width)) - np.round(places)).max() > WHOLE:
         return 1.0
     values, n = count + 1, len(known)
     if values > 1e8:  # where gammaln's difference has no digits left
