@@ -138,13 +138,14 @@ class Table:
             known += ", since it seems to have no header (data.csv.header)"
         target = _find(names, self.target)
         if target is None:
-            raise DataError(f"there is no column {self.target} in {self.path}; {known}")
+            raise DataError(f"there is no column {quote_if_needed(self.target)} in {self.path}; {known}")
         roles = {"target": target}
         for key in ROLES[1:]:
             if wanted := getattr(self, key):
                 name = _find(names, wanted)
                 if name is None:
-                    raise DataError(f"data.{key} must name a column of {self.path}; there is no {wanted}: {known}")
+                    lacking = quote_if_needed(wanted)
+                    raise DataError(f"data.{key} must name a column of {self.path}; there is no {lacking}: {known}")
                 if name == target:
                     raise DataError(f"data.{key} must not name the target; got {name}")
                 roles[key] = name
@@ -166,7 +167,7 @@ class Table:
     def _find_listed(self, key: str, wanted: str, names: Sequence[str], known: str) -> str:
         name = _find(names, wanted)
         if name is None:
-            raise DataError(f"data.{key} must name columns of {self.path}; there is no {wanted}: {known}")
+            raise DataError(f"data.{key} must name columns of {self.path}; there is no {quote_if_needed(wanted)}: {known}")
         return name
 
     def _with_test_table(self, table: "RawTable", file: "TableFile", chosen: "_Chosen") -> tuple["RawTable", NDArray[np.bool_]]:

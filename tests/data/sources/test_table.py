@@ -91,6 +91,7 @@ def test_a_target_is_never_left_out(tmp_path: Path) -> None:
         ({"drop": ["a"]}, "no column beside the target y"),
         ({"drop": [["a"]]}, "drop must be a list of text"),
         ({"target": "z"}, "there is no column z in .*; its columns are a, y"),
+        ({"target": "a\ry"}, r"there is no column 'a\\ry' in .*; its columns are a, y"),
     ],
 )
 def test_names_that_are_not_there(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
