@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from xdist.scheduler import WorkStealingScheduling
 
 from pipeline.config.tracking import Tracking
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 configure_logging()
+settings.load_profile("ci")  # Hypothesis draws the same each time, without a deadline; --hypothesis-profile=default: at random
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
