@@ -126,9 +126,7 @@ def test_a_table_becomes_a_model_or_one_sentence(table: tuple[pd.DataFrame, dict
 
 
 @pytest.mark.evidence
-@settings(
-    max_examples=1_000, derandomize=False, deadline=datetime.timedelta(seconds=60), suppress_health_check=[*HealthCheck]
-)
+@settings(max_examples=1_000, derandomize=False, deadline=datetime.timedelta(seconds=60), suppress_health_check=[*HealthCheck])
 @given(tables(widest=3_000), st.booleans())
 def test_any_table_becomes_a_model_or_one_sentence(table: tuple[pd.DataFrame, dict[str, Any]], is_parquet: bool) -> None:
     check(*table, is_parquet)
