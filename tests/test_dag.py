@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,14 @@ ALL = {"compose", "generate", "report", *BOTH, *(f"{s}@{m}" for s in ("evaluate"
 TRACKED = {"validate", "train", "evaluate", "plot", "report"}
 
 
+@cache
+def stages_of_dvc_yaml() -> dict[str, dict[str, Any]]:
+    return dict(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+
+
 def described(stage: str) -> dict[str, Any]:
     """A stage of dvc.yaml, of one candidate where there are several."""
-    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    content = stages_of_dvc_yaml()[stage]
     return dict(content.get("do", content))
 
 
@@ -49,9 +55,9 @@ def is_in(pattern: str, path: str) -> bool:
 
 
 def test_dvc_yaml_has_the_stages_of_the_list() -> None:
-    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    assert list(content["stages"]) == list(STAGES)
-    assert {name for name, stage in content["stages"].items() if "foreach" in stage} == {
+    stages = stages_of_dvc_yaml()
+    assert list(stages) == list(STAGES)
+    assert {name for name, stage in stages.items() if "foreach" in stage} == {
         name for name, stage in STAGES.items() if any("{candidate}" in pattern for pattern in stage.outputs)
     }
     assert {name for name, stage in STAGES.items() if stage.artifacts} == TRACKED
