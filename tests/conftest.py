@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from xdist.scheduler import WorkStealingScheduling
 
 from pipeline.config.tracking import Tracking
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 configure_logging()
+settings.load_profile("ci")  # Hypothesis draws the same each time, without a deadline; --hypothesis-profile=default: at random
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -71,13 +73,18 @@ def project_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shared:
+def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of all of pytest's processes."""
+    return tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+
+
+@pytest.fixture(scope="session")
+def shared(common: Path) -> Shared:
     """A folder by name, which the first of pytest's processes that asks for it fills for all of them to read."""
-    root = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
 
     def fill_once(name: str, fill: Callable[[Path], object]) -> Path:
-        folder, filled = root / name, root / f"{name}.filled"
-        with FileLock(root / f"{name}.lock"):
+        folder, filled = common / name, common / f"{name}.filled"
+        with FileLock(common / f"{name}.lock"):
             if not filled.exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
@@ -227,8 +234,9 @@ def shell() -> Shell:
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    server = ForkServer(ROOT, environment())
+def fork_server(common: Path) -> Iterator[ForkServer]:
+    with FileLock(common / "forked.lock"):
+        server = ForkServer(common / "forked", environment())
     yield server
     server.close()
 

@@ -453,14 +453,6 @@ def test_a_sweep_beside_a_dvc_repro(repo: Path, shell: Shell) -> None:
     assert [len(client.get_metric_history(run.info.run_id, "loss")) for run in same] == [11, 11]
 
 
-UNPUBLISH = """
-import os, mlflow
-client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
-(run,) = client.search_runs(["1"], "params.`optimizer.lr` = \\"0.77\\"")
-client.set_tag(run.info.run_id, "stage.report", "unpublished")
-"""
-
-
 @pytest.mark.slow
 def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, forked: Shell, server: Server) -> None:
     env = {"MLFLOW_TRACKING_URI": f"http://ada:{SECRET}@127.0.0.1:{server.port}"}
@@ -473,7 +465,13 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, forked: Shell, 
         forked("python -m pipeline.stages.train tracking=server", repo, **nowhere),
         forked("python -m pipeline.stages.train tracking=server model.l2=1 optimizer.lr=1e308", repo, **nowhere),
         forked("python -m pipeline tracking=server optimizer.lr=0.77", repo, **env),
-        shell(f"python -c '{UNPUBLISH}' && python -m pipeline.runs publish out/runs/*/models/numpy", repo, **env),
+    ]
+    client = MlflowClient(server.uri)
+    (run,) = client.search_runs(["1"], "params.`optimizer.lr` = '0.77'")
+    client.set_tag(run.info.run_id, "stage.report", "unpublished")
+    (folder,) = repo.glob("out/runs/*/models/numpy")
+    said += [
+        forked(f"python -m pipeline.runs publish {folder}", repo, **env),
         forked("python -m pipeline.runs doctor", repo, **env),
         forked(f"python -m pipeline tracking.uri=http://ada:{SECRET}@h", repo),
         forked(f"python -m pipeline 'tracking.uri=http://ada:{SECRET}@h' tracking.foo=1", repo),
@@ -488,7 +486,7 @@ def test_no_secret_is_written_anywhere(repo: Path, shell: Shell, forked: Shell, 
     search = ["grep", "-rlF", "-e", SECRET, "-e", QUOTED, str(repo), str(server.folder)]
     assert subprocess.run(search, capture_output=True, text=True, check=False).stdout == ""
     assert not any(secret in done.stdout + done.stderr for done in said for secret in (SECRET, QUOTED))
-    runs = MlflowClient(server.uri).search_runs(["1"], "params.`optimizer.lr` = '1e+308'")
+    runs = client.search_runs(["1"], "params.`optimizer.lr` = '1e+308'")
     assert [run.info.status for run in runs] == ["FAILED"]
 
 
