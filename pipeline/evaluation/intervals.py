@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
+from pipeline.evaluation.exact import Groups, Table, of_share, of_unchanged
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, Metric, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.interval import TAILS, Interval
 from pipeline.threads import side_by_side
@@ -21,8 +21,8 @@ BLOCK = 200_000  # counts of resamples that are worked on at once: what fits in 
 Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
-Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
+ROUNDING = 1e-12  # of a score that no resample changes, relatively
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 
@@ -52,11 +52,11 @@ def bootstrap(
     classes together, since rows of one group may be alike (Field and Welsh 2007). A resample in which a metric is nan is left
     out of its interval.
     Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
-    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a class of one row, or in one
-    group, leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
+    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. The interval of a share of equal rows
+    is exact, and so is that of a score which no resample changes (`exact`). A class of one row, or in one group, has no others.
     """
     (found,) = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
-    return _intervals(found)
+    return _intervals(found, (z, y, weight), cut, group)
 
 
 def paired_bootstrap(
@@ -118,17 +118,24 @@ def evaluate(
     of_model, of_baseline = _resampled(models, y, weight, group, resamples, seed)
     return Evaluation(
         {name: value for name, (value, _) in of_model.items()},
-        _intervals(of_model),
+        _intervals(of_model, test, cut, group),
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
         _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
     )
 
 
-def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
-    ends = {name: _ends(name, *found[name], METRICS[name].bounds[0]) for name in COMPARED_METRICS}
-    known = {name: (low, high) if low < high else (np.nan, np.nan) for name, (low, high) in ends.items()}
-    return {name: Interval(found[name][0], *known[name]) for name in COMPARED_METRICS}
+def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float, group: Groups | None) -> dict[str, Interval]:
+    table = Table.of(*predicted, group, cut)
+    return {name: Interval(found[name][0], *_known_ends(METRICS[name], *found[name], table)) for name in COMPARED_METRICS}
+
+
+def _known_ends(metric: Metric, value: float, values: Array, table: Table) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    is_unchanged = len(known) > 0 and np.ptp(known) <= ROUNDING * abs(known).max()
+    if metric.share_of and (is_unchanged or not len(known) or table.is_of_equal_rows):
+        return of_share(metric, value, table)
+    return of_unchanged(metric, value, table) if is_unchanged else _ends(metric.name, value, values, metric.bounds[0])
 
 
 def _difference(name: str, a: Resampled, b: Resampled) -> Difference:

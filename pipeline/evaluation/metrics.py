@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation import recalibration
@@ -18,6 +19,7 @@ from pipeline.evaluation.samples import POSITIVE, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
+Mask = NDArray[np.bool_]  # (n,)
 UNBOUNDED = (-np.inf, np.inf)
 TOP = 0.1  # the share of rows, from the highest log-odds, that lift is of
 
@@ -34,6 +36,7 @@ class Metric:
     bounds: tuple[float, float] = (0.0, 1.0)  # that no value lies beyond
     is_count: bool = False
     is_reflected: bool = False  # chance raises it above what is true: see `intervals`
+    share_of: Callable[[Mask, Mask], Mask] | None = None  # of which rows it is a share: from positive, and predicted so
 
     def of(self, rows: ScoredRows) -> float:
         """The value on the rows themselves; a count of rows without weights is an int."""
@@ -151,10 +154,10 @@ METRICS = {
     metric.name: metric
     for metric in (
         _count("rows", "rows", lambda sample: sample.rows_drawn),
-        Metric("accuracy", "accuracy", True, accuracy, in_summary=True),
+        Metric("accuracy", "accuracy", True, accuracy, in_summary=True, share_of=lambda positive, chosen: positive | True),
         Metric("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
-        Metric("precision", "precision", True, lambda sample: sample.confusion.precision),
-        Metric("recall", "recall", True, lambda sample: sample.confusion.recall),
+        Metric("precision", "precision", True, lambda sample: sample.confusion.precision, share_of=lambda _, chosen: chosen),
+        Metric("recall", "recall", True, lambda sample: sample.confusion.recall, share_of=lambda positive, _: positive),
         Metric("f1", "F1", True, lambda sample: sample.confusion.f1),
         Metric("mcc", "MCC", True, mcc, bounds=(-1, 1)),
         Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True),

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation.checks.context import NotApplicable
-from pipeline.evaluation.intervals import Groups
+from pipeline.evaluation.exact import Groups
 from pipeline.evaluation.metrics import roc_auc
 from pipeline.evaluation.samples import ScoredRows
 
@@ -39,15 +39,6 @@ def normal_quantile(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri(1 - level / 2))
-
-
-def share_interval(count: int, n: int, level: float) -> tuple[float, float]:
-    """Of a share count/n (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
-
-    low = float(betaincinv(count, n - count + 1, level / 2)) if count else 0.0
-    high = float(betaincinv(count + 1, n - count, 1 - level / 2)) if count < n else 1.0
-    return low, high
 
 
 def count_probability(count: int, n: int, share: float) -> float:
