@@ -79,13 +79,13 @@ def of_unchanged(metric: Metric, value: float, table: Table) -> tuple[float, flo
     Among all rows that there could be, some of the class may differ: a share up to the high end of 0 rows of n. The metric is
     measured with such a share of either class's weight beyond all other rows, on either side. Where the classes are separated,
     this bound of the AUC is exact: so many disjoint pairs as the smaller class has rows are all in order with the probability
-    AUC^n. A maximum over thresholds (`is_reflected`) has chosen one by these rows, which costs one of them: the share is the
+    AUC^n. A maximum over thresholds (`noise`) has chosen one by these rows, which costs one of them: the share is the
     high end of 1 row of n. nan where a bound is infinite.
     """
     found = [value]
     for label in (0.0, 1.0):
         chosen, weights = table.y == label, table.weights
-        share = share_interval(int(metric.is_reflected), table.observations(chosen), 1 - CONFIDENCE)[1]
+        share = share_interval(int(metric.noise is not None), table.observations(chosen), 1 - CONFIDENCE)[1]
         others = np.append(np.where(chosen, (1 - share) * weights, weights), share * weights[chosen].sum())
         for place in (-np.inf, np.inf):
             found.append(metric.of(ScoredRows(np.append(table.z, place), np.append(table.y, label), others, table.cut)))
