@@ -273,7 +273,7 @@ def test_the_coefficients_of_a_table_s_model_are_of_its_columns_and_levels(typed
 
 def test_the_rows_of_a_group_may_be_alike(repo: Path, forked: Shell) -> None:
     words = f"{noisy_table(repo, ward=np.arange(80) // 4)} data.group=ward optimizer.tol=1e-10"
-    _, fit = fit_of(repo, forked, f"{words} model.l2=0 model.inference=cluster")
+    _, fit = fit_of(repo, forked, f"{words} model.l2=0")
     few = "by 15 groups, fewer than 40, they are mostly too narrow"
     assert fit["inference"] == {"method": "cluster", "sentence": f"{SENTENCES['cluster']}; {few}"}
     X, y = training_rows(repo)
