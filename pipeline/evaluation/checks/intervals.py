@@ -28,11 +28,19 @@ def mean_and_error(values: Array, weight: Array, group: Groups | None = None) ->
     mean = float(np.average(values, weights=weight))
     deviations = weight * (values - mean)
     if group is not None:
-        deviations = np.bincount(np.unique(group, return_inverse=True)[1], deviations)
+        deviations = group_sums(deviations, group)
         if len(deviations) < 2:
             raise NotApplicable("it takes rows of 2 groups")
     n, squares = len(deviations), float(np.square(deviations).sum())
     return mean, float(np.sqrt(squares * n / max(n - 1, 1)) / weight.sum())
+
+
+def group_sums(values: Array, group: Groups) -> Array:
+    """Of the rows of each group: values (n, ...) to (groups, ...)."""
+    names, group_of = np.unique(group, return_inverse=True)
+    sums = np.zeros((len(names), *values.shape[1:]))
+    np.add.at(sums, group_of, values)
+    return sums
 
 
 def normal_quantile(level: float) -> float:
