@@ -133,13 +133,13 @@ def read_rows(tables: Manifest[DataSchema], card: ModelCard, part: str) -> Split
 
 
 def log_checks(checks: Sequence[dict[str, Any]]) -> None:
-    """A line for each check that failed, and how many did not."""
-    for check in failed_checks(checks):
-        severe = ", which bars promotion" if check["severe"] else ""
-        logger.warning(f"{check['name']} failed{severe}: {check['sentence']}: {check['advice']}")
+    """How many checks failed, and a line for each."""
     outcomes = [check["passed"] for check in checks]
     failed, passed, other = (outcomes.count(outcome) for outcome in (False, True, None))
     logger.info(f"checks: {failed} failed, {passed} passed, {other} do not apply")
+    for check in failed_checks(checks):
+        severe = " (bars promotion)" if check["severe"] else ""
+        logger.warning(f"{check['name']}{severe}: {check['sentence']}; {check['advice']}")
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

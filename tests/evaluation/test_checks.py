@@ -38,6 +38,7 @@ def test_a_check_finds_its_fault_and_the_others_are_silent(name: str) -> None:
     for entry in entries.values():
         assert entry["sentence"]
         assert not entry["sentence"].endswith(".")
+        assert bool(entry["advice"]) == (entry["passed"] is False)
         assert entry.get("low", -np.inf) <= entry.get("value", 0) <= entry.get("high", np.inf)
 
 
@@ -63,11 +64,17 @@ def of_real_table(name: str, folder: Path) -> Context:
     return context_of(data, model=NumpyModel(l2=1 / len(data.train.y)))
 
 
-def test_the_document_passes_what_bars_promotion() -> None:
+def test_the_document_passes() -> None:
     for optimizer, changes in (("gd", {"lr": 0.1, "epochs": 100}), ("adam", {"epochs": 300})):
         entries = checked(Textbook().load(), optimizer, NumpyModel(standardize=False), **changes)
-        assert failed_checks([*entries.values()], severe=True) == []
-        assert "separation" in failed(entries)
+        assert failed(entries) == set()
+        assert entries["separation"]["sentence"].endswith(f"stopped where it was told to, at epoch {changes['epochs']}")
+
+
+def test_a_model_that_is_too_extreme_fails_where_classes_can_be_separated_too() -> None:
+    entries = checked(dataset(*noisy(120, 60)), "gd", lr=5.0, epochs=3000)
+    assert "calibration" in failed(entries)
+    assert "can be separated" in entries["separation"]["sentence"]
 
 
 def test_a_fit_that_claims_to_have_arrived_where_classes_can_be_separated_bars_promotion() -> None:

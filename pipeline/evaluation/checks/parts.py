@@ -26,7 +26,7 @@ def shared_rows(context: Context) -> Finding:
     surprising = float((_chance_twins(context, context.test.take(shown)) < CHANCE_TWINS).mean()) if len(shown) else 0.0
     found = round(surprising * len(repeated))
     low, high = share_interval(found, n, LEVEL)
-    sentence = f"{found} of {n} test rows stand in the training table, too, which chance does not explain"
+    sentence = f"{found} of {n} test rows have a twin in the training table that chance does not explain"
     failed = count_probability(found, n, USUAL_SHARE) < LEVEL
     return Finding(failed, sentence, found / n, low, high, severe=low > SEVERE_SHARE)
 
@@ -67,7 +67,8 @@ def drift(context: Context) -> Finding:
     areas = [auc(_discriminant(X[fold != k], is_test[fold != k], X[fold == k]), is_test[fold == k]) for k in (0, 1)]
     area = float(np.mean(areas))
     low, high = auc_interval(area, n // 2, m // 2, LEVEL)  # both halves go up and down together
-    sentence = f"a classifier tells test rows from training rows with an AUC of {area:.3f}, where 0.5 is chance"
+    how = "tells" if low > 0.5 else "does not surely tell"
+    sentence = f"a classifier {how} test rows from training rows: its AUC is {area:.3f}, where 0.5 is chance"
     return Finding(low > 0.5, sentence, area, low, high)
 
 

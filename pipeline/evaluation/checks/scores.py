@@ -91,6 +91,8 @@ def calibration(context: Context) -> Finding:
     intercept, slope = recalibration.line(z, y, m[None])[0] if varies else (recalibration.shift(z, y, m[None])[0], 1.0)
     if not np.isfinite(slope):
         raise NotApplicable("a threshold separates the classes of the test rows")
+    if context.card.ended.separation and slope > 1:
+        raise NotApplicable(f"the classes can be separated, so any finite model is too moderate; the slope is {slope:.2f}")
     fitted = intercept + slope * z
     effect, error = _design_effect(z, y - probability(fitted), m, group)
     gain = 2 * max(float(m @ (log_losses(z, y) - log_losses(fitted, y))), 0.0) / effect / (1 + len(y) / len(context.train))
