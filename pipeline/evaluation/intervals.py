@@ -10,7 +10,7 @@ from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
 from pipeline.evaluation.exact import Groups, Table, of_share, of_unchanged
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, Metric, of_rows
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Metric, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.interval import CONFIDENCE, TAILS, Interval
 from pipeline.threads import side_by_side
@@ -96,7 +96,6 @@ class Evaluation:
     test: dict[str, Interval]  # the scores (COMPARED_METRICS), as all below
     training: dict[str, float]
     baseline: dict[str, float]
-    over_baseline: Difference  # the model's log loss on the test table minus the baseline's, on the same resampled rows
 
     def intervals(self) -> dict[str, Any]:
         """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
@@ -122,14 +121,12 @@ def evaluate(
         resamples = max(MIN_RESAMPLES, RESAMPLES * MANY_ROWS // max(len(y), MANY_ROWS))
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
-    models: list[Scored] = [(z, cut, METRICS), (constant, cut, [OBJECTIVE])]
-    of_model, of_baseline = _resampled(models, y, weight, group, resamples, seed)
+    (found,) = _resampled([(z, cut, METRICS)], y, weight, group, resamples, seed)
     return Evaluation(
-        {name: each.value for name, each in of_model.items()},
-        _intervals(of_model, test, cut, group),
+        {name: each.value for name, each in found.items()},
+        _intervals(found, test, cut, group),
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
-        _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
     )
 
 
@@ -196,10 +193,10 @@ def _resampled(
                 {metric.name: Resampled(metric.of(rows), np.array([np.nan])) for metric in metrics} for rows, metrics in scored
             ]
         drawn = [np.concatenate(parts, axis=1) for parts in zip(*side_by_side(values, draws), strict=True)]
-        of_models = [(rows, metrics, iter(of)) for (rows, metrics), of in zip(scored, drawn, strict=True)]
+        founds = [(rows, metrics, iter(of)) for (rows, metrics), of in zip(scored, drawn, strict=True)]
         return [
             {each.name: Resampled(each.of(rows), *(next(of) for _ in each.resampled)) for each in metrics}
-            for rows, metrics, of in of_models
+            for rows, metrics, of in founds
         ]
 
 

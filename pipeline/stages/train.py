@@ -15,7 +15,7 @@ from pipeline.config.files import to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking
 from pipeline.errors import DataError, PipelineError
-from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
+from pipeline.evaluation.folds import FoldRows, encoded_features, features_of, fold_rule
 from pipeline.evaluation.penalty import CURVE, Resolved, with_number
 from pipeline.files import COEFFICIENTS_FILE, HISTORY, HISTORY_FILE, OUT, PENALTY_FILE, WEIGHTS_FILE, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
@@ -138,7 +138,7 @@ def resolve_penalty(
 ) -> tuple[Model, Resolved | None]:
     """The model with a number for its l2, and how that was found where it is a word."""
     features = encoded_features(tables, card.columns, encoder_options(model)) if card.columns else features_of(rows.X)
-    model, resolved = with_number(model, features, rows.y, rows.weight, rows.classes, fold_rule(tables))
+    model, resolved = with_number(model, FoldRows(features, rows.y, rows.weight, rows.classes, fold_rule(tables)))
     if resolved:
         logger.info(resolved.sentence)
     return model, resolved

@@ -39,25 +39,21 @@ def baseline(context: Context) -> Finding:
     """The loss of the training rate minus the model's, row by row. On few rows, where a few losses may hide a difference, it is
     enough that the loss is less and that positives surely score above negatives."""
     context.require_rows(context.test)
-    z, y = context.test.z, context.test.y
-    gains = training_rate_losses(context) - log_losses(z, y)
-    gain, low, high = mean_interval(gains, context.weights(context.test), BASELINE_LEVEL, context.test.rows.group)
+    z, y, m = context.test.z, context.test.y, context.weights(context.test)
+    rate = float(np.average(context.train.y, weights=context.weights(context.train)))
+    losses, of_rate = log_losses(z, y), log_losses(np.full(len(y), np.log(rate) - np.log1p(-rate)), y)
+    gain, low, high = mean_interval(of_rate - losses, m, BASELINE_LEVEL, context.test.rows.group)
     (positives, negatives), orders = map(context.test.observations, (1, 0)), False
-    if gain > 0 and positives and negatives:
+    if gain > 0 >= low and positives and negatives:
         orders = auc_interval(auc(z, y == 1), positives, negatives, BASELINE_LEVEL)[0] > 0.5
     is_better = low > 0 or orders
-    how = f"is {'surely' if is_better else 'not surely'} better than the training rate"
+    how = "surely better" if is_better else "not surely better" if gain > 0 else "no better"
+    loss = float(np.average(losses, weights=m))
+    ends = f"{-gain:+.4f}, {-high:+.4f} to {-low:+.4f}{'; positives surely score above negatives' if orders else ''}"
     sentence = (
-        f"the model {how}: its log loss on the test rows{context.weighting} is {abs(gain):.4f} {'less' if gain > 0 else 'more'}"
+        f"the model is {how} than the training rate: log loss{context.weighting} {loss:.4f} against {loss + gain:.4f} ({ends})"
     )
     return Finding(not is_better, sentence, gain, low, high)
-
-
-def training_rate_losses(context: Context) -> Array:
-    """The log loss of each test row (n,) where every row is given the share of positives among the training rows."""
-    rate = float(np.average(context.train.y, weights=context.weights(context.train)))
-    y = context.test.y
-    return log_losses(np.full(len(y), np.log(rate) - np.log1p(-rate)), y)
 
 
 def predicted_classes(context: Context) -> Finding:
