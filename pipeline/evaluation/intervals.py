@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.arrays import Array
+from pipeline.arrays import Array, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
 from pipeline.evaluation.exact import Groups, Table, of_share, of_unchanged
@@ -207,7 +207,7 @@ def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:
     for size in _block_sizes(n, resamples):
         positives = of_shares.binomial(n, sizes[0] / n, size)
         shares = np.stack([positives / sizes[0], (n - positives) / sizes[1]])
-        yield tuple(_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
+        yield tuple(drawn_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
 
 
 def _group_draws(groups: Places, resamples: int, seed: int) -> Iterator[Draws]:
@@ -217,7 +217,7 @@ def _group_draws(groups: Places, resamples: int, seed: int) -> Iterator[Draws]:
     """
     rng, count = np.random.default_rng(seed), 1 + max(int(of.max()) for of in groups)
     for size in _block_sizes(sum(map(len, groups)), resamples):
-        drawn = _counts(rng, count, size)
+        drawn = drawn_counts(rng, count, size)
         yield tuple(np.take(drawn, of, axis=1) for of in groups), np.ones((len(groups), size))
 
 
@@ -225,10 +225,3 @@ def _block_sizes(rows: int, resamples: int) -> Iterator[int]:
     block = max(1, BLOCK // rows)
     for start in range(0, resamples, block):
         yield min(block, resamples - start)
-
-
-def _counts(rng: np.random.Generator, rows: int, size: int) -> Counts:
-    """How often each row is drawn in each of `size` times so many draws with replacement, (size, rows)."""
-    drawn = rng.integers(rows, size=(size, rows))
-    drawn += rows * np.arange(size)[:, None]
-    return np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Array, Features, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.interval import TAILS
 from pipeline.learning.features import scaled
@@ -316,8 +316,7 @@ def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], f
     unit = problem.unit
     if (units := int(unit.max()) + 1) > MAX_UNITS:
         unit, units = (rng.permutation(units) % MAX_UNITS)[unit], MAX_UNITS
-    drawn = (np.bincount(rng.integers(units, size=units), minlength=units) for _ in range(RESAMPLES))
-    counts = np.array([*drawn], np.float64)  # how often each resample has each unit
+    counts = drawn_counts(rng, units, RESAMPLES).astype(np.float64)
     slopes = counts @ _sums(problem, unit) / (counts @ np.bincount(unit, problem.m))[:, None]
     penalty = np.append(np.full(len(fitted.w), model.strength), 0.0)
     gradients = penalty * problem.theta - slopes
