@@ -184,7 +184,8 @@ class Sample:
         counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(cells.edges))]
         return cells.z, cells.y, np.concatenate(counts, axis=1)
 
-    def bins(self) -> tuple[Array, Array]:
+    @cached_property
+    def binned(self) -> tuple[Array, Array]:
         """The sums (B, BINS) of the probabilities, and the positives, in each bin of p."""
         found = []
         for counts, of, ends in zip(self._floats, self.rows.scores(_probabilities), self.rows.bins, strict=True):

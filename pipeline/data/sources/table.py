@@ -108,9 +108,10 @@ class Table:
         weight = self._weights(table, chosen, y)
         columns, keys = self._recognise(table, chosen), self._split_keys(table, chosen)
         if self.test_path:
-            check_parts(y, is_test, f"data.test_path={self.test_path}")
+            how = f"by data.test_path={self.test_path}"
         else:
-            is_test = self._test_rows(table, chosen, y, keys)
+            is_test, how = self._test_rows(table, chosen, y, keys)
+        check_parts(y, is_test, how, weight)
         used = [column.name for column in columns if column.is_used]
         notes = [
             summary(" and ".join(self.paths), len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
@@ -229,21 +230,19 @@ class Table:
 
     def _test_rows(
         self, table: "RawTable", chosen: "_Chosen", y: Array, keys: Mapping[str, NDArray[np.int64]]
-    ) -> NDArray[np.bool_]:
-        from pipeline.data.splits import by_column, by_group, by_time, check_parts
+    ) -> tuple[NDArray[np.bool_], str]:
+        """Which rows are the test part (n,), and by what, in a few words."""
+        from pipeline.data.splits import by_column, by_group, by_time
 
         roles = chosen.roles
         if "group" in roles:
             test = by_group(keys["group"], roles["group"], y, self.test_fraction, self.seed)
-            how = f"data.group={roles['group']}"
-        elif "time" in roles:
-            test, how = by_time(keys["time"], roles["time"], self.test_fraction), f"data.time={roles['time']}"
-        elif "split" in roles:
-            test, how = by_column(table, roles["split"]), f"data.split={roles['split']}"
-        else:
-            return stratified(y, self.test_fraction, self.seed)
-        check_parts(y, test, how)
-        return test
+            return test, f"by data.group={roles['group']}"
+        if "time" in roles:
+            return by_time(keys["time"], roles["time"], self.test_fraction), f"by data.time={roles['time']}"
+        if "split" in roles:
+            return by_column(table, roles["split"]), f"by data.split={roles['split']}"
+        return stratified(y, self.test_fraction, self.seed), f"with data.seed={self.seed}"
 
     def _recognise(self, table: "RawTable", chosen: "_Chosen") -> list[Column]:
         """All columns that may be features. Raises DataError if none can be, or a number cannot be used."""

@@ -222,6 +222,16 @@ def test_a_test_file_without_both_classes(tmp_path: Path, test: dict[str, Any], 
         visits(tmp_path, test_path=write(tmp_path / "other", columns={**columns, **test}), drop_unlabelled=True)
 
 
+@pytest.mark.parametrize(
+    ("label", "got"), [("sick", "has 6 rows with a weight above 0 of one class"), (None, "has no rows with a weight above 0")]
+)
+def test_a_part_without_weight_in_both_classes(tmp_path: Path, label: str | None, got: str) -> None:
+    content = people()
+    content["times"] = [int(p == "Train" or y == label) for p, y in zip(content["part"], content["y"], strict=True)]
+    with pytest.raises(PipelineError, match=f"must both have rows .* of both classes; by data.split=part the test part {got}"):
+        visits(tmp_path, content, split="part", weight="times")
+
+
 @pytest.mark.parametrize("name", ["age", "town", "who", "day"])
 def test_a_column_of_a_test_file_may_be_empty(tmp_path: Path, name: str) -> None:
     (tmp_path / "other").mkdir()
