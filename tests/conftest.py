@@ -11,8 +11,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,13 +49,28 @@ TRACKED = (
 )
 
 
+@pytest.hookimpl(trylast=True)  # after -m and -k
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what simulates at length, unless `-m` asks for it or the command names single tests."""
-    if "evidence" in config.option.markexpr or any("::" in argument for argument in config.args):
-        return
-    left_out = [item for item in items if item.get_closest_marker("evidence")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    """Leave out what simulates at length, unless `-m` asks for it or the command names single tests; see `dealt`."""
+    if "evidence" not in config.option.markexpr and not any("::" in argument for argument in config.args):
+        left_out = [item for item in items if item.get_closest_marker("evidence")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    items[:] = dealt(items, getattr(config, "workerinput", {"workercount": 1})["workercount"])
+
+
+def dealt(items: Sequence[pytest.Item], processes: int) -> list[pytest.Item]:
+    """An order for so many processes, which get equal parts: long tests first, so that the end of a part, of which others take
+    when they have nothing left to do, is short. A module's long tests stay together: one process starts their server."""
+    long = [item for item in items if item.get_closest_marker("slow") or "server" in item.fixturenames]  # type: ignore[attr-defined]
+    short = iter([item for item in items if item not in long])
+    begin = {item.path: i for i, item in reversed([*enumerate(long)])}
+    order: list[pytest.Item] = []
+    for part in range(processes):
+        size = (len(items) - len(order)) // (processes - part)
+        own = [item for item in long if begin[item.path] * processes // len(long) == part]
+        order += [*own, *islice(short, max(size - len(own), 0))]
+    return [*order, *short]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -89,12 +89,12 @@ class Popen(subprocess.Popen[Any]):
 
     address: Path
 
-    def __init__(self, argv: Any, **how: Any) -> None:
-        if list(argv)[1:3] != ["-m", PUBLISHER]:
-            super().__init__(argv, **how)
+    def __init__(self, args: Any, **how: Any) -> None:
+        if not isinstance(args, list) or args[1:3] != ["-m", PUBLISHER]:
+            super().__init__(args, **how)
             return
         with connect(self.address) as connection:
-            line = request([argv[2:]], how["cwd"], how["env"])
+            line = request([args[2:]], how["cwd"], how["env"])
             socket.send_fds(connection, [line], how["pass_fds"])
 
 
@@ -109,7 +109,6 @@ def main(address: Path) -> None:
         listener.bind(str(address))
         listener.listen()
         if not os.fork():
-            os.setsid()
             with open(f"{address}.log", "w") as log, open(os.devnull) as nothing:
                 for number, file in enumerate((nothing, log, log)):
                     os.dup2(file.fileno(), number)
@@ -117,7 +116,7 @@ def main(address: Path) -> None:
 
 
 def accept(listener: socket.socket) -> None:
-    """A fork for each connection, until none is left."""
+    """A fork for each connection, until the last of them has ended."""
     signal.signal(signal.SIGCHLD, exit_with_last)
     signal.alarm(FIRST_SECONDS)
     while True:

@@ -89,6 +89,7 @@ def test_the_whole_traceback_on_request(unchanged: Path, forked: Shell) -> None:
 
 
 def test_an_unwritable_store(repo: Path, forked: Shell) -> None:
+    """It is waited for at no time, and nothing is trained."""
     started = time.monotonic()
     (repo / "file").write_text("")
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
@@ -96,7 +97,8 @@ def test_an_unwritable_store(repo: Path, forked: Shell) -> None:
     assert done.returncode == 1
     assert "tracking.uri must be writable" in done.stderr
     assert not (repo / "out" / "models" / "numpy").exists()
-    assert time.monotonic() - started < 10
+    assert "Epoch 0" not in done.stdout
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.slow
