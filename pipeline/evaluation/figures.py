@@ -1,178 +1,235 @@
-"""The figures of one model, as matplotlib figures without global state. FIGURES is the one list for plot and the report.
+"""The figures of evaluated models, as matplotlib figures without global state. FIGURES is the one list for plot and the report.
 
 matplotlib is imported when the first one is drawn: the report needs the list alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import isfinite, isnan
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.files import Table
-from pipeline.model.card import ModelCard
-from pipeline.model.decision import Decision
-from pipeline.text import shorten
+from pipeline.evaluation import boundary
+from pipeline.evaluation.curves import RATES
+from pipeline.evaluation.figure_context import FigureContext
+from pipeline.evaluation.panel import INK, SMALL, fitted, panels, text_width, thinned, with_legend
+from pipeline.text import count
 
 if TYPE_CHECKING:
     from matplotlib import figure as mpl
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-BLUE, RED, GREY = "#1f5fa8", "#c23b3b", "#8a8a8a"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of candidates in their order (Okabe and Ito 2008)
-WIDE, SQUARE = (6.4, 4.8), (4.8, 4.8)  # inches
-MAX_NAME = 40  # letters of a name, which leave room for the axes
-MAX_POINTS = 5000  # of a scatter: more hide each other
-MAX_WEIGHTS = 25
-GRID = 200  # points along each axis, of a boundary that is no line
+DASHES: tuple[Any, ...] = ("solid", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (2.5, 1.5)), (0, (9, 2, 2, 2, 2, 2)))
+MARKERS = ("", "o")  # of the first candidates, one for each of DASHES, and of the others
+GREY = "#767676"  # of what needs no model
+MAX_CANDIDATES = 2 * len(DASHES)  # in one figure
+MAX_BANDS = 3  # of candidates: more hide each other
+SQUARE = (4.2, 4.2)  # inches
+BINS = 40  # of scores
+LEAST_DEPTH = 0.01  # of a lift: that of a few rows is mostly chance
+MAX_EPOCHS = 10  # times those of another candidate, beyond which epochs are drawn by their logarithm
+REACH = 3  # times the largest coefficient, beyond which intervals are cut
 
 
-@dataclass(frozen=True)
-class FigureContext:
-    """What is known of an evaluated model."""
+class Line(NamedTuple):
+    """What is drawn of a candidate: x (n,), y (n,), the band around y, if it has one, and a number for the legend."""
 
-    card: ModelCard
-    decision: Decision
-    history: Table
-    curves: Mapping[str, Table]
-    metrics: Mapping[str, float]
-    log_odds: Callable[[Array], Array]  # from raw features (n, d) to z (n,)
-    weights: Array | None  # (d,) on the scale that the model was trained on; None: it is not linear
-    raw_weights: tuple[Array, float] | None  # w (d,) and b on raw features, likewise
-    points: tuple[Array, Array] | None  # X (n, 2) and y (n,) of training rows; None: the features are not two, or sparse
-
-    @property
-    def classes(self) -> list[str]:
-        """A legend's names of y = 0 and y = 1."""
-        return [shorten(f"{self.card.target} = {value}", MAX_NAME) for value in self.card.classes]
+    x: Array
+    y: Array
+    band: tuple[Array, Array] | None = None
+    value: str = ""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """figures/NAME.png, drawn where it applies."""
+    """figures/NAME.png and .svg, drawn where it applies."""
 
     name: str
     title: str  # in the report
-    draw: Callable[[FigureContext], "mpl.Figure"]
+    draw: Callable[..., "mpl.Figure"]  # from a FigureContext or, if it compares, from up to MAX_CANDIDATES of them
     applies: Callable[[FigureContext], bool] = lambda context: True
+    compares: bool = False  # candidates that were measured on one test table
 
 
-@contextmanager
-def stable_rendering() -> Iterator[None]:
-    """No matplotlibrc of the user's changes the bytes of what is drawn and saved inside the block."""
-    from matplotlib import rc_context, rcdefaults, rcParams
-
-    with rc_context():
-        rcdefaults()
-        rcParams["text.parse_math"] = False  # a $ in a column's name starts no formula
-        yield
-
-
-def _axes(title: str, x: str, y: str, size: tuple[float, float] = WIDE) -> "tuple[mpl.Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(size, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=shorten(x, MAX_NAME), ylabel=shorten(y, MAX_NAME))
-    axes.grid(alpha=0.3)
-    axes.set_axisbelow(True)
-    return figure, axes
+def _style(index: int) -> dict[str, Any]:
+    """A line that no other candidate has, in colours and in print."""
+    return {
+        "color": PALETTE[index % len(PALETTE)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "marker": MARKERS[index // len(DASHES)],
+        "markevery": 0.12,
+        "markersize": 4,
+        "linewidth": 1.6,
+    }
 
 
-def loss(context: FigureContext) -> "mpl.Figure":
-    """The loss before each recorded epoch's update."""
-    figure, axes = _axes("Training loss", "Epoch", "Mean log loss")
-    axes.plot(context.history["epoch"], context.history["loss"], color=BLUE, marker="o", markersize=3)
-    axes.set_ylim(bottom=0)
-    return figure
+def _lines(axes: "Axes", candidates: Sequence[FigureContext], line: Callable[[FigureContext], Line], **style: Any) -> None:
+    """A curve of each candidate."""
+    for index, candidate in enumerate(candidates):
+        x, y, band, value = line(candidate)
+        kept, look = thinned(x, y), {**_style(index), **style}
+        if band and len(candidates) <= MAX_BANDS:
+            low, high = (end[kept] for end in band)
+            axes.fill_between(x[kept], low, high, color=look["color"], alpha=0.15, linewidth=0, gid="band")
+        axes.plot(x[kept], y[kept], label=f"{candidate.name}{value}", **look)
 
 
-def data(context: FigureContext) -> "mpl.Figure":
-    """Two features as a scatter, coloured by class."""
-    figure, axes = _axes("Training data", context.card.features[0], context.card.features[1])
-    axes.legend(_scatter(axes, context), context.classes)
-    return figure
+def _band(curve: Any) -> tuple[Array, Array] | None:
+    return (curve["low"], curve["high"]) if "low" in curve and not np.isnan(curve["low"]).all() else None
 
 
-def decision_boundary(context: FigureContext) -> "mpl.Figure":
-    """The data with the line on which p is the threshold: of a linear model x2 = -(w1 x1 + b) / w2."""
-    figure, axes = _axes("Decision boundary", context.card.features[0], context.card.features[1])
-    handles = _scatter(axes, context)
-    axes.set_xlim(axes.get_xlim())
-    axes.set_ylim(axes.get_ylim())
-    if not context.decision.is_constant:
-        handles += _boundary(axes, context, context.decision.log_odds)
-    axes.legend(handles, [*context.classes, f"p = {context.decision.threshold:.3g}"][: len(handles)])
-    return figure
+def _number(label: str, value: float) -> str:
+    return f", {label} {'undefined' if isnan(value) else format(value, '.4f')}"
 
 
-def _scatter(axes: "Axes", context: FigureContext) -> "list[Artist]":
-    """Draw the points; returns a legend handle for each class."""
-    assert context.points
-    X, y = context.points
-    points = axes.scatter(X[:, 0], X[:, 1], c=y, cmap="bwr", edgecolors="k", linewidths=0.5, s=22)
-    return list(points.legend_elements()[0])
+def _unit(*axes: "Axes") -> None:
+    """Shares along both axes."""
+    for each in axes:
+        each.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
 
 
-def _boundary(axes: "Axes", context: FigureContext, cut: float) -> "Sequence[Artist]":
-    """Draw where z is the cut."""
-    if context.raw_weights:
-        w, b = context.raw_weights
-        return _line(axes, w, b - cut)
-    return _contour(axes, lambda X: context.log_odds(X) - cut)
+def loss(*candidates: FigureContext) -> "mpl.Figure":
+    """The loss, with the penalty, before each recorded epoch's update and at the end."""
+    figure, (axes,) = panels("Training loss", [("Epoch", "Mean log loss + penalty")])
+    _lines(axes, candidates, _losses, markevery=1, marker=".", markersize=5)
+    epochs = [max(candidate.card.ended.epochs, 1) for candidate in candidates]
+    if max(epochs) > MAX_EPOCHS * min(epochs):
+        axes.set_xscale("symlog", linthresh=min(epochs))
+    else:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return with_legend(figure)
 
 
-def _line(axes: "Axes", w: Array, b: float) -> "Sequence[Artist]":
-    if w[1] != 0:
-        x1 = np.array(axes.get_xlim())
-        return axes.plot(x1, -(w[0] * x1 + b) / w[1], "k--")
-    return [axes.axvline(-b / w[0], color="k", linestyle="--")] if w[0] != 0 else []
+def _losses(candidate: FigureContext) -> Line:
+    history, fit = candidate.history, candidate.card.ended
+    epoch, value = history["epoch"], history["loss"]
+    if not len(epoch) or epoch[-1] < fit.epochs:
+        epoch, value = np.append(epoch, fit.epochs), np.append(value, fit.loss)
+    return Line(epoch, value, value=f", {value[-1]:.4f} after {count(fit.epochs, 'epoch')}")
 
 
-def _contour(axes: "Axes", log_odds: Callable[[Array], Array]) -> "Sequence[Artist]":
-    """Where z = 0 on a grid over the axes, if anywhere."""
-    x1, x2 = np.meshgrid(np.linspace(*axes.get_xlim(), GRID), np.linspace(*axes.get_ylim(), GRID))
-    z = log_odds(np.column_stack([x1.ravel(), x2.ravel()])).reshape(x1.shape)
-    if not z.min() < 0 < z.max():
-        return []
-    axes.contour(x1, x2, z, levels=[0], colors="k", linestyles="--")
-    return axes.plot([], [], "k--")  # a contour has no legend handle of its own
-
-
-def roc(context: FigureContext) -> "mpl.Figure":
+def roc(*candidates: FigureContext) -> "mpl.Figure":
     """True against false positive rate."""
-    curve = context.curves["roc"]
-    title = f"ROC (area {context.metrics['roc_auc']:.4f})"
-    figure, axes = _axes(title, "False positive rate", "True positive rate", SQUARE)
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="Chance")
-    axes.step(curve["false_positive_rate"], curve["true_positive_rate"], where="post", color=BLUE, label="Model")
-    axes.legend(loc="lower right")
-    return figure
+    figure, (axes,) = panels("ROC", [("False positive rate", "True positive rate")], SQUARE)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance, area 0.5")
+    _lines(axes, candidates, _roc)
+    _unit(axes)
+    return with_legend(figure)
 
 
-def precision_recall(context: FigureContext) -> "mpl.Figure":
+def _roc(candidate: FigureContext) -> Line:
+    curve = candidate.curves["roc"]
+    value = _number("area", candidate.metrics["roc_auc"])
+    return Line(curve["false_positive_rate"], curve["true_positive_rate"], _band(curve), value)
+
+
+def precision_recall(*candidates: FigureContext) -> "mpl.Figure":
     """Precision against recall, beside the share of positives, which a guess reaches."""
-    curve, values = context.curves["precision_recall"], context.metrics
-    figure, axes = _axes(f"Precision-recall (average {values['average_precision']:.4f})", "Recall", "Precision", SQUARE)
-    share = (values["true_positives"] + values["false_negatives"]) / values["rows"]
-    axes.axhline(share, color=GREY, linestyle=":", label="Share of positives")
-    axes.step(curve["recall"], curve["precision"], where="pre", color=BLUE, label="Model")
-    axes.set_ylim(0, 1.05)
-    axes.legend(loc="lower left")
-    return figure
+    figure, (axes,) = panels("Precision and recall", [("Recall", "Precision")], SQUARE)
+    share = _share(candidates[0])
+    axes.axhline(share, color=GREY, linestyle=":", label=f"chance, share of positives {share:.4f}")
+    _lines(axes, candidates, _precision_recall, drawstyle="steps-pre")
+    _unit(axes)
+    return with_legend(figure)
 
 
-def calibration(context: FigureContext) -> "mpl.Figure":
-    """Observed share of positives against mean prediction; a dot's area grows with its rows."""
-    curve, error = context.curves["calibration"], context.metrics["calibration_error"]
-    figure, axes = _axes(f"Calibration (error {error:.4f}; area: rows)", "Mean prediction", "Share of positives", SQUARE)
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="Perfect")
-    axes.plot(curve["predicted"], curve["observed"], color=BLUE, label="Model")
-    axes.scatter(curve["predicted"], curve["observed"], 20 + 300 * curve["rows"] / curve["rows"].sum(), color=BLUE)
-    axes.legend(loc="upper left")
-    return figure
+def _precision_recall(candidate: FigureContext) -> Line:
+    curve = candidate.curves["precision_recall"]
+    value = _number("average", candidate.metrics["average_precision"])
+    return Line(curve["recall"], curve["precision"], _band(curve), value)
+
+
+def _share(candidate: FigureContext) -> float:
+    """That of positives in the test table."""
+    values = candidate.metrics
+    return (values["true_positives"] + values["false_negatives"]) / values["rows"]
+
+
+def calibration(*candidates: FigureContext) -> "mpl.Figure":
+    """Observed share of positives against mean prediction in bins; a dot's area grows with its rows."""
+    figure, (axes,) = panels("Calibration (area of a dot: its rows)", [("Mean prediction", "Share of positives")], SQUARE)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect, error 0")
+    for index, candidate in enumerate(candidates):
+        curve, style = candidate.curves["calibration"], {**_style(index), "marker": ""}
+        x, y, rows = curve["predicted"], curve["observed"], curve["rows"]
+        if (band := _band(curve)) and len(candidates) <= MAX_BANDS:
+            axes.vlines(x, *band, color=style["color"], alpha=0.5, linewidth=2)
+        axes.scatter(x, y, 8 + 150 * rows / rows.sum(), color=style["color"])
+        error = _number("error", candidate.metrics["calibration_error"])
+        axes.plot(x, y, label=f"{candidate.name}{error}", **style)
+    _unit(axes)
+    return with_legend(figure)
+
+
+def gain(*candidates: FigureContext) -> "mpl.Figure":
+    """Which share of the positives is among the rows of the highest scores."""
+    labels = "Share of rows, highest scores first", "Share of the positives among them"
+    figure, (axes,) = panels("Gain", [labels], SQUARE)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
+    _lines(axes, candidates, _gain)
+    _unit(axes)
+    return with_legend(figure)
+
+
+def _gain(candidate: FigureContext) -> Line:
+    curve, share = candidate.curves["roc"], _share(candidate)
+    tpr = curve["true_positive_rate"]
+    return Line(share * tpr + (1 - share) * curve["false_positive_rate"], tpr)
+
+
+def lift(*candidates: FigureContext) -> "mpl.Figure":
+    """How many times more positives are among the rows of the highest scores than among as many others."""
+    figure, (axes,) = panels("Lift", [("Share of rows, highest scores first", "Positives, as a multiple of chance")])
+    axes.axhline(1, color=GREY, linestyle=":", label="chance, 1")
+    _lines(axes, candidates, _lift)
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(bottom=0)
+    return with_legend(figure)
+
+
+def _lift(candidate: FigureContext) -> Line:
+    depth, found, *_ = _gain(candidate)
+    first = np.searchsorted(depth, LEAST_DEPTH)
+    value = _number("at 10 %", candidate.metrics["lift"])
+    return Line(depth[first:], found[first:] / depth[first:], value=value)
+
+
+def threshold(*candidates: FigureContext) -> "mpl.Figure":
+    """What each threshold would do; dots mark those of the decisions."""
+    names = [rate.capitalize() if rate != "f1" else "F1" for rate in RATES]
+    figure, axes = panels("Thresholds (dot: the decision's)", [("Threshold", name) for name in names], (2.8, 2.4))
+    for rate, each in zip(RATES, axes, strict=True):
+        _lines(each, candidates, lambda candidate, rate=rate: _rate(candidate, rate))  # type: ignore[misc]
+        for index, candidate in enumerate(candidates):
+            curve, at = candidate.curves["threshold"], candidate.decision.threshold
+            style = {"color": PALETTE[index % len(PALETTE)], "zorder": 3, "edgecolors": "white", "linewidths": 0.8}
+            each.scatter([at], [np.interp(at, curve["threshold"], curve[rate])], 42, clip_on=False, **style)
+    _unit(*axes)
+    return with_legend(figure)
+
+
+def _rate(candidate: FigureContext, rate: str) -> Line:
+    curve = candidate.curves["threshold"]
+    return Line(curve["threshold"], curve[rate], value=f", decided at {candidate.decision.threshold:.3g}")
+
+
+def scores(context: FigureContext) -> "mpl.Figure":
+    """The predictions for the rows of each class."""
+    figure, (axes,) = panels("Scores by class", [("Predicted probability", "Share of the class's rows")])
+    curve, edges = context.curves["roc"], np.linspace(0, 1, BINS + 1)
+    rates = curve["false_positive_rate"], curve["true_positive_rate"]
+    for index, (rate, label) in enumerate(zip(rates, context.card.classes, strict=True)):
+        shares = np.histogram(curve["threshold"][1:], edges, weights=np.diff(rate))[0]
+        style, name = _style(index), f"{context.card.target} = {label}"
+        axes.stairs(shares, edges, fill=True, color=style["color"], alpha=0.25)
+        axes.stairs(shares, edges, color=style["color"], linestyle=style["linestyle"], linewidth=1.6, label=name)
+    at = context.decision.threshold
+    axes.axvline(at, color=INK, linestyle=":", label=f"threshold {at:.3g}")
+    axes.set_xlim(-0.01, 1.01)
+    return with_legend(figure)
 
 
 def confusion(context: FigureContext) -> "mpl.Figure":
@@ -180,43 +237,58 @@ def confusion(context: FigureContext) -> "mpl.Figure":
     names = (("true_negatives", "false_positives"), ("false_negatives", "true_positives"))
     counts = np.array([[context.metrics[name] for name in row] for row in names], float)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    figure, axes = _axes("Confusion matrix (% of row)", "Predicted", "Actual", SQUARE)
+    title = f"Confusion at threshold {context.decision.threshold:.3g}"
+    figure, (axes,) = panels(title, [("Predicted", "Actual (percent: of these)")], (3.6, 3.6))
     axes.grid(False)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
         text = f"{np.round(counts[i, j], 2):.10g}\n{share:.1%}"  # counts of weighted rows are no whole numbers
-        axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.5 else "black", fontsize=13)
-    ticks = [shorten(str(value), MAX_NAME) for value in context.card.classes]
+        axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.5 else INK, fontsize=13)
+    ticks = [fitted(str(value), 1.6) for value in context.card.classes]
     axes.set_xticks([0, 1], ticks)
     axes.set_yticks([0, 1], ticks, rotation=90, va="center")
+    axes.tick_params(length=0)
     return figure
 
 
-def weights(context: FigureContext) -> "mpl.Figure":
-    """The largest weights, on the scale that the model was trained on, in the colour of the class that they favour."""
-    w, features = context.weights, context.card.features
-    assert w is not None
-    top = np.argsort(-np.abs(w), kind="stable")[:MAX_WEIGHTS][::-1]
-    title = "Weights" if len(w) <= MAX_WEIGHTS else f"The {MAX_WEIGHTS} largest of {len(w)} weights"
-    unit = "standard deviation" if context.card.config["model"].get("standardize") else "unit"
-    figure, axes = _axes(title, f"Weight: log-odds per {unit}", "", (6.4, 1.2 + 0.28 * len(top)))
-    labels, colours = [shorten(features[i], MAX_NAME) for i in top], [BLUE if w[i] < 0 else RED for i in top]
-    axes.barh(range(len(top)), w[top], tick_label=labels, color=colours)
-    axes.margins(y=0.02)
-    axes.axvline(0, color="k", linewidth=0.8)
-    return figure
+def coefficients(context: FigureContext) -> "mpl.Figure":
+    """The largest effects and, where they are known, their intervals, in the colour of the class that they favour."""
+    rows = [row for row in context.coefficients if row["per_deviation"]][::-1]
+    value, low, high = (np.array([float(row[f"per_deviation{end}"] or "nan") for row in rows]) for end in ("", "_low", "_high"))
+    names = [fitted(row["feature"] + (f" against {row['against']}" if row["against"] else ""), 2.6) for row in rows]
+    others = len(context.card.features) - len(rows)
+    title = f"The {len(rows)} largest of {len(rows) + others} coefficients" if others > 0 else "Coefficients"
+    label = "Log-odds per standard deviation" + ("" if np.isnan(low).all() else ", with intervals")
+    left = max(map(text_width, names)) + 0.35
+    figure, (axes,) = panels(title, [(label, "")], (4.2, 0.25 + 0.24 * len(rows)), left)
+    axes.axvline(0, color=GREY, linewidth=1)
+    places = np.arange(len(rows))
+    for index, (sign, favoured) in enumerate(zip((-1, 1), context.card.classes, strict=True)):
+        chosen, style = np.sign(value) == sign, {"color": PALETTE[index]}
+        axes.hlines(places[chosen], low[chosen], high[chosen], linewidth=2, alpha=0.6, **style)
+        axes.plot(value[chosen], places[chosen], "os"[index], label=f"favours {context.card.target} = {favoured}", **style)
+    most = REACH * np.abs(value[np.isfinite(value)]).max(initial=0) or 1
+    ends = [end for end in (*value, *low, *high) if isfinite(end) and abs(end) <= most]
+    axes.set_xlim(1.08 * min(0, *ends) - 0.01 * most, 1.08 * max(0, *ends) + 0.01 * most)
+    axes.set_yticks(places, names, size=SMALL)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    return with_legend(figure)
 
 
 FIGURES = {
     figure.name: figure
     for figure in (
-        Figure("loss", "Training loss", loss),
-        Figure("decision_boundary", "Decision boundary", decision_boundary, lambda context: context.points is not None),
-        Figure("data", "Training data", data, lambda context: context.points is not None),
-        Figure("roc", "ROC", roc),
-        Figure("precision_recall", "Precision-recall", precision_recall),
-        Figure("calibration", "Calibration", calibration),
+        Figure("loss", "Training loss", loss, compares=True),
+        Figure("decision_boundary", "Decision boundary", boundary.decision_boundary, lambda context: context.points is not None),
+        Figure("data", "Training data", boundary.data, lambda context: context.points is not None),
+        Figure("roc", "ROC", roc, compares=True),
+        Figure("precision_recall", "Precision and recall", precision_recall, compares=True),
+        Figure("calibration", "Calibration", calibration, compares=True),
+        Figure("gain", "Gain", gain, compares=True),
+        Figure("lift", "Lift", lift, compares=True),
+        Figure("scores", "Scores by class", scores),
         Figure("confusion", "Confusion matrix", confusion),
-        Figure("weights", "Weights", weights, lambda context: context.weights is not None),
+        Figure("threshold", "Thresholds", threshold, compares=True),
+        Figure("coefficients", "Coefficients", coefficients, lambda context: bool(context.coefficients)),
     )
 }

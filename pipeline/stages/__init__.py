@@ -131,10 +131,10 @@ _STAGES = (
     ),
     Stage(
         "plot",
-        ("config/plot.yaml", *_TRAINING_DATA, *_MODEL, *_HISTORY, *_EVALUATION, *_CURVES),
+        ("config/plot.yaml", *_TRAINING_DATA, *_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
         _of_candidate("figures/*.png"),
         "figures",
-        _of_candidate(f"figures/{FIGURES}"),
+        _of_candidate("figures/*.svg", f"figures/{FIGURES}"),
     ),
     Stage(
         "report",
