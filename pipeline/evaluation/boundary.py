@@ -66,7 +66,8 @@ def _boundary(axes: "Axes", context: FigureContext, cut: float) -> "Sequence[Art
     if context.raw_weights:
         w, b = context.raw_weights
         return _line(axes, w, b - cut)
-    assert (log_odds := context.log_odds)
+    log_odds = context.log_odds
+    assert log_odds
     return _contour(axes, lambda X: log_odds(X) - cut)
 
 

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from matplotlib import figure as mpl
     from matplotlib.axes import Axes
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of candidates in their order (Okabe and Ito 2008)
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)  # of candidates (Okabe and Ito 2008)
 DASHES: tuple[Any, ...] = ("solid", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (2.5, 1.5)), (0, (9, 2, 2, 2, 2, 2)))
 MARKERS = ("", "o")  # of the first candidates, one for each of DASHES, and of the others
 GREY = "#767676"  # of what needs no model
@@ -99,7 +106,7 @@ def loss(*candidates: FigureContext) -> "mpl.Figure":
     if max(epochs) > MAX_EPOCHS * min(epochs):
         axes.set_xscale("symlog", linthresh=min(epochs))
     else:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params("x", integer=True)
     return with_legend(figure)
 
 
@@ -164,37 +171,30 @@ def calibration(*candidates: FigureContext) -> "mpl.Figure":
     return with_legend(figure)
 
 
-def gain(*candidates: FigureContext) -> "mpl.Figure":
-    """Which share of the positives is among the rows of the highest scores."""
-    labels = "Share of rows, highest scores first", "Share of the positives among them"
-    figure, (axes,) = panels("Gain", [labels], SQUARE)
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
-    _lines(axes, candidates, _gain)
-    _unit(axes)
+def gain_lift(*candidates: FigureContext) -> "mpl.Figure":
+    """Which share of the positives is among the rows of the highest scores, and how many times that of as many others."""
+    rows = "Share of rows, highest scores first"
+    labels = [(rows, "Share of the positives"), (rows, "Positives, as a multiple of chance")]
+    figure, (gain, lift) = panels("Gain and lift", labels, (3.4, 3.4))
+    gain.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
+    lift.axhline(1, color=GREY, linestyle=":")
+    _lines(gain, candidates, _gain)
+    _lines(lift, candidates, _lift)
+    _unit(gain)
+    lift.set(xlim=(-0.01, 1.01), ylim=(0, None))
     return with_legend(figure)
 
 
 def _gain(candidate: FigureContext) -> Line:
     curve, share = candidate.curves["roc"], _share(candidate)
-    tpr = curve["true_positive_rate"]
-    return Line(share * tpr + (1 - share) * curve["false_positive_rate"], tpr)
-
-
-def lift(*candidates: FigureContext) -> "mpl.Figure":
-    """How many times more positives are among the rows of the highest scores than among as many others."""
-    figure, (axes,) = panels("Lift", [("Share of rows, highest scores first", "Positives, as a multiple of chance")])
-    axes.axhline(1, color=GREY, linestyle=":", label="chance, 1")
-    _lines(axes, candidates, _lift)
-    axes.set_xlim(-0.01, 1.01)
-    axes.set_ylim(bottom=0)
-    return with_legend(figure)
+    tpr, value = curve["true_positive_rate"], _number("lift at 10 %", candidate.metrics["lift"])
+    return Line(share * tpr + (1 - share) * curve["false_positive_rate"], tpr, value=value)
 
 
 def _lift(candidate: FigureContext) -> Line:
-    depth, found, *_ = _gain(candidate)
-    first = np.searchsorted(depth, LEAST_DEPTH)
-    value = _number("at 10 %", candidate.metrics["lift"])
-    return Line(depth[first:], found[first:] / depth[first:], value=value)
+    gain = _gain(candidate)
+    deep = gain.x >= LEAST_DEPTH
+    return gain._replace(x=gain.x[deep], y=gain.y[deep] / gain.x[deep])
 
 
 def threshold(*candidates: FigureContext) -> "mpl.Figure":
@@ -205,8 +205,8 @@ def threshold(*candidates: FigureContext) -> "mpl.Figure":
         _lines(each, candidates, lambda candidate, rate=rate: _rate(candidate, rate))  # type: ignore[misc]
         for index, candidate in enumerate(candidates):
             curve, at = candidate.curves["threshold"], candidate.decision.threshold
-            style = {"color": PALETTE[index % len(PALETTE)], "zorder": 3, "edgecolors": "white", "linewidths": 0.8}
-            each.scatter([at], [np.interp(at, curve["threshold"], curve[rate])], 42, clip_on=False, **style)
+            dot, colour = np.interp(at, curve["threshold"], curve[rate]), PALETTE[index % len(PALETTE)]
+            each.scatter(at, dot, 42, colour, clip_on=False, zorder=3, edgecolors="white", linewidths=0.8)
     _unit(*axes)
     return with_legend(figure)
 
@@ -264,9 +264,9 @@ def coefficients(context: FigureContext) -> "mpl.Figure":
     axes.axvline(0, color=GREY, linewidth=1)
     places = np.arange(len(rows))
     for index, (sign, favoured) in enumerate(zip((-1, 1), context.card.classes, strict=True)):
-        chosen, style = np.sign(value) == sign, {"color": PALETTE[index]}
-        axes.hlines(places[chosen], low[chosen], high[chosen], linewidth=2, alpha=0.6, **style)
-        axes.plot(value[chosen], places[chosen], "os"[index], label=f"favours {context.card.target} = {favoured}", **style)
+        chosen, label = np.sign(value) == sign, f"favours {context.card.target} = {favoured}"
+        axes.hlines(places[chosen], low[chosen], high[chosen], PALETTE[index], linewidth=2, alpha=0.6)
+        axes.plot(value[chosen], places[chosen], "os"[index], color=PALETTE[index], label=label)
     most = REACH * np.abs(value[np.isfinite(value)]).max(initial=0) or 1
     ends = [end for end in (*value, *low, *high) if isfinite(end) and abs(end) <= most]
     axes.set_xlim(1.08 * min(0, *ends) - 0.01 * most, 1.08 * max(0, *ends) + 0.01 * most)
@@ -275,17 +275,22 @@ def coefficients(context: FigureContext) -> "mpl.Figure":
     return with_legend(figure)
 
 
+def _has_points(context: FigureContext) -> bool:
+    return context.points is not None
+
+
 FIGURES = {
     figure.name: figure
     for figure in (
         Figure("loss", "Training loss", loss, compares=True),
-        Figure("decision_boundary", "Decision boundary", boundary.decision_boundary, lambda context: context.points is not None),
+        Figure(
+            "decision_boundary", "Decision boundary", boundary.decision_boundary, lambda context: context.points is not None
+        ),
         Figure("data", "Training data", boundary.data, lambda context: context.points is not None),
         Figure("roc", "ROC", roc, compares=True),
         Figure("precision_recall", "Precision and recall", precision_recall, compares=True),
         Figure("calibration", "Calibration", calibration, compares=True),
-        Figure("gain", "Gain", gain, compares=True),
-        Figure("lift", "Lift", lift, compares=True),
+        Figure("gain_lift", "Gain and lift", gain_lift, compares=True),
         Figure("scores", "Scores by class", scores),
         Figure("confusion", "Confusion matrix", confusion),
         Figure("threshold", "Thresholds", threshold, compares=True),

@@ -1,6 +1,6 @@
 """How sure a metric is, and the difference of two models in it: bootstrap intervals over a test table's rows (Efron 1979)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
+from pipeline.evaluation.curves import BAND, CURVES, Curve
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
+from pipeline.files import Table
 from pipeline.interval import TAILS, Interval
 from pipeline.threads import side_by_side
 
@@ -23,6 +25,8 @@ Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of 
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
+RESAMPLED = {name: curve for name, curve in CURVES.items() if curve.resampled}
+AT = np.linspace(0, 1, 257)  # where along x their resamples are compared
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 
@@ -55,7 +59,7 @@ def bootstrap(
     the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a class of one row, or in one
     group, leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
     """
-    (found,) = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
+    (found,), _ = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
     return _intervals(found)
 
 
@@ -76,7 +80,7 @@ def paired_bootstrap(
     if not len(z_a) == len(z_b) == len(y):
         raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
     models = [(z_a, cuts[0], COMPARED_METRICS), (z_b, cuts[1], COMPARED_METRICS)]
-    a, b = _resampled(models, y, weight, group, resamples, seed)
+    (a, b), _ = _resampled(models, y, weight, group, resamples, seed)
     return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
 
 
@@ -89,6 +93,11 @@ class Evaluation:
     training: dict[str, float]
     baseline: dict[str, float]
     over_baseline: Difference  # the model's log loss on the test table minus the baseline's, on the same resampled rows
+    bands: dict[str, tuple[Array, Array]]  # by curve: the ends at each of AT; nan where there are none
+
+    def band(self, curve: Curve, x: Array) -> Table:
+        """The columns of a curve's band at x (n,); none if it has none."""
+        return {end: np.interp(x, AT, values) for end, values in zip(BAND, self.bands.get(curve.name, ()), strict=False)}
 
     def intervals(self) -> dict[str, Any]:
         """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
@@ -115,14 +124,20 @@ def evaluate(
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
     models: list[Scored] = [(z, cut, METRICS), (constant, cut, [OBJECTIVE])]
-    of_model, of_baseline = _resampled(models, y, weight, group, resamples, seed)
+    (of_model, of_baseline), curves = _resampled(models, y, weight, group, resamples, seed, _curves)
     return Evaluation(
         {name: value for name, (value, _) in of_model.items()},
         _intervals(of_model),
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
         _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
+        {name: tuple(np.quantile(values, TAILS, axis=1)) for name, values in zip(RESAMPLED, curves, strict=True)},
     )
+
+
+def _curves(sample: Sample) -> list[Array]:
+    """(len(AT), B) of each of RESAMPLED."""
+    return [curve.resampled(sample, AT).T for curve in RESAMPLED.values() if curve.resampled]
 
 
 def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
@@ -147,9 +162,15 @@ def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tup
 
 
 def _resampled(
-    models: Sequence[Scored], y: Array, weight: Array | None, group: Groups | None, resamples: int, seed: int
-) -> list[dict[str, Resampled]]:
-    """For each model the metrics that are named for it, all on the same resampled rows."""
+    models: Sequence[Scored],
+    y: Array,
+    weight: Array | None,
+    group: Groups | None,
+    resamples: int,
+    seed: int,
+    curves: Callable[[Sample], list[Array]] = lambda sample: [],
+) -> tuple[list[dict[str, Resampled]], list[Array]]:
+    """For each model the metrics that are named for it, all on the same resampled rows, and the first one's `curves`."""
     order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
     if weight is not None:
         order = order[weight[order] > 0]
@@ -158,7 +179,8 @@ def _resampled(
 
     def values(drawn: Draws) -> list[Array]:
         samples = [(Sample(rows, *drawn), names) for rows, names in scored]
-        return [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
+        metrics = [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
+        return [*metrics, *curves(samples[0][0])]
 
     if group is None:
         units = [int((labels == label).sum()) for label in (1, 0)]
@@ -171,12 +193,13 @@ def _resampled(
     with one_thread, np.errstate(divide="ignore", invalid="ignore"):
         tables = [of_rows(rows, names) for rows, names in scored]
         if min(units) < MIN_OF_CLASS:
-            return [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
+            unknown = [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
+            return unknown, [np.full_like(of, np.nan) for of in curves(scored[0][0].table)]
         blocks = zip(*side_by_side(values, draws), strict=True)
         drawn = [np.concatenate(parts, axis=1) for parts in blocks]
-    return [
-        dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, drawn, strict=True)
-    ]
+    of_models, of_curves = drawn[: len(models)], drawn[len(models) :]
+    pairs = zip(tables, of_models, strict=True)
+    return [dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in pairs], of_curves
 
 
 def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:

@@ -49,9 +49,8 @@ def panels(
     spaces = {"wspace": (GAP + 0.1) / size[0], "hspace": (GAP + 0.1) / size[1]}
     figure.subplots_adjust(left / total[0], BOTTOM / total[1], 1 - RIGHT / total[0], 1 - TOP / total[1], **spaces)
     found = list(figure.subplots(rows, columns, squeeze=False).flat)
-    figure.text(
-        left / total[0], 1 - 0.22 / total[1], fitted(title, width, TEXT + 2), size=TEXT + 2, weight="bold", color=INK, va="center"
-    )
+    place, letters = (left / total[0], 1 - 0.22 / total[1]), TEXT + 2
+    figure.text(*place, fitted(title, width, letters), size=letters, weight="bold", color=INK, va="center")
     for axes, (x, y) in zip(found, labels, strict=True):
         axes.set_xlabel(fitted(x, size[0]), color=INK, size=TEXT)
         axes.set_ylabel(fitted(y, size[1]), color=INK, size=TEXT)

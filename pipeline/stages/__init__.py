@@ -138,10 +138,14 @@ _STAGES = (
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate(INTERVALS_FILE, CHECKS_FILE, "figures/*")),
+        (
+            "config/report.yaml",
+            *(*_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
+            *_of_candidate(INTERVALS_FILE, CHECKS_FILE, "figures/*"),
+        ),
         ("report/index.html",),
         "report",
-        (f"report/{REPORT}", "report/comparison.csv"),
+        (f"report/{REPORT}", "report/comparison.csv", "report/figures/*"),
         groups=("candidates",),
     ),
 )

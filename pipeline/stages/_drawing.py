@@ -23,7 +23,7 @@ def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str,
         card=trained.content,
         decision=decision_of(evaluation),
         history=trained.csv(HISTORY_FILE, "epoch", "loss"),
-        curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
+        curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
         coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE)),
     )

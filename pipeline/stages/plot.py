@@ -65,7 +65,7 @@ def _points(predictor: Predictor, tables: Manifest[DataSchema]) -> tuple[Array, 
         X = next(predictor.encoded(tables.table("train.parquet").slice(0, MAX_POINTS)))[1].toarray()
     elif not isinstance(X := tables.features("train", 2), np.ndarray):
         return None
-    return np.array(X[: MAX_POINTS]), tables.array("train/y.npy")[: MAX_POINTS]
+    return np.array(X[:MAX_POINTS]), tables.array("train/y.npy")[:MAX_POINTS]
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

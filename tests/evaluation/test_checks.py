@@ -16,8 +16,9 @@ from pipeline.data.sources.table import Table
 from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, failed_checks, run_checks
 from pipeline.evaluation.checks.check import LEVEL
 from pipeline.evaluation.checks.columns import chance_that_all_differ
-from pipeline.evaluation.checks.intervals import auc_interval, mean_interval, share_interval
+from pipeline.evaluation.checks.intervals import auc_interval, mean_interval
 from pipeline.files import ROOT
+from pipeline.interval import share_interval
 from pipeline.learning.models.numpy import NumpyModel
 from tests.data.real_tables import TARGETS
 from tests.evaluation.checked import by_name, checked, context_of, dataset, failed, noisy

@@ -41,15 +41,6 @@ def normal_quantile(level: float) -> float:
     return float(ndtri(1 - level / 2))
 
 
-def share_interval(count: int, n: int, level: float) -> tuple[float, float]:
-    """Of a share count/n (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
-
-    low = float(betaincinv(count, n - count + 1, level / 2)) if count else 0.0
-    high = float(betaincinv(count + 1, n - count, 1 - level / 2)) if count < n else 1.0
-    return low, high
-
-
 def count_probability(count: int, n: int, share: float) -> float:
     """The probability that at least `count` of n rows are such as each is with the probability `share`."""
     from scipy.special import betainc

@@ -12,8 +12,8 @@ from pipeline.evaluation.checks.intervals import (
     mean_and_error,
     mean_interval,
     normal_quantile,
-    share_interval,
 )
+from pipeline.interval import share_interval
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
