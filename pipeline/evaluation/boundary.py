@@ -7,14 +7,14 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation.figure_context import FigureContext
-from pipeline.text import shorten
+from pipeline.evaluation.panel import class_names, fitted
 
 if TYPE_CHECKING:
     from matplotlib import figure as mpl
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-MAX_NAME = 40  # letters of a name, which leave room for the axes
+MAX_NAME = 3.0  # inches, which leave room for the axes
 MAX_POINTS = 5000  # of a scatter: more hide each other
 GRID = 200  # points along each axis, of a boundary that is no line
 
@@ -22,7 +22,7 @@ GRID = 200  # points along each axis, of a boundary that is no line
 def data(context: FigureContext) -> "mpl.Figure":
     """Two features as a scatter, coloured by class."""
     figure, axes = _axes("Training data", context)
-    axes.legend(_scatter(axes, context), _classes(context))
+    axes.legend(_scatter(axes, context), class_names(context))
     return figure
 
 
@@ -34,23 +34,19 @@ def decision_boundary(context: FigureContext) -> "mpl.Figure":
     axes.set_ylim(axes.get_ylim())
     if not context.decision.is_constant:
         handles += _boundary(axes, context, context.decision.log_odds)
-    axes.legend(handles, [*_classes(context), f"p = {context.decision.threshold:.3g}"][: len(handles)])
+    axes.legend(handles, [*class_names(context), f"p = {context.decision.threshold:.3g}"][: len(handles)])
     return figure
 
 
 def _axes(title: str, context: FigureContext) -> "tuple[mpl.Figure, Axes]":
     from matplotlib.figure import Figure
 
-    x, y = (shorten(name, MAX_NAME) for name in context.card.features)
+    x, y = (fitted(name, MAX_NAME) for name in context.card.features)
     figure = Figure((6.4, 4.8), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     return figure, axes
-
-
-def _classes(context: FigureContext) -> list[str]:
-    return [shorten(f"{context.card.target} = {value}", MAX_NAME) for value in context.card.classes]
 
 
 def _scatter(axes: "Axes", context: FigureContext) -> "list[Artist]":

@@ -14,7 +14,7 @@ from pipeline.arrays import Array
 from pipeline.evaluation import boundary
 from pipeline.evaluation.curves import RATES
 from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.panel import INK, SMALL, fitted, panels, text_width, thinned, with_legend
+from pipeline.evaluation.panel import INK, NAME, SMALL, class_names, fitted, panels, text_width, thinned, with_legend
 from pipeline.text import count
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ def _lines(axes: "Axes", candidates: Sequence[FigureContext], line: Callable[[Fi
         if band and len(candidates) <= MAX_BANDS:
             low, high = (end[kept] for end in band)
             axes.fill_between(x[kept], low, high, color=look["color"], alpha=0.15, linewidth=0, gid="band")
-        axes.plot(x[kept], y[kept], label=f"{candidate.name}{value}", **look)
+        axes.plot(x[kept], y[kept], label=_label(candidate, value), **look)
+
+
+def _label(candidate: FigureContext, value: str) -> str:
+    return fitted(candidate.name, NAME - text_width(value)) + value
 
 
 def _band(curve: Any) -> tuple[Array, Array] | None:
@@ -166,7 +170,7 @@ def calibration(*candidates: FigureContext) -> "mpl.Figure":
             axes.vlines(x, *band, color=style["color"], alpha=0.5, linewidth=2)
         axes.scatter(x, y, 8 + 150 * rows / rows.sum(), color=style["color"])
         error = _number("error", candidate.metrics["calibration_error"])
-        axes.plot(x, y, label=f"{candidate.name}{error}", **style)
+        axes.plot(x, y, label=_label(candidate, error), **style)
     _unit(axes)
     return with_legend(figure)
 
@@ -221,9 +225,9 @@ def scores(context: FigureContext) -> "mpl.Figure":
     figure, (axes,) = panels("Scores by class", [("Predicted probability", "Share of the class's rows")])
     curve, edges = context.curves["roc"], np.linspace(0, 1, BINS + 1)
     rates = curve["false_positive_rate"], curve["true_positive_rate"]
-    for index, (rate, label) in enumerate(zip(rates, context.card.classes, strict=True)):
+    for index, (rate, name) in enumerate(zip(rates, class_names(context), strict=True)):
         shares = np.histogram(curve["threshold"][1:], edges, weights=np.diff(rate))[0]
-        style, name = _style(index), f"{context.card.target} = {label}"
+        style = _style(index)
         axes.stairs(shares, edges, fill=True, color=style["color"], alpha=0.25)
         axes.stairs(shares, edges, color=style["color"], linestyle=style["linestyle"], linewidth=1.6, label=name)
     at = context.decision.threshold
@@ -263,13 +267,14 @@ def coefficients(context: FigureContext) -> "mpl.Figure":
     figure, (axes,) = panels(title, [(label, "")], (4.2, 0.25 + 0.24 * len(rows)), left)
     axes.axvline(0, color=GREY, linewidth=1)
     places = np.arange(len(rows))
-    for index, (sign, favoured) in enumerate(zip((-1, 1), context.card.classes, strict=True)):
-        chosen, label = np.sign(value) == sign, f"favours {context.card.target} = {favoured}"
+    for index, (sign, favoured) in enumerate(zip((-1, 1), class_names(context), strict=True)):
+        chosen, label = np.sign(value) == sign, f"favours {favoured}"
         axes.hlines(places[chosen], low[chosen], high[chosen], PALETTE[index], linewidth=2, alpha=0.6)
         axes.plot(value[chosen], places[chosen], "os"[index], color=PALETTE[index], label=label)
     most = REACH * np.abs(value[np.isfinite(value)]).max(initial=0) or 1
     ends = [end for end in (*value, *low, *high) if isfinite(end) and abs(end) <= most]
     axes.set_xlim(1.08 * min(0, *ends) - 0.01 * most, 1.08 * max(0, *ends) + 0.01 * most)
+    axes.locator_params("x", nbins=6)
     axes.set_yticks(places, names, size=SMALL)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     return with_legend(figure)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
+from pipeline.evaluation.figure_context import FigureContext
 
 if TYPE_CHECKING:
     from matplotlib import figure as mpl
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 INK, FAINT = "#333333", "#e4e4e4"
 TEXT, SMALL = 10, 9  # sizes of letters in points
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.25, 0.55, 0.65, 0.7  # around the axes, and between several
-HANDLE, ROW = 0.5, 0.21  # of a legend: what stands before a name, and a line's height
+HANDLE, ROW = 0.5, 0.17  # of a legend: what stands before a name, and a line's height
+NAME = 2.9  # of a legend's name, wherever it stands
 POINTS = 600  # along each axis, that a curve's points are told apart by
 
 
@@ -64,16 +66,16 @@ def panels(
 
 
 def with_legend(figure: "mpl.Figure") -> "mpl.Figure":
-    """The figure, made higher by a legend below its axes of all that has a label."""
+    """The figure, made higher by a legend below its axes of all that has a label, which is no wider than NAME."""
     found = [axes.get_legend_handles_labels() for axes in figure.axes]
-    handles = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    handles = {legible(label): handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
     if not handles:
         return figure
     (width, height), area = figure.get_size_inches(), figure.subplotpars
     room = (area.right - area.left) * width
-    columns = next(n for n in (3, 2, 1) if n == 1 or all(text_width(name) <= room / n - HANDLE - 0.15 for name in handles))
-    names = [fitted(name, room / columns - HANDLE - 0.15) for name in handles]
-    below = ROW * -(-len(names) // columns) + 0.05
+    widest = max(map(text_width, handles)) + HANDLE + 0.3
+    columns = max(1, min(3, int(room / widest)))
+    below = ROW * -(-len(handles) // columns) + 0.1
     figure.set_size_inches(width, height + below)
     bottom, top = ((edge * height + below) / (height + below) for edge in (area.bottom, area.top))
     figure.subplots_adjust(bottom=bottom, top=top)
@@ -81,7 +83,7 @@ def with_legend(figure: "mpl.Figure") -> "mpl.Figure":
         text.set_y((text.get_position()[1] * height + below) / (height + below))
     figure.legend(
         handles.values(),
-        names,
+        handles,
         loc="lower left",
         bbox_to_anchor=(area.left, 0.08 / (height + below)),
         ncols=columns,
@@ -116,6 +118,12 @@ def fitted(text: str, width: float, size: float = SMALL) -> str:
         letters = max(2, min(letters - 1, int(letters * width / wide)))
         shown = f"{text[: (letters + 1) // 2]}…{text[-(letters // 2) :]}"
     return shown
+
+
+def class_names(context: FigureContext) -> list[str]:
+    """A legend's names of y = 0 and y = 1."""
+    target = fitted(context.card.target, 1.2)
+    return [f"{target} = {fitted(str(value), 1.2)}" for value in context.card.classes]
 
 
 def legible(text: str) -> str:

@@ -1,22 +1,29 @@
-"""Every figure of the registry: when it applies, its bytes, and room for long names."""
+"""Every figure of the registry: when it applies, its bytes, and room for whatever names and numbers there are."""
 
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import rc_context, rcParams
+from matplotlib import colors, rc_context, rcParams
+from matplotlib import figure as mpl
 from matplotlib.axes import Axes
 
 from pipeline.arrays import Array
-from pipeline.evaluation.figures import FIGURES, Figure, stable_rendering
+from pipeline.evaluation.figure_context import FigureContext
+from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES, PALETTE, Figure
+from pipeline.evaluation.panel import stable_rendering
 from pipeline.files import write_figure
-from tests.evaluation.context import context
+from tests.evaluation.context import coefficient, context
 
 LONG = ["How content are you with " + "very " * 60 + end for end in ("the food?", "the staff?")]
+HOSTILE = ["$\\frac{a_{$<b>&\n\r\t\0\u202e職業🙂" + "W" * 300, "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 $x_1$"]
 ALL = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+OWN = pytest.mark.parametrize("figure", [each for name, each in FIGURES.items() if name not in ("data", "decision_boundary")])
+COMPARING = [figure for figure in FIGURES.values() if figure.compares]
 
 
 def legend(axes: Axes) -> list[str]:
@@ -25,24 +32,78 @@ def legend(axes: Axes) -> list[str]:
     return [text.get_text() for text in found.get_texts()]
 
 
+def assert_nothing_overlaps(drawn: mpl.Figure) -> None:
+    """Titles, axes with their labels, and legend: each within the figure and clear of the others."""
+    drawn.draw_without_rendering()
+    artists = [*drawn.axes, *drawn.texts, *drawn.legends]
+    boxes = [box for artist in artists if (box := artist.get_tightbbox())]
+    assert len(boxes) == len(artists)
+    for i, box in enumerate(boxes):
+        assert drawn.bbox.x0 <= box.x0
+        assert drawn.bbox.y0 <= box.y0
+        assert box.x1 <= drawn.bbox.x1
+        assert box.y1 <= drawn.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    for axes in drawn.axes:
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+            shown = [label.get_tightbbox() for label in labels if label.get_text()]
+            assert not any(a and b and a.overlaps(b) for a, b in pairwise(shown))
+
+
+def candidates(count: int, **changes: object) -> list[FigureContext]:
+    rng, of = np.random.default_rng(0), replace(context(), **changes)  # type: ignore[arg-type]
+    lines = [context((rng.standard_normal(2), 0.0)) for _ in range(count)]
+    return [
+        replace(of, name=f"{i}{'x' * 30 * (i % 5)}", curves=line.curves, metrics=line.metrics) for i, line in enumerate(lines)
+    ]
+
+
 @ALL
 @pytest.mark.filterwarnings("error")
-def test_long_names_leave_room_for_the_axes(figure: Figure) -> None:
-    drawn = figure.draw(context(features=LONG, classes=LONG, target=LONG[0]))
-    drawn.draw_without_rendering()
-    assert len(drawn.axes[0].containers) == (figure.name == "weights")
-    assert all(len(bars) == 2 for bars in drawn.axes[0].containers)  # though both begin alike
+@pytest.mark.parametrize("names", [LONG, HOSTILE], ids=["long", "hostile"])
+def test_names_leave_room_and_are_text(figure: Figure, names: list[str]) -> None:
+    with stable_rendering():
+        drawn = figure.draw(replace(context(features=names, classes=names, target=names[0]), name=names[0]))
+        if figure in OWN.args[1]:
+            assert_nothing_overlaps(drawn)
+        drawn.draw_without_rendering()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("figure", COMPARING, ids=lambda figure: figure.name)
+def test_ten_candidates_are_told_apart_and_uncovered(figure: Figure) -> None:
+    with stable_rendering():
+        drawn = figure.draw(*candidates(MAX_CANDIDATES))
+        assert_nothing_overlaps(drawn)
+    shown = [line for line in drawn.axes[0].lines if line.get_label()[0].isdigit()]
+    looks = {(colors.to_hex(line.get_color()), str(line._dash_pattern), str(line.get_marker())) for line in shown}  # type: ignore[attr-defined]
+    assert len(shown) == len(looks) == MAX_CANDIDATES == 10
+    assert len(drawn.legends[0].get_texts()) >= MAX_CANDIDATES
+
+
+@pytest.mark.filterwarnings("error")
+@OWN
+def test_one_point_and_numbers_that_are_undefined(figure: Figure) -> None:
+    of = context()
+    one = {name: {column: values[-1:] for column, values in curve.items()} for name, curve in of.curves.items()}
+    metrics = {**of.metrics, "roc_auc": np.nan, "average_precision": np.nan, "lift": np.nan, "calibration_error": np.nan}
+    history, effects = {name: np.array([]) for name in of.history}, [coefficient("x", np.inf), coefficient("y", 0.0)]
+    with stable_rendering():
+        assert_nothing_overlaps(figure.draw(replace(of, curves=one, metrics=metrics, history=history, coefficients=effects)))
 
 
 @ALL
-def test_equal_bytes_whatever_the_user_has_set(figure: Figure, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_equal_bytes_whatever_the_user_has_set(figure: Figure, kind: str, tmp_path: Path) -> None:
     of = context(features=["a $x", "b_1$"])
-    for name, size in (("a.png", 10.0), ("b.png", 20.0)):
-        with rc_context({"font.size": size}):
+    paths = [tmp_path / f"{size}.{kind}" for size in (10, 20)]
+    for path in paths:
+        with rc_context({"font.size": float(path.stem), "svg.hashsalt": path.stem, "svg.fonttype": "none"}):
             with stable_rendering():
-                write_figure(tmp_path / name, figure.draw(of))
-            assert rcParams["font.size"] == size
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+                write_figure(path, figure.draw(of))
+            assert rcParams["font.size"] == float(path.stem)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert kind == "png" or b"matplotlib.org" not in paths[0].read_bytes()
 
 
 def test_which_figures_apply() -> None:
@@ -52,7 +113,80 @@ def test_which_figures_apply() -> None:
 
     assert applicable() == set(FIGURES)
     assert set(FIGURES) - applicable(points=None) == {"data", "decision_boundary"}
-    assert set(FIGURES) - applicable(weights=None) == {"weights"}
+    assert set(FIGURES) - applicable(coefficients=[]) == {"coefficients"}
+
+
+def test_a_band_is_drawn_of_few_candidates() -> None:
+    of = context()
+    roc = of.curves["roc"]
+    banded = replace(
+        of, curves={**of.curves, "roc": {**roc, "low": roc["true_positive_rate"] / 2, "high": roc["true_positive_rate"]}}
+    )
+    unknown = replace(
+        of, curves={**of.curves, "roc": {**roc, "low": roc["threshold"] * np.nan, "high": roc["threshold"] * np.nan}}
+    )
+    for shown, bands in (([banded], 1), ([banded, unknown], 1), ([banded] * 3, 3), ([banded] * 4, 0)):
+        (axes,) = FIGURES["roc"].draw(*shown).axes
+        assert len(axes.collections) == bands
+
+
+def test_the_loss_reaches_the_end_of_each_fit_and_long_fits_do_not_hide_short_ones() -> None:
+    of = context()
+    short = replace(of, card=replace(of.card, fit=replace(of.card.ended, epochs=2)))
+    (axes,) = FIGURES["loss"].draw(of, short).axes
+    assert [list(line.get_xdata())[-1] for line in axes.lines] == [100, 2]
+    assert axes.get_xscale() == "symlog"
+    assert FIGURES["loss"].draw(of, of).axes[0].get_xscale() == "linear"
+
+
+def test_scores_are_the_shares_of_each_class() -> None:
+    of = context()
+    p, y = 1 / (1 + np.exp(-of.log_odds(of.points[0]))), of.points[1]  # type: ignore[misc, index]
+    (axes,) = FIGURES["scores"].draw(of).axes
+    for label in (0, 1):
+        values, edges, _ = axes.patches[2 * label + 1].get_data()  # type: ignore[attr-defined]
+        assert values == pytest.approx(np.histogram(p[y == label], edges)[0] / (y == label).sum())
+
+
+def test_gain_and_lift_are_those_of_the_sorted_rows() -> None:
+    of = context()
+    z, y = of.log_odds(of.points[0]), of.points[1]  # type: ignore[misc, index]
+    gain, lift = FIGURES["gain_lift"].draw(of).axes
+    found = np.cumsum(y[np.argsort(-z)]) / y.sum()
+    depths = np.arange(1, 61) / 60
+    assert np.interp(depths, *gain.lines[1].get_data()) == pytest.approx(found, abs=2e-3)
+    assert np.interp(depths, *lift.lines[1].get_data()) == pytest.approx(found / depths, abs=5e-3)
+
+
+def test_a_threshold_s_dot_lies_on_its_curves() -> None:
+    of = replace(context(), decision=replace(context().decision, threshold=0.3))
+    for axes in FIGURES["threshold"].draw(of).axes:
+        (dot,) = axes.collections[0].get_offsets()
+        x, y = axes.lines[0].get_data()
+        assert dot[0] == 0.3
+        assert dot[1] == pytest.approx(np.interp(0.3, x, y), abs=5e-3)
+
+
+def test_coefficients_have_the_interval_and_the_class_that_they_favour() -> None:
+    rows = [
+        coefficient("x", 2.0, per_deviation_low="1", per_deviation_high="1e9"),
+        coefficient("job = cook", -1.0, per_deviation_low="-2", per_deviation_high="0.5", against="nurse"),
+    ]
+    (axes,) = (
+        FIGURES["coefficients"]
+        .draw(replace(context(), coefficients=[coefficient("(intercept)", 1) | {"per_deviation": ""}, *rows]))
+        .axes
+    )
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["job = cook against nurse", "x"]
+    segments = [[[*point] for point in line] for lines in axes.collections for line in lines.get_segments()]  # type: ignore[attr-defined]
+    assert segments == [[[-2, 0], [0.5, 0]], [[1, 1], [1e9, 1]]]
+    assert axes.get_xlim()[1] < 10  # an interval without end does not hide the others
+    assert [(line.get_label(), [*line.get_xdata()]) for line in axes.lines[1:]] == [
+        ("favours label = 0", [-1]),
+        ("favours label = 1", [2]),
+    ]
+    many = replace(context(features=[f"x{i}" for i in range(40)]), coefficients=rows)
+    assert FIGURES["coefficients"].draw(many).texts[0].get_text() == "The 2 largest of 40 coefficients"
 
 
 @pytest.mark.parametrize(("w", "b"), [([1.0, -2.0], 0.5), ([2.0, 0.0], -0.5)], ids=["slanted", "vertical"])
@@ -82,13 +216,6 @@ def test_without_a_boundary_there_is_no_line(line: tuple[Array, float] | None) -
     assert legend(axes) == ["label = 0", "label = 1"]
 
 
-def test_the_largest_of_many_weights_are_shown() -> None:
-    many = replace(context(features=[f"x{i}" for i in range(40)]), weights=np.linspace(-1, 2, 40))
-    axes = FIGURES["weights"].draw(many).axes[0]
-    assert axes.get_title() == "The 25 largest of 40 weights"
-    assert axes.get_yticklabels()[-1].get_text() == "x39"
-
-
 def test_the_list_is_read_without_matplotlib() -> None:
     code = (
         "import sys; from pipeline.evaluation import report; sys.exit('matplotlib' in sys.modules or 'jinja2' in sys.modules)"
@@ -101,3 +228,12 @@ def test_a_count_is_a_whole_number_or_has_two_digits_more(count: float, shown: s
     of = context()
     drawn = FIGURES["confusion"].draw(replace(of, metrics={**of.metrics, "true_negatives": count}))
     assert drawn.axes[0].texts[0].get_text().partition("\n")[0] == shown
+
+
+def test_the_palette_is_told_apart_from_white_and_from_itself() -> None:
+    def luminance(colour: str) -> float:
+        parts = np.array(colors.to_rgb(colour))
+        return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    assert len(set(PALETTE)) == len(PALETTE)
+    assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in PALETTE)
