@@ -15,6 +15,7 @@ from pipeline.evaluation import boundary
 from pipeline.evaluation.curves import RATES
 from pipeline.evaluation.figure_context import FigureContext
 from pipeline.evaluation.panel import INK, NAME, SMALL, class_names, fitted, panels, text_width, thinned, with_legend
+from pipeline.interval import CONFIDENCE
 from pipeline.text import count
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _lines(axes: "Axes", candidates: Sequence[FigureContext], line: Callable[[Fi
         kept, look = thinned(x, y), {**_style(index), **style}
         if band and len(candidates) <= MAX_BANDS:
             low, high = (end[kept] for end in band)
-            axes.fill_between(x[kept], low, high, color=look["color"], alpha=0.15, linewidth=0, gid="band")
+            label = "" if index else f"{CONFIDENCE:.0%} pointwise band"
+            axes.fill_between(x[kept], low, high, color=look["color"], alpha=0.18, linewidth=0, label=label)
         axes.plot(x[kept], y[kept], label=_label(candidate, value), **look)
 
 
@@ -167,7 +169,8 @@ def calibration(*candidates: FigureContext) -> "mpl.Figure":
         curve, style = candidate.curves["calibration"], {**_style(index), "marker": ""}
         x, y, rows = curve["predicted"], curve["observed"], curve["rows"]
         if (band := _band(curve)) and len(candidates) <= MAX_BANDS:
-            axes.vlines(x, *band, color=style["color"], alpha=0.5, linewidth=2)
+            label = "" if index else f"{CONFIDENCE:.0%} interval"
+            axes.vlines(x, *band, color=style["color"], alpha=0.5, linewidth=2, label=label)
         axes.scatter(x, y, 8 + 150 * rows / rows.sum(), color=style["color"])
         error = _number("error", candidate.metrics["calibration_error"])
         axes.plot(x, y, label=_label(candidate, error), **style)
@@ -216,8 +219,9 @@ def threshold(*candidates: FigureContext) -> "mpl.Figure":
 
 
 def _rate(candidate: FigureContext, rate: str) -> Line:
-    curve = candidate.curves["threshold"]
-    return Line(curve["threshold"], curve[rate], value=f", decided at {candidate.decision.threshold:.3g}")
+    curve, value = candidate.curves["threshold"], f", decided at {candidate.decision.threshold:.3g}"
+    is_undefined = (rate == "precision") & (curve["true_positives"] + curve["false_positives"] == 0)
+    return Line(curve["threshold"], np.where(is_undefined, np.nan, curve[rate]), value=value)
 
 
 def scores(context: FigureContext) -> "mpl.Figure":
@@ -262,7 +266,7 @@ def coefficients(context: FigureContext) -> "mpl.Figure":
     names = [fitted(row["feature"] + (f" against {row['against']}" if row["against"] else ""), 2.6) for row in rows]
     others = len(context.card.features) - len(rows)
     title = f"The {len(rows)} largest of {len(rows) + others} coefficients" if others > 0 else "Coefficients"
-    label = "Log-odds per standard deviation" + ("" if np.isnan(low).all() else ", with intervals")
+    label = "Log-odds per standard deviation" + ("" if np.isnan(low).all() else f", {CONFIDENCE:.0%} intervals")
     left = max(map(text_width, names)) + 0.35
     figure, (axes,) = panels(title, [(label, "")], (4.2, 0.25 + 0.24 * len(rows)), left)
     axes.axvline(0, color=GREY, linewidth=1)

@@ -104,7 +104,8 @@ def thinned(x: Array, y: Array) -> NDArray[np.bool_]:
     """Which points (n,) of a curve to draw: without those that would fall onto the one before."""
     kept = np.zeros(len(x), bool)
     for values in (x, y):
-        span = np.nanmax(values) - np.nanmin(values) or 1
+        known = values[np.isfinite(values)]
+        span = float(np.ptp(known) if len(known) else 0) or 1
         kept[1:] |= np.diff(np.round(values * (POINTS / span))) != 0
     kept[[0, -1]] = True
     return kept
