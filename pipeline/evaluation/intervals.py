@@ -97,7 +97,9 @@ class Evaluation:
 
     def band(self, curve: Curve, x: Array) -> Table:
         """The columns of a curve's band at x (n,); none if it has none."""
-        return {end: np.interp(x, AT, values) for end, values in zip(BAND, self.bands.get(curve.name, ()), strict=False)}
+        return {
+            end: np.interp(x, AT, values).round(6) for end, values in zip(BAND, self.bands.get(curve.name, ()), strict=False)
+        }
 
     def intervals(self) -> dict[str, Any]:
         """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
@@ -131,8 +133,14 @@ def evaluate(
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
         _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
-        {name: tuple(np.quantile(values, TAILS, axis=1)) for name, values in zip(RESAMPLED, curves, strict=True)},
+        {name: _band(values) for name, values in zip(RESAMPLED, curves, strict=True)},
     )
+
+
+def _band(values: Array) -> tuple[Array, Array]:
+    """The ends (k,) of values (k, resamples); nan where none differs from the others."""
+    low, high = np.quantile(values, TAILS, axis=1)
+    return np.where(low < high, low, np.nan), np.where(low < high, high, np.nan)
 
 
 def _curves(sample: Sample) -> list[Array]:

@@ -22,7 +22,7 @@ TEXT, SMALL = 10, 9  # sizes of letters in points
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.25, 0.55, 0.65, 0.7  # around the axes, and between several
 HANDLE, ROW = 0.5, 0.17  # of a legend: what stands before a name, and a line's height
 NAME = 2.9  # of a legend's name, wherever it stands
-POINTS = 600  # along each axis, that a curve's points are told apart by
+POINTS = 400  # along each axis, that a curve's points are told apart by
 
 
 @contextmanager

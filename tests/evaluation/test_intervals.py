@@ -9,8 +9,10 @@ from scipy.stats import beta, norm
 from pipeline.arrays import Array
 from pipeline.errors import PipelineError
 from pipeline.evaluation import intervals
-from pipeline.evaluation.intervals import bootstrap, evaluate, paired_bootstrap
+from pipeline.evaluation.curves import CURVES
+from pipeline.evaluation.intervals import AT, RESAMPLED, bootstrap, evaluate, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, RANKING_METRICS, measure
+from pipeline.interval import TAILS
 from pipeline.model.predictor import probability
 
 ROWS_OF_GROUP = 5
@@ -114,6 +116,34 @@ def test_a_model_is_measured_beside_its_training_table_and_the_training_rate() -
     noise = np.random.default_rng(1).normal(size=300)
     assert evaluate((noise, y, None), (z, y, None), resamples=200).over_baseline.sign == 1
     assert evaluate((constant, y, None), (z, y, None), resamples=200).over_baseline.value == pytest.approx(0, abs=0.01)
+
+
+def test_a_band_is_that_of_curves_of_resampled_rows() -> None:
+    z, _, y = table(300)
+    found = evaluate((z, y, None), (z, y, None), resamples=1000).bands["roc"]
+    rng, at, places = np.random.default_rng(1), np.array([0.1, 0.3, 0.6]), [np.flatnonzero(y == label) for label in (0, 1)]
+    drawn = [np.concatenate([rng.choice(of, len(of)) for of in places]) for _ in range(1000)]
+    curves = [CURVES["roc"].of(z[rows], y[rows]) for rows in drawn]
+    values = [np.interp(at, curve["false_positive_rate"], curve["true_positive_rate"]) for curve in curves]
+    for ends, expected in zip(found, np.quantile(values, TAILS, axis=0), strict=True):
+        assert np.interp(at, AT, ends) == pytest.approx(expected, abs=0.03)
+    five = np.repeat(z, 5), np.repeat(y, 5), None
+    grouped, rows = (
+        evaluate(five, five, resamples=300, group=group).bands["roc"] for group in (np.repeat(np.arange(300), 5), None)
+    )
+    width, of_groups, of_rows = (np.nanmean(high - low) for low, high in (found, grouped, rows))
+    assert of_groups == pytest.approx(width, rel=0.1)  # five alike are one
+    assert of_rows == pytest.approx(width / 5**0.5, rel=0.1)
+
+
+def test_where_no_resample_changes_a_curve_it_has_no_band() -> None:
+    z = np.arange(40.0) - 20
+    separated = evaluate((z, (z > 0).astype(float), None), (z, (z > 0).astype(float), None), resamples=50)
+    one = evaluate((z, (z == 0).astype(float), None), (z, (z == 0).astype(float), None), resamples=50)
+    for found in (separated, one):
+        for name in RESAMPLED:
+            assert np.isnan(found.band(CURVES[name], np.linspace(0.1, 0.9, 9))["low"]).all()
+    assert separated.band(CURVES["threshold"], np.zeros(3)) == {}
 
 
 def test_the_baseline_knows_the_weighted_rate() -> None:
