@@ -34,7 +34,10 @@ class Curve:
     columns: tuple[str, ...]
     function: Callable[..., tuple[Array, ...]]  # of z, y and weight
     interval: Callable[..., tuple[Array, Array]] | None = None  # of z, y, weight and group: the last two columns
-    resampled: "Callable[[Sample, Array], Array] | None" = None  # columns[2] (B, k) at columns[1] (k,), which becomes a band
+    share: "Callable[[Sample, Array], tuple[Array, Array]] | None" = (
+        None  # at columns[1] (k,): columns[2], and of how many rows
+    )
+    # it is a share, both (B, k), from which the file has a band
 
     @property
     def file(self) -> str:
@@ -43,7 +46,7 @@ class Curve:
     @property
     def file_columns(self) -> tuple[str, ...]:
         """Those of the file, which has the ends of the band, too."""
-        return (*self.columns, *BAND) if self.resampled else self.columns
+        return (*self.columns, *BAND) if self.share else self.columns
 
     def of(self, z: Array, y: Array, weight: Array | None = None, group: NDArray[np.int64] | None = None) -> Table:
         """The columns; without the band that resamples give."""
@@ -94,17 +97,24 @@ def calibration(z: Array, y: Array, weight: Array | None = None) -> tuple[Array,
 def observed_interval(
     z: Array, y: Array, weight: Array | None = None, group: NDArray[np.int64] | None = None
 ) -> tuple[Array, Array]:
-    """The ends, for each of these bins, of the interval of the share of positives, by the effective number of rows (Korn and
-    Graubard 1998): sum(w)^2 / sum(w^2), where rows of one group are one row with all their weight (Kish 1965)."""
-    units = np.arange(len(y)) if group is None else np.unique(group, return_inverse=True)[1]
-    index, weights = bins_of(probability(z)), np.ones(len(y)) if weight is None else weight
-    cells, cell = np.unique(units * BINS + index, return_inverse=True)
-    squares = np.bincount(cells % BINS, np.square(np.bincount(cell, weights)), BINS)
-    rows, positives = np.bincount(index, weights, BINS), np.bincount(index, weights * y, BINS)
-    full = rows > 0
-    n = np.square(rows[full]) / squares[full]
-    ends = [share_interval(share * of, of) for share, of in zip(positives[full] / rows[full], n, strict=True)]
-    return tuple(np.array(ends).T)
+    """The ends, for each of these bins, of the interval of the share of positives."""
+    index, weight = bins_of(probability(z)), np.ones(len(y)) if weight is None else weight
+    ends = []
+    for rows in (index == of for of in range(BINS)):
+        if total := weight[rows].sum():
+            n = total * effective(weight[rows], None if group is None else group[rows])
+            ends.append(share_interval(weight[rows] @ y[rows] / total * n, n))
+    low, high = np.array(ends).T
+    return low, high
+
+
+def effective(weight: Array, group: NDArray[np.int64] | None = None) -> float:
+    """The effective number of rows with these weights (n,) (Kish 1965) over their sum; rows of one group are one row.
+
+    Shares of so many rows have the intervals of Korn and Graubard (1998).
+    """
+    units = weight if group is None else np.bincount(np.unique(group, return_inverse=True)[1], weight)
+    return float(weight.sum() / np.square(units).sum())
 
 
 def cuts(scores: Array) -> Array:
@@ -163,28 +173,29 @@ def threshold(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, .
     return p, *found, found.precision, found.recall, found.specificity, found.f1
 
 
-def true_positive_rates(sample: "Sample", rates: Array) -> Array:
-    """At false positive rates (k,) in B resamples (B, k): between two thresholds the curve is straight."""
+def true_positive_rates(sample: "Sample", rates: Array) -> tuple[Array, Array]:
+    """At false positive rates (k,) in B resamples (B, k), and the positives: between two thresholds the curve is straight."""
     tp, fp = (of / total for of, total in zip(sample.outline, sample.totals, strict=True))
-    return np.stack([np.interp(rates, x, y) for x, y in zip(fp, tp, strict=True)])
+    found = np.stack([np.interp(rates, x, y) for x, y in zip(fp, tp, strict=True)])
+    return found, np.broadcast_to(sample.totals[0], found.shape)
 
 
-def precisions(sample: "Sample", recalls: Array) -> Array:
-    """At recalls (k,) in B resamples (B, k); between two thresholds the counts are straight (Davis and Goadrich 2006).
+def precisions(sample: "Sample", recalls: Array) -> tuple[Array, Array]:
+    """At recalls (k,) in B resamples (B, k), and the rows predicted positive; of several precisions at one recall the highest.
 
-    Of several at one recall the highest.
+    Between two thresholds the counts are straight (Davis and Goadrich 2006).
     """
     tp, fp = sample.shared(sample.outline)
     found = np.maximum(recalls, np.finfo(np.float64).eps) * tp[:, -1:]
     false = np.stack([np.interp(-at, -x[::-1], y[::-1]) for at, x, y in zip(found, tp, fp, strict=True)])
-    return ratio(found, found + false)
+    return ratio(found, found + false), found + false
 
 
 CURVES = {
     curve.name: curve
     for curve in (
-        Curve("roc", ("threshold", "false_positive_rate", "true_positive_rate"), roc, resampled=true_positive_rates),
-        Curve("precision_recall", ("threshold", "recall", "precision"), precision_recall, resampled=precisions),
+        Curve("roc", ("threshold", "false_positive_rate", "true_positive_rate"), roc, share=true_positive_rates),
+        Curve("precision_recall", ("threshold", "recall", "precision"), precision_recall, share=precisions),
         Curve("calibration", ("predicted", "observed", "rows", *BAND), calibration, observed_interval),
         Curve("threshold", ("threshold", *COUNTS, *RATES), threshold),
     )

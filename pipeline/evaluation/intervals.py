@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.curves import BAND, CURVES, Curve
+from pipeline.evaluation.curves import BAND, CURVES, Curve, effective
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.files import Table
-from pipeline.interval import TAILS, Interval
+from pipeline.interval import TAILS, Interval, share_interval
 from pipeline.threads import side_by_side
 
 RESAMPLES, MIN_RESAMPLES = 2000, 500
@@ -24,9 +24,9 @@ Resampled = tuple[float, Array]  # a metric's value on the table, and those (res
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
+Share = Callable[[Sample, Array], tuple[Array, Array]]  # as a `Curve` has it
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
-RESAMPLED = {name: curve for name, curve in CURVES.items() if curve.resampled}
-AT = np.linspace(0, 1, 257)  # where along x their resamples are compared
+AT = np.linspace(0, 1, 257)  # where along x the resamples of a curve are compared
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 
@@ -126,26 +126,25 @@ def evaluate(
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
     models: list[Scored] = [(z, cut, METRICS), (constant, cut, [OBJECTIVE])]
-    (of_model, of_baseline), curves = _resampled(models, y, weight, group, resamples, seed, _curves)
+    shares = {curve.name: curve.share for curve in CURVES.values() if curve.share}
+    (of_model, of_baseline), of_curves = _resampled(models, y, weight, group, resamples, seed, list(shares.values()))
+    factor = effective(np.ones(len(y)) if weight is None else weight, group)
     return Evaluation(
         {name: value for name, (value, _) in of_model.items()},
         _intervals(of_model),
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
         _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
-        {name: _band(values) for name, values in zip(RESAMPLED, curves, strict=True)},
+        {name: _band(share, rows * factor, drawn) for name, (share, rows, drawn) in zip(shares, of_curves, strict=True)},
     )
 
 
-def _band(values: Array) -> tuple[Array, Array]:
-    """The ends (k,) of values (k, resamples); nan where none differs from the others."""
-    low, high = np.quantile(values, TAILS, axis=1)
-    return np.where(low < high, low, np.nan), np.where(low < high, high, np.nan)
-
-
-def _curves(sample: Sample) -> list[Array]:
-    """(len(AT), B) of each of RESAMPLED."""
-    return [curve.resampled(sample, AT).T for curve in RESAMPLED.values() if curve.resampled]
+def _band(share: Array, rows: Array, drawn: Array) -> tuple[Array, Array]:
+    """The ends (k,) of shares (k,) of so many rows that were drawn (k, resamples), which near 0 and 1 hardly vary: no nearer
+    than those of an exact interval; nan where none was drawn."""
+    low, high = np.quantile(drawn, TAILS, axis=1)
+    least, most = np.array([share_interval(part * n, n) for part, n in zip(share, rows, strict=True)]).T
+    return np.minimum(low, least), np.maximum(high, most)
 
 
 def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
@@ -176,9 +175,10 @@ def _resampled(
     group: Groups | None,
     resamples: int,
     seed: int,
-    curves: Callable[[Sample], list[Array]] = lambda sample: [],
-) -> tuple[list[dict[str, Resampled]], list[Array]]:
-    """For each model the metrics that are named for it, all on the same resampled rows, and the first one's `curves`."""
+    shares: Sequence[Share] = (),
+) -> tuple[list[dict[str, Resampled]], list[tuple[Array, Array, Array]]]:
+    """For each model the metrics that are named for it, all on the same resampled rows, and of each of the first one's shares
+    at AT (k,): the share itself (k,), the rows that it is of (k,), and those of the resamples (k, resamples)."""
     order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
     if weight is not None:
         order = order[weight[order] > 0]
@@ -188,7 +188,7 @@ def _resampled(
     def values(drawn: Draws) -> list[Array]:
         samples = [(Sample(rows, *drawn), names) for rows, names in scored]
         metrics = [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
-        return [*metrics, *curves(samples[0][0])]
+        return [*metrics, *(share(samples[0][0], AT)[0].T for share in shares)]
 
     if group is None:
         units = [int((labels == label).sum()) for label in (1, 0)]
@@ -200,14 +200,17 @@ def _resampled(
         draws = _group_draws(groups, resamples, seed)
     with one_thread, np.errstate(divide="ignore", invalid="ignore"):
         tables = [of_rows(rows, names) for rows, names in scored]
+        of_table = [[part[0] for part in share(scored[0][0].table, AT)] for share in shares]
         if min(units) < MIN_OF_CLASS:
             unknown = [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
-            return unknown, [np.full_like(of, np.nan) for of in curves(scored[0][0].table)]
+            return unknown, [(share, of, np.full((len(AT), 1), np.nan)) for share, of in of_table]
         blocks = zip(*side_by_side(values, draws), strict=True)
         drawn = [np.concatenate(parts, axis=1) for parts in blocks]
-    of_models, of_curves = drawn[: len(models)], drawn[len(models) :]
-    pairs = zip(tables, of_models, strict=True)
-    return [dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in pairs], of_curves
+    of_models, of_shares = drawn[: len(models)], drawn[len(models) :]
+    found = [
+        dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, of_models, strict=True)
+    ]
+    return found, [(share, rows, of) for (share, rows), of in zip(of_table, of_shares, strict=True)]
 
 
 def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:

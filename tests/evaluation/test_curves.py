@@ -61,11 +61,11 @@ def test_resampled_curves_are_those_of_repeated_rows() -> None:
         labels = np.repeat([1, 0], [positives.sum(), negatives.sum()])
         fpr, tpr, _ = peer.roc_curve(labels, repeated, drop_intermediate=False)
         at = np.linspace(0, 1, 50)
-        np.testing.assert_allclose(true_positive_rates(sample, at)[b], np.interp(at, fpr, tpr))
+        np.testing.assert_allclose(true_positive_rates(sample, at)[0][b], np.interp(at, fpr, tpr))
         precision, recall, _ = peer.precision_recall_curve(labels, repeated)
         reached = np.unique(recall[:-1])[1:]
         best = [precision[:-1][recall[:-1] == value].max() for value in reached]
-        np.testing.assert_allclose(precisions(sample, reached)[b], best, rtol=1e-9)
+        np.testing.assert_allclose(precisions(sample, reached)[0][b], best, rtol=1e-9)
 
 
 def test_a_calibration_s_intervals_count_weights_and_groups_as_fewer_rows() -> None:

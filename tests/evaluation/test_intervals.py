@@ -10,9 +10,9 @@ from pipeline.arrays import Array
 from pipeline.errors import PipelineError
 from pipeline.evaluation import intervals
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.intervals import AT, RESAMPLED, bootstrap, evaluate, paired_bootstrap
+from pipeline.evaluation.intervals import AT, bootstrap, evaluate, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, RANKING_METRICS, measure
-from pipeline.interval import TAILS
+from pipeline.interval import TAILS, share_interval
 from pipeline.model.predictor import probability
 
 ROWS_OF_GROUP = 5
@@ -136,14 +136,15 @@ def test_a_band_is_that_of_curves_of_resampled_rows() -> None:
     assert of_rows == pytest.approx(width / 5**0.5, rel=0.1)
 
 
-def test_where_no_resample_changes_a_curve_it_has_no_band() -> None:
+def test_where_no_resample_changes_a_curve_its_band_is_that_of_a_share() -> None:
     z = np.arange(40.0) - 20
-    separated = evaluate((z, (z > 0).astype(float), None), (z, (z > 0).astype(float), None), resamples=50)
-    one = evaluate((z, (z == 0).astype(float), None), (z, (z == 0).astype(float), None), resamples=50)
-    for found in (separated, one):
-        for name in RESAMPLED:
-            assert np.isnan(found.band(CURVES[name], np.linspace(0.1, 0.9, 9))["low"]).all()
-    assert separated.band(CURVES["threshold"], np.zeros(3)) == {}
+    (y, one), curve, at = ((z > 0).astype(float), (z == 0).astype(float)), CURVES["roc"], np.array([0.5])
+    found = evaluate((z, y, None), (z, y, None), resamples=50)
+    assert [*found.band(curve, at).values()] == [pytest.approx(end, abs=1e-6) for end in share_interval(19, 19)]
+    weighted = evaluate((z, y, 1 + np.arange(40.0) % 2), (z, y, None), resamples=50)
+    assert found.band(curve, at)["low"] > weighted.band(curve, at)["low"]  # with an effective number of fewer rows
+    assert np.isnan(evaluate((z, one, None), (z, one, None), resamples=50).band(curve, at)["low"]).all()
+    assert found.band(CURVES["threshold"], at) == {}
 
 
 def test_the_baseline_knows_the_weighted_rate() -> None:
