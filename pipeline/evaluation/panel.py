@@ -5,7 +5,7 @@ matplotlib is imported when the first one is drawn. All sizes are in inches.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from matplotlib import figure as mpl
     from matplotlib.axes import Axes
 
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of candidates (Okabe and Ito 2008)
+DASHES: tuple[Any, ...] = ("solid", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (2.5, 1.5)), (0, (9, 2, 2, 2, 2, 2)))
+MARKERS = ("", "o")  # of the first candidates, one for each of DASHES, and of the others
+MAX_CANDIDATES = len(MARKERS) * len(DASHES)  # in one figure
+GREY = "#767676"  # of what needs no model
 INK, FAINT = "#333333", "#e4e4e4"
 TEXT, SMALL = 10, 9  # sizes of letters in points
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.25, 0.55, 0.65, 0.7  # around the axes, and between several
@@ -98,6 +103,18 @@ def with_legend(figure: "mpl.Figure") -> "mpl.Figure":
         labelcolor=INK,
     )
     return figure
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """A line that no other candidate has, in colours and in print."""
+    return {
+        "color": PALETTE[index % len(PALETTE)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "marker": MARKERS[index // len(DASHES)],
+        "markevery": 0.12,
+        "markersize": 4,
+        "linewidth": 1.6,
+    }
 
 
 def thinned(x: Array, y: Array) -> NDArray[np.bool_]:
