@@ -1,6 +1,7 @@
 """Bootstrap intervals: beside exact ones, the laws of a difference, and how often they hold what is true."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from pipeline.interval import TAILS, share_interval
 from pipeline.model.predictor import probability
 
 ROWS_OF_GROUP = 5
+POINTS = np.array([0.02, 0.1, 0.3, 0.6, 0.9])  # false positive rates, or recalls
+SEPARATION, RATE = 1.5, 0.3  # of two normal classes, and the share of positives
 
 
 def table(n: int = 200, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -243,6 +246,47 @@ def test_intervals_hold_what_is_true_in_about_95_of_100_tables(n: int) -> None:
     print(n, found)
     for name, share in found.items():
         assert (0.88 if METRICS[name].is_reflected else 0.92) <= share <= 0.97, (name, found)
+
+
+def bands_hold(simulations: int, n: int, resamples: int) -> dict[str, Array]:
+    """The share of simulated tables in which a band holds the true curve, at each of POINTS along x; of calibration's bins."""
+    found: dict[str, Any] = {
+        **{name: np.zeros(len(POINTS)) for name in ("roc", "precision_recall")},
+        "calibration": np.zeros(2),
+    }
+    false = norm.sf(norm.isf(POINTS) + SEPARATION)  # at these recalls
+    true = {
+        "roc": norm.sf(norm.isf(POINTS) - SEPARATION),
+        "precision_recall": RATE * POINTS / (RATE * POINTS + (1 - RATE) * false),
+    }
+    for seed in range(simulations):
+        rng = np.random.default_rng(seed)
+        y = (rng.random(n) < RATE).astype(float)
+        score = rng.normal(size=n) + SEPARATION * y
+        z = SEPARATION * score - SEPARATION**2 / 2 + np.log(RATE / (1 - RATE))  # the true log-odds
+        evaluation = evaluate((z, y, None), (z, y, None), resamples=resamples, seed=seed)
+        for name, values in true.items():
+            band = evaluation.band(CURVES[name], POINTS)
+            found[name] += (band["low"] <= values) & (values <= band["high"])
+        bins = CURVES["calibration"].of(z, y)
+        held = (bins["low"] <= bins["predicted"]) & (bins["predicted"] <= bins["high"])
+        found["calibration"] += [held.sum(), len(held)]
+    bins_held, bins_seen = found.pop("calibration")
+    return {name: held / simulations for name, held in found.items()} | {"calibration": np.array([bins_held / bins_seen])}
+
+
+def test_bands_hold_the_true_curves() -> None:
+    found = bands_hold(simulations=25, n=200, resamples=100)
+    assert min(values.min() for values in found.values()) >= 0.8, found
+
+
+@pytest.mark.evidence
+@pytest.mark.parametrize("n", [300, 2000])
+def test_bands_hold_the_true_curves_in_95_of_100_tables_or_more(n: int) -> None:
+    found = bands_hold(simulations=1000, n=n, resamples=500)
+    print(n, found)
+    for name, values in found.items():
+        assert ((values >= 0.92) & (values <= 1)).all(), (name, found)
 
 
 def test_the_difference_of_equal_models_holds_zero() -> None:
