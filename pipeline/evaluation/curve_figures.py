@@ -165,7 +165,7 @@ def _lift(candidate: FigureContext) -> Line:
 def threshold(*candidates: FigureContext) -> "mpl.Figure":
     """What each threshold would do; dots mark those of the decisions."""
     names = [rate.capitalize() if rate != "f1" else "F1" for rate in RATES]
-    figure, axes = panels("Thresholds (dot: the decision's)", [("Threshold", name) for name in names], (2.8, 2.4))
+    figure, axes = panels("Thresholds", [("Threshold", name) for name in names], (2.8, 2.4))
     for rate, each in zip(RATES, axes, strict=True):
         _lines(each, candidates, lambda candidate, rate=rate: _rate(candidate, rate))  # type: ignore[misc]
         for index, candidate in enumerate(candidates):
@@ -177,6 +177,6 @@ def threshold(*candidates: FigureContext) -> "mpl.Figure":
 
 
 def _rate(candidate: FigureContext, rate: str) -> Line:
-    curve, value = candidate.curves["threshold"], f", decided at {candidate.decision.threshold:.3g}"
+    curve, value = candidate.curves["threshold"], f", dot: decided at {candidate.decision.threshold:.3g}"
     is_undefined = (rate == "precision") & (curve["true_positives"] + curve["false_positives"] == 0)
     return Line(curve["threshold"], np.where(is_undefined, np.nan, curve[rate]), value=value)

@@ -23,8 +23,8 @@ MARKERS = ("", "o")  # of the first candidates, one for each of DASHES, and of t
 MAX_CANDIDATES = len(MARKERS) * len(DASHES)  # in one figure
 GREY = "#767676"  # of what needs no model
 INK, FAINT = "#333333", "#e4e4e4"
-TEXT, SMALL = 10, 9  # sizes of letters in points
-LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.25, 0.55, 0.65, 0.7  # around the axes, and between several
+LARGE, TEXT, SMALL = 12, 10, 9  # sizes of letters in points
+LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.25, 0.5, 0.65, 0.8  # around the axes, and between several
 HANDLE, ROW = 0.5, 0.17  # of a legend: what stands before a name, and a line's height
 NAME = 2.9  # of a legend's name, wherever it stands
 POINTS = 400  # along each axis, that a curve's points are told apart by
@@ -50,14 +50,13 @@ def panels(
 
     columns = min(2, len(labels))
     rows = -(-len(labels) // columns)
-    width, height = (n * length + (n - 1) * (GAP + 0.1) for n, length in ((columns, size[0]), (rows, size[1])))
+    width, height = (n * length + (n - 1) * GAP for n, length in ((columns, size[0]), (rows, size[1])))
     total = (left + width + RIGHT, TOP + height + BOTTOM)
     figure = Figure(total)
-    spaces = {"wspace": (GAP + 0.1) / size[0], "hspace": (GAP + 0.1) / size[1]}
-    figure.subplots_adjust(left / total[0], BOTTOM / total[1], 1 - RIGHT / total[0], 1 - TOP / total[1], **spaces)
+    edges = left / total[0], BOTTOM / total[1], 1 - RIGHT / total[0], 1 - TOP / total[1]
+    figure.subplots_adjust(*edges, wspace=GAP / size[0], hspace=GAP / size[1])
     found = list(figure.subplots(rows, columns, squeeze=False).flat)
-    place, letters = (left / total[0], 1 - 0.22 / total[1]), TEXT + 2
-    figure.text(*place, fitted(title, width, letters), size=letters, weight="bold", color=INK, va="center")
+    found[0].set_title(fitted(title, width, LARGE), loc="left", pad=14, size=LARGE, weight="bold", color=INK)
     for axes, (x, y) in zip(found, labels, strict=True):
         axes.set_xlabel(fitted(x, size[0]), color=INK, size=TEXT)
         axes.set_ylabel(fitted(y, size[1]), color=INK, size=TEXT)
@@ -71,24 +70,19 @@ def panels(
 
 
 def with_legend(figure: "mpl.Figure") -> "mpl.Figure":
-    """The figure, made higher by a legend below its axes of all that has a label, which is no wider than NAME."""
-    found = [axes.get_legend_handles_labels() for axes in figure.axes]
-    handles = {legible(label): handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
-    if not handles:
-        return figure
+    """The figure, made higher by a legend below its axes of all that has a label, no wider than NAME, in the first ones."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     (width, height), area = figure.get_size_inches(), figure.subplotpars
     room = (area.right - area.left) * width
-    widest = max(map(text_width, handles)) + HANDLE + 0.3
+    widest = max(map(text_width, labels)) + HANDLE + 0.3
     columns = max(1, min(3, int(room / widest)))
     below = ROW * -(-len(handles) // columns) + 0.1
     figure.set_size_inches(width, height + below)
     bottom, top = ((edge * height + below) / (height + below) for edge in (area.bottom, area.top))
     figure.subplots_adjust(bottom=bottom, top=top)
-    for text in figure.texts:
-        text.set_y((text.get_position()[1] * height + below) / (height + below))
     figure.legend(
-        handles.values(),
         handles,
+        labels,
         loc="lower left",
         bbox_to_anchor=(area.left, 0.08 / (height + below)),
         ncols=columns,
