@@ -1,6 +1,7 @@
 """Figures of one candidate or of several over each other: how they were fitted, and their curves on one test table."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +11,7 @@ from pipeline.arrays import Array
 from pipeline.evaluation.curves import RATES
 from pipeline.evaluation.figure_context import FigureContext
 from pipeline.evaluation.panel import GREY, NAME, PALETTE, fitted, line_style, panels, text_width, thinned, with_legend
+from pipeline.files import Table
 from pipeline.interval import CONFIDENCE
 from pipeline.text import count
 
@@ -48,7 +50,7 @@ def _label(candidate: FigureContext, value: str) -> str:
     return fitted(candidate.name, NAME - text_width(value)) + value
 
 
-def _band(curve: Any) -> tuple[Array, Array] | None:
+def _band(curve: Table) -> tuple[Array, Array] | None:
     return (curve["low"], curve["high"]) if "low" in curve and not np.isnan(curve["low"]).all() else None
 
 
@@ -167,7 +169,7 @@ def threshold(*candidates: FigureContext) -> "mpl.Figure":
     names = [rate.capitalize() if rate != "f1" else "F1" for rate in RATES]
     figure, axes = panels("Thresholds", [("Threshold", name) for name in names], (2.8, 2.4))
     for rate, each in zip(RATES, axes, strict=True):
-        _lines(each, candidates, lambda candidate, rate=rate: _rate(candidate, rate))  # type: ignore[misc]
+        _lines(each, candidates, partial(_rate, rate))
         for index, candidate in enumerate(candidates):
             curve, at = candidate.curves["threshold"], candidate.decision.threshold
             dot, colour = np.interp(at, curve["threshold"], curve[rate]), PALETTE[index % len(PALETTE)]
@@ -176,7 +178,7 @@ def threshold(*candidates: FigureContext) -> "mpl.Figure":
     return with_legend(figure)
 
 
-def _rate(candidate: FigureContext, rate: str) -> Line:
+def _rate(rate: str, candidate: FigureContext) -> Line:
     curve, value = candidate.curves["threshold"], f", dot: decided at {candidate.decision.threshold:.3g}"
     is_undefined = (rate == "precision") & (curve["true_positives"] + curve["false_positives"] == 0)
     return Line(curve["threshold"], np.where(is_undefined, np.nan, curve[rate]), value=value)

@@ -24,6 +24,7 @@ THRESHOLDS = 200  # between scores, in the table of thresholds
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 RATES = ("precision", "recall", "specificity", "f1")
 BAND = ("low", "high")  # the further columns of a curve that has a band
+Share = Callable[..., tuple[Array, Array]]  # of a Sample and x (k,): shares (B, k), and of how many rows each is one
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,7 @@ class Curve:
     columns: tuple[str, ...]
     function: Callable[..., tuple[Array, ...]]  # of z, y and weight
     interval: Callable[..., tuple[Array, Array]] | None = None  # of z, y, weight and group: the last two columns
-    share: "Callable[[Sample, Array], tuple[Array, Array]] | None" = (
-        None  # at columns[1] (k,): columns[2], and of how many rows
-    )
-    # it is a share, both (B, k), from which the file has a band
+    share: Share | None = None  # columns[2] at columns[1], which then has a band
 
     @property
     def file(self) -> str:

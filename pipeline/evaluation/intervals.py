@@ -1,6 +1,6 @@
 """How sure a metric is, and the difference of two models in it: bootstrap intervals over a test table's rows (Efron 1979)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Array
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.curves import BAND, CURVES, Curve, effective
+from pipeline.evaluation.curves import BAND, CURVES, Curve, Share, effective
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.files import Table
@@ -24,7 +24,6 @@ Resampled = tuple[float, Array]  # a metric's value on the table, and those (res
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
-Share = Callable[[Sample, Array], tuple[Array, Array]]  # as a `Curve` has it
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 AT = np.linspace(0, 1, 257)  # where along x the resamples of a curve are compared
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
