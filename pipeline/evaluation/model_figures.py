@@ -54,7 +54,7 @@ def confusion(context: FigureContext) -> "mpl.Figure":
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
         text = f"{np.round(counts[i, j], 2):.10g}\n{share:.1%}"  # counts of weighted rows are no whole numbers
-        axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.5 else INK, fontsize=13)
+        axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.65 else INK, fontsize=13)
     ticks = [fitted(str(value), 1.6) for value in context.card.classes]
     axes.set_xticks([0, 1], ticks)
     axes.set_yticks([0, 1], ticks, rotation=90, va="center")
