@@ -1,4 +1,4 @@
-"""Put the models side by side: one page with nothing outside it, and one table."""
+"""Put the models side by side: one page with nothing outside it, one table, and figures."""
 
 import logging
 import os
@@ -35,14 +35,15 @@ STAGE = STAGES["report"]
 
 
 def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
-    """Write root/report/index.html and comparison.csv about the models in root/models/<name>/; each run shows the page."""
+    """Write root/report/index.html, comparison.csv and, of several, figures/ about the models in root/models/<name>/; each run
+    shows the page."""
     models = {name: read_card(root / MODELS_DIR / name) for name in names}
     with ExitStack() as stack:
         trackers = {
             name: stack.enter_context(track(tracking, STAGE.name, trained.content, name)) for name, trained in models.items()
         }
         candidates = {name: _read(trained) for name, trained in models.items()}
-        with atomic_dir(root / "report", REPORT) as made:
+        with atomic_dir(root / "report", REPORT, ["figures"]) as made:
             source = data_name(models[names[0]].content.config["data"])
             (made / "index.html").write_text(render(candidates, source), encoding="utf-8")
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}

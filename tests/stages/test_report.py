@@ -45,7 +45,9 @@ def test_models_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_model_that_is_named_twice_is_shown_once(root: Path) -> None:
+    (root / "report/figures").mkdir(parents=True)  # of several
     report(root, ["numpy", "numpy"], NOWHERE)
+    assert not (root / "report/figures").exists()
     assert pd.read_csv(root / "report/comparison.csv")["model"].tolist() == ["numpy"]
     assert (root / "report/index.html").read_text().count('src="data:image/png;base64,') == len(FIGURES)
 
