@@ -212,8 +212,9 @@ def read_csv(path: Path, *columns: str, content: bytes | None = None) -> Table:
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """A PNG of a matplotlib figure, without a time or a version in it."""
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    """A matplotlib figure as PNG or SVG, by the path's end, without a time or a version in it."""
+    hidden = {".png": ("Software",), ".svg": ("Creator", "Date")}[path.suffix]
+    figure.savefig(path, dpi=120, metadata=dict.fromkeys(hidden))
 
 
 def digest(*parts: bytes | memoryview) -> str:

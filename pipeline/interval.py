@@ -28,3 +28,12 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.value:.4f}" + ("" if isnan(self.low) else f" ({self.low:.4f} to {self.high:.4f})")
+
+
+def share_interval(count: float, n: float, level: float = 1 - CONFIDENCE) -> tuple[float, float]:
+    """Of a share count/n (Clopper and Pearson 1934). level: one minus the confidence, both sides together."""
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(count, n - count + 1, level / 2)) if count else 0.0
+    high = float(betaincinv(count + 1, n - count, 1 - level / 2)) if count < n else 1.0
+    return low, high

@@ -25,7 +25,13 @@ READ = {  # the files that a stage reads
     "evaluate": ("data/schema.json", "data/test/X.npy", "data/test/y.npy", "models/numpy/model.json", "models/numpy/model.npz"),
     "plot": (
         *("data/schema.json", "data/train/X.npy", "data/train/y.npy", "models/numpy/model.json", "models/numpy/model.npz"),
-        *("models/numpy/history.csv", "models/numpy/evaluation.json", "models/numpy/metrics.json", *CURVES),
+        *(
+            "models/numpy/history.csv",
+            "models/numpy/coefficients.csv",
+            "models/numpy/evaluation.json",
+            "models/numpy/metrics.json",
+            *CURVES,
+        ),
     ),
     "report": (
         *("models/numpy/model.json", "models/numpy/evaluation.json", "models/numpy/metrics.json"),

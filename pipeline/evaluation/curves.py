@@ -5,20 +5,26 @@ CURVES is the one list: evaluate writes each to curves.NAME.csv, plot reads them
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.files import Table
+from pipeline.interval import share_interval
 from pipeline.model.decision import GREATEST, log_odds_of
 from pipeline.model.predictor import probability
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.samples import Sample
 
 BINS = 10  # of equal width, of a calibration curve
 THRESHOLDS = 200  # between scores, in the table of thresholds
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 RATES = ("precision", "recall", "specificity", "f1")
+BAND = ("low", "high")  # the further columns of a curve that has a band
+Share = Callable[..., tuple[Array, Array]]  # of a Sample and x (k,): shares (B, k), and of how many rows each is one
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,22 @@ class Curve:
     name: str
     columns: tuple[str, ...]
     function: Callable[..., tuple[Array, ...]]  # of z, y and weight
+    interval: Callable[..., tuple[Array, Array]] | None = None  # of z, y, weight and group: the last two columns
+    share: Share | None = None  # columns[2] at columns[1], which then has a band
 
     @property
     def file(self) -> str:
         return f"curves.{self.name}.csv"
 
-    def of(self, z: Array, y: Array, weight: Array | None = None) -> Table:
-        columns = zip(self.columns, self.function(z, y, weight), strict=True)
-        return {name: np.asarray(values, np.float64) for name, values in columns}
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """Those of the file, which has the ends of the band, too."""
+        return (*self.columns, *BAND) if self.share else self.columns
+
+    def of(self, z: Array, y: Array, weight: Array | None = None, group: NDArray[np.int64] | None = None) -> Table:
+        """The columns; without the band that resamples give."""
+        values = (*self.function(z, y, weight), *(self.interval(z, y, weight, group) if self.interval else ()))
+        return {name: np.asarray(column, np.float64) for name, column in zip(self.columns, values, strict=True)}
 
 
 def cumulative(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, Array, Array]:
@@ -76,6 +90,30 @@ def calibration(z: Array, y: Array, weight: Array | None = None) -> tuple[Array,
     sums = (p, y) if weight is None else (weight * p, weight * y)
     predicted, observed = (np.bincount(index, part, BINS)[full] for part in sums)
     return predicted / rows[full], observed / rows[full], np.asarray(rows[full], np.float64)
+
+
+def observed_interval(
+    z: Array, y: Array, weight: Array | None = None, group: NDArray[np.int64] | None = None
+) -> tuple[Array, Array]:
+    """The ends, for each of these bins, of the interval of the share of positives."""
+    index, weight = bins_of(probability(z)), np.ones(len(y)) if weight is None else weight
+    ends = []
+    for rows in (index == of for of in range(BINS)):
+        if total := weight[rows].sum():
+            n = effective_rows(weight[rows], None if group is None else group[rows])
+            ends.append(share_interval(weight[rows] @ y[rows] / total * n, n))
+    low, high = np.array(ends).T
+    return low, high
+
+
+def effective_rows(weight: Array, group: NDArray[np.int64] | None = None) -> float:
+    """How many rows of equal weight tell as much as these with weights (n,), of which one is above 0; those of a group are one.
+
+    (sum w)^2 / sum w^2 (Kish 1965). Shares of so many rows have the intervals of Korn and Graubard (1998).
+    """
+    units = weight if group is None else np.bincount(np.unique(group, return_inverse=True)[1], weight)
+    units = units / units.max()
+    return float(units.sum() ** 2 / (units @ units))
 
 
 def cuts(scores: Array) -> Array:
@@ -134,12 +172,30 @@ def threshold(z: Array, y: Array, weight: Array | None = None) -> tuple[Array, .
     return p, *found, found.precision, found.recall, found.specificity, found.f1
 
 
+def true_positive_rates(sample: "Sample", rates: Array) -> tuple[Array, Array]:
+    """At false positive rates (k,) in B resamples (B, k), and the positives: between two thresholds the curve is straight."""
+    tp, fp = (of / total for of, total in zip(sample.outline, sample.totals, strict=True))
+    found = np.stack([np.interp(rates, x, y) for x, y in zip(fp, tp, strict=True)])
+    return found, np.broadcast_to(sample.totals[0], found.shape)
+
+
+def precisions(sample: "Sample", recalls: Array) -> tuple[Array, Array]:
+    """At recalls (k,) in B resamples (B, k), and the rows predicted positive; of several precisions at one recall the highest.
+
+    Between two thresholds the counts are straight (Davis and Goadrich 2006).
+    """
+    tp, fp = sample.shared(sample.outline)
+    found = np.maximum(recalls, np.finfo(np.float64).eps) * tp[:, -1:]
+    false = np.stack([np.interp(-at, -x[::-1], y[::-1]) for at, x, y in zip(found, tp, fp, strict=True)])
+    return ratio(found, found + false), found + false
+
+
 CURVES = {
     curve.name: curve
     for curve in (
-        Curve("roc", ("threshold", "false_positive_rate", "true_positive_rate"), roc),
-        Curve("precision_recall", ("threshold", "recall", "precision"), precision_recall),
-        Curve("calibration", ("predicted", "observed", "rows"), calibration),
+        Curve("roc", ("threshold", "false_positive_rate", "true_positive_rate"), roc, share=true_positive_rates),
+        Curve("precision_recall", ("threshold", "recall", "precision"), precision_recall, share=precisions),
+        Curve("calibration", ("predicted", "observed", "rows", *BAND), calibration, observed_interval),
         Curve("threshold", ("threshold", *COUNTS, *RATES), threshold),
     )
 }

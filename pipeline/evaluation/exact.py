@@ -1,7 +1,7 @@
 """Intervals where a bootstrap has none to give: of shares of rows, and of scores that no resample changes.
 
-The interval of a share of n rows is that of Clopper and Pearson (1934). Where rows have weights or groups, n is the number of
-equal ones that tell as much: (sum w)^2 / sum w^2 of what the rows, or groups, weigh (Kish 1965).
+The interval of a share of n rows is that of Clopper and Pearson (1934). Where rows have weights or groups, n is their effective
+number (Korn and Graubard 1998).
 """
 
 from typing import NamedTuple, Self
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
+from pipeline.evaluation.curves import effective_rows
 from pipeline.evaluation.metrics import Metric
 from pipeline.evaluation.samples import ScoredRows
-from pipeline.interval import CONFIDENCE
+from pipeline.interval import share_interval
 
 Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
 
@@ -47,22 +48,8 @@ class Table(NamedTuple):
 
     def observations(self, chosen: NDArray[np.bool_]) -> float:
         """How many equal and independent rows tell as much as those that are chosen."""
-        if not chosen.any():
-            return 0.0
-        totals = self.weights[chosen]
-        if self.group is not None:
-            totals = np.bincount(np.unique(self.group[chosen], return_inverse=True)[1], totals).astype(np.float64)
-        totals = totals / totals.max()
-        return float(totals.sum() ** 2 / (totals @ totals))
-
-
-def share_interval(count: float, n: float, level: float) -> tuple[float, float]:
-    """Of a share count/n (Clopper and Pearson 1934). level: one minus the confidence, both sides together."""
-    from scipy.special import betaincinv
-
-    low = float(betaincinv(count, n - count + 1, level / 2)) if count else 0.0
-    high = float(betaincinv(count + 1, n - count, 1 - level / 2)) if count < n else 1.0
-    return low, high
+        group = None if self.group is None else self.group[chosen]
+        return effective_rows(self.weights[chosen], group) if chosen.any() else 0.0
 
 
 def of_share(metric: Metric, value: float, table: Table) -> tuple[float, float]:
@@ -70,7 +57,7 @@ def of_share(metric: Metric, value: float, table: Table) -> tuple[float, float]:
     if metric.share_of is None or np.isnan(value):
         return np.nan, np.nan
     n = table.observations(metric.share_of(table.y == 1, table.z > table.cut))
-    return share_interval(value * n, n, 1 - CONFIDENCE)
+    return share_interval(value * n, n)
 
 
 def of_unchanged(metric: Metric, value: float, table: Table) -> tuple[float, float]:
@@ -85,7 +72,7 @@ def of_unchanged(metric: Metric, value: float, table: Table) -> tuple[float, flo
     found = [value]
     for label in (0.0, 1.0):
         chosen, weights = table.y == label, table.weights
-        share = share_interval(int(metric.noise is not None), table.observations(chosen), 1 - CONFIDENCE)[1]
+        share = share_interval(int(metric.noise is not None), table.observations(chosen))[1]
         others = np.append(np.where(chosen, (1 - share) * weights, weights), share * weights[chosen].sum())
         for place in (-np.inf, np.inf):
             found.append(metric.of(ScoredRows(np.append(table.z, place), np.append(table.y, label), others, table.cut)))

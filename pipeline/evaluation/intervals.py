@@ -9,10 +9,12 @@ import numpy as np
 from pipeline.arrays import Array, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
+from pipeline.evaluation.curves import BAND, CURVES, Curve, Share, effective_rows
 from pipeline.evaluation.exact import Groups, Table, of_share, of_unchanged
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Metric, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
-from pipeline.interval import CONFIDENCE, TAILS, Interval
+from pipeline.files import Table as Columns
+from pipeline.interval import CONFIDENCE, TAILS, Interval, share_interval
 from pipeline.threads import side_by_side
 
 RESAMPLES, MIN_RESAMPLES = 2000, 500
@@ -22,6 +24,7 @@ Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of 
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 ROUNDING = 1e-12  # of a score that no resample changes, relatively
+AT = np.linspace(0, 1, 257)  # where along x the resamples of a curve are compared
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 
@@ -31,6 +34,14 @@ class Resampled(NamedTuple):
     value: float
     values: Array
     noise: Array | None = None
+
+
+class ResampledShares(NamedTuple):
+    """A curve at AT (k,): shares (k,), the rows (k,) that they are of, and the shares (k, resamples) of the resamples."""
+
+    shares: Array
+    rows: Array
+    drawn: Array
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ def bootstrap(
     the high one is freed from the mean by which resampling raises it. The interval of a share of equal rows is exact, and so is
     that of a score which no resample changes (`exact`). A class of one row, or in one group, has no others.
     """
-    (found,) = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
+    (found,), _ = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
     return _intervals(found, (z, y, weight), cut, group)
 
 
@@ -84,7 +95,7 @@ def paired_bootstrap(
     if not len(z_a) == len(z_b) == len(y):
         raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
     models = [(z_a, cuts[0], COMPARED_METRICS), (z_b, cuts[1], COMPARED_METRICS)]
-    a, b = _resampled(models, y, weight, group, resamples, seed)
+    (a, b), _ = _resampled(models, y, weight, group, resamples, seed)
     return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
 
 
@@ -96,6 +107,13 @@ class Evaluation:
     test: dict[str, Interval]  # the scores (COMPARED_METRICS), as all below
     training: dict[str, float]
     baseline: dict[str, float]
+    bands: dict[str, tuple[Array, Array]]  # by curve: the ends at each of AT; nan where there are none
+
+    def band(self, curve: Curve, x: Array) -> Columns:
+        """The columns of a curve's band at x (n,); none if it has none."""
+        return {
+            end: np.interp(x, AT, values).round(6) for end, values in zip(BAND, self.bands.get(curve.name, ()), strict=False)
+        }
 
     def intervals(self) -> dict[str, Any]:
         """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
@@ -121,13 +139,26 @@ def evaluate(
         resamples = max(MIN_RESAMPLES, RESAMPLES * MANY_ROWS // max(len(y), MANY_ROWS))
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
-    (found,) = _resampled([(z, cut, METRICS)], y, weight, group, resamples, seed)
+    shares = {curve.name: curve.share for curve in CURVES.values() if curve.share}
+    (found,), curves = _resampled([(z, cut, METRICS)], y, weight, group, resamples, seed, list(shares.values()))
+    known = np.ones(len(y)) if weight is None else weight
+    factor = effective_rows(known, group) / known.sum()
     return Evaluation(
         {name: each.value for name, each in found.items()},
         _intervals(found, test, cut, group),
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
+        {name: _band(of, factor) for name, of in zip(shares, curves, strict=True)},
     )
+
+
+def _band(found: ResampledShares, factor: float) -> tuple[Array, Array]:
+    """The ends (k,), no nearer to the shares than those of exact intervals, since near 0 and 1 shares hardly vary; nan where
+    none was drawn. factor: the effective number of rows over the sum of their weights."""
+    low, high = np.quantile(found.drawn, TAILS, axis=1)
+    rows = zip(found.shares, found.rows * factor, strict=True)
+    least, most = np.array([share_interval(share * n, n) for share, n in rows]).T
+    return np.minimum(low, least), np.maximum(high, most)
 
 
 def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float, group: Groups | None) -> dict[str, Interval]:
@@ -161,14 +192,20 @@ def _difference(name: str, a: Resampled, b: Resampled) -> Difference:
     value, values = b.value - a.value, b.values - a.values
     low, high = _percentiles(values[~np.isnan(values)])
     if METRICS[name].noise:
-        low, high = min(value, 2 * value - high), max(value, 2 * value - low)
-    return Difference(value, low, high)
+        low, high = np.minimum(value, 2 * value - high), np.maximum(value, 2 * value - low)
+    return Difference(value, float(low), float(high))
 
 
 def _resampled(
-    models: Sequence[Scored], y: Array, weight: Array | None, group: Groups | None, resamples: int, seed: int
-) -> list[dict[str, Resampled]]:
-    """For each model the metrics that are named for it, all on the same resampled rows."""
+    models: Sequence[Scored],
+    y: Array,
+    weight: Array | None,
+    group: Groups | None,
+    resamples: int,
+    seed: int,
+    shares: Sequence[Share] = (),
+) -> tuple[list[dict[str, Resampled]], list[ResampledShares]]:
+    """For each model the metrics that are named for it, all on the same resampled rows, and the shares of the first one."""
     order = np.argsort(-models[0][0], kind="stable")  # so that the first model's counts are drawn as they are used
     if weight is not None:
         order = order[weight[order] > 0]
@@ -177,7 +214,8 @@ def _resampled(
 
     def values(drawn: Draws) -> list[Array]:
         samples = [(Sample(rows, *drawn), metrics) for rows, metrics in scored]
-        return [np.stack([of(sample) for metric in metrics for of in metric.resampled]) for sample, metrics in samples]
+        found = [np.stack([of(sample) for metric in metrics for of in metric.resampled]) for sample, metrics in samples]
+        return [*found, *(share(samples[0][0], AT)[0].T for share in shares)]
 
     if group is None:
         units = [int((labels == label).sum()) for label in (1, 0)]
@@ -188,16 +226,17 @@ def _resampled(
         units = [len(np.unique(of)) for of in groups]
         draws = _group_draws(groups, resamples, seed)
     with one_thread, np.errstate(divide="ignore", invalid="ignore"):
+        of_table = [share(scored[0][0].table, AT) for share in shares]
         if min(units) < MIN_OF_CLASS:
-            return [
-                {metric.name: Resampled(metric.of(rows), np.array([np.nan])) for metric in metrics} for rows, metrics in scored
-            ]
-        drawn = [np.concatenate(parts, axis=1) for parts in zip(*side_by_side(values, draws), strict=True)]
-        founds = [(rows, metrics, iter(of)) for (rows, metrics), of in zip(scored, drawn, strict=True)]
-        return [
-            {each.name: Resampled(each.of(rows), *(next(of) for _ in each.resampled)) for each in metrics}
-            for rows, metrics, of in founds
-        ]
+            drawn = [np.full_like(of, np.nan) for of in values(next(draws))]
+        else:
+            drawn = [np.concatenate(parts, axis=1) for parts in zip(*side_by_side(values, draws), strict=True)]
+        found = []
+        for (rows, metrics), of in zip(scored, map(iter, drawn), strict=False):
+            found.append({each.name: Resampled(each.of(rows), *(next(of) for _ in each.resampled)) for each in metrics})
+    return found, [
+        ResampledShares(of[0], rows[0], each) for (of, rows), each in zip(of_table, drawn[len(models) :], strict=True)
+    ]
 
 
 def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:

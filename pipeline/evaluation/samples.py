@@ -22,6 +22,7 @@ RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a numbe
 POSITIVE = 0  # the place of a pair that is of the positive rows
 LARGEST = 1e60  # of log-odds that are measured: the fourth power of a greater one may overflow
 CELLS = 512  # of rows of one class with like log-odds, in which a bootstrap recalibrates
+OUTLINE = 256  # thresholds at most, between which a resample's curve is drawn straight
 
 
 def require_measurable(z: Array) -> None:
@@ -87,6 +88,15 @@ class ScoredRows:
         return Cells(edges, np.concatenate(z), np.repeat([1.0, 0.0], [len(of) for of in z]))
 
     @cached_property
+    def outline(self) -> Places:
+        """How many rows of each class have z at or above thresholds (k,), from above all, evenly spread over the ROC."""
+        thresholds = np.unique(np.concatenate(self.z))[::-1]
+        places = tuple(np.append(0, of) for of in self._places(thresholds, "right"))
+        length = sum(of / of[-1] for of in places)
+        chosen = np.unique(np.searchsorted(length, np.linspace(0, 2, OUTLINE)).clip(max=len(thresholds)))
+        return tuple(of[chosen] for of in places)
+
+    @cached_property
     def bins(self) -> Places:
         """The ends (BINS + 1,) of the bins of p, from the highest, among the rows of each class."""
         return tuple(np.searchsorted(-bins_of(probability(of)), -np.arange(BINS - 1, -2, -1)) for of in self.z)
@@ -144,6 +154,11 @@ class Sample:
     def at_or_above(self) -> Pair:
         """The same at or above them."""
         return self._up_to(self.rows.at_or_above)
+
+    @cached_property
+    def outline(self) -> Pair:
+        """True and false positives (B, k) at or above each threshold of the rows' outline, without shares."""
+        return self._up_to(self.rows.outline)
 
     def shared(self, of_classes: Pair) -> Pair:
         """(B, ...) of each class, by its share."""

@@ -131,17 +131,21 @@ _STAGES = (
     ),
     Stage(
         "plot",
-        ("config/plot.yaml", *_TRAINING_DATA, *_MODEL, *_HISTORY, *_EVALUATION, *_CURVES),
+        ("config/plot.yaml", *_TRAINING_DATA, *_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
         _of_candidate("figures/*.png"),
         "figures",
-        _of_candidate(f"figures/{FIGURES}"),
+        _of_candidate("figures/*.svg", f"figures/{FIGURES}"),
     ),
     Stage(
         "report",
-        ("config/report.yaml", *_MODEL, *_COEFFICIENTS, *_EVALUATION, *_of_candidate(INTERVALS_FILE, CHECKS_FILE, "figures/*")),
+        (
+            "config/report.yaml",
+            *(*_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
+            *_of_candidate(INTERVALS_FILE, CHECKS_FILE, "figures/*"),
+        ),
         ("report/index.html",),
         "report",
-        (f"report/{REPORT}", "report/comparison.csv"),
+        (f"report/{REPORT}", "report/comparison.csv", "report/figures/*"),
         groups=("candidates",),
     ),
 )

@@ -89,7 +89,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
             given = {name: values for name, values in {"weight": weight, "group": group}.items() if values is not None}
             write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), **given})
             for curve in CURVES.values():
-                write_csv(made / curve.file, curve.of(z, y, weight))
+                table = curve.of(z, y, weight, group)
+                write_csv(made / curve.file, {**table, **found.band(curve, table[curve.columns[1]])})
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
             write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
         logger.info(f"{len(y)} test rows: {_verdict(checks)} -> {folder}\n{_table(found)}")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,15 @@ from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.tracking import Tracking
 from pipeline.evaluation import figures
-from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.metrics import METRICS
-from pipeline.files import HISTORY_FILE, METRICS_FILE, write_figure
+from pipeline.evaluation.boundary import MAX_POINTS
 from pipeline.learning.models import linear_model
 from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
-from pipeline.model.decision import decision_of
 from pipeline.model.predictor import Predictor
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
+from pipeline.stages._drawing import draw, read_context
 from pipeline.tracking.client import track, wait_at_end
 from pipeline.tracking.events import Artifacts
 
@@ -36,44 +35,37 @@ def plot(data: Path, folder: Path, tracking: Tracking) -> None:
     trained = read_card(folder)
     with track(tracking, STAGE.name, trained.content, folder.name) as tracker:
         tables, evaluation = read_schema_of(trained, data), read_evaluation(trained)
-        context = _context(trained, tables, evaluation)
+        context = replace(read_context(trained, evaluation), **_of_features(trained, tables))
         tables.check_not_modified()
-        with atomic_dir(folder, check=evaluation.check_not_replaced) as made, figures.stable_rendering():
+        with atomic_dir(folder, check=evaluation.check_not_replaced) as made:
             (made / "figures").mkdir()
             drawn = [figure for figure in figures.FIGURES.values() if figure.applies(context)]
-            for figure in drawn:
-                write_figure(made / "figures" / f"{figure.name}.png", figure.draw(context))
-            files = [f"{figure.name}.png" for figure in drawn]
+            files = [name for figure in drawn for name in draw(made / "figures", figure, context)]
             write_manifest(made / "figures" / FIGURES, STAGE.name, {"evaluation": evaluation.checksum}, files)
         logger.info(f"{', '.join(figure.name for figure in drawn)} -> {folder / 'figures'}")
         tracker.files(lambda: artifacts(folder))
 
 
-def _context(trained: Manifest[ModelCard], tables: Manifest[DataSchema], evaluation: Manifest[Any]) -> figures.FigureContext:
+def _of_features(trained: Manifest[ModelCard], tables: Manifest[DataSchema]) -> dict[str, Any]:
+    """What a FigureContext has of a model of two features."""
+    if len(trained.content.features) != 2:
+        return {}
     predictor = load_predictor(trained)
     model = linear_model(predictor.arrays)
-    return figures.FigureContext(
-        card=trained.content,
-        decision=decision_of(evaluation),
-        history=trained.csv(HISTORY_FILE, "epoch", "loss"),
-        curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
-        metrics=evaluation.numbers(METRICS_FILE, *METRICS),
-        log_odds=predictor.of_features,
-        weights=model.w if model else None,
-        raw_weights=model.raw_weights() if model else None,
-        points=_points(predictor, tables),
-    )
+    return {
+        "log_odds": predictor.of_features,
+        "raw_weights": model.raw_weights() if model else None,
+        "points": _points(predictor, tables),
+    }
 
 
 def _points(predictor: Predictor, tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
-    """X (n, 2) and y (n,) of the first training rows, where they can be drawn."""
-    if len(predictor.features) != 2:
-        return None
+    """X (n, 2) and y (n,) of the first training rows; None of sparse ones."""
     if predictor.encoder:
-        X = next(predictor.encoded(tables.table("train.parquet").slice(0, figures.MAX_POINTS)))[1].toarray()
+        X = next(predictor.encoded(tables.table("train.parquet").slice(0, MAX_POINTS)))[1].toarray()
     elif not isinstance(X := tables.features("train", 2), np.ndarray):
         return None
-    return np.array(X[: figures.MAX_POINTS]), tables.array("train/y.npy")[: figures.MAX_POINTS]
+    return np.array(X[:MAX_POINTS]), tables.array("train/y.npy")[:MAX_POINTS]
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

@@ -1,4 +1,4 @@
-"""Put the models side by side: one page with nothing outside it, and one table."""
+"""Put the models side by side: one page with nothing outside it, one table, and figures."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.files import check_candidate_name, check_stage_file, read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
-from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, largest_coefficients, render
 from pipeline.files import CHECKS_FILE, COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
@@ -23,6 +23,7 @@ from pipeline.model.card import ModelCard, read_card
 from pipeline.model.decision import decision_of
 from pipeline.redaction import scrub
 from pipeline.stages import MODELS_DIR, STAGES, remove_other_candidates
+from pipeline.stages._drawing import draw, read_context
 from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import data_name
@@ -34,23 +35,37 @@ STAGE = STAGES["report"]
 
 
 def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
-    """Write root/report/index.html and comparison.csv about the models in root/models/<name>/; each run shows the page."""
+    """Write root/report/index.html, comparison.csv and, of several, figures/ about the models in root/models/<name>/; each run
+    shows the page."""
     models = {name: read_card(root / MODELS_DIR / name) for name in names}
     with ExitStack() as stack:
         trackers = {
             name: stack.enter_context(track(tracking, STAGE.name, trained.content, name)) for name, trained in models.items()
         }
         candidates = {name: _read(trained) for name, trained in models.items()}
-        with atomic_dir(root / "report", REPORT) as made:
+        with atomic_dir(root / "report", REPORT, ["figures"]) as made:
             source = data_name(models[names[0]].content.config["data"])
             (made / "index.html").write_text(render(candidates, source), encoding="utf-8")
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
             write_csv(made / "comparison.csv", {"model": list(models), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
-            write_manifest(made / REPORT, STAGE.name, {"models": checksums}, ["index.html", "comparison.csv"])
+            files = ["index.html", "comparison.csv", *_compare(made, list(models.values()))]
+            write_manifest(made / REPORT, STAGE.name, {"models": checksums}, files)
         logger.info(f"{', '.join(models)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.files(partial(artifacts, root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
+
+
+def _compare(folder: Path, models: Sequence[Manifest[ModelCard]]) -> list[str]:
+    """Draw several candidates over each other, into folder/figures/. Returns the files' names; none of one candidate."""
+    if len(models) < 2:
+        return []
+    if len(models) > MAX_CANDIDATES:
+        logger.info(f"{folder.parent / 'figures'} compares the first {MAX_CANDIDATES} of {len(models)} candidates")
+    contexts = [read_context(trained, read_evaluation(trained)) for trained in models[:MAX_CANDIDATES]]
+    (folder / "figures").mkdir()
+    compared = [figure for figure in FIGURES.values() if figure.compares]
+    return [f"figures/{name}" for figure in compared for name in draw(folder / "figures", figure, *contexts)]
 
 
 def artifacts(folder: Path, in_dvc: bool) -> Artifacts:

@@ -6,8 +6,9 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.figures import FigureContext
+from pipeline.evaluation.figure_context import FigureContext
 from pipeline.evaluation.metrics import measure
+from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import DataFacts, FitSummary, ModelCard
 from pipeline.model.decision import Decision
 
@@ -41,6 +42,12 @@ def card(**changes: Any) -> ModelCard:
     return ModelCard(**{**content, **changes})
 
 
+def coefficient(feature: str, effect: float, **others: str) -> dict[str, str]:
+    """A row of coefficients.csv."""
+    row = dict.fromkeys(COLUMNS, "")
+    return {**row, "feature": feature, "per_unit": str(effect), "per_deviation": str(effect), **others}
+
+
 def context(line: tuple[Array, float] | None = LINE, **changes: Any) -> FigureContext:
     """Of a linear model with w and b, or with None of one whose log-odds are a circle's; changes: of the card."""
 
@@ -49,13 +56,14 @@ def context(line: tuple[Array, float] | None = LINE, **changes: Any) -> FigureCo
 
     z = log_odds(X)
     return FigureContext(
+        name="numpy",
         card=card(**changes),
         decision=Decision(),
         history={"epoch": np.arange(3.0), "loss": np.array([0.7, 0.6, 0.5])},
         curves={name: curve.of(z, Y) for name, curve in CURVES.items()},
         metrics=measure(z, Y),
         log_odds=log_odds,
-        weights=line and line[0],
+        coefficients=[coefficient(name, 1.0) for name in changes.get("features", ["x1", "x2"])] if line else [],
         raw_weights=line,
         points=(X, Y),
     )

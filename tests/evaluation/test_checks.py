@@ -17,8 +17,8 @@ from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, Part, fai
 from pipeline.evaluation.checks.check import LEVEL
 from pipeline.evaluation.checks.columns import chance_that_all_differ
 from pipeline.evaluation.checks.intervals import auc_interval, mean_interval
-from pipeline.evaluation.exact import share_interval
 from pipeline.files import ROOT
+from pipeline.interval import share_interval
 from pipeline.learning.models.numpy import NumpyModel
 from tests.data.real_tables import TARGETS
 from tests.evaluation.checked import by_name, checked, context_of, dataset, failed, in_groups, noisy

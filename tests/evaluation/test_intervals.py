@@ -1,6 +1,7 @@
 """Bootstrap intervals: beside exact ones, the laws of a difference, and how often they hold what is true."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,15 @@ from scipy.stats import binomtest, norm
 from pipeline.arrays import Array
 from pipeline.errors import PipelineError
 from pipeline.evaluation import intervals
-from pipeline.evaluation.intervals import bootstrap, evaluate, paired_bootstrap
+from pipeline.evaluation.curves import CURVES
+from pipeline.evaluation.intervals import AT, bootstrap, evaluate, paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, RANKING_METRICS, measure
+from pipeline.interval import TAILS, share_interval
 from pipeline.model.predictor import probability
 
 ROWS_OF_GROUP = 5
+POINTS = np.array([0.02, 0.1, 0.3, 0.6, 0.9])  # false positive rates, or recalls
+SEPARATION, RATE = 1.5, 0.3  # of two normal classes, and the share of positives
 
 
 def table(n: int = 200, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -169,6 +174,35 @@ def test_a_model_is_measured_beside_its_training_table_and_the_training_rate() -
     assert found.test == bootstrap(z, y, resamples=200)
 
 
+def test_a_band_is_that_of_curves_of_resampled_rows() -> None:
+    z, _, y = table(300)
+    found = evaluate((z, y, None), (z, y, None), resamples=1000).bands["roc"]
+    rng, at, places = np.random.default_rng(1), np.array([0.1, 0.3, 0.6]), [np.flatnonzero(y == label) for label in (0, 1)]
+    drawn = [np.concatenate([rng.choice(of, len(of)) for of in places]) for _ in range(1000)]
+    curves = [CURVES["roc"].of(z[rows], y[rows]) for rows in drawn]
+    values = [np.interp(at, curve["false_positive_rate"], curve["true_positive_rate"]) for curve in curves]
+    for ends, expected in zip(found, np.quantile(values, TAILS, axis=0), strict=True):
+        assert np.interp(at, AT, ends) == pytest.approx(expected, abs=0.03)
+    five = np.repeat(z, 5), np.repeat(y, 5), None
+    grouped, rows = (
+        evaluate(five, five, resamples=300, group=group).bands["roc"] for group in (np.repeat(np.arange(300), 5), None)
+    )
+    width, of_groups, of_rows = (np.nanmean(high - low) for low, high in (found, grouped, rows))
+    assert of_groups == pytest.approx(width, rel=0.1)  # five alike are one
+    assert of_rows == pytest.approx(width / 5**0.5, rel=0.1)
+
+
+def test_where_no_resample_changes_a_curve_its_band_is_that_of_a_share() -> None:
+    z = np.arange(40.0) - 20
+    (y, one), curve, at = ((z > 0).astype(float), (z == 0).astype(float)), CURVES["roc"], np.array([0.5])
+    found = evaluate((z, y, None), (z, y, None), resamples=50)
+    assert [*found.band(curve, at).values()] == [pytest.approx(end, abs=1e-6) for end in share_interval(19, 19)]
+    weighted = evaluate((z, y, 1 + np.arange(40.0) % 2), (z, y, None), resamples=50)
+    assert found.band(curve, at)["low"] > weighted.band(curve, at)["low"]  # with an effective number of fewer rows
+    assert np.isnan(evaluate((z, one, None), (z, one, None), resamples=50).band(curve, at)["low"]).all()
+    assert found.band(CURVES["threshold"], at) == {}
+
+
 def test_the_baseline_knows_the_weighted_rate() -> None:
     z, _, y = table(100)
     found = evaluate((z, y, None), (z, y, 1 + y), resamples=20)
@@ -278,6 +312,47 @@ def test_the_calibration_error_of_a_calibrated_model_holds_zero(tables: int, res
     rng = np.random.default_rng(0)
     held = sum(bootstrap(*calibrated(rng, 300), resamples=resamples)["calibration_error"].low == 0 for _ in range(tables))
     assert held >= 0.93 * tables - 2
+
+
+def bands_hold(simulations: int, n: int, resamples: int) -> dict[str, Array]:
+    """The share of simulated tables in which a band holds the true curve, at each of POINTS along x; of calibration's bins."""
+    found: dict[str, Any] = {
+        **{name: np.zeros(len(POINTS)) for name in ("roc", "precision_recall")},
+        "calibration": np.zeros(2),
+    }
+    false = norm.sf(norm.isf(POINTS) + SEPARATION)  # at these recalls
+    true = {
+        "roc": norm.sf(norm.isf(POINTS) - SEPARATION),
+        "precision_recall": RATE * POINTS / (RATE * POINTS + (1 - RATE) * false),
+    }
+    for seed in range(simulations):
+        rng = np.random.default_rng(seed)
+        y = (rng.random(n) < RATE).astype(float)
+        score = rng.normal(size=n) + SEPARATION * y
+        z = SEPARATION * score - SEPARATION**2 / 2 + np.log(RATE / (1 - RATE))  # the true log-odds
+        evaluation = evaluate((z, y, None), (z, y, None), resamples=resamples, seed=seed)
+        for name, values in true.items():
+            band = evaluation.band(CURVES[name], POINTS)
+            found[name] += (band["low"] <= values) & (values <= band["high"])
+        bins = CURVES["calibration"].of(z, y)
+        held = (bins["low"] <= bins["predicted"]) & (bins["predicted"] <= bins["high"])
+        found["calibration"] += [held.sum(), len(held)]
+    bins_held, bins_seen = found.pop("calibration")
+    return {name: held / simulations for name, held in found.items()} | {"calibration": np.array([bins_held / bins_seen])}
+
+
+def test_bands_hold_the_true_curves() -> None:
+    found = bands_hold(simulations=25, n=200, resamples=100)
+    assert min(values.min() for values in found.values()) >= 0.8, found
+
+
+@pytest.mark.evidence
+@pytest.mark.parametrize("n", [300, 2000])
+def test_bands_hold_the_true_curves_in_95_of_100_tables_or_more(n: int) -> None:
+    found = bands_hold(simulations=1000, n=n, resamples=500)
+    print(n, found)
+    for name, values in found.items():
+        assert ((values >= 0.92) & (values <= 1)).all(), (name, found)
 
 
 def test_the_difference_of_equal_models_holds_zero() -> None:

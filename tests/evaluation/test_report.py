@@ -14,7 +14,7 @@ from pipeline.files import nan_as_none, write_csv
 from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import Decision
-from tests.evaluation.context import FIT, card, context
+from tests.evaluation.context import FIT, card, coefficient, context
 
 IMAGES = {"loss": b"loss", "roc": b"roc"}
 FINE = {"passed": True, "sentence": "fine", "advice": "none"}
@@ -81,19 +81,14 @@ def test_every_score_is_shown_and_no_count() -> None:
 
 
 def test_the_figures_that_are_there_are_shown_in_their_order() -> None:
-    page = render({"a": candidate(card()), "b": candidate(card(), {**IMAGES, "weights": b"weights"})}, "document")
+    page = render({"a": candidate(card()), "b": candidate(card(), {**IMAGES, "coefficients": b"coefficients"})}, "document")
     assert re.findall('alt="(.*?)"', page) == [
         *("Training loss of a", "Training loss of b", "ROC of a", "ROC of b"),
-        "Weights of b",
+        "Coefficients of b",
     ]
     assert page.count('src="data:image/png;base64,') == 5
     assert "Calibration" not in page
-    assert {"loss", "roc", "weights"} < set(FIGURES)
-
-
-def coefficient(feature: str, effect: float, **others: str) -> dict[str, str]:
-    row = dict.fromkeys(COLUMNS, "")
-    return {**row, "feature": feature, "per_unit": str(effect), "per_deviation": str(effect), **others}
+    assert {"loss", "roc", "coefficients"} < set(FIGURES)
 
 
 def test_the_largest_coefficients_are_shown_and_how_many_more_there_are(tmp_path: Path) -> None:

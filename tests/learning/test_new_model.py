@@ -37,7 +37,7 @@ def test_a_network_goes_through_all_stages_mlflow_and_the_predict_command(extend
     folder = extended / "out" / "models" / "network"
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     assert {"loss", "roc", "calibration", "confusion", "decision_boundary"} <= drawn
-    assert "weights" not in drawn  # which a linear model has
+    assert "coefficients" not in drawn  # which a linear model has
     assert "network" in (folder.parent.parent / "report" / "index.html").read_text()
     assert json.loads((folder / "metrics.json").read_text())["roc_auc"] > 0.99
 

@@ -23,7 +23,9 @@ def root(evaluated: Path, tmp_path: Path) -> Path:
 
 
 def drawn(root: Path) -> set[str]:
-    return {path.stem for path in (root / "models" / "numpy" / "figures").glob("*.png")}
+    names = [sorted(path.stem for path in (root / "models/numpy/figures").glob(f"*.{kind}")) for kind in ("png", "svg")]
+    assert names[0] == names[1]
+    return set(names[0])
 
 
 def test_two_features_have_every_figure(root: Path) -> None:

@@ -36,7 +36,8 @@ def test_models_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert table["log_loss"].tolist() == [read_json(root / "models/numpy/metrics.json")["log_loss"]] * 2
     manifest = read_manifest(root / "report/report.json", dict)
     assert list(manifest.content["models"]) == names
-    assert set(manifest.files) == {"index.html", "comparison.csv"}
+    figures = {f"figures/{name}.{kind}" for name, each in FIGURES.items() if each.compares for kind in ("png", "svg")}
+    assert set(manifest.files) == {"index.html", "comparison.csv", *figures}
     assert capsys.readouterr().out.endswith(f"numpy, <b>& -> {root}/report/index.html\n")
     before = page
     report(root, names, NOWHERE)
@@ -44,7 +45,9 @@ def test_models_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_model_that_is_named_twice_is_shown_once(root: Path) -> None:
+    (root / "report/figures").mkdir(parents=True)  # of several
     report(root, ["numpy", "numpy"], NOWHERE)
+    assert not (root / "report/figures").exists()
     assert pd.read_csv(root / "report/comparison.csv")["model"].tolist() == ["numpy"]
     assert (root / "report/index.html").read_text().count('src="data:image/png;base64,') == len(FIGURES)
 

@@ -8,7 +8,7 @@ from pipeline.data.leaks import repeated_rows
 from pipeline.evaluation.checks.check import LEVEL, Finding
 from pipeline.evaluation.checks.context import MAX_FEATURES, MIN_ROWS, Context, NotApplicable, Part, standardised
 from pipeline.evaluation.checks.intervals import auc, auc_interval, count_probability, group_sums
-from pipeline.evaluation.exact import share_interval
+from pipeline.interval import share_interval
 from pipeline.text import quote_if_needed
 
 SEVERE_SHARE = 0.01  # of the test rows, that may surely stand in the training table before that bars promotion

@@ -1,0 +1,40 @@
+"""What plot and report share: what figures are drawn from, and their files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.evaluation.curves import CURVES
+from pipeline.evaluation.figure_context import FigureContext
+from pipeline.evaluation.figures import Figure
+from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.panel import stable_rendering
+from pipeline.evaluation.report import largest_coefficients
+from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, write_figure
+from pipeline.manifest import Manifest
+from pipeline.model.card import ModelCard
+from pipeline.model.decision import decision_of
+
+
+def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str, Any]]) -> FigureContext:
+    """A candidate with its curves and metrics. Raises ArtifactError unless the files are as described."""
+    return FigureContext(
+        name=trained.path.parent.name,
+        card=trained.content,
+        decision=decision_of(evaluation),
+        history=trained.csv(HISTORY_FILE, "epoch", "loss"),
+        curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
+        metrics=evaluation.numbers(METRICS_FILE, *METRICS),
+        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE)),
+    )
+
+
+def draw(folder: Path, figure: Figure, *candidates: FigureContext) -> list[str]:
+    """Write a figure to `folder` as PNG and SVG. Returns the files' names."""
+    with stable_rendering():
+        drawn = figure.draw(*candidates)
+        names = [f"{figure.name}.{kind}" for kind in ("png", "svg")]
+        for name in names:
+            write_figure(folder / name, drawn)
+            drawn.set_layout_engine("none")  # it has found its place
+    return names
