@@ -16,7 +16,7 @@ from benchmarks.problems import tall
 from pipeline.arrays import Array
 from pipeline.data.sources.document import Textbook
 from pipeline.determinism import one_thread
-from pipeline.evaluation.folds import features_of
+from pipeline.evaluation.folds import FoldRows, features_of
 from pipeline.evaluation.penalty import FOLDS, VALUES, cross_validate
 from pipeline.learning.batch import fit_together
 from pipeline.learning.log_loss import log_loss
@@ -168,7 +168,7 @@ def cross_validation(rounds: int) -> None:
     y = (rng.random(len(X)) < probability(X @ rng.standard_normal(50) * 0.2 - 0.5)).astype(np.float64)
     model, every = NumpyModel(l2=1e-5), features_of(X)
     contenders: dict[str, Callable[[], object]] = {
-        "cv": lambda: cross_validate(every, y, None, model),
+        "cv": lambda: cross_validate(model, FoldRows(every, y)),
         "fit": lambda: model.fit(X, y, Auto()),
     }
     for work in contenders.values():

@@ -22,6 +22,13 @@ def row_blocks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
+def drawn_counts(rng: np.random.Generator, rows: int, size: int) -> NDArray[np.integer]:
+    """How often each row is drawn in each of `size` times so many draws with replacement, (size, rows)."""
+    drawn = rng.integers(rows, size=(size, rows))
+    drawn += rows * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
+
+
 def column_ranges(X: Features, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
     """The least and the greatest value of each column among the chosen rows."""
     if not isinstance(X, np.ndarray):

@@ -228,9 +228,9 @@ def supervising() -> Iterator[None]:
 
 
 @cache
-def _start_reaper(address: str) -> "subprocess.Popen[bytes]":
+def _start_reaper(address: str) -> None:
     """One a process. It ends by itself, after this process."""
-    return subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-m", "pipeline.reaper", *address.split(" ")],
         cwd=Path(__file__).resolve().parent.parent,
         env={**os.environ, **NOBODY},
@@ -239,3 +239,4 @@ def _start_reaper(address: str) -> "subprocess.Popen[bytes]":
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C and a closed terminal end the work, not this
     )
+    started.returncode = 0  # it outlives this process, which does not wait for it

@@ -11,13 +11,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from xdist.scheduler import WorkStealingScheduling
 
 from pipeline.config.tracking import Tracking
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 configure_logging()
+settings.load_profile("ci")  # Hypothesis draws the same each time, without a deadline; --hypothesis-profile=default: at random
 
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -46,13 +49,28 @@ TRACKED = (
 )
 
 
+@pytest.hookimpl(trylast=True)  # after -m and -k
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what simulates at length, unless `-m` asks for it or the command names single tests."""
-    if "evidence" in config.option.markexpr or any("::" in argument for argument in config.args):
-        return
-    left_out = [item for item in items if item.get_closest_marker("evidence")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    """Leave out what simulates at length, unless `-m` asks for it or the command names single tests; see `dealt`."""
+    if "evidence" not in config.option.markexpr and not any("::" in argument for argument in config.args):
+        left_out = [item for item in items if item.get_closest_marker("evidence")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    items[:] = dealt(items, getattr(config, "workerinput", {"workercount": 1})["workercount"])
+
+
+def dealt(items: Sequence[pytest.Item], processes: int) -> list[pytest.Item]:
+    """An order for so many processes, which get equal parts: long tests first, so that the end of a part, of which others take
+    when they have nothing left to do, is short. A module's long tests stay together: one process starts their server."""
+    long = [item for item in items if item.get_closest_marker("slow") or "server" in item.fixturenames]  # type: ignore[attr-defined]
+    short = iter([item for item in items if item not in long])
+    begin = {item.path: i for i, item in reversed([*enumerate(long)])}
+    order: list[pytest.Item] = []
+    for part in range(processes):
+        size = (len(items) - len(order)) // (processes - part)
+        own = [item for item in long if begin[item.path] * processes // len(long) == part]
+        order += [*own, *islice(short, max(size - len(own), 0))]
+    return [*order, *short]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -71,13 +89,18 @@ def project_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shared:
+def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of all of pytest's processes."""
+    return tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+
+
+@pytest.fixture(scope="session")
+def shared(common: Path) -> Shared:
     """A folder by name, which the first of pytest's processes that asks for it fills for all of them to read."""
-    root = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
 
     def fill_once(name: str, fill: Callable[[Path], object]) -> Path:
-        folder, filled = root / name, root / f"{name}.filled"
-        with FileLock(root / f"{name}.lock"):
+        folder, filled = common / name, common / f"{name}.filled"
+        with FileLock(common / f"{name}.lock"):
             if not filled.exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
@@ -227,8 +250,9 @@ def shell() -> Shell:
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    server = ForkServer(ROOT, environment())
+def fork_server(common: Path) -> Iterator[ForkServer]:
+    with FileLock(common / "forked.lock"):
+        server = ForkServer(common / "forked", environment())
     yield server
     server.close()
 

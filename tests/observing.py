@@ -24,7 +24,8 @@ def points(repo: Path) -> list[Metric]:
     return [point for run in runs_of(repo) for point in client.get_metric_history(run.info.run_id, "loss")]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Fails after so long, which a machine with other work to do may need."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -2,10 +2,11 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import grimp
 
@@ -20,22 +21,6 @@ WITH_MLFLOW = ("pipeline.tracking", "pipeline.runs")  # which decides by itself 
 FRAMEWORKS = {"hydra", "omegaconf", "mlflow", "dvc"}
 
 
-def modules_after(code: str) -> set[str]:
-    program = f"{code}\nimport sys, json; print('MODULES' + json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.partition("MODULES")[2]))
-
-
-def test_the_science_knows_no_framework() -> None:
-    found = modules_after("\n".join(f"import {name}" for name in SCIENCE))
-    assert not found & FRAMEWORKS
-
-
-def test_torch_is_imported_only_where_it_trains() -> None:
-    others = [name for name in MODULES if not name.startswith("pipeline.learning.torch_") and not name.startswith(WITH_MLFLOW)]
-    assert "torch" not in modules_after("\n".join(f"import {name}" for name in others))
-
-
 TORCH_FIT = """
 import pipeline.stages
 from pipeline.data.sources.document import Textbook
@@ -48,11 +33,30 @@ for name in ("gd", "sgd", "adam"):
 """
 
 
-def test_a_torch_fit_does_not_import_torch_s_compiler() -> None:
+def modules_after(*programs: str) -> Iterator[set[str]]:
+    """What is in sys.modules after each of these, in one process."""
+    shown = "import sys, json; print('MODULES' + json.dumps(sorted(sys.modules)))"
+    code = "".join(f"{program}\n{shown}\n" for program in programs)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return (set(json.loads(line)) for line in re.findall("^MODULES(.*)", done.stdout, re.MULTILINE))
+
+
+def importing(names: Iterable[str]) -> str:
+    return "\n".join(f"import {name}" for name in names)
+
+
+def test_the_science_knows_no_framework_and_a_torch_fit_not_torch_s_compiler() -> None:
     """It takes as long as torch itself."""
-    found = modules_after(TORCH_FIT)
-    assert "torch" in found
-    assert "torch._dynamo" not in found
+    science, fitted = modules_after(importing(SCIENCE), TORCH_FIT)
+    assert not science & FRAMEWORKS
+    assert "torch" in fitted
+    assert "torch._dynamo" not in fitted
+
+
+def test_torch_is_imported_only_where_it_trains() -> None:
+    others = [name for name in MODULES if not name.startswith("pipeline.learning.torch_") and not name.startswith(WITH_MLFLOW)]
+    (found,) = modules_after(importing(others))
+    assert "torch" not in found
 
 
 def test_help_is_light() -> None:
@@ -87,8 +91,7 @@ before = state()
 
 
 def test_importing_the_science_changes_nothing_in_the_process() -> None:
-    imports = "\n".join(f"import {name}" for name in ["pipeline", *SCIENCE])
-    program = f"{STATE}\n{imports}\nassert state() == before"
+    program = f"{STATE}\n{importing(['pipeline', *SCIENCE])}\nassert state() == before"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,16 @@ from sklearn.datasets import dump_svmlight_file
 
 from tests.conftest import Shell, change_overrides, environment
 from tests.observing import points, runs_of, wait_for
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory, clean: Path) -> Path:
+    """A copy of the repository with some tables, in which no command makes a file or a run."""
+    repo = Path(shutil.copytree(clean, tmp_path_factory.mktemp("unchanged") / "repo", symlinks=True))
+    tables = {"t": "a,y\n1,0\n2,1\n", "three": "a,y\n1,0\n2,1\n3,2\n", "gap": "a,y\n1,0\n2,1\n3,\n", "empty": "a,y\n"}
+    for name, text in {**tables, "twice": "a,a,y\n1,2,0\n3,4,1\n"}.items():
+        (repo / f"{name}.csv").write_text(text)
+    return repo
 
 
 @pytest.mark.parametrize(
@@ -63,24 +74,22 @@ from tests.observing import points, runs_of, wait_for
         ("pipeline.stages.train --config x.yaml data.rows=7", "--config takes no overrides; got data.rows=7"),
     ],
 )
-def test_one_sentence_and_nothing_half_written(repo: Path, forked: Shell, command: str, sentence: str) -> None:
-    tables = {"t": "a,y\n1,0\n2,1\n", "three": "a,y\n1,0\n2,1\n3,2\n", "gap": "a,y\n1,0\n2,1\n3,\n", "empty": "a,y\n"}
-    for name, text in {**tables, "twice": "a,a,y\n1,2,0\n3,4,1\n"}.items():
-        (repo / f"{name}.csv").write_text(text)
-    done = forked(f"python -m {command}", repo)
+def test_one_sentence_and_nothing_half_written(unchanged: Path, forked: Shell, command: str, sentence: str) -> None:
+    done = forked(f"python -m {command}", unchanged)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
-    assert [path for path in (repo / "out").rglob("*") if path.is_file()] == []
+    assert [path for path in (unchanged / "out").rglob("*") if path.is_file()] == []
 
 
-def test_the_whole_traceback_on_request(repo: Path, forked: Shell) -> None:
-    assert "Traceback" in forked("python -m pipeline optimizer.lr=-1", repo, HYDRA_FULL_ERROR="1").stderr
+def test_the_whole_traceback_on_request(unchanged: Path, forked: Shell) -> None:
+    assert "Traceback" in forked("python -m pipeline optimizer.lr=-1", unchanged, HYDRA_FULL_ERROR="1").stderr
 
 
 def test_an_unwritable_store(repo: Path, forked: Shell) -> None:
+    """It is waited for at no time, and nothing is trained."""
     started = time.monotonic()
     (repo / "file").write_text("")
     assert forked("python -m pipeline.stages.generate", repo).returncode == 0
@@ -88,7 +97,8 @@ def test_an_unwritable_store(repo: Path, forked: Shell) -> None:
     assert done.returncode == 1
     assert "tracking.uri must be writable" in done.stderr
     assert not (repo / "out" / "models" / "numpy").exists()
-    assert time.monotonic() - started < 10
+    assert "Epoch 0" not in done.stdout
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.slow
@@ -206,16 +216,16 @@ def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:
         ("data.rows=900_000_000_000", "Unable to allocate"),
     ],
 )
-def test_one_sentence_and_no_run_left_behind(repo: Path, forked: Shell, arguments: str, sentence: str) -> None:
-    done = forked(f"python -m pipeline {arguments}", repo)
+def test_one_sentence_and_no_run_left_behind(unchanged: Path, forked: Shell, arguments: str, sentence: str) -> None:
+    done = forked(f"python -m pipeline {arguments}", unchanged)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {sentence}")
     assert done.stderr.count("\n") == 1
-    assert runs_of(repo) == []
+    assert runs_of(unchanged) == []
 
 
-def test_the_configuration_is_shown_as_typed(repo: Path, forked: Shell) -> None:
-    done = forked("python -m pipeline --cfg job data=table data.target=3_4", repo)
+def test_the_configuration_is_shown_as_typed(unchanged: Path, forked: Shell) -> None:
+    done = forked("python -m pipeline --cfg job data=table data.target=3_4", unchanged)
     assert "target: '3_4'" in done.stdout
     assert done.returncode == 0
 

@@ -30,7 +30,7 @@ def run_of(uri: str, folder: Path) -> Run:
     fingerprint = read_json(folder / "model.json")["fingerprint"]
     for path in journals():
         if path.name.startswith(fingerprint[:LETTERS]):
-            wait_for(partial(is_delivered, path), 60)
+            wait_for(partial(is_delivered, path))
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     (run,) = client.search_runs([experiment.experiment_id], f"tags.fingerprint = '{fingerprint}'")

@@ -83,12 +83,13 @@ def by_column(table: RawTable, name: str) -> NDArray[np.bool_]:
     return np.array([part in TEST for part in parts])[codes]
 
 
-def check_parts(y: Array, test: NDArray[np.bool_], how: str) -> None:
-    """Raise DataError unless both parts have rows of both classes."""
-    for name, part in (("training", y[~test]), ("test", y[test])):
+def check_parts(y: Array, test: NDArray[np.bool_], how: str, weight: Array | None) -> None:
+    """Raise DataError unless both parts have rows of both classes that have a weight, if they have any."""
+    counted, what = (True, "rows") if weight is None else (weight > 0, "rows with a weight above 0")
+    for name, part in (("training", y[~test & counted]), ("test", y[test & counted])):
         if len(np.unique(part)) < 2:
-            rows = f"by {how} the {name} part has {f'{len(part)} rows of one class' if len(part) else 'no rows'}"
-            raise DataError(f"the training and the test part must both have rows of both classes; {rows}")
+            rows = f"{how} the {name} part has {f'{len(part)} {what} of one class' if len(part) else f'no {what}'}"
+            raise DataError(f"the training and the test part must both have {what} of both classes; {rows}")
 
 
 def _is_time(cell: Any) -> bool:

@@ -63,6 +63,26 @@ class FoldRule:
 STRATIFIED = FoldRule()
 
 
+@dataclass(frozen=True)
+class FoldRows:
+    """Rows that are fitted to in folds: their features, labels y (n,) in {0, 1} and, perhaps, weights (n,).
+
+    classes: what y = 0 and y = 1 stand for; rule: how the rows are dealt to folds.
+    """
+
+    features: FoldFeatures
+    y: Array
+    weight: Array | None = None
+    classes: Sequence[Any] = (0, 1)
+    rule: FoldRule = STRATIFIED
+
+    def take(self, rows: Rows) -> "FoldRows":
+        """Some of the rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        taken = replace(self, y=self.y[rows], weight=weight, rule=self.rule.take(rows))
+        return replace(taken, features=lambda training_rows, others: self.features(rows[training_rows], rows[others]))
+
+
 def fold_rule(tables: Manifest[DataSchema]) -> FoldRule:
     """Folds of the training rows are made as the test part was."""
     source = tables.content.source

@@ -2,31 +2,37 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.arrays import Array
+from pipeline.arrays import Array, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.curves import BAND, CURVES, Curve, Share, effective
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, of_rows
+from pipeline.evaluation.curves import BAND, CURVES, Curve, Share
+from pipeline.evaluation.exact import Table, of_share, of_unchanged
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Metric, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
-from pipeline.files import Table
-from pipeline.interval import TAILS, Interval, share_interval
+from pipeline.interval import CONFIDENCE, TAILS, Groups, Interval, observations, share_interval
 from pipeline.threads import side_by_side
 
 RESAMPLES, MIN_RESAMPLES = 2000, 500
 MANY_ROWS = 100_000  # beyond which `evaluate` takes fewer resamples, so that they take no longer
 BLOCK = 200_000  # counts of resamples that are worked on at once: what fits in a processor's caches
-Resampled = tuple[float, Array]  # a metric's value on the table, and those (resamples,) of the resamples
 Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of each class's rows, and shares (2, B)
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
-Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 AT = np.linspace(0, 1, 257)  # where along x the resamples of a curve are compared
+ROUNDING = 1e-12  # of a score that no resample changes, relatively
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
+
+
+class Resampled(NamedTuple):
+    """A metric's value on the table, those (resamples,) of the resamples, and of a norm its `noise` in them."""
+
+    value: float
+    values: Array
+    noise: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,13 @@ def bootstrap(
     are any: a row is one observation, whatever it weighs. Where rows have groups, whole groups are drawn instead, of both
     classes together, since rows of one group may be alike (Field and Welsh 2007). A resample in which a metric is nan is left
     out of its interval.
-    Chance raises a maximum or a sum of distances (`is_reflected`) in each resample once more: such an interval is mirrored at
-    the value (the basic interval of Davison and Hinkley 1997), and reaches to the value. Neither a class of one row, or in one
-    group, leaves an interval nor a score that no resample changes, as a precision of 1 from few rows.
+    Chance raises a norm, as a maximum or a sum of distances, in each resample once more. By the triangle inequality it is too
+    great by no more than the norm of what chance has changed, which the resamples have beside the table: that is the low end;
+    the high one is freed from the mean by which resampling raises it. The interval of a share of equal rows is exact, and so is
+    that of a score which no resample changes (`exact`). A class of one row, or in one group, has no others.
     """
     (found,), _ = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
-    return _intervals(found)
+    return _intervals(found, (z, y, weight), cut, group)
 
 
 def paired_bootstrap(
@@ -91,14 +98,12 @@ class Evaluation:
     test: dict[str, Interval]  # the scores (COMPARED_METRICS), as all below
     training: dict[str, float]
     baseline: dict[str, float]
-    over_baseline: Difference  # the model's log loss on the test table minus the baseline's, on the same resampled rows
     bands: dict[str, tuple[Array, Array]]  # by curve: the ends at each of AT; nan where there are none
 
-    def band(self, curve: Curve, x: Array) -> Table:
+    def band(self, curve: Curve, x: Array) -> dict[str, Array]:
         """The columns of a curve's band at x (n,); none if it has none."""
-        return {
-            end: np.interp(x, AT, values).round(6) for end, values in zip(BAND, self.bands.get(curve.name, ()), strict=False)
-        }
+        ends = self.bands.get(curve.name, ())
+        return {name: np.interp(x, AT, end).round(6) for name, end in zip(BAND, ends, strict=False)}
 
     def intervals(self) -> dict[str, Any]:
         """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
@@ -124,17 +129,16 @@ def evaluate(
         resamples = max(MIN_RESAMPLES, RESAMPLES * MANY_ROWS // max(len(y), MANY_ROWS))
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
-    models: list[Scored] = [(z, cut, METRICS), (constant, cut, [OBJECTIVE])]
     shares = {curve.name: curve.share for curve in CURVES.values() if curve.share}
-    (of_model, of_baseline), of_curves = _resampled(models, y, weight, group, resamples, seed, list(shares.values()))
-    factor = effective(np.ones(len(y)) if weight is None else weight, group)
+    (found,), of_shares = _resampled([(z, cut, METRICS)], y, weight, group, resamples, seed, list(shares.values()))
+    weights = np.ones(len(y)) if weight is None else weight
+    factor = observations(weights, group) / weights.sum()
     return Evaluation(
-        {name: value for name, (value, _) in of_model.items()},
-        _intervals(of_model),
+        {name: each.value for name, each in found.items()},
+        _intervals(found, test, cut, group),
         of_rows(ScoredRows(*training, cut), COMPARED_METRICS),
         of_rows(ScoredRows(constant, y, weight, cut), COMPARED_METRICS),
-        _difference(OBJECTIVE, of_baseline[OBJECTIVE], of_model[OBJECTIVE]),
-        {name: _band(share, rows * factor, drawn) for name, (share, rows, drawn) in zip(shares, of_curves, strict=True)},
+        {name: _band(share, rows * factor, drawn) for name, (share, rows, drawn) in zip(shares, of_shares, strict=True)},
     )
 
 
@@ -146,25 +150,39 @@ def _band(share: Array, rows: Array, drawn: Array) -> tuple[Array, Array]:
     return np.minimum(low, least), np.maximum(high, most)
 
 
-def _intervals(found: Mapping[str, Resampled]) -> dict[str, Interval]:
-    ends = {name: _ends(name, *found[name], METRICS[name].bounds[0]) for name in COMPARED_METRICS}
-    known = {name: (low, high) if low < high else (np.nan, np.nan) for name, (low, high) in ends.items()}
-    return {name: Interval(found[name][0], *known[name]) for name in COMPARED_METRICS}
+def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float, group: Groups | None) -> dict[str, Interval]:
+    table = Table.of(*predicted, group, cut)
+    return {name: Interval(found[name].value, *_ends(METRICS[name], found[name], table)) for name in COMPARED_METRICS}
+
+
+def _ends(metric: Metric, found: Resampled, table: Table) -> tuple[float, float]:
+    known = found.values[~np.isnan(found.values)]
+    is_unchanged = len(known) > 0 and np.ptp(known) <= ROUNDING * abs(known).max()
+    if metric.share_of and (is_unchanged or not len(known) or table.is_of_equal_rows):
+        return of_share(metric, found.value, table)
+    if is_unchanged:
+        return of_unchanged(metric, found.value, table)
+    if found.noise is None or not len(known):
+        return _percentiles(known)
+    low, high = np.quantile(known, TAILS)
+    raised = known.mean() - found.value
+    least, most = metric.bounds
+    lowest = found.value - np.quantile(found.noise, CONFIDENCE)
+    return max(least, float(lowest)), min(most, float(max(high - raised, 2 * found.value - low)))
+
+
+def _percentiles(values: Array) -> tuple[float, float]:
+    """nan where there are none."""
+    return tuple(np.quantile(values, TAILS).tolist()) if len(values) else (np.nan, np.nan)
 
 
 def _difference(name: str, a: Resampled, b: Resampled) -> Difference:
-    value = b[0] - a[0]
-    return Difference(value, *_ends(name, value, b[1] - a[1]))
-
-
-def _ends(name: str, value: float, values: Array, least: float = -np.inf) -> tuple[float, float]:
-    """The ends of a metric's interval, nan left out; nan where there are no others."""
-    if not len(values := values[~np.isnan(values)]):
-        return np.nan, np.nan
-    low, high = np.quantile(values, TAILS)
-    if METRICS[name].is_reflected:
-        low, high = max(least, min(value, 2 * value - high)), max(value, 2 * value - low)
-    return float(low), float(high)
+    """Of a norm the basic interval, mirrored at the value (Davison and Hinkley 1997), which reaches to the value."""
+    value, values = b.value - a.value, b.values - a.values
+    low, high = _percentiles(values[~np.isnan(values)])
+    if METRICS[name].noise:
+        low, high = min(value, 2 * value - high), max(value, 2 * value - low)
+    return Difference(value, low, high)
 
 
 def _resampled(
@@ -182,12 +200,12 @@ def _resampled(
     if weight is not None:
         order = order[weight[order] > 0]
     labels, weights = y[order], None if weight is None else weight[order]
-    scored = [(ScoredRows(z[order], labels, weights, cut), names) for z, cut, names in models]
+    scored = [(ScoredRows(z[order], labels, weights, cut), [METRICS[name] for name in names]) for z, cut, names in models]
 
     def values(drawn: Draws) -> list[Array]:
-        samples = [(Sample(rows, *drawn), names) for rows, names in scored]
-        metrics = [np.stack([METRICS[name].function(sample) for name in names]) for sample, names in samples]
-        return [*metrics, *(share(samples[0][0], AT)[0].T for share in shares)]
+        samples = [(Sample(rows, *drawn), metrics) for rows, metrics in scored]
+        stacks = [np.stack([of(sample) for metric in metrics for of in metric.resampled]) for sample, metrics in samples]
+        return [*stacks, *(share(samples[0][0], AT)[0].T for share in shares)]
 
     if group is None:
         units = [int((labels == label).sum()) for label in (1, 0)]
@@ -198,18 +216,19 @@ def _resampled(
         units = [len(np.unique(of)) for of in groups]
         draws = _group_draws(groups, resamples, seed)
     with one_thread, np.errstate(divide="ignore", invalid="ignore"):
-        tables = [of_rows(rows, names) for rows, names in scored]
         of_table = [[part[0] for part in share(scored[0][0].table, AT)] for share in shares]
         if min(units) < MIN_OF_CLASS:
-            unknown = [{name: (value, np.array([np.nan])) for name, value in table.items()} for table in tables]
+            unknown = [
+                {metric.name: Resampled(metric.of(rows), np.array([np.nan])) for metric in metrics} for rows, metrics in scored
+            ]
             return unknown, [(share, of, np.full((len(AT), 1), np.nan)) for share, of in of_table]
-        blocks = zip(*side_by_side(values, draws), strict=True)
-        drawn = [np.concatenate(parts, axis=1) for parts in blocks]
-    of_models, of_shares = drawn[: len(models)], drawn[len(models) :]
-    found = [
-        dict(zip(table, zip(table.values(), of, strict=True), strict=True)) for table, of in zip(tables, of_models, strict=True)
-    ]
-    return found, [(share, rows, of) for (share, rows), of in zip(of_table, of_shares, strict=True)]
+        drawn = [np.concatenate(parts, axis=1) for parts in zip(*side_by_side(values, draws), strict=True)]
+        founds = [(rows, metrics, iter(of)) for (rows, metrics), of in zip(scored, drawn[: len(scored)], strict=True)]
+        found = [
+            {each.name: Resampled(each.of(rows), *(next(of) for _ in each.resampled)) for each in metrics}
+            for rows, metrics, of in founds
+        ]
+    return found, [(share, rows, of) for (share, rows), of in zip(of_table, drawn[len(scored) :], strict=True)]
 
 
 def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:
@@ -219,7 +238,7 @@ def _draws(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[Draws]:
     for size in _block_sizes(n, resamples):
         positives = of_shares.binomial(n, sizes[0] / n, size)
         shares = np.stack([positives / sizes[0], (n - positives) / sizes[1]])
-        yield tuple(_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
+        yield tuple(drawn_counts(rng, rows, size) for rng, rows in zip(of_classes, sizes, strict=True)), shares
 
 
 def _group_draws(groups: Places, resamples: int, seed: int) -> Iterator[Draws]:
@@ -229,7 +248,7 @@ def _group_draws(groups: Places, resamples: int, seed: int) -> Iterator[Draws]:
     """
     rng, count = np.random.default_rng(seed), 1 + max(int(of.max()) for of in groups)
     for size in _block_sizes(sum(map(len, groups)), resamples):
-        drawn = _counts(rng, count, size)
+        drawn = drawn_counts(rng, count, size)
         yield tuple(np.take(drawn, of, axis=1) for of in groups), np.ones((len(groups), size))
 
 
@@ -237,10 +256,3 @@ def _block_sizes(rows: int, resamples: int) -> Iterator[int]:
     block = max(1, BLOCK // rows)
     for start in range(0, resamples, block):
         yield min(block, resamples - start)
-
-
-def _counts(rng: np.random.Generator, rows: int, size: int) -> Counts:
-    """How often each row is drawn in each of `size` times so many draws with replacement, (size, rows)."""
-    drawn = rng.integers(rows, size=(size, rows))
-    drawn += rows * np.arange(size)[:, None]
-    return np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation import recalibration
@@ -18,6 +19,7 @@ from pipeline.evaluation.samples import POSITIVE, RowScores, Sample, ScoredRows
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
+Mask = NDArray[np.bool_]  # (n,)
 UNBOUNDED = (-np.inf, np.inf)
 TOP = 0.1  # the share of rows, from the highest log-odds, that lift is of
 
@@ -33,7 +35,13 @@ class Metric:
     in_summary: bool = False  # shown by evaluate in the terminal, and listed for each job of a sweep
     bounds: tuple[float, float] = (0.0, 1.0)  # that no value lies beyond
     is_count: bool = False
-    is_reflected: bool = False  # chance raises it above what is true: see `intervals`
+    noise: Callable[[Sample], Array] | None = None  # of a norm, which chance raises: the norm of what resampling changes (B,)
+    share_of: Callable[[Mask, Mask], Mask] | None = None  # of which rows it is a share: from positive, and predicted so
+
+    @property
+    def resampled(self) -> tuple[Callable[[Sample], Array], ...]:
+        """What its interval is made of."""
+        return (self.function, self.noise) if self.noise else (self.function,)
 
     def of(self, rows: ScoredRows) -> float:
         """The value on the rows themselves; a count of rows without weights is an int."""
@@ -87,10 +95,20 @@ def gini(sample: Sample) -> Array:
 
 def kolmogorov_smirnov(sample: Sample) -> Array:
     """The greatest distance of the two classes' distributions of log-odds."""
+    return np.maximum(*(distances.max(axis=1) for distances in _distances(sample)))
+
+
+def _kolmogorov_smirnov_noise(sample: Sample) -> Array:
+    pairs = zip(_distances(sample), _distances(sample.rows.table), strict=True)
+    return np.maximum(*(np.abs(here - there).max(axis=1) for here, there in pairs))
+
+
+def _distances(sample: Sample) -> tuple[Array, Array]:
+    """By how much more of the positive rows than of the negative ones lie at or above each threshold (B, k), and by how much
+    fewer above it."""
     positives, negatives = sample.totals
     (tp_above, fp_above), (tp, fp) = sample.above, sample.at_or_above
-    ahead, behind = tp / positives - fp / negatives, fp_above / negatives - tp_above / positives
-    return np.maximum(ahead.max(axis=1), behind.max(axis=1))
+    return tp / positives - fp / negatives, fp_above / negatives - tp_above / positives
 
 
 def average_precision(sample: Sample) -> Array:
@@ -114,8 +132,17 @@ def lift(sample: Sample) -> Array:
 
 def calibration_error(sample: Sample) -> Array:
     """The expected calibration error (Naeini et al. 2015): mean |predicted - observed| of the bins, weighted by rows."""
-    predicted, observed = sample.bins()
-    return np.abs(predicted - observed).sum(axis=1) / sample.rows_drawn
+    return np.abs(_excesses(sample)).sum(axis=1)
+
+
+def _calibration_noise(sample: Sample) -> Array:
+    return np.abs(_excesses(sample) - _excesses(sample.rows.table)).sum(axis=1)
+
+
+def _excesses(sample: Sample) -> Array:
+    """Predicted minus observed positives of each bin (B, BINS), as shares of all rows."""
+    predicted, observed = sample.binned
+    return (predicted - observed) / sample.rows_drawn[:, None]
 
 
 def calibration_slope(sample: Sample) -> Array:
@@ -151,20 +178,20 @@ METRICS = {
     metric.name: metric
     for metric in (
         _count("rows", "rows", lambda sample: sample.rows_drawn),
-        Metric("accuracy", "accuracy", True, accuracy, in_summary=True),
+        Metric("accuracy", "accuracy", True, accuracy, in_summary=True, share_of=lambda positive, chosen: positive | True),
         Metric("balanced_accuracy", "balanced accuracy", True, balanced_accuracy),
-        Metric("precision", "precision", True, lambda sample: sample.confusion.precision),
-        Metric("recall", "recall", True, lambda sample: sample.confusion.recall),
+        Metric("precision", "precision", True, lambda sample: sample.confusion.precision, share_of=lambda _, chosen: chosen),
+        Metric("recall", "recall", True, lambda sample: sample.confusion.recall, share_of=lambda positive, _: positive),
         Metric("f1", "F1", True, lambda sample: sample.confusion.f1),
         Metric("mcc", "MCC", True, mcc, bounds=(-1, 1)),
         Metric("roc_auc", "ROC AUC", True, roc_auc, in_summary=True),
         Metric("gini", "Gini", True, gini, bounds=(-1, 1)),
-        Metric("ks", "KS", True, kolmogorov_smirnov, is_reflected=True),
+        Metric("ks", "KS", True, kolmogorov_smirnov, noise=_kolmogorov_smirnov_noise),
         Metric("average_precision", "average precision", True, average_precision),
         Metric("lift", f"lift at {TOP:.0%}", True, lift, bounds=(0, 1 / TOP)),
         _mean("log_loss", "log loss", False, log_losses, np.inf),
         _mean("brier", "Brier score", False, squared_errors, 1.0),
-        Metric("calibration_error", "calibration error", False, calibration_error, is_reflected=True),
+        Metric("calibration_error", "calibration error", False, calibration_error, noise=_calibration_noise),
         Metric("calibration_slope", "calibration slope", None, calibration_slope, bounds=UNBOUNDED),
         Metric("calibration_intercept", "calibration intercept", None, calibration_intercept, bounds=UNBOUNDED),
         _count("true_positives", "true positives", lambda sample: sample.confusion.tp),

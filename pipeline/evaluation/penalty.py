@@ -1,6 +1,6 @@
 """The strength l2 of a penalty where a configuration has none: from the number of rows, or by cross-validation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.arrays import Array, Features
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.folds import STRATIFIED, Fold, FoldFeatures, FoldRule
+from pipeline.evaluation.folds import STRATIFIED, Fold, FoldRows, FoldRule
 from pipeline.learning.features import standardised
 from pipeline.learning.losses import log_losses
 from pipeline.learning.model import Model
@@ -84,66 +84,41 @@ class Resolved:
         return {"asked": self.asked, "l2": self.l2, "separation": separation, "validation": validation}
 
 
-def with_number(
-    model: Model,
-    features: FoldFeatures,
-    y: Array,
-    weight: Array | None,
-    classes: Sequence[Any],
-    rule: FoldRule,
-) -> tuple[Model, Resolved | None]:
-    """The model that is fitted, and what its l2 was where that is a word; the arguments are those of `resolve`."""
+def with_number(model: Model, rows: FoldRows) -> tuple[Model, Resolved | None]:
+    """The model that is fitted to these rows, and what its l2 was where that is a word."""
     if not (isinstance(model, Logistic) and isinstance(model.l2, str)):
         return model, None
-    resolved = resolve(model, features, y, weight, classes, rule)
+    resolved = resolve(model, rows)
     return replace(model, l2=resolved.l2), resolved
 
 
-def resolve(
-    model: Logistic,
-    features: FoldFeatures,
-    y: Array,
-    weight: Array | None = None,
-    classes: Sequence[Any] = (0, 1),
-    rule: FoldRule = STRATIFIED,
-) -> Resolved:
-    """The number for model.l2, which is a word, for a table with labels y (n,) in {0, 1} and perhaps weights of its rows.
-
-    rule: how the rows are dealt to folds.
-    """
-    asked, n = str(model.l2), len(y)
-    index, y, m = training_rows(np.arange(n, dtype=np.float64)[:, None], y, weight, model.class_weight, classes)
-    rows = np.asarray(index)[:, 0].astype(np.intp)
-    weighted = None if weight is None else weight[rows]
+def resolve(model: Logistic, rows: FoldRows) -> Resolved:
+    """The number for model.l2, which is a word, for these rows."""
+    asked, every = str(model.l2), np.arange(len(rows.y), dtype=np.float64)[:, None]
+    index, _, m = training_rows(every, rows.y, rows.weight, model.class_weight, rows.classes)
+    counted = rows.take(np.asarray(index)[:, 0].astype(np.intp))
     if asked == "auto":
-        total = total_weight(y, weighted, model.class_weight, classes)
+        total = total_weight(counted.y, counted.weight, model.class_weight, rows.classes)
         what = "training rows" if m is None else "total weight of the training rows"
         return Resolved(asked, 1 / total, f"model.l2=auto is {1 / total:.3g}: 1/({what}), scikit-learn's C=1")
-    curve = cross_validate(lambda one, other: features(rows[one], rows[other]), y, m, model, classes, rule.take(rows))
+    curve = cross_validate(model, replace(counted, weight=m))
     chosen = curve.within_one_standard_error if asked == "cv_1se" else curve.best
-    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen, rule), curve)
+    return Resolved(asked, float(curve.l2[chosen]), _sentence(asked, curve, chosen, rows.rule), curve)
 
 
-def cross_validate(
-    features: FoldFeatures,
-    y: Array,
-    m: Array | None,
-    model: Logistic,
-    classes: Sequence[Any] = (0, 1),
-    rule: FoldRule = STRATIFIED,
-) -> Curve:
+def cross_validate(model: Logistic, rows: FoldRows) -> Curve:
     """The validation loss on a path of l2, by folds; the same for every kind and dtype of model.
 
-    m: the weights of the rows (n,), of mean 1, or None. They count in the fits and in the validation loss.
+    The weights, if there are any, are of mean 1. They count in the fits and in the validation loss.
     """
-    negative, positive = classes
+    negative, positive = rows.classes
     try:
-        folds = rule.folds(y, FOLDS, model.seed, (negative, positive))
+        folds = rows.rule.folds(rows.y, FOLDS, model.seed, (negative, positive))
     except DataError as error:
         raise DataError(f"{error}: model.l2=auto needs none") from None
-    every = np.arange(len(y))
-    path = l2_path(features(every, every), y, m, model.standardize)
-    parts = [_fold_losses(features, y, m, model, path, fold) for fold in folds]
+    every = np.arange(len(rows.y))
+    path = l2_path(rows.features(every, every), rows.y, rows.weight, model.standardize)
+    parts = [_fold_losses(model, rows, path, fold) for fold in folds]
     losses, shares = np.array([loss for loss, _ in parts]), np.array([share for _, share in parts])
     with np.errstate(all="ignore"):
         mean = np.average(losses, axis=0, weights=shares)
@@ -152,19 +127,18 @@ def cross_validate(
         deviation = largest * np.sqrt(np.average(squares, axis=0, weights=shares) / (len(folds) - 1))
     if not (np.isfinite(mean) & np.isfinite(deviation)).all():
         raise DataError("cross-validation needs finite log-odds; a row has values too far from all others for that")
-    return Curve(path, mean, deviation, model.seed, len(folds), rule.by)
+    return Curve(path, mean, deviation, model.seed, len(folds), rows.rule.by)
 
 
-def _fold_losses(
-    features: FoldFeatures, y: Array, m: Array | None, model: Logistic, path: Array, fold: Fold
-) -> tuple[Array, float]:
+def _fold_losses(model: Logistic, given: FoldRows, path: Array, fold: Fold) -> tuple[Array, float]:
     """The mean validation loss of each l2 (k,), and the weight of the fold's rows."""
     rows, held_out = fold
+    y, m = given.y, given.weight
     weights = None if m is None else m[rows] / m[rows].mean()
-    fitted = fit_path(features(rows, rows), y[rows], weights, path.tolist(), model.standardize)
+    fitted = fit_path(given.features(rows, rows), y[rows], weights, path.tolist(), model.standardize)
     weights = None if m is None else m[held_out]
     with np.errstate(all="ignore"):  # an overflow shows in the losses
-        Z = fitted.log_odds(features(rows, held_out))
+        Z = fitted.log_odds(given.features(rows, held_out))
         losses = [np.average(log_losses(z, y[held_out]), weights=weights) for z in Z.T]
     return np.array(losses), float(len(held_out) if weights is None else weights.sum())
 

@@ -20,8 +20,16 @@ Pair = tuple[Array, ...]  # of the positive rows and of the negative ones
 Places = tuple[NDArray[np.intp], ...]  # likewise
 RowScores = Callable[[Array, Array], Array]  # from z (n,) and y (n,) to a number for each row
 POSITIVE = 0  # the place of a pair that is of the positive rows
+LARGEST = 1e60  # of log-odds that are measured: the fourth power of a greater one may overflow
 CELLS = 512  # of rows of one class with like log-odds, in which a bootstrap recalibrates
 OUTLINE = 256  # thresholds at most, between which a resample's curve is drawn straight
+
+
+def require_measurable(z: Array) -> None:
+    """Raises DataError unless the log-odds (n,) that a model predicts are numbers of at most LARGEST."""
+    for value in z[~(np.abs(z) <= LARGEST)][:1]:
+        reason = "its row has values too far from all others"
+        raise DataError(f"log-odds must lie within {LARGEST:g} of 0 to be measured; one is {value:.3g}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,8 @@ class Sample:
         counts = [np.diff(of, axis=1) for of in self.shared(self._up_to(cells.edges))]
         return cells.z, cells.y, np.concatenate(counts, axis=1)
 
-    def bins(self) -> tuple[Array, Array]:
+    @cached_property
+    def binned(self) -> tuple[Array, Array]:
         """The sums (B, BINS) of the probabilities, and the positives, in each bin of p."""
         found = []
         for counts, of, ends in zip(self._floats, self.rows.scores(_probabilities), self.rows.bins, strict=True):

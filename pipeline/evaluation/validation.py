@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Array
 from pipeline.errors import DataError, PipelineError
-from pipeline.evaluation.folds import Fold, FoldFeatures, FoldRule, Rows
+from pipeline.evaluation.folds import Fold, FoldRows, FoldRule, Rows
+from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, UNBOUNDED, defined, of_rows
 from pipeline.evaluation.options import CV, HOLDOUT, NONE, EvaluationOptions
 from pipeline.evaluation.penalty import with_number
-from pipeline.evaluation.samples import ScoredRows
+from pipeline.evaluation.samples import ScoredRows, require_measurable
 from pipeline.interval import TAILS, Interval
 from pipeline.learning.losses import log_losses
 from pipeline.learning.model import Model
@@ -61,15 +62,11 @@ def splits(options: EvaluationOptions, rule: FoldRule, y: Array, classes: tuple[
 
 @dataclass(frozen=True)
 class Validation:
-    """What is fitted in each fold, and to which rows: with labels y (n,) in {0, 1} and, perhaps, weights (n,)."""
+    """What is fitted in each fold, and to which rows."""
 
     model: Model
     optimizer: Optimizer
-    features: FoldFeatures
-    y: Array
-    weight: Array | None
-    classes: Sequence[Any]
-    rule: FoldRule
+    rows: FoldRows
 
     def held(self, folds: Sequence[Sequence[Fold]]) -> Iterator[Held]:
         """Fit to the rows of each fold of each repeat, and predict those that it holds out.
@@ -83,27 +80,31 @@ class Validation:
                 except PipelineError as error:
                     where = f"in fold {number + 1} of {len(of_repeat)} of the training rows"
                     raise type(error)(f"{error} ({where}; {ALTERNATIVE})") from None
-                yield Held(repeat, number, len(rows), held_out, z, l2, _scores(z, self.y[held_out], self._weight(held_out)))
+                scored = self.rows.take(held_out)
+                yield Held(repeat, number, len(rows), held_out, z, l2, _scores(z, scored.y, scored.weight))
 
     def _predicted(self, rows: Rows, held_out: Rows) -> tuple[Array, float | None]:
         """The log-odds of the rows that are held out, and the number for l2 where it is a word."""
-        y, weight = self.y[rows], self._weight(rows)
-
-        def features(fitted: Rows, wanted: Rows) -> Features:
-            return self.features(rows[fitted], rows[wanted])
-
-        model, resolved = with_number(self.model, features, y, weight, self.classes, self.rule.take(rows))
-        X = self.features(rows, rows)
+        fitted_to, X = self.rows.take(rows), self.rows.features(rows, rows)
+        model, resolved = with_number(self.model, fitted_to)
         optimizer = self.optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
-        fitted = model.fit(X, y, optimizer, weight=weight, classes=self.classes)
+        fitted = model.fit(X, fitted_to.y, optimizer, weight=fitted_to.weight, classes=fitted_to.classes)
         with predicting(), np.errstate(all="ignore"):  # an overflow shows in z
-            z = import_module(type(model).__module__).log_odds(fitted.arrays, self.features(rows, held_out))
-        if not np.isfinite(z).all():
-            raise DataError("validation needs finite log-odds; a row has values too far from all others for that")
+            z = import_module(type(model).__module__).log_odds(fitted.arrays, self.rows.features(rows, held_out))
+        require_measurable(z)
         return z, resolved.l2 if resolved else None
 
-    def _weight(self, rows: Rows) -> Array | None:
-        return None if self.weight is None else self.weight[rows]
+    def mean_scores(self, held: Sequence[Held]) -> dict[str, Interval]:
+        """The mean over the folds of each score that one of them has; of one fold the scores, with a test table's intervals.
+
+        Raises DataError where no fold has the objective.
+        """
+        if len(held) == 1 and {*held[0].scores} > {OBJECTIVE}:
+            scored = self.rows.take(held[0].rows)
+            group = scored.rule.keys if scored.rule.by == "group" else None
+            found = bootstrap(held[0].log_odds, scored.y, scored.weight, group=group)
+            return {name: found[name] for name in held[0].scores}
+        return _mean_scores(held)
 
 
 def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
@@ -113,8 +114,7 @@ def _scores(z: Array, y: Array, weight: Array | None) -> dict[str, float]:
     return {OBJECTIVE: float(np.average(log_losses(z, y), weights=weight))} if totals.any() else {}
 
 
-def mean_scores(held: Sequence[Held]) -> dict[str, Interval]:
-    """The mean over the folds of each score that one of them has. Raises DataError where none has the objective."""
+def _mean_scores(held: Sequence[Held]) -> dict[str, Interval]:
     found = {}
     for name in COMPARED_METRICS:
         having = [each for each in held if name in each.scores]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import Array, Features
+from pipeline.arrays import Array, Features, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.interval import TAILS
 from pipeline.learning.features import scaled
@@ -40,10 +40,11 @@ RESAMPLES, MAX_UNITS = 2000, 2000  # and what is drawn: rows, or bins of rows wh
 MIN_GROUPS = 40  # with fewer, intervals by groups hold the truth too rarely (Cameron and Miller 2015)
 LEVERAGE_POWER = {"HC2": 1, "HC3": 2}
 ROUNDING = 1e-6  # of a combination of columns
-BOOTSTRAP = "bootstrap"
+AUTO, CLASSIC, CLUSTER, BOOTSTRAP = "auto", "classic", "cluster", "bootstrap"
+INDEPENDENT = "they take the rows of a group as independent, which model.inference=cluster does not"
 SENTENCES = {
-    "classic": "standard errors by the Fisher information",
-    "cluster": "standard errors that allow for the rows of a group to be alike",
+    CLASSIC: "standard errors by the Fisher information",
+    CLUSTER: "standard errors that allow for the rows of a group to be alike",
     BOOTSTRAP: "intervals by a one-step bootstrap; no p-value is right with a penalty, which draws the weights towards 0",
 }
 
@@ -93,6 +94,11 @@ def infer(rows: TrainingRows, model: Logistic, fit: Fit, choices: Sequence[range
 
     choices: features of which a row has at most one, such as a category's levels. Deterministic.
     """
+    if model.inference == AUTO:
+        model = replace(model, inference=CLASSIC if rows.group is None else CLUSTER)
+    if rows.group is not None and model.inference != CLUSTER:
+        found = infer(replace(rows, group=None), model, fit, choices)
+        return replace(found, sentence=f"{found.sentence}; {INDEPENDENT}") if found.method else found
     fitted = LinearModel.from_arrays(fit.arrays)
     with one_thread, np.errstate(all="ignore"):
         if why := _obstacle(rows, model, fit):
@@ -109,11 +115,12 @@ def infer(rows: TrainingRows, model: Logistic, fit: Fit, choices: Sequence[range
             found = _bootstrapped(problem, fitted, kept, factor, model)
         else:
             found = _wald(problem, fitted, kept, factor, model.inference, rows.features, choices)
-    if rows.group is not None and (groups := int(problem.unit.max()) + 1) < MIN_GROUPS:
-        found = replace(
-            found, sentence=f"{found.sentence}; by {groups} groups, fewer than {MIN_GROUPS}, they are mostly too narrow"
-        )
-    return found
+    if rows.group is None:
+        return found
+    sentence = f"{found.sentence}; whole groups are drawn" if found.method == BOOTSTRAP else found.sentence
+    if (groups := int(problem.unit.max()) + 1) < MIN_GROUPS:
+        sentence = f"{sentence}; by {groups} groups, fewer than {MIN_GROUPS}, they are mostly too narrow"
+    return replace(found, sentence=sentence)
 
 
 def _obstacle(rows: TrainingRows, model: Logistic, fit: Fit) -> str:
@@ -126,7 +133,7 @@ def _obstacle(rows: TrainingRows, model: Logistic, fit: Fit) -> str:
         return f"there are {rows.X.shape[1]} features, and the matrix of second derivatives is made of fewer than {MAX_COLUMNS}"
     if rows.group is not None and (rows.group == rows.group[0]).all():
         return "all training rows are of one group"
-    if model.strength or model.inference != "classic":
+    if model.strength or model.inference != CLASSIC:
         return ""
     if model.class_weight != NONE:
         return "with model.class_weight, rows do not count as they occurred; model.inference=HC1 allows for that"
@@ -265,10 +272,10 @@ def _covariance(problem: _Problem, kept: Sequence[int], factor: Array, method: s
     """Of the weights that are kept, on the scale that was trained on (k, k)."""
     total, k = problem.f.sum(), len(kept)
     inverse = solved(factor, np.eye(k))
-    if method == "classic":
+    if method == CLASSIC:
         return inverse / total
     bread = inverse / problem.n
-    if method == "cluster":
+    if method == CLUSTER:
         sums = _sums(problem, problem.unit)[:, kept]
         groups = len(sums)
         return bread @ (sums.T @ sums) @ bread * (groups / (groups - 1) * (total - 1) / (total - k))
@@ -309,8 +316,7 @@ def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], f
     unit = problem.unit
     if (units := int(unit.max()) + 1) > MAX_UNITS:
         unit, units = (rng.permutation(units) % MAX_UNITS)[unit], MAX_UNITS
-    drawn = (np.bincount(rng.integers(units, size=units), minlength=units) for _ in range(RESAMPLES))
-    counts = np.array([*drawn], np.float64)  # how often each resample has each unit
+    counts = drawn_counts(rng, units, RESAMPLES).astype(np.float64)
     slopes = counts @ _sums(problem, unit) / (counts @ np.bincount(unit, problem.m))[:, None]
     penalty = np.append(np.full(len(fitted.w), model.strength), 0.0)
     gradients = penalty * problem.theta - slopes

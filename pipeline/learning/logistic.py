@@ -21,7 +21,7 @@ from pipeline.limits import check_seed
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 INITS = ("zeros", "uniform")
-INFERENCES = ("none", "classic", "HC0", "HC1", "HC2", "HC3", "cluster")
+INFERENCES = ("auto", "none", "classic", "HC0", "HC1", "HC2", "HC3", "cluster")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ class Decision:
         return typed(cls, content)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Of a number that was given without the rows that others are chosen on."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("rows", "reached")}
 
     @property
     def is_constant(self) -> bool:

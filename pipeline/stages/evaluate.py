@@ -17,8 +17,9 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.checks import Context, Part, failed_checks, run_checks
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.intervals import Evaluation
-from pipeline.evaluation.metrics import METRICS, OBJECTIVE, SUMMARY_METRICS, defined
+from pipeline.evaluation.metrics import METRICS, SUMMARY_METRICS, defined
 from pipeline.evaluation.options import EvaluationOptions
+from pipeline.evaluation.samples import require_measurable
 from pipeline.evaluation.threshold import ValidationRows, decide
 from pipeline.files import (
     CHECKS_FILE,
@@ -69,6 +70,8 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
         rows = {part: read_rows(tables, card, part) for part in ("train", "test")}
         with predicting():
             log_odds = {part: predictor.log_odds(rows[part].X) for part in rows}
+        for z in log_odds.values():
+            require_measurable(z)
         train, test = ((log_odds[part], rows[part].y, rows[part].weight) for part in ("train", "test"))
         group = rows["test"].group
         found = intervals.evaluate(test, train, decision.log_odds, group=group)
@@ -90,7 +93,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
                 write_csv(made / curve.file, {**table, **found.band(curve, table[curve.columns[1]])})
             write_csv(made / "curves.confusion.csv", predictions)  # counted by `dvc plots`
             write_manifest(made / EVALUATION, STAGE.name, {"model": trained.checksum}, [path.name for path in made.iterdir()])
-        logger.info(f"{len(y)} test rows: {_verdict(found)} -> {folder}\n{_table(found)}")
+        logger.info(f"{len(y)} test rows: {_verdict(checks)} -> {folder}\n{_table(found)}")
         if group is not None:
             logger.info(_groups(len(np.unique(group))))
         if decision.rule != Decision.rule:
@@ -100,13 +103,11 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
     return found.metrics
 
 
-def _verdict(found: Evaluation) -> str:
-    """Whether the model surely beats the training rate, in the metric that decides."""
-    change = found.over_baseline
-    better = "better" if change.sign < 0 else "not surely better" if change.value < 0 else "no better"
-    losses = f"{METRICS[OBJECTIVE].label} {found.metrics[OBJECTIVE]:.4f} against {found.baseline[OBJECTIVE]:.4f}"
-    ends = "interval unknown" if np.isnan(change.low) else f"{change.low:+.4f} to {change.high:+.4f}"
-    return f"{better} than the training rate, {losses} ({change.value:+.4f}, {ends})"
+def _verdict(checks: Sequence[dict[str, Any]]) -> str:
+    """Whether the model surely beats the training rate, or why that is not known."""
+    (check,) = (check for check in checks if check["name"] == "baseline")
+    unknown = "whether the model is better than the training rate is not known: "
+    return f"{'' if check['passed'] is not None else unknown}{check['sentence']}"
 
 
 def _groups(count: int) -> str:
@@ -134,13 +135,13 @@ def read_rows(tables: Manifest[DataSchema], card: ModelCard, part: str) -> Split
 
 
 def log_checks(checks: Sequence[dict[str, Any]]) -> None:
-    """A line for each check that failed, and how many did not."""
-    for check in failed_checks(checks):
-        severe = ", which bars promotion" if check["severe"] else ""
-        logger.warning(f"{check['name']} failed{severe}: {check['sentence']}: {check['advice']}")
+    """How many checks failed, and a line for each."""
     outcomes = [check["passed"] for check in checks]
     failed, passed, other = (outcomes.count(outcome) for outcome in (False, True, None))
     logger.info(f"checks: {failed} failed, {passed} passed, {other} do not apply")
+    for check in failed_checks(checks):
+        severe = " (bars promotion)" if check["severe"] else ""
+        logger.warning(f"{check['name']}{severe}: {check['sentence']}; {check['advice']}")
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

@@ -129,7 +129,7 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
 
 def _id_columns(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path) -> list[str]:
     """The columns that stand beside the predictions."""
-    if unknown := [name for name in ids if name not in names]:
+    if unknown := [quote_if_needed(name) for name in ids if name not in names]:
         raise DataError(f"--id must name a column of {table}; there is no {unknown[0]}: its columns are {join_limited(names)}")
     if taken := [name for name in ids if name in ANSWER]:
         raise DataError(f"--id must not name a column of the answer, which are {' and '.join(ANSWER)}; got {taken[0]}")

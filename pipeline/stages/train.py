@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline import console
 from pipeline.arrays import Features
@@ -16,13 +15,14 @@ from pipeline.config.files import to_yaml
 from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking
 from pipeline.errors import DataError, PipelineError
-from pipeline.evaluation.folds import encoded_features, features_of, fold_rule
+from pipeline.evaluation.folds import FoldRows, encoded_features, features_of, fold_rule
 from pipeline.evaluation.penalty import CURVE, Resolved, with_number
 from pipeline.files import COEFFICIENTS_FILE, HISTORY, HISTORY_FILE, OUT, PENALTY_FILE, WEIGHTS_FILE, write_csv
 from pipeline.learning.checkpoints import CheckpointFile
 from pipeline.learning.coefficients import coefficients
 from pipeline.learning.diagnosis import separated_completely
 from pipeline.learning.encoding import encode, fit_encoder
+from pipeline.learning.inference import CLUSTER
 from pipeline.learning.model import Checkpoint, Fit, Model, Observer, Record, TrainingRows
 from pipeline.learning.models import MODELS, EncoderOptions, LinearModel
 from pipeline.learning.optimizer import Optimizer, State
@@ -102,7 +102,9 @@ def train(
     """
     tables = read_tables(data, source)
     model, configured = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
-    group = _groups(tables) if vars(model).get("inference") == "cluster" else None
+    group = tables.optional_array("train/group.npy")
+    if vars(model).get("inference") == CLUSTER and group is None:
+        raise DataError("model.inference=cluster needs the column whose rows may be alike, data.group=COLUMN; there is none")
     card = card_of(config, tables)
     with track(tracking, STAGE.name, card, folder.name, trains=True) as tracker:
         X, card = training_features(tables, card, encoder_options(model))
@@ -114,7 +116,8 @@ def train(
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
         table, inference = coefficients(rows, model, result, Encoder.from_list(card.encoder) if card.encoder else None)
-        if inference and not inference["method"] and not result.separation and vars(model).get("inference") != "none":
+        is_asked = not result.separation and vars(model).get("inference") != "none"
+        if inference and is_asked and (group is not None or not inference["method"]):
             logger.info(inference["sentence"])
         card = replace(card, fit=replace(summarise(result, rows, resolved), inference=inference))
         try:
@@ -135,7 +138,7 @@ def resolve_penalty(
 ) -> tuple[Model, Resolved | None]:
     """The model with a number for its l2, and how that was found where it is a word."""
     features = encoded_features(tables, card.columns, encoder_options(model)) if card.columns else features_of(rows.X)
-    model, resolved = with_number(model, features, rows.y, rows.weight, rows.classes, fold_rule(tables))
+    model, resolved = with_number(model, FoldRows(features, rows.y, rows.weight, rows.classes, fold_rule(tables)))
     if resolved:
         logger.info(resolved.sentence)
     return model, resolved
@@ -203,13 +206,6 @@ def _separation(rows: TrainingRows, result: Fit) -> dict[str, Any] | None:
     if rows.weight is not None:
         X, y = X[rows.weight > 0], y[rows.weight > 0]
     return separated_completely(X, y, LinearModel.from_arrays(result.arrays), rows.features)
-
-
-def _groups(tables: Manifest[DataSchema]) -> NDArray[np.int64]:
-    """The group (n,) of each training row."""
-    if not tables.content.source.get("group"):
-        raise DataError("model.inference=cluster needs the column whose rows may be alike, data.group=COLUMN; there is none")
-    return tables.array("train/group.npy")
 
 
 def _write(folder: Path, card: ModelCard, result: Fit, history: Sequence[Record], table: Mapping[str, Any]) -> None:

@@ -12,10 +12,10 @@ from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
-from pipeline.evaluation.folds import FoldRule, encoded_features, features_of, fold_rule
+from pipeline.evaluation.folds import FoldRows, encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import SUMMARY_METRICS, defined
 from pipeline.evaluation.options import NONE, EvaluationOptions
-from pipeline.evaluation.validation import Held, Validation, description, mean_scores, splits
+from pipeline.evaluation.validation import Held, Validation, description, splits
 from pipeline.files import VALIDATION_PREDICTIONS_FILE, nan_as_none, write_parquet
 from pipeline.interval import Interval
 from pipeline.learning.models import MODELS
@@ -43,17 +43,18 @@ def validate_candidate(
     options = build_typed("evaluation", EvaluationOptions, config["evaluation"])
     card = card_of(config, tables)
     with track(tracking, STAGE.name, card, folder.name) as tracker:
-        y, weight, rule = tables.array("train/y.npy"), tables.weight("train"), fold_rule(tables)
-        held = [] if options.validation == NONE else _held(config, options, tables, card, y, weight, rule)
-        scores, by = mean_scores(held) if held else {}, description(options, rule, held)
+        validation = _validation(config, tables, card)
+        rows = validation.rows
+        held = [] if options.validation == NONE else _held(validation, options, tables.content)
+        scores, by = validation.mean_scores(held) if held else {}, description(options, rows.rule, held)
         tables.check_not_modified()
         with atomic_dir(folder, VALIDATION) as made:
-            write_parquet(made / VALIDATION_PREDICTIONS_FILE, _predictions(held, y, weight))
+            write_parquet(made / VALIDATION_PREDICTIONS_FILE, _predictions(held, rows.y, rows.weight))
             content = {
                 "fingerprint": card.fingerprint,
                 "by": by,
                 **{name: getattr(options, name) for name in ("validation", "folds", "repeats")},
-                "folds_by": rule.by,
+                "folds_by": rows.rule.by,
                 "scores": nan_as_none({name: vars(score) for name, score in scores.items()}),
                 "of_folds": [each.to_dict() for each in held],
             }
@@ -64,26 +65,23 @@ def validate_candidate(
         tracker.files(lambda: artifacts(folder))
 
 
-def _held(
-    config: Config,
-    options: EvaluationOptions,
-    tables: Manifest[DataSchema],
-    card: ModelCard,
-    y: Array,
-    weight: Array | None,
-    rule: FoldRule,
-) -> list[Held]:
-    """What each fold gives, with one line that shows how many are done."""
+def _validation(config: Config, tables: Manifest[DataSchema], card: ModelCard) -> Validation:
     model, optimizer = build("model", MODELS, config["model"]), build("optimizer", OPTIMIZERS, config["optimizer"])
-    negative, positive = card.classes
-    folds = splits(options, rule, y, (negative, positive), int(tables.content.source.get("seed") or 0))
     if card.columns:
         features = encoded_features(tables, card.columns, encoder_options(model))
     else:
         features = features_of(tables.features("train", len(card.features)))
+    y, weight = tables.array("train/y.npy"), tables.weight("train")
+    return Validation(model, optimizer, FoldRows(features, y, weight, card.classes, fold_rule(tables)))
+
+
+def _held(validation: Validation, options: EvaluationOptions, schema: DataSchema) -> list[Held]:
+    """What each fold gives, with one line that shows how many are done."""
+    negative, positive = schema.classes
+    folds = splits(options, validation.rows.rule, validation.rows.y, (negative, positive), int(schema.source.get("seed") or 0))
     held: list[Held] = []
     with console.Progress(sum(map(len, folds)), unit="fold") as progress:
-        for each in Validation(model, optimizer, features, y, weight, card.classes, rule).held(folds):
+        for each in validation.held(folds):
             held.append(each)
             if progress.is_due():
                 progress.show(len(held), "validation")

@@ -140,9 +140,9 @@ def test_the_order_of_the_columns_is_the_table_s_and_left_out_ones_are_shown_las
 def test_many_alike_columns_are_compared_at_once() -> None:
     cells = {f"x{i}": pa.array(np.r_[0, 1, RNG.integers(0, 2, 98)]) for i in range(2000)}
     cells |= {"again": cells["x7"], "gap": pa.array([None, *cells["x7"].to_pylist()[1:]])}
-    started = time.monotonic()
+    started = time.process_time()
     columns = {column.name: column for column in recognise(pa.table(cells))}
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert columns["again"].reason == "the same as x7"
     assert columns["gap"].is_used
 

@@ -110,7 +110,7 @@ def test_a_large_table_takes_no_time(form: Any) -> None:
     X, y = rng.standard_normal((200_000, 40)), (rng.random(200_000) < 0.5).astype(float)
     X[-7:], y[-7:] = X[:7], y[:7]
     train, test = Split(form(X[:150_000]), y[:150_000]), Split(form(X[150_000:]), y[150_000:])
-    started = time.monotonic()
+    started = time.process_time()
     assert separating_columns(train) == []
     assert repeated_rows(train, test).sum() == 7
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20

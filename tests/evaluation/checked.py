@@ -59,6 +59,18 @@ def noisy(rows: int = 400, d: int = 3, seed: int = 0, signal: float = 1.0) -> tu
     return X, (rng.random(rows) < 1 / (1 + np.exp(-2 * signal * X[:, 0]))).astype(np.float64)
 
 
+def in_groups(groups: int, size: int, seed: int = 0) -> Dataset:
+    """Rows of a group have most of their columns in common, and of what makes them positive; the last quarter of the groups is
+    the test table."""
+    rng, group = np.random.default_rng(seed), np.arange(groups).repeat(size)
+    X, noise = (
+        0.7**0.5 * rng.standard_normal((groups, 3))[group] + 0.3**0.5 * rng.standard_normal((len(group), 3)) for _ in "ab"
+    )
+    test = group >= 0.75 * groups
+    data = dataset(X, (X[:, 0] + noise[:, 0] > 0).astype(np.float64), test)
+    return replace(data, train=replace(data.train, group=group[~test]), test=replace(data.test, group=group[test]))
+
+
 def dataset(X: Any, y: Array, test: Any = None, **changes: Any) -> Dataset:
     """The last quarter of the rows, or those of the mask `test`, are the test table."""
     test = np.arange(len(y)) >= 0.75 * len(y) if test is None else test

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.arrays import Array, Features
 from pipeline.errors import ConfigError, DataError
 from pipeline.evaluation import penalty
-from pipeline.evaluation.folds import features_of, stratified_folds
+from pipeline.evaluation.folds import FoldRows, features_of, stratified_folds
 from pipeline.evaluation.penalty import Curve, Resolved, cross_validate, resolve
 from pipeline.learning.models import Logistic
 from pipeline.learning.models.numpy import NumpyModel
@@ -42,7 +42,7 @@ def plain_loop(X: Features, y: Array, l2s: Array, seed: int, weight: Array | Non
 
 def check(X: Features, y: Array, model: Logistic, weight: Array | None = None) -> None:
     m = None if weight is None else weight / weight.mean()
-    curve = cross_validate(features_of(X), y, m, model)
+    curve = cross_validate(model, FoldRows(features_of(X), y, m))
     folds = plain_loop(X, y, curve.l2, model.seed, weight)
     shares = [(np.ones(len(y)) if m is None else m)[rows].sum() for _, rows in stratified_folds(y, 5, model.seed)]
     expected = np.average(folds, axis=0, weights=shares)
@@ -83,7 +83,7 @@ def test_features_of_a_fold_are_asked_by_its_training_rows() -> None:
         asked.append((tuple(training_rows), tuple(rows)))
         return X[rows]
 
-    cross_validate(features, y, None, NumpyModel())
+    cross_validate(NumpyModel(), FoldRows(features, y))
     every, folds = tuple(range(60)), [tuple(map(tuple, fold)) for fold in stratified_folds(y)]
     assert asked == [(every, every), *(pair for rows, held in folds for pair in ((rows, rows), (rows, held)))]
 
@@ -91,7 +91,8 @@ def test_features_of_a_fold_are_asked_by_its_training_rows() -> None:
 def test_both_models_choose_the_same_and_another_seed_has_other_folds() -> None:
     X, y = table()
     numpy, torch, other = (
-        resolve(model, features_of(X), y) for model in (NumpyModel(l2="cv"), TorchModel(l2="cv"), NumpyModel(l2="cv", seed=1))
+        resolve(model, FoldRows(features_of(X), y))
+        for model in (NumpyModel(l2="cv"), TorchModel(l2="cv"), NumpyModel(l2="cv", seed=1))
     )
     assert numpy.to_dict(None) == torch.to_dict(None)
     assert numpy.curve is not None
@@ -101,7 +102,7 @@ def test_both_models_choose_the_same_and_another_seed_has_other_folds() -> None:
 
 def test_the_least_loss_and_the_strongest_within_one_standard_error_are_chosen() -> None:
     X, y = table(200)
-    least, one_se = (resolve(NumpyModel(l2=asked), features_of(X), y) for asked in ("cv", "cv_1se"))
+    least, one_se = (resolve(NumpyModel(l2=asked), FoldRows(features_of(X), y)) for asked in ("cv", "cv_1se"))
     curve = least.curve
     assert curve is not None
     assert len(curve.l2) >= 20
@@ -124,7 +125,7 @@ def test_the_best_is_seldom_at_an_edge(n: int, d: int, signal: float) -> None:
         rng = np.random.default_rng(seed)
         X, w = rng.standard_normal((n, d)), rng.standard_normal(d)
         z = signal * X @ w
-        curve = cross_validate(features_of(X), (rng.random(n) < 1 / (1 + np.exp(-z))).astype(float), None, NumpyModel())
+        curve = cross_validate(NumpyModel(), FoldRows(features_of(X), (rng.random(n) < 1 / (1 + np.exp(-z))).astype(float)))
         edges += curve.best in (0, len(curve.l2) - 1)
     assert edges <= 2
 
@@ -132,14 +133,14 @@ def test_the_best_is_seldom_at_an_edge(n: int, d: int, signal: float) -> None:
 def test_the_best_at_an_edge_and_separable_classes_are_named() -> None:
     rng = np.random.default_rng(1)
     X, noise = rng.standard_normal((200, 10)), (rng.random(200) < 0.5).astype(float)
-    strongest = resolve(NumpyModel(l2="cv"), features_of(X), noise)
+    strongest = resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), noise))
     assert strongest.curve is not None
     assert strongest.curve.best == 0
     assert [*strongest.warnings(None)] == [
         f"the strongest of the penalties, {strongest.l2:.3g}, has the least validation loss: the columns do not seem to "
         "predict the target"
     ]
-    weakest = resolve(NumpyModel(l2="cv"), features_of(X), (X[:, 0] > 0.3).astype(float))
+    weakest = resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), (X[:, 0] > 0.3).astype(float)))
     found = {"kind": "complete", "alone": True, "columns": ["a"]}
     assert [*weakest.warnings(found)] == [
         f"the classes can be separated by a: only the penalty, model.l2={weakest.l2:.3g}, keeps the weights finite",
@@ -152,15 +153,17 @@ def test_auto_is_scikit_learn_s_c_of_1() -> None:
     X, y = table()
     weight = np.random.default_rng(0).integers(0, 4, len(y)).astype(float)
     asked = NumpyModel(l2="auto")
-    assert resolve(asked, features_of(X), y) == Resolved(
+    assert resolve(asked, FoldRows(features_of(X), y)) == Resolved(
         "auto", 1 / 400, "model.l2=auto is 0.0025: 1/(training rows), scikit-learn's C=1"
     )
-    assert resolve(asked, features_of(X), y, weight).l2 == pytest.approx(1 / weight.sum(), rel=1e-15)
+    assert resolve(asked, FoldRows(features_of(X), y, weight)).l2 == pytest.approx(1 / weight.sum(), rel=1e-15)
     repeated = np.repeat(np.arange(len(y)), weight.astype(int))
-    assert resolve(asked, features_of(X[repeated]), y[repeated]).l2 == pytest.approx(1 / weight.sum(), rel=1e-15)
-    factored = resolve(replace(asked, class_weight={"yes": 5.0}), features_of(X), y, weight, ("no", "yes"))
+    assert resolve(asked, FoldRows(features_of(X[repeated]), y[repeated])).l2 == pytest.approx(1 / weight.sum(), rel=1e-15)
+    factored = resolve(replace(asked, class_weight={"yes": 5.0}), FoldRows(features_of(X), y, weight, ("no", "yes")))
     assert factored.l2 == pytest.approx(1 / (weight[y == 0].sum() + 5 * weight[y == 1].sum()), rel=1e-15)
-    assert resolve(replace(asked, class_weight="balanced"), features_of(X), y).l2 == pytest.approx(1 / len(y), rel=1e-12)
+    assert resolve(replace(asked, class_weight="balanced"), FoldRows(features_of(X), y)).l2 == pytest.approx(
+        1 / len(y), rel=1e-12
+    )
 
 
 def test_rows_without_a_weight_are_in_no_fold() -> None:
@@ -168,8 +171,8 @@ def test_rows_without_a_weight_are_in_no_fold() -> None:
     weight = (np.arange(len(y)) % 3 > 0).astype(float)
     some = weight > 0
     found, expected = (
-        resolve(NumpyModel(l2="cv"), features_of(X), y, weight),
-        resolve(NumpyModel(l2="cv"), features_of(X[some]), y[some]),
+        resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), y, weight)),
+        resolve(NumpyModel(l2="cv"), FoldRows(features_of(X[some]), y[some])),
     )
     assert found.to_dict(None) == expected.to_dict(None)
 
@@ -177,21 +180,21 @@ def test_rows_without_a_weight_are_in_no_fold() -> None:
 def test_too_few_rows_of_a_class_are_one_sentence() -> None:
     X, _ = table(30, 2)
     with pytest.raises(DataError, match="needs 5 training rows of each class; yes has 3"):
-        resolve(NumpyModel(l2="cv"), features_of(X), np.repeat([0.0, 1.0], [27, 3]), classes=("no", "yes"))
+        resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), np.repeat([0.0, 1.0], [27, 3]), classes=("no", "yes")))
 
 
 def test_a_row_far_from_all_others_leaves_finite_numbers_or_one_sentence() -> None:
     X, y = table(60, 3)
     far = 1e200 if y[7] == 0 else -1e200  # on the wrong side
     X[7, 1] = far
-    curve = cross_validate(features_of(X), y, None, NumpyModel())
+    curve = cross_validate(NumpyModel(), FoldRows(features_of(X), y))
     assert np.isfinite(curve.loss).all()
     assert np.isfinite(curve.standard_error).all()
     assert curve.loss.max() > 1e150
     X[:, 1] /= 1e200
     X[7, 1] = far
     with pytest.raises(DataError, match="^cross-validation needs finite log-odds; a row has values too far from all others"):
-        cross_validate(features_of(X), y, None, NumpyModel())
+        cross_validate(NumpyModel(), FoldRows(features_of(X), y))
 
 
 def test_a_fit_takes_a_number_alone() -> None:

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import DataError
 from pipeline.evaluation import samples
 from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.metrics import METRICS, measure
-from pipeline.evaluation.samples import Sample, ScoredRows
+from pipeline.evaluation.samples import Sample, ScoredRows, require_measurable
 from tests.evaluation.context import scores
 
 
@@ -51,3 +52,17 @@ def test_the_table_is_the_resample_in_which_each_row_counts_once() -> None:
     drawn = (np.ones((1, int(y.sum())), int), np.ones((1, int((1 - y).sum())), int))
     for metric in METRICS.values():
         assert metric.function(Sample(rows, drawn, np.ones((2, 1))))[0] == metric.of(rows)
+
+
+def test_a_resample_without_positives_has_no_precision() -> None:
+    rows = ScoredRows(np.array([2.0, 1.0]), np.array([1.0, 0.0]))
+    sample = Sample(rows, (np.full((1, 1), 9), np.zeros((1, 1), int)), np.array([[0.0], [1.0]]))
+    assert METRICS["average_precision"].function(sample) == 0
+
+
+@pytest.mark.parametrize(("value", "said"), [(-2e198, "-2e\\+198"), (np.inf, "inf"), (np.nan, "nan")])
+def test_log_odds_without_bounds_are_refused(value: float, said: str) -> None:
+    z = np.array([1e60, -1e60, 3.0])
+    require_measurable(z)
+    with pytest.raises(DataError, match=f"^log-odds must lie within 1e\\+60 of 0 to be measured; one is {said}: its row"):
+        require_measurable(np.append(z, value))

@@ -14,10 +14,11 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.arrays import Array
 from pipeline.errors import DataError
-from pipeline.evaluation.folds import STRATIFIED, FoldRule, features_of
+from pipeline.evaluation.folds import STRATIFIED, FoldRows, FoldRule, features_of
+from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.metrics import OBJECTIVE
 from pipeline.evaluation.options import EvaluationOptions
-from pipeline.evaluation.validation import Held, Validation, corrected, mean_scores, splits
+from pipeline.evaluation.validation import Held, Validation, corrected, splits
 from pipeline.learning.models.numpy import NumpyModel
 from pipeline.learning.optimizers.newton import Newton
 
@@ -39,8 +40,11 @@ def held(
     rule: FoldRule = STRATIFIED,
     weight: Array | None = None,
 ) -> list[Held]:
-    folds = splits(options, rule, y, (0, 1), 0)
-    return list(Validation(model, Newton(), features_of(X), y, weight, (0, 1), rule).held(folds))
+    return list(validation(X, y, model, rule, weight).held(splits(options, rule, y, (0, 1), 0)))
+
+
+def validation(X: Array, y: Array, model: Any = MODEL, rule: FoldRule = STRATIFIED, weight: Array | None = None) -> Validation:
+    return Validation(model, Newton(), FoldRows(features_of(X), y, weight, rule=rule))
 
 
 def test_each_fold_s_scores_are_scikit_learn_s() -> None:
@@ -82,7 +86,14 @@ def test_a_holdout_is_a_fifth_of_the_rows() -> None:
     X, y = table()
     (fold,) = held(X, y, options=HOLDOUT)
     assert (fold.training, len(fold.rows)) == (160, 40)
-    assert np.isnan(mean_scores([fold])["accuracy"].low)
+    weight, groups = 1.0 + np.arange(200) % 3, np.arange(200) // 4
+    for given in ({}, {"weight": weight}, {"rule": FoldRule("group", groups, "ward")}):
+        (fold,) = held(X, y, options=HOLDOUT, **given)
+        group = groups[fold.rows] if "rule" in given else None
+        expected = bootstrap(fold.log_odds, y[fold.rows], weight[fold.rows] if "weight" in given else None, group=group)
+        found = validation(X, y, **given).mean_scores([fold])
+        assert found == {name: expected[name] for name in fold.scores}
+        assert found["accuracy"].low < found["accuracy"].value < found["accuracy"].high
     (last,) = held(X, y, options=HOLDOUT, rule=FoldRule("time", np.arange(200)[::-1].copy(), "day"))
     assert last.rows.tolist() == list(range(40))
 
@@ -111,9 +122,8 @@ def test_whole_weights_score_as_repeated_rows() -> None:
     repeated = np.repeat(np.arange(60), weight.astype(int))
     folds = splits(CV, STRATIFIED, y, (0, 1), 0)
     positions = [[np.flatnonzero(np.isin(repeated, part)) for part in fold] for fold in folds[0]]
-    weighted = list(Validation(MODEL, Newton(), features_of(X), y, weight, (0, 1), STRATIFIED).held(folds))
-    repeats = Validation(MODEL, Newton(), features_of(X[repeated]), y[repeated], None, (0, 1), STRATIFIED)
-    plain = repeats.held([[(rows, held_out) for rows, held_out in positions]])
+    weighted = list(validation(X, y, weight=weight).held(folds))
+    plain = validation(X[repeated], y[repeated]).held([[(rows, held_out) for rows, held_out in positions]])
     for one, other in zip(weighted, plain, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-9)
 
@@ -123,7 +133,7 @@ def test_a_fold_of_one_class_has_the_objective_alone() -> None:
     y[140:] = 1
     found = held(X, y, rule=FoldRule("time", np.arange(200), "day"))
     assert [list(each.scores) == [OBJECTIVE] for each in found] == [False, False, False, False, True]
-    scores = mean_scores(found)
+    scores = validation(X, y).mean_scores(found)
     assert scores["log_loss"].value == pytest.approx(np.mean([each.scores["log_loss"] for each in found]))
     assert scores["roc_auc"].value == pytest.approx(np.mean([e.scores["roc_auc"] for e in found if "roc_auc" in e.scores]))
 
@@ -133,7 +143,7 @@ def test_held_out_rows_without_weight_are_refused() -> None:
     ((rows, _),) = splits(HOLDOUT, STRATIFIED, y, (0, 1), 0)[0]
     weight = np.isin(np.arange(200), rows).astype(float)
     with pytest.raises(DataError, match="needs rows with a weight above 0 .*: evaluation.validation=none does without$"):
-        mean_scores(held(X, y, options=HOLDOUT, weight=weight))
+        validation(X, y).mean_scores(held(X, y, options=HOLDOUT, weight=weight))
 
 
 @dataclass(frozen=True)
@@ -174,7 +184,7 @@ def of_noise(seed: int, rows: int = 60, test_rows: int = 200, jobs: int = 30) ->
     rng = np.random.default_rng(seed)
     y, y_test = (rng.permutation(np.arange(n) % 2).astype(float) for n in (rows, test_rows))
     X, X_test = (rng.standard_normal((n, jobs)) for n in (rows, test_rows))
-    scores = [mean_scores(held(X[:, [job]], y))["accuracy"].value for job in range(jobs)]
+    scores = [validation(X[:, [job]], y).mean_scores(held(X[:, [job]], y))["accuracy"].value for job in range(jobs)]
     best = int(np.argmax(scores))
     fitted = MODEL.fit(X[:, [best]], y, Newton())
     w, b = fitted.arrays["w"] / fitted.arrays["scale"], float(fitted.arrays["b"])

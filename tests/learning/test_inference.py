@@ -27,7 +27,7 @@ from pipeline.model.columns import Column
 from pipeline.model.encoder import WEEKDAYS, Category, Encoder, Number
 
 NEWTON = Newton(tol=1e-12)
-METHODS = [name for name in INFERENCES if name != "none"]
+METHODS = [name for name in INFERENCES if name not in ("auto", "none")]
 
 
 def fair() -> tuple[Array, Array]:
@@ -99,6 +99,18 @@ def test_without_a_penalty_all_is_statsmodels(load: Callable[[], tuple[Array, Ar
         assert_equal(table, expected)
         np.testing.assert_allclose(table["per_deviation"][1:], expected.params[1:] * X.std(axis=0), 1e-6)
         assert sentence.startswith("standard errors")
+
+
+def test_rows_of_groups_may_be_alike_unless_another_method_is_asked_for() -> None:
+    X, y = fair()
+    group = np.arange(len(y)) * 7 % 50
+    table, sentence = inferred(rows_of(X, y, group=group), NumpyModel())
+    assert_equal(table, peer(sm.add_constant(X), y, "cluster", group))
+    assert sentence == SENTENCES["cluster"]
+    for method in ("classic", "HC1"):
+        table, sentence = inferred(rows_of(X, y, group=group), NumpyModel(inference=method))
+        assert_equal(table, peer(sm.add_constant(X), y, method))
+        assert sentence.endswith("; they take the rows of a group as independent, which model.inference=cluster does not")
 
 
 def test_the_torch_model_s_are_the_same() -> None:
@@ -210,7 +222,7 @@ def test_with_a_penalty_the_intervals_are_a_bootstrap_s(unit: str) -> None:
     y = y[size * group]
     model = NumpyModel(l2=0.05)
     table, sentence = inferred(rows_of(X, y, group=group), model)
-    assert sentence == SENTENCES["bootstrap"]
+    assert sentence == f"{SENTENCES['bootstrap']}; whole groups are drawn"
     assert table[["standard_error", "z", "p"]].isna().all(axis=None)
     np.testing.assert_allclose(table["per_unit"][1:], table["weight"][1:] / X.std(axis=0), 1e-12)
     rng, Z = np.random.default_rng(1), (X - X.mean(axis=0)) / X.std(axis=0)

@@ -202,11 +202,11 @@ def test_a_large_well_posed_table_costs_a_few_hundredths_of_its_fit() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200_000, 40))
     y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0]))).astype(float)
-    start = time.perf_counter()
+    start = time.process_time()
     model = fit(X, y, NumpyModel(), GradientDescent()).model
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     assert find(X, y, model) is None
-    assert time.perf_counter() - fitted < (fitted - start) / 2  # 0.02 of it, on an idle machine
+    assert time.process_time() - fitted < (fitted - start) / 2  # 0.02 of it, on an idle machine
 
 
 @pytest.mark.parametrize(

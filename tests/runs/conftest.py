@@ -2,8 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +47,7 @@ def runs(fork_server: ForkServer) -> Commands:
 
 
 @pytest.fixture(scope="session")
-def original(shared: Shared, reproduced: Path) -> Path:
+def original(shared: Shared, reproduced: Path, fork_server: ForkServer) -> Path:
     """That after `dvc repro`, one run with a threshold and a sweep of two; not to be changed."""
 
     def fill(folder: Path) -> None:
@@ -58,8 +56,8 @@ def original(shared: Shared, reproduced: Path) -> Path:
             f"hydra.run.dir={SINGLE} optimizer.lr=0.5 evaluation.threshold=0.3",
             f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
         ):
-            command = [sys.executable, "-m", "pipeline", *words.split()]
-            subprocess.run(command, cwd=repo, env=environment(), check=True, capture_output=True)
+            (done,) = fork_server.run([["pipeline", *words.split()]], repo, environment())
+            done.check_returncode()
         wait_for_publishers(repo)
 
     return shared("runs", fill) / "original"

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from pipeline.processes import HOST, Process, look_up, this_process
 from pipeline.runs.doctor import GONE
 from pipeline.tracking.journal import LETTERS, LOST, Journal
-from tests.conftest import environment
+from tests.conftest import Shell, environment
 from tests.observing import runs_of, wait_for
 from tests.runs.conftest import Commands, client_of
 
@@ -203,12 +203,9 @@ def test_where_the_stages_log_nowhere_dvc_repro_is_no_advice(repo: Path, runs: C
 
 
 @pytest.mark.slow
-def test_links_that_a_killed_sync_left_are_no_news(repo: Path, runs: Commands) -> None:
+def test_links_that_a_killed_sync_left_are_no_news(repo: Path, runs: Commands, forked: Shell) -> None:
     """Of a journal that MLflow has all of."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "pipeline", "optimizer.epochs=10"], cwd=repo, env=environment(), capture_output=True, check=True
-    )
-    assert ran.returncode == 0
+    assert forked("python -m pipeline optimizer.epochs=10", repo).returncode == 0
     wait_for(lambda: [run.info.status for run in runs_of(repo)] == ["FINISHED"])
     (path,) = (repo / "out" / "journal").glob("*.jsonl")
     wait_for(lambda: not Journal(path).links.exists())

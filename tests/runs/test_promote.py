@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
@@ -17,7 +15,7 @@ from mlflow.entities import Run, RunData, RunInfo
 
 from pipeline.errors import CommandError
 from pipeline.runs.promote import require_severe_checks
-from tests.conftest import Shell, environment
+from tests.conftest import Shell
 from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
 
@@ -25,7 +23,7 @@ NAME = "logistic-regression"
 
 
 @pytest.mark.slow
-def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> None:
+def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands, forked: Shell) -> None:
     found = all_runs(made)
     ids = {name: run.info.run_id for name, run in found.items()}
     client = client_of(made)
@@ -79,8 +77,8 @@ def test_only_the_surely_better_becomes_champion(made: Path, runs: Commands) -> 
         ("@champion", ids["torch"], f"runs:/{ids['torch']}", found["torch"].data.tags["fingerprint"], "torch"), kept
     )
     for reference, expected in {**references, ids["single"]: at_threshold}.items():
-        command = [sys.executable, "-m", "pipeline.stages.predict", reference, "out/data/test.parquet"]
-        done = subprocess.run(command, cwd=made, env=environment(), capture_output=True, text=True, check=True)
+        done = forked(f"python -m pipeline.stages.predict {reference} out/data/test.parquet", made)
+        assert done.returncode == 0, done.stderr
         predicted = pd.read_csv(StringIO(done.stdout))
         assert predicted["prediction"].tolist() == expected["predicted"].tolist()
         assert predicted["probability"].tolist() == expected["probability"].tolist()

@@ -68,11 +68,9 @@ def test_a_failed_run_comes_back_from_its_journal(made: Path, forked: Shell, run
 
 def test_a_report_that_dvc_restored_is_sent_by_publish(made: Path, shell: Shell, runs: Commands) -> None:
     """DVC restores it from its cache without running the stage; until then the run shows a later one."""
-    change_overrides(made, ["data.rows=900"])
-    assert shell("dvc repro -q", made).returncode == 0
     other = "candidates: {numpy: [model=numpy], torch: [model=torch, optimizer.lr=0.7]}"
     for candidates in (other, "candidates: {numpy: [model=numpy], torch: [model=torch]}"):
-        (made / "overrides.yaml").write_text(f"overrides: [data.rows=900]\n{candidates}\n")
+        (made / "overrides.yaml").write_text(f"overrides: []\n{candidates}\n")
         assert shell("dvc repro -q", made).returncode == 0
     before, sent, after = runs(made, "verify", "publish", "verify")
     assert before.code == 1

@@ -75,7 +75,9 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
     assert training == nan_as_none({name: measure(load_predictor(card).log_odds(X), labels)[name] for name in COMPARED_METRICS})
     first, header, accuracy, *_ = capsys.readouterr().out.splitlines()
     losses = f"log loss {values['log_loss']:.4f} against {baseline['log_loss']:.4f}"
-    assert first.startswith(f"40 test rows: better than the training rate, {losses} (-0.")
+    assert first.startswith(f"40 test rows: the model is surely better than the training rate: {losses} (-0.")
+    (check,) = (check for check in json.loads((folder / "checks.json").read_text())["checks"] if check["name"] == "baseline")
+    assert check["sentence"] in first
     assert header.split() == ["test", "(95%", "interval)", "training", "training", "rate"]
     assert accuracy.split()[:3] == ["accuracy", f"{values['accuracy']:.4f}", f"({test['accuracy']['low']:.4f}"]
 
@@ -89,7 +91,7 @@ def test_a_model_of_noise_is_not_said_to_be_better_than_the_training_rate(
     run("train", root)
     capsys.readouterr()
     evaluate(root / "data", root / "models" / "numpy", NOWHERE)
-    assert capsys.readouterr().out.startswith("40 test rows: not surely better than the training rate, log loss ")
+    assert capsys.readouterr().out.startswith("40 test rows: the model is not surely better than the training rate: log loss ")
 
 
 def test_mlflow_is_shown_each_number_that_is_defined(root: Path) -> None:

@@ -27,7 +27,7 @@ def insert(path: Path, before: str, text: str) -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_in_both_and_mlflow_shows_its_file(repo: Path, shell: Shell) -> None:
+def test_it_runs_in_both_and_mlflow_shows_its_file(repo: Path, shell: Shell, forked: Shell) -> None:
     shutil.copy(FILES / "mistakes.py", repo / "pipeline" / "stages")
     insert(repo / "pipeline" / "stages" / "__init__.py", '    Stage(\n        "report",\n', ENTRY)
     insert(repo / "dvc.yaml", "  report:\n", (FILES / "mistakes.yaml").read_text())
@@ -42,6 +42,6 @@ def test_it_runs_in_both_and_mlflow_shows_its_file(repo: Path, shell: Shell) -> 
     (run,) = runs_of(repo)
     listed = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").list_artifacts(run.info.run_id, "mistakes")
     assert [item.path for item in listed] == ["mistakes/mistakes.json"]
-    alone = shell("python -m pipeline tracking=none hydra.run.dir=out/alone", repo)
+    alone = forked("python -m pipeline tracking=none hydra.run.dir=out/alone", repo)
     assert alone.returncode == 0, alone.stderr
     assert json.loads((repo / "out/alone/models/numpy/mistakes.json").read_text())["rows"] == rows

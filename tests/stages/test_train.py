@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.errors import ArtifactError, DataError, PipelineError
-from pipeline.evaluation.folds import FoldRule, encoded_features, features_of
+from pipeline.evaluation.folds import FoldRows, FoldRule, encoded_features, features_of
 from pipeline.evaluation.penalty import resolve
 from pipeline.files import read_json, write_json
 from pipeline.learning.coefficients import COLUMNS
@@ -137,7 +137,7 @@ def test_the_curve_of_cross_validation_is_in_the_card_and_beside_the_model(repo:
     fit = read_card(folder).content.ended
     assert fit.penalty is not None
     X, y = training_rows(repo)
-    expected = resolve(NumpyModel(l2="cv"), features_of(X), y)
+    expected = resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), y))
     assert fit.penalty == expected.to_dict(None)
     assert f"{expected.sentence}\n" in done.stdout
     curve = pd.read_csv(folder / "penalty.csv")
@@ -273,7 +273,7 @@ def test_the_coefficients_of_a_table_s_model_are_of_its_columns_and_levels(typed
 
 def test_the_rows_of_a_group_may_be_alike(repo: Path, forked: Shell) -> None:
     words = f"{noisy_table(repo, ward=np.arange(80) // 4)} data.group=ward optimizer.tol=1e-10"
-    _, fit = fit_of(repo, forked, f"{words} model.l2=0 model.inference=cluster")
+    _, fit = fit_of(repo, forked, f"{words} model.l2=0")
     few = "by 15 groups, fewer than 40, they are mostly too narrow"
     assert fit["inference"] == {"method": "cluster", "sentence": f"{SENTENCES['cluster']}; {few}"}
     X, y = training_rows(repo)
@@ -437,11 +437,14 @@ def test_folds_follow_what_the_test_part_was_split_by(
     keys = np.load(tmp_path / "data" / "train" / f"{key}.npy")
     assert np.array_equal(keys, given[in_training])
     X, y = frame.loc[in_training, ["a", "b"]].to_numpy(), np.load(tmp_path / "data" / "train" / "y.npy")
-    expected = resolve(NumpyModel(l2="cv"), features_of(X), y, rule=FoldRule(key, keys, column))
+    expected = resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), y, rule=FoldRule(key, keys, column)))
     penalty = read_card(tmp_path / "models" / "numpy").content.ended.penalty
     assert penalty == expected.to_dict(None)
     assert penalty["validation"]["folds_by"] == key
-    assert penalty["validation"]["loss"] != resolve(NumpyModel(l2="cv"), features_of(X), y).to_dict(None)["validation"]["loss"]
+    assert (
+        penalty["validation"]["loss"]
+        != resolve(NumpyModel(l2="cv"), FoldRows(features_of(X), y)).to_dict(None)["validation"]["loss"]
+    )
 
 
 def test_whole_weights_of_a_table_give_the_model_of_repeated_rows(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def test_a_sweep_has_a_parent(repo: Path, forked: Shell, launcher: str) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_sweep_with_a_failed_job(repo: Path, shell: Shell, launcher: str) -> None:
-    done = shell(
+def test_a_sweep_with_a_failed_job(repo: Path, forked: Shell, launcher: str) -> None:
+    done = forked(
         f"python -m pipeline -m hydra/launcher={launcher} hydra.sweep.dir=out/s model.l2=1 optimizer.lr=0.1,1e308", repo
     )
     assert done.returncode == 1
@@ -135,9 +135,9 @@ def test_a_sweep_over_a_glob_and_over_text(repo: Path, forked: Shell) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_sweep_over_numbers_and_words_for_l2(repo: Path, shell: Shell, launcher: str) -> None:
+def test_a_sweep_over_numbers_and_words_for_l2(repo: Path, forked: Shell, launcher: str) -> None:
     table = f"{survey(repo)} data.target=3_4 evaluation.validation=none"
-    done = shell(f"python -m pipeline -m hydra/launcher={launcher} tracking=none {table} model.l2=auto,cv,cv_1se,0.1", repo)
+    done = forked(f"python -m pipeline -m hydra/launcher={launcher} tracking=none {table} model.l2=auto,cv,cv_1se,0.1", repo)
     assert done.returncode == 0, done.stderr
     jobs = sweep_json(repo)["jobs"]
     assert [job["overrides"]["model.l2"] for job in jobs] == ["auto", "cv", "cv_1se", "0.1"]

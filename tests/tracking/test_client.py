@@ -115,7 +115,7 @@ def test_a_commands_end_waits_for_the_end_of_a_run_that_mlflow_has_up_to_then(fi
     with track(local, "train", card) as tracker:
         tracker.epoch(0, 0.5, 0.1)
         journal = Journal.of(local.to_dict(), card.fingerprint)
-        wait_for(lambda: Delivery.read(journal.path).delivered == journal.path.stat().st_size, 30)
+        wait_for(lambda: Delivery.read(journal.path).delivered == journal.path.stat().st_size)
         command().check()
     wait_for_delivery(30)
     (run,) = MlflowClient(str(local.uri)).search_runs(["1"], f"tags.fingerprint = '{card.fingerprint}'")

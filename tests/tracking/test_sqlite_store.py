@@ -44,8 +44,8 @@ def test_a_store_whose_making_is_cut_short_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_copied_and_a_renamed_repository(repo: Path, shell: Shell) -> None:
-    assert shell("python -m pipeline", repo).returncode == 0
+def test_a_copied_and_a_renamed_repository(repo: Path, forked: Shell) -> None:
+    assert forked("python -m pipeline", repo).returncode == 0
     (run,) = runs_of(repo)
     mlflow.set_tracking_uri(f"sqlite:///{repo}/mlruns/mlflow.db")
     mlflow.register_model(f"runs:/{run.info.run_id}/model", "m")
@@ -53,7 +53,7 @@ def test_a_copied_and_a_renamed_repository(repo: Path, shell: Shell) -> None:
     shutil.copytree(repo, copy)
     before = {path: path.read_bytes() for path in repo.rglob("*") if path.is_file()}
     check_moved(copy, run.info.run_id)
-    done = shell("python -m pipeline optimizer.lr=0.3", copy)
+    done = forked("python -m pipeline optimizer.lr=0.3", copy)
     assert done.returncode == 0, done.stderr
     assert all(
         Path(found.info.artifact_uri.removeprefix("file://").replace("%20", " ")).is_relative_to(copy)

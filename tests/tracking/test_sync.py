@@ -394,13 +394,13 @@ def test_while_one_syncs_another_waits_and_then_finds_it_done(story: Story, monk
     def slow(*where: str) -> Any:
         calls.append(where)
         asked.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return connect(*where)
 
     monkeypatch.setattr("pipeline.tracking.sync.mlflow_run.connect", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(sync, Journal(story.journal.path))
-        assert asked.wait(10)
+        assert asked.wait(60)
         second = pool.submit(sync, Journal(story.journal.path))
         time.sleep(0.2)
         go_on.set()

@@ -108,9 +108,10 @@ class Table:
         weight = self._weights(table, chosen, y)
         columns, keys = self._recognise(table, chosen), self._split_keys(table, chosen)
         if self.test_path:
-            check_parts(y, is_test, f"data.test_path={self.test_path}")
+            how = f"by data.test_path={self.test_path}"
         else:
-            is_test = self._test_rows(table, chosen, y, keys)
+            is_test, how = self._test_rows(table, chosen, y, keys)
+        check_parts(y, is_test, how, weight)
         used = [column.name for column in columns if column.is_used]
         notes = [
             summary(" and ".join(self.paths), len(y), len(used), f"target {quote_if_needed(chosen.target)}", classes),
@@ -138,13 +139,14 @@ class Table:
             known += ", since it seems to have no header (data.csv.header)"
         target = _find(names, self.target)
         if target is None:
-            raise DataError(f"there is no column {self.target} in {self.path}; {known}")
+            raise DataError(f"there is no column {quote_if_needed(self.target)} in {self.path}; {known}")
         roles = {"target": target}
         for key in ROLES[1:]:
             if wanted := getattr(self, key):
                 name = _find(names, wanted)
                 if name is None:
-                    raise DataError(f"data.{key} must name a column of {self.path}; there is no {wanted}: {known}")
+                    lacking = quote_if_needed(wanted)
+                    raise DataError(f"data.{key} must name a column of {self.path}; there is no {lacking}: {known}")
                 if name == target:
                     raise DataError(f"data.{key} must not name the target; got {name}")
                 roles[key] = name
@@ -166,7 +168,7 @@ class Table:
     def _find_listed(self, key: str, wanted: str, names: Sequence[str], known: str) -> str:
         name = _find(names, wanted)
         if name is None:
-            raise DataError(f"data.{key} must name columns of {self.path}; there is no {wanted}: {known}")
+            raise DataError(f"data.{key} must name columns of {self.path}; there is no {quote_if_needed(wanted)}: {known}")
         return name
 
     def _with_test_table(self, table: "RawTable", file: "TableFile", chosen: "_Chosen") -> tuple["RawTable", NDArray[np.bool_]]:
@@ -228,21 +230,19 @@ class Table:
 
     def _test_rows(
         self, table: "RawTable", chosen: "_Chosen", y: Array, keys: Mapping[str, NDArray[np.int64]]
-    ) -> NDArray[np.bool_]:
-        from pipeline.data.splits import by_column, by_group, by_time, check_parts
+    ) -> tuple[NDArray[np.bool_], str]:
+        """Which rows are the test part (n,), and by what, in a few words."""
+        from pipeline.data.splits import by_column, by_group, by_time
 
         roles = chosen.roles
         if "group" in roles:
             test = by_group(keys["group"], roles["group"], y, self.test_fraction, self.seed)
-            how = f"data.group={roles['group']}"
-        elif "time" in roles:
-            test, how = by_time(keys["time"], roles["time"], self.test_fraction), f"data.time={roles['time']}"
-        elif "split" in roles:
-            test, how = by_column(table, roles["split"]), f"data.split={roles['split']}"
-        else:
-            return stratified(y, self.test_fraction, self.seed)
-        check_parts(y, test, how)
-        return test
+            return test, f"by data.group={roles['group']}"
+        if "time" in roles:
+            return by_time(keys["time"], roles["time"], self.test_fraction), f"by data.time={roles['time']}"
+        if "split" in roles:
+            return by_column(table, roles["split"]), f"by data.split={roles['split']}"
+        return stratified(y, self.test_fraction, self.seed), f"with data.seed={self.seed}"
 
     def _recognise(self, table: "RawTable", chosen: "_Chosen") -> list[Column]:
         """All columns that may be features. Raises DataError if none can be, or a number cannot be used."""

@@ -27,7 +27,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One of CHECKS. function: raises NotApplicable where it cannot look; level: how often it is wrong by chance."""
+    """One of CHECKS. function: raises NotApplicable where it cannot look; advice: where it has failed; level: how often it is
+    wrong by chance."""
 
     name: str
     looks_at: str
@@ -38,13 +39,20 @@ class Check:
 
     def run(self, context: Context) -> dict[str, Any]:
         """The check's entry in checks.json; passed is None where it is not applicable."""
-        about = {"name": self.name, "looks_at": self.looks_at, "severe": self.severe}
-        entry = {**about, "passed": None, "sentence": "", "advice": self.advice}
+        entry = {
+            "name": self.name,
+            "looks_at": self.looks_at,
+            "severe": self.severe,
+            "passed": None,
+            "sentence": "",
+            "advice": "",
+        }
         try:
             found = self.function(context)
         except NotApplicable as reason:
             return {**entry, "sentence": str(reason)}
-        severe = found.severe if found.failed and found.severe is not None else self.severe
+        if found.failed:
+            severe = self.severe if found.severe is None else found.severe
+            entry |= {"severe": severe, "advice": found.advice or self.advice}
         numbers = {name: value for name in ("value", "low", "high") if (value := getattr(found, name)) is not None}
-        advice = found.advice or self.advice
-        return {**entry, "severe": severe, "passed": not found.failed, "sentence": found.sentence, "advice": advice, **numbers}
+        return {**entry, "passed": not found.failed, "sentence": found.sentence, **numbers}

@@ -41,10 +41,13 @@ def leak(context: Context) -> Finding:
             name, area = (each, found) if found > area else (name, area)
     if not name:
         return Finding(False, f"none of {len(columns)} columns alone has an AUC of {SUSPICIOUS}")
-    positives = int(y.sum())
-    low, high = auc_interval(area, positives, len(y) - positives, LEVEL / len(columns))
-    sentence = f"{quote_if_needed(name)} alone predicts {context.card.target} with an AUC of {area:.4f}"
-    return Finding(area >= LEAKING and low > SURE, sentence, area, low, high)
+    positives, negatives = (train.observations(label) + test.observations(label) for label in (1, 0))
+    low, high = auc_interval(area, positives, negatives, LEVEL / len(columns))
+    failed, column, target = area >= LEAKING and low > SURE, quote_if_needed(name), context.card.target
+    sentence = (
+        f"{column} alone predicts {target} with" if failed else f"no column alone predicts {target}: the best, {column}, has"
+    )
+    return Finding(failed, f"{sentence} an AUC of {area:.4f}", area, low, high)
 
 
 def _best_area(cells: NDArray[np.generic], y: Array, is_test: NDArray[np.bool_]) -> float:
@@ -103,12 +106,12 @@ def chance_that_all_differ(numbers: Array) -> float:
     from scipy.special import gammaln
 
     known = np.sort(numbers[~np.isnan(numbers)])
-    steps = np.diff(known)
-    if len(known) < 2 or not (unit := float(steps.min())) > 0:
+    if len(known) < 2:
         return 1.0
-    width = float(known[-1] - known[0])
-    count = round(width / unit)
-    if count > 1e12 or np.abs((places := (known - known[0]) * (count / width)) - np.round(places)).max() > WHOLE:
+    with np.errstate(all="ignore"):  # inf or nan where some are equal, or too far apart for whole steps
+        width = known[-1] - known[0]
+        count = np.rint(width / np.diff(known).min())
+    if not count <= 1e12 or np.abs((places := (known - known[0]) * (count / width)) - np.round(places)).max() > WHOLE:
         return 1.0
     values, n = count + 1, len(known)
     if values > 1e8:  # where gammaln's difference has no digits left

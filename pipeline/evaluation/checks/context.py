@@ -48,9 +48,9 @@ class Part:
     def y(self) -> Array:
         return self.rows.y
 
-    def observations(self, label: int) -> int:
-        """How many rows have the label, or of rows in groups how many groups have such rows."""
-        chosen = self.y == label
+    def observations(self, *labels: int) -> int:
+        """How many rows have one of the labels, or of rows in groups how many groups have such rows."""
+        chosen = np.isin(self.y, labels)
         return int(chosen.sum()) if self.rows.group is None else len(np.unique(self.rows.group[chosen]))
 
     def __len__(self) -> int:

@@ -21,6 +21,8 @@ def unconverged(context: Context) -> Finding:
     At the optimum of all rows, 2 n times what a Newton step would gain on n of them is chi-squared or less.
     """
     fit, model = context.card.ended, _linear(context)
+    if fit.separation:
+        raise NotApplicable("the classes can be separated, so there is no optimum to arrive at")
     if fit.stopped_by == "tol":
         return Finding(False, "the fit has reached its tolerance")
     rows, X = context.samples[0], context.features[0]
@@ -48,12 +50,19 @@ def _remedies(context: Context, left: Distance) -> list[str]:
 
 
 def separation(context: Context) -> Finding:
-    """By what training has found the classes to be separable; it bars promotion where a fit without a penalty claims an end."""
+    """By what training has found the classes to be separable, so that no best model exists without a penalty.
+
+    A fit that stopped where it was told to claims none; one that claims to have arrived at one bars promotion.
+    """
     fit = context.card.ended
     penalty = fit.penalty or {}
     if found := fit.separation:
         sentence = f"{separation_sentence(found)}, so no finite best model exists without a penalty"
-        return Finding(True, sentence, severe=fit.stopped_by != "epochs")
+        if fit.stopped_by == "epochs":
+            return Finding(
+                False, f"{sentence}; the fit claims none, since it stopped where it was told to, at epoch {fit.epochs}"
+            )
+        return Finding(True, sentence)
     if found := penalty.get("separation"):
         sentence = f"{separation_sentence(found)}, so only the penalty keeps the weights finite"
         return Finding(True, sentence, penalty["l2"], severe=False, advice="ask whether these columns are known in time")

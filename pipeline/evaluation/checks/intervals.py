@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation.checks.context import NotApplicable
-from pipeline.evaluation.intervals import Groups
 from pipeline.evaluation.metrics import roc_auc
 from pipeline.evaluation.samples import ScoredRows
+from pipeline.interval import Groups
 
 
 def mean_interval(values: Array, weight: Array, level: float, group: Groups | None = None) -> tuple[float, float, float]:
@@ -28,11 +28,19 @@ def mean_and_error(values: Array, weight: Array, group: Groups | None = None) ->
     mean = float(np.average(values, weights=weight))
     deviations = weight * (values - mean)
     if group is not None:
-        deviations = np.bincount(np.unique(group, return_inverse=True)[1], deviations)
+        deviations = group_sums(deviations, group)
         if len(deviations) < 2:
             raise NotApplicable("it takes rows of 2 groups")
     n, squares = len(deviations), float(np.square(deviations).sum())
     return mean, float(np.sqrt(squares * n / max(n - 1, 1)) / weight.sum())
+
+
+def group_sums(values: Array, group: Groups) -> Array:
+    """Of the rows of each group: values (n, ...) to (groups, ...)."""
+    names, group_of = np.unique(group, return_inverse=True)
+    sums = np.zeros((len(names), *values.shape[1:]))
+    np.add.at(sums, group_of, values)
+    return sums
 
 
 def normal_quantile(level: float) -> float:

@@ -7,7 +7,7 @@ from pipeline.arrays import Array
 from pipeline.data.leaks import repeated_rows
 from pipeline.evaluation.checks.check import LEVEL, Finding
 from pipeline.evaluation.checks.context import MAX_FEATURES, MIN_ROWS, Context, NotApplicable, Part, standardised
-from pipeline.evaluation.checks.intervals import auc, auc_interval, count_probability
+from pipeline.evaluation.checks.intervals import auc, auc_interval, count_probability, group_sums
 from pipeline.interval import share_interval
 from pipeline.text import quote_if_needed
 
@@ -26,7 +26,7 @@ def shared_rows(context: Context) -> Finding:
     surprising = float((_chance_twins(context, context.test.take(shown)) < CHANCE_TWINS).mean()) if len(shown) else 0.0
     found = round(surprising * len(repeated))
     low, high = share_interval(found, n, LEVEL)
-    sentence = f"{found} of {n} test rows stand in the training table, too, which chance does not explain"
+    sentence = f"{found} of {n} test rows have a twin in the training table that chance does not explain"
     failed = count_probability(found, n, USUAL_SHARE) < LEVEL
     return Finding(failed, sentence, found / n, low, high, severe=low > SEVERE_SHARE)
 
@@ -67,7 +67,8 @@ def drift(context: Context) -> Finding:
     areas = [auc(_discriminant(X[fold != k], is_test[fold != k], X[fold == k]), is_test[fold == k]) for k in (0, 1)]
     area = float(np.mean(areas))
     low, high = auc_interval(area, n // 2, m // 2, LEVEL)  # both halves go up and down together
-    sentence = f"a classifier tells test rows from training rows with an AUC of {area:.3f}, where 0.5 is chance"
+    how = "tells" if low > 0.5 else "does not surely tell"
+    sentence = f"a classifier {how} test rows from training rows: its AUC is {area:.3f}, where 0.5 is chance"
     return Finding(low > 0.5, sentence, area, low, high)
 
 
@@ -75,10 +76,7 @@ def _units(X: Array, part: Part) -> Array:
     """The rows, or of rows in groups the mean of each group: what was drawn apart."""
     if part.rows.group is None:
         return X
-    names, group_of = np.unique(part.rows.group, return_inverse=True)
-    sums = np.zeros((len(names), X.shape[1]))
-    np.add.at(sums, group_of, X)
-    return np.asarray(sums / np.bincount(group_of)[:, None])
+    return group_sums(X, part.rows.group) / np.unique(part.rows.group, return_counts=True)[1][:, None]
 
 
 def _discriminant(X: Array, is_test: NDArray[np.bool_], X_other: Array) -> Array:
@@ -103,7 +101,8 @@ def time_order(context: Context) -> Finding:
         if min(len(before), len(after)) < MIN_ROWS:
             continue
         later = auc(np.concatenate([before, after]), np.arange(len(before) + len(after)) >= len(before))
-        low, high = auc_interval(later, len(after), len(before), LEVEL / len(columns))
+        later_units, earlier_units = (min(len(of), part.observations(0, 1)) for of, part in ((after, test), (before, train)))
+        low, high = auc_interval(later, later_units, earlier_units, LEVEL / len(columns))
         sentence = f"by {name}, a test row is later than a training row with a probability of {later:.1%}"
         if earliest is None or later < (earliest.value or 0.0):
             earliest = Finding(high < 0.5, sentence, later, low, high)

@@ -43,7 +43,7 @@ class Logistic:
     init: Any = "zeros"  # or uniform: seeded, U(-1/sqrt(d), 1/sqrt(d)) as torch.nn.Linear; or d weights and an intercept
     seed: int = 0  # of init: uniform, and of the folds of l2: cv
     standardize: bool = True  # train on (x - mean) / scale
-    inference: str = "classic"  # standard errors of the weights: none, classic, HC0 to HC3, or cluster, by data.group
+    inference: str = "auto"  # standard errors of the weights: none, classic, HC0 to HC3, cluster; auto: cluster with data.group
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
 
     def __post_init__(self) -> None:

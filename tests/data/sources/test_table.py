@@ -91,6 +91,7 @@ def test_a_target_is_never_left_out(tmp_path: Path) -> None:
         ({"drop": ["a"]}, "no column beside the target y"),
         ({"drop": [["a"]]}, "drop must be a list of text"),
         ({"target": "z"}, "there is no column z in .*; its columns are a, y"),
+        ({"target": "a\ry"}, r"there is no column 'a\\ry' in .*; its columns are a, y"),
     ],
 )
 def test_names_that_are_not_there(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
@@ -219,6 +220,16 @@ def test_a_test_file_without_both_classes(tmp_path: Path, test: dict[str, Any], 
     columns = {name: cells[:20] for name, cells in people().items()}
     with pytest.raises(PipelineError, match=f"must both have rows of both classes; {sentence}"):
         visits(tmp_path, test_path=write(tmp_path / "other", columns={**columns, **test}), drop_unlabelled=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "got"), [("sick", "has 6 rows with a weight above 0 of one class"), (None, "has no rows with a weight above 0")]
+)
+def test_a_part_without_weight_in_both_classes(tmp_path: Path, label: str | None, got: str) -> None:
+    content = people()
+    content["times"] = [int(p == "Train" or y == label) for p, y in zip(content["part"], content["y"], strict=True)]
+    with pytest.raises(PipelineError, match=f"must both have rows .* of both classes; by data.split=part the test part {got}"):
+        visits(tmp_path, content, split="part", weight="times")
 
 
 @pytest.mark.parametrize("name", ["age", "town", "who", "day"])
