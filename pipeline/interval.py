@@ -6,12 +6,10 @@ Where rows have weights or groups, a share is of the number of equal rows that t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipeline.arrays import Array
 
 CONFIDENCE = 0.95  # of every interval but those that checks decide by
 Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
@@ -48,7 +46,7 @@ def share_interval(count: float, n: float, level: float = 1 - CONFIDENCE) -> tup
     return low, high
 
 
-def observations(weight: Array, group: Groups | None = None) -> float:
+def observations(weight: NDArray[np.floating[Any]], group: Groups | None = None) -> float:
     """How many equal and independent rows tell as much as those with weights (n,) > 0: (sum w)^2 / sum w^2 of what the rows, or
     their groups, weigh (Kish 1965)."""
     if not len(weight):
