@@ -1,11 +1,18 @@
-"""A number and its interval, as all that measures something gives it."""
+"""A number and its interval, as all that measures something gives it, and the exact interval of a share.
+
+Where rows have weights or groups, a share is of the number of equal rows that tell as much (Korn and Graubard 1998).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import Self
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 CONFIDENCE = 0.95  # of every interval but those that checks decide by
+Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)  # the quantiles at its ends
 
 
@@ -37,3 +44,13 @@ def share_interval(count: float, n: float, level: float = 1 - CONFIDENCE) -> tup
     low = float(betaincinv(count, n - count + 1, level / 2)) if count else 0.0
     high = float(betaincinv(count + 1, n - count, 1 - level / 2)) if count < n else 1.0
     return low, high
+
+
+def observations(weight: NDArray[np.floating[Any]], group: Groups | None = None) -> float:
+    """How many equal and independent rows tell as much as those with weights (n,): (sum w)^2 / sum w^2 of what the rows, or
+    their groups, weigh (Kish 1965)."""
+    if not len(weight):
+        return 0.0
+    totals = weight if group is None else np.bincount(np.unique(group, return_inverse=True)[1], weight).astype(np.float64)
+    totals = totals / totals.max()
+    return float(totals.sum() ** 2 / (totals @ totals))

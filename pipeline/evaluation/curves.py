@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.files import Table
-from pipeline.interval import share_interval
+from pipeline.interval import Groups, observations, share_interval
 from pipeline.model.decision import GREATEST, log_odds_of
 from pipeline.model.predictor import probability
 
@@ -46,7 +46,7 @@ class Curve:
         """Those of the file, which has the ends of the band, too."""
         return (*self.columns, *BAND) if self.share else self.columns
 
-    def of(self, z: Array, y: Array, weight: Array | None = None, group: NDArray[np.int64] | None = None) -> Table:
+    def of(self, z: Array, y: Array, weight: Array | None = None, group: Groups | None = None) -> Table:
         """The columns; without the band that resamples give."""
         values = (*self.function(z, y, weight), *(self.interval(z, y, weight, group) if self.interval else ()))
         return {name: np.asarray(column, np.float64) for name, column in zip(self.columns, values, strict=True)}
@@ -92,28 +92,16 @@ def calibration(z: Array, y: Array, weight: Array | None = None) -> tuple[Array,
     return predicted / rows[full], observed / rows[full], np.asarray(rows[full], np.float64)
 
 
-def observed_interval(
-    z: Array, y: Array, weight: Array | None = None, group: NDArray[np.int64] | None = None
-) -> tuple[Array, Array]:
+def observed_interval(z: Array, y: Array, weight: Array | None = None, group: Groups | None = None) -> tuple[Array, Array]:
     """The ends, for each of these bins, of the interval of the share of positives."""
     index, weight = bins_of(probability(z)), np.ones(len(y)) if weight is None else weight
     ends = []
-    for rows in (index == of for of in range(BINS)):
-        if total := weight[rows].sum():
-            n = effective_rows(weight[rows], None if group is None else group[rows])
-            ends.append(share_interval(weight[rows] @ y[rows] / total * n, n))
+    for rows in ((index == of) & (weight > 0) for of in range(BINS)):
+        if rows.any():
+            n = observations(weight[rows], None if group is None else group[rows])
+            ends.append(share_interval(np.average(y[rows], weights=weight[rows]) * n, n))
     low, high = np.array(ends).T
     return low, high
-
-
-def effective_rows(weight: Array, group: NDArray[np.int64] | None = None) -> float:
-    """How many rows of equal weight tell as much as these with weights (n,), of which one is above 0; those of a group are one.
-
-    (sum w)^2 / sum w^2 (Kish 1965). Shares of so many rows have the intervals of Korn and Graubard (1998).
-    """
-    units = weight if group is None else np.bincount(np.unique(group, return_inverse=True)[1], weight)
-    units = units / units.max()
-    return float(units.sum() ** 2 / (units @ units))
 
 
 def cuts(scores: Array) -> Array:

@@ -1,8 +1,4 @@
-"""Intervals where a bootstrap has none to give: of shares of rows, and of scores that no resample changes.
-
-The interval of a share of n rows is that of Clopper and Pearson (1934). Where rows have weights or groups, n is their effective
-number (Korn and Graubard 1998).
-"""
+"""Intervals where a bootstrap has none to give: of shares of rows, and of scores that no resample changes."""
 
 from typing import NamedTuple, Self
 
@@ -10,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.evaluation.curves import effective_rows
 from pipeline.evaluation.metrics import Metric
 from pipeline.evaluation.samples import ScoredRows
-from pipeline.interval import share_interval
-
-Groups = NDArray[np.int64]  # (n,): the group of each row, such as the person whom several rows are of
+from pipeline.interval import Groups, observations, share_interval
 
 
 class Table(NamedTuple):
@@ -48,8 +41,7 @@ class Table(NamedTuple):
 
     def observations(self, chosen: NDArray[np.bool_]) -> float:
         """How many equal and independent rows tell as much as those that are chosen."""
-        group = None if self.group is None else self.group[chosen]
-        return effective_rows(self.weights[chosen], group) if chosen.any() else 0.0
+        return observations(self.weights[chosen], None if self.group is None else self.group[chosen])
 
 
 def of_share(metric: Metric, value: float, table: Table) -> tuple[float, float]:

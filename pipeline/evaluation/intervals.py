@@ -9,12 +9,11 @@ import numpy as np
 from pipeline.arrays import Array, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
-from pipeline.evaluation.curves import BAND, CURVES, Curve, Share, effective_rows
-from pipeline.evaluation.exact import Groups, Table, of_share, of_unchanged
+from pipeline.evaluation.curves import BAND, CURVES, Curve, Share
+from pipeline.evaluation.exact import Table, of_share, of_unchanged
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Metric, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
-from pipeline.files import Table as Columns
-from pipeline.interval import CONFIDENCE, TAILS, Interval, share_interval
+from pipeline.interval import CONFIDENCE, TAILS, Groups, Interval, observations, share_interval
 from pipeline.threads import side_by_side
 
 RESAMPLES, MIN_RESAMPLES = 2000, 500
@@ -109,11 +108,10 @@ class Evaluation:
     baseline: dict[str, float]
     bands: dict[str, tuple[Array, Array]]  # by curve: the ends at each of AT; nan where there are none
 
-    def band(self, curve: Curve, x: Array) -> Columns:
+    def band(self, curve: Curve, x: Array) -> dict[str, Array]:
         """The columns of a curve's band at x (n,); none if it has none."""
-        return {
-            end: np.interp(x, AT, values).round(6) for end, values in zip(BAND, self.bands.get(curve.name, ()), strict=False)
-        }
+        ends = self.bands.get(curve.name, ())
+        return {name: np.interp(x, AT, end).round(6) for name, end in zip(BAND, ends, strict=False)}
 
     def intervals(self) -> dict[str, Any]:
         """The content of intervals.json; nan where a number is undefined, as the slope of a constant prediction."""
@@ -142,7 +140,7 @@ def evaluate(
     shares = {curve.name: curve.share for curve in CURVES.values() if curve.share}
     (found,), curves = _resampled([(z, cut, METRICS)], y, weight, group, resamples, seed, list(shares.values()))
     known = np.ones(len(y)) if weight is None else weight
-    factor = effective_rows(known, group) / known.sum()
+    factor = observations(known, group) / known.sum()
     return Evaluation(
         {name: each.value for name, each in found.items()},
         _intervals(found, test, cut, group),

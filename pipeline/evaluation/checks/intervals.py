@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array
 from pipeline.evaluation.checks.context import NotApplicable
-from pipeline.evaluation.exact import Groups
 from pipeline.evaluation.metrics import roc_auc
 from pipeline.evaluation.samples import ScoredRows
+from pipeline.interval import Groups
 
 
 def mean_interval(values: Array, weight: Array, level: float, group: Groups | None = None) -> tuple[float, float, float]:

@@ -14,8 +14,7 @@ from pipeline.evaluation.checks.intervals import (
     mean_interval,
     normal_quantile,
 )
-from pipeline.evaluation.exact import Groups
-from pipeline.interval import share_interval
+from pipeline.interval import Groups, share_interval
 from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
