@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, RED, GREY = "#1f5fa8", "#c23b3b", "#8a8a8a"
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of candidates in their order (Okabe and Ito 2008)
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)  # of candidates in their order (Okabe and Ito 2008)
 WIDE, SQUARE = (6.4, 4.8), (4.8, 4.8)  # inches
 MAX_NAME = 40  # letters of a name, which leave room for the axes
 MAX_POINTS = 5000  # of a scatter: more hide each other
