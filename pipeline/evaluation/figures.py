@@ -29,7 +29,7 @@ PALETTE = (
     "#CC79A7",
     "#E69F00",
     "#56B4E9",
-)  # of candidates in their order (Okabe and Ito 2008)
+)  # of candidates (Okabe and Ito 2008)
 WIDE, SQUARE = (6.4, 4.8), (4.8, 4.8)  # inches
 MAX_NAME = 40  # letters of a name, which leave room for the axes
 MAX_POINTS = 5000  # of a scatter: more hide each other

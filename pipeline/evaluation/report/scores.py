@@ -1,0 +1,119 @@
+"""The report's tables of scores: candidates beside each other, and their differences to the best."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluation.comparison import verdict
+from pipeline.evaluation.intervals import Difference
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.report.candidate import Evaluated
+from pipeline.evaluation.report.display import ends, fixed
+from pipeline.interval import CONFIDENCE
+
+FIRST_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECTIVE))
+BASELINE = "training rate"
+SURELY = {"surely better": "good", "surely worse": "bad"}  # the classes of such cells
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, and below it from where to where its interval reaches."""
+
+    text: str
+    interval: str = ""
+    kind: str = ""  # its class in the style sheet
+
+
+@dataclass(frozen=True)
+class Row:
+    """Of a table. series: the candidate's number, where the row is one's."""
+
+    name: str
+    cells: Sequence[Cell]
+    series: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """groups: headings above the columns, and how many columns each is above; none where there are no such."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    corner: str = ""
+    groups: Sequence[tuple[str, int]] = ()
+
+
+def leaderboard(candidates: Mapping[str, Evaluated], differences: Mapping[str, Mapping[str, Difference]]) -> Table:
+    """A row of each candidate, the best first, and one of the training rate. candidates: in the order in which they were named."""
+    series = {name: i for i, name in enumerate(candidates)}
+    best = {name: _best(name, list(candidates.values())) for name in FIRST_METRICS}
+    rows = []
+    for name in sorted(candidates, key=lambda name: candidates[name].loss):
+        cells = [_score(candidates[name], metric, best[metric]) for metric in FIRST_METRICS]
+        if differences:
+            cells.append(_difference(differences[name]) if name in differences else Cell("the best"))
+        rows.append(Row(name, cells, series[name]))
+    baseline = next(iter(candidates.values())).intervals["baseline"]
+    cells = [Cell(fixed(baseline[metric])) for metric in FIRST_METRICS]
+    rows.append(Row(BASELINE, [*cells, Cell("")] if differences else cells))
+    columns = [METRICS[name].label for name in FIRST_METRICS]
+    if differences:
+        columns.append(f"{METRICS[OBJECTIVE].label}, minus the best's")
+    return Table(f"Scores on the test table, with {CONFIDENCE:.0%} intervals", columns, rows, "candidate")
+
+
+def all_scores(candidates: Mapping[str, Evaluated]) -> Table:
+    """Each metric on the test table, on the training table and, where there is one, in validation."""
+    is_validated = any(each.validated(OBJECTIVE) for each in candidates.values())
+    parts = ["test", "interval", "training", *(["validation"] if is_validated else [])]
+    baseline = next(iter(candidates.values())).intervals["baseline"]
+    rows = []
+    for name in COMPARED_METRICS:
+        cells = [cell for each in candidates.values() for cell in _parts(each, name, is_validated)]
+        rows.append(Row(METRICS[name].label, [*cells, Cell(fixed(baseline[name]))]))
+    groups = [(name, len(parts)) for name in candidates]
+    columns = [*(parts * len(candidates)), BASELINE]
+    return Table("All scores", columns, rows, "metric", [*groups, ("baseline", 1)])
+
+
+def difference_table(best: str, differences: Mapping[str, Mapping[str, Difference]]) -> Table:
+    """Each metric of each other candidate minus that of the best, with its interval and what it says."""
+    rows = []
+    for name in COMPARED_METRICS:
+        cells = []
+        for of in differences.values():
+            says = verdict(name, of[name])
+            cells += [Cell(fixed(of[name].value, sign="+")), Cell(ends(of[name], sign="+")), Cell(says, kind=SURELY.get(says, "says"))]
+        rows.append(Row(METRICS[name].label, cells))
+    groups = [(f"{name} − {best}", 3) for name in differences]
+    columns = ["difference", "interval", "which is"] * len(differences)
+    return Table("Paired differences", columns, rows, "metric", groups)
+
+
+def _parts(of: Evaluated, metric: str, is_validated: bool) -> list[Cell]:
+    test = of.test(metric)
+    cells = [Cell(fixed(test.value)), Cell(ends(test), kind="ends"), Cell(fixed(of.intervals["training"][metric]))]
+    if is_validated:
+        validated = of.validated(metric)
+        cells.append(Cell(fixed(validated.value if validated else None)))
+    return cells
+
+
+def _best(metric: str, candidates: Sequence[Evaluated]) -> str | None:
+    """The best of several values as it is shown; None where all are alike."""
+    greater_is_better = METRICS[metric].greater_is_better
+    values = [value for each in candidates if (value := each.test(metric).value) == value]
+    if greater_is_better is None or len({fixed(value) for value in values}) < 2:
+        return None
+    return fixed(max(values) if greater_is_better else min(values))
+
+
+def _score(of: Evaluated, metric: str, best: str | None) -> Cell:
+    score = of.test(metric)
+    text = fixed(score.value)
+    return Cell(text, ends(score), "best" if text == best else "")
+
+
+def _difference(of: Mapping[str, Difference]) -> Cell:
+    return Cell(fixed(of[OBJECTIVE].value, sign="+"), ends(of[OBJECTIVE], sign="+"))
