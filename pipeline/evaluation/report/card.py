@@ -11,6 +11,7 @@ from pipeline.model.card import ENDS, DataSchema, ModelCard, separation_sentence
 from pipeline.text import count, join_limited, shorten
 
 MAX_NAME = 60  # letters of a name in a heading
+AT_RANDOM = "rows drawn from the same source as the training rows"
 HELD_OUT = {  # by data.NAME, which rows were tested on where they were not drawn at random
     "test_path": "the rows of a file of their own",
     "split": "the rows that the column {} names",
@@ -40,7 +41,7 @@ def data_facts(schema: DataSchema, source: str, of: ModelCard) -> list[Fact]:
     left_out = f", {whole(unused)} left out" if unused else ""
     return [
         Fact("Data set", [isolated(shorten(source, MAX_NAME))]),
-        Fact("Target", [f"{isolated(shorten(schema.target, MAX_NAME))}, positive where {positive}, else {negative}"]),
+        Fact("Target", [f"{isolated(shorten(schema.target, MAX_NAME))}: {positive} is positive, {negative} negative"]),
         Fact("Rows", [f"{whole(rows['training'])} training, {whole(rows['test'])} test"]),
         Fact("Share of positives", [", ".join(shares)]),
         Fact("Columns", [f"{whole(used)} used{left_out}{made}"]),
@@ -99,8 +100,8 @@ def intended_use(of: ModelCard) -> str:
     target = isolated(shorten(of.target, MAX_NAME))
     return (
         f"To predict {target} of rows like those that it was trained on, from {join_limited(names)}: the probability of "
-        f"{positive}, and the class by a threshold. A linear model, it says by how much each column moves that probability; it does not "
-        "say that the column causes it."
+        f"{positive}, and the class by a threshold. It says by how much each column moves that probability, and not that the "
+        "column causes it."
     )
 
 
@@ -108,7 +109,7 @@ def limits(of: Evaluated, failed: Sequence[str]) -> list[str]:
     """What the model was not shown to do. failed: the names of the checks that it failed."""
     data = of.card.config.get("data", {})
     by = next((key for key in HELD_OUT if data.get(key)), None)
-    tested = HELD_OUT[by].format(isolated(shorten(str(data[by]), MAX_NAME))) if by else "rows drawn from the same source as the training rows"
+    tested = HELD_OUT[by].format(isolated(shorten(str(data[by]), MAX_NAME))) if by else AT_RANDOM
     found = [
         f"It was tested on {tested}: other times, places or populations may differ.",
         "It adds up effects on the log-odds: it sees no interaction of columns, and no curve, that they do not hold.",
@@ -144,5 +145,3 @@ def _converged(of: Evaluated) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else significant(value, 6) if isinstance(value, float) else str(value)
-
-

@@ -30,7 +30,7 @@ THRESHOLDS = 100  # among the scores of a candidate, beside the whole percents
 DIGITS = 5  # of a coordinate
 MAX_BANDS = 3  # of candidates: more hide each other
 WIDTH, HEIGHT = 380, 290  # of a chart, in units that the page scales
-AXIS_EXTENT = 30  # of an axis' labels, whatever their font
+AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 DASHES: tuple[tuple[float, ...], ...] = ((1, 0), (6, 2), (6, 2, 1.5, 2), (2.5, 1.5), (9, 2, 2, 2, 2, 2))
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 CONFIG = {
@@ -48,10 +48,12 @@ CONFIG = {
         "minExtent": AXIS_EXTENT,
         "maxExtent": AXIS_EXTENT,
         "labelOverlap": False,
+        "labelFlush": False,
         "tickCount": 5,
     },
     "axisX": {"minExtent": 16, "maxExtent": 16},
 }
+LABEL = "replace(datum.label, '\u2212', '')"  # of a tick: scores of negatives stand below zero, and are shares, too
 Columns = Mapping[str, Array]  # x, y and what else is known of each point
 
 
@@ -75,12 +77,23 @@ class Chart:
     spec: Mapping[str, Any]  # with the data sets points, reference, cut and focus
     fields: Sequence[Field]
     lines: Sequence[Columns]  # of each candidate
-    svg: str  # the same without JavaScript
 
     def to_dict(self) -> dict[str, Any]:
         """What the page's script draws."""
         fields = [vars(field) for field in self.fields]
         return {"spec": self.spec, "fields": fields, "lines": [_rounded(line) for line in self.lines]}
+
+    def svg(self) -> str:
+        """The same as a static picture, whose numbers are as short as they may be."""
+        import vl_convert
+
+        points = [
+            {"c": c, "i": i, **dict(zip(line, values, strict=True))}
+            for c, line in enumerate(map(_rounded, self.lines))
+            for i, values in enumerate(zip(*line.values(), strict=True))
+        ]
+        spec = {**self.spec, "datasets": {**self.spec["datasets"], "points": points}}
+        return re.sub(r' d="[^"]*"', _short_path, vl_convert.vegalite_to_svg(spec))
 
 
 @cache
@@ -99,14 +112,15 @@ def palette_css() -> str:
 def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
     """Those that the report shows; each stands for all candidates, in their order."""
     limit = min(MAX_POINTS, MAX_ALL_POINTS // len(candidates))
-    share = np.mean([_share(candidate) for candidate in candidates])
-    edges = _edges(candidates)
+    edges, share = _edges(candidates), float(np.mean([_share(candidate) for candidate in candidates]))
+    scores, losses = [_scores(each, edges) for each in candidates], [_loss(each, limit) for each in candidates]
+    has_bands = len(candidates) <= MAX_BANDS and candidates[0].predictions.weight is None
     threshold = Field("t", "threshold")
     percent = partial(Field, scale=100.0, unit=" %")
     unit, chance = _axis([0, 1]), [(0, 0), (1, 1)]
     rows, found = "Share of rows, highest scores first", "Share of the positives among them"
     return [
-        _chart(
+        Chart(
             "roc",
             "ROC",
             "Further to the upper left is better; the dotted diagonal is chance.",
@@ -114,7 +128,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             [threshold, percent("y", "of the positives found"), percent("x", "of the negatives taken for positive")],
             [_roc(candidate.curves["roc"], limit) for candidate in candidates],
         ),
-        _chart(
+        Chart(
             "precision_recall",
             "Precision and recall",
             "Further to the upper right is better; the dotted line is the share of positives, which a guess reaches.",
@@ -122,15 +136,16 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             [threshold, percent("x", "of the positives found"), percent("y", "of those predicted positive are")],
             [_precision_recall(candidate.curves["precision_recall"], limit) for candidate in candidates],
         ),
-        _chart(
+        Chart(
             "calibration",
             "Calibration",
-            f"On the dotted diagonal, probabilities are the shares that come true; bands are {CONFIDENCE:.0%} intervals.",
-            _spec(("Mean prediction", unit), ("Share of positives", unit), chance, dots=True, band=len(candidates) <= MAX_BANDS),
+            "On the dotted diagonal, probabilities are the shares that come true"
+            + (f"; bands are {CONFIDENCE:.0%} intervals." if has_bands else "."),
+            _spec(("Mean prediction", unit), ("Share of positives", unit), chance, dots=True, band=has_bands),
             [percent("x", "predicted"), percent("y", "came true"), Field("n", "rows")],
             [_calibration(candidate) for candidate in candidates],
         ),
-        _chart(
+        Chart(
             "gain",
             "Gain and lift",
             "How many of the positives are among the rows of the highest scores; the dotted diagonal is chance.",
@@ -138,27 +153,32 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             [percent("x", "of the rows"), percent("y", "of the positives"), Field("lift", "times as many as by chance")],
             [_gain(candidate, limit) for candidate in candidates],
         ),
-        _chart(
+        Chart(
             "scores",
             "Scores by class",
             "How many rows of each class have such a probability: positives above zero, negatives below.",
-            _spec(("Predicted probability", {"nice": False}), ("Share of the class's rows", {}), [], interpolate="step-after"),
+            _spec(
+                ("Predicted probability", _range(scores, "x")),
+                ("Share of the class's rows", _range(scores, "y")),
+                [],
+                "step-after",
+            ),
             [Field("x", "from"), Field("end", "to"), percent("y", "of the class's rows, negatives below zero")],
-            [_scores(candidate, edges) for candidate in candidates],
+            scores,
         ),
-        _chart(
+        Chart(
             "loss",
             "Training loss",
             "The mean log loss and the penalty before each recorded epoch.",
-            _spec(("Epoch", {"zero": False}), ("Loss", {"zero": False}), [], dots=True),
+            _spec(("Epoch", _range(losses, "x")), ("Loss", _range(losses, "y")), [], dots=True),
             [Field("x", "epoch"), Field("y", "loss")],
-            [_loss(candidate, limit) for candidate in candidates],
+            losses,
         ),
     ]
 
 
 def thresholds(candidates: Sequence[Evaluated]) -> dict[str, Any]:
-    """What each threshold of a common grid would do: of each candidate the true and false positives, and those of its decision."""
+    """What each threshold of a grid would do: each candidate's true and false positives, and where its own threshold is."""
     scores = [np.quantile(candidate.predictions.z, np.linspace(0, 1, THRESHOLDS)) for candidate in candidates]
     decided = [candidate.decision for candidate in candidates]
     cut = np.unique(np.concatenate([log_odds_of(np.arange(101) / 100), *scores, [each.log_odds for each in decided]]))
@@ -168,18 +188,21 @@ def thresholds(candidates: Sequence[Evaluated]) -> dict[str, Any]:
         at = confusion_at(cut, of.z, of.y, of.weight)
         totals = {"positives": float(at.tp[0] + at.fn[0]), "negatives": float(at.fp[0] + at.tn[0])}
         start = int(np.searchsorted(cut, candidate.decision.log_odds))
-        grid.append({"tp": _compact(at.tp), "fp": _compact(at.fp), **totals, "start": start})
+        grid.append({"tp": at.tp.tolist(), "fp": at.fp.tolist(), **totals, "start": start})
     return {"threshold": [f"{p:.4g}" for p in probability(cut)], "candidates": grid}
 
 
-def _chart(
-    name: str, title: str, note: str, spec: Mapping[str, Any], fields: Sequence[Field], lines: Sequence[Columns]
-) -> Chart:
-    return Chart(name, title, note, spec, fields, lines, _svg(spec, lines))
-
-
 def _axis(domain: Sequence[float]) -> dict[str, Any]:
-    return {"domain": list(domain), "nice": False}
+    return {"domain": list(domain), "nice": False, "zero": False}
+
+
+def _range(lines: Sequence[Columns], name: str) -> dict[str, Any]:
+    """An axis over all that is drawn; one value in the middle of it."""
+    values = np.concatenate([line[name] for line in lines])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    margin = 0.03 * (high - low) if high > low else abs(high) or 1.0
+    return _axis([low - margin, high + margin])
 
 
 def _spec(
@@ -192,7 +215,7 @@ def _spec(
 ) -> dict[str, Any]:
     """Of an axis the title and the scale; reference: the ends of a dotted line."""
     position = {
-        name: {"field": name, "type": "quantitative", "title": title, "scale": dict(scale)}
+        name: {"field": name, "type": "quantitative", "title": title, "scale": dict(scale), "axis": {"labelExpr": LABEL}}
         for name, (title, scale) in (("x", x), ("y", y))
     }
     number = len(PALETTE)
@@ -201,7 +224,7 @@ def _spec(
         "color": _by_candidate([f"var(--c{i % number})" for i in domain], domain),
         "strokeDash": _by_candidate([list(DASHES[i % len(DASHES)]) for i in domain], domain),
     }
-    line = {"type": "line", "interpolate": interpolate, "strokeWidth": 1.8, "clip": True, "strokeJoin": "round"}
+    line = {"type": "line", "interpolate": interpolate, "strokeWidth": 1.8, "strokeJoin": "round"}
     colour = {"color": look["color"]}
     layers: list[dict[str, Any]] = []
     if reference:
@@ -233,24 +256,11 @@ def _spec(
 
 
 def _dot(size: int) -> dict[str, Any]:
-    return {"type": "circle", "size": size, "opacity": 1, "clip": False}
+    return {"type": "circle", "size": size, "opacity": 1}
 
 
 def _by_candidate(values: Sequence[Any], domain: Sequence[int]) -> dict[str, Any]:
     return {"field": "c", "type": "nominal", "legend": None, "scale": {"domain": list(domain), "range": list(values)}}
-
-
-def _svg(spec: Mapping[str, Any], lines: Sequence[Columns]) -> str:
-    """The chart as a picture, whose numbers are as short as they may be."""
-    import vl_convert
-
-    points = [
-        {"c": c, "i": i, **dict(zip(line, values, strict=True))}
-        for c, line in enumerate(map(_rounded, lines))
-        for i, values in enumerate(zip(*line.values(), strict=True))
-    ]
-    drawn = vl_convert.vegalite_to_svg({**spec, "datasets": {**spec["datasets"], "points": points}})
-    return re.sub(r' d="[^"]*"', _short_path, drawn)
 
 
 def _short_path(found: "re.Match[str]") -> str:
@@ -263,8 +273,8 @@ def _rounded(line: Columns) -> dict[str, list[float | None]]:
 
 def _compact(values: Array) -> list[float | None]:
     """Numbers that JSON has, in few letters."""
-    numbers = (float(f"{value:.{DIGITS}g}") for value in values)
-    return [None if not np.isfinite(number) else int(number) if number == int(number) else number for number in numbers]
+    numbers = (float(f"{value:.{DIGITS}g}") if value % 1 else value for value in values.tolist())
+    return [None if not np.isfinite(number) else number if number % 1 else int(number) for number in numbers]
 
 
 def _thinned(x: Array, y: Array, limit: int) -> NDArray[np.intp]:
@@ -352,4 +362,3 @@ def to_json(content: Any) -> str:
     """Compact JSON that may stand inside a script element: without `<`, whatever names hold."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-

@@ -4,8 +4,8 @@ from math import isfinite, isnan
 
 from pipeline.interval import Interval
 
-UNDEFINED = "–"
-MINUS = "−"
+UNDEFINED = "\u2013"  # a dash
+MINUS = "\u2212"
 MOST_DIGITS = 1e6  # from which a number is written by its exponent
 
 
@@ -38,7 +38,12 @@ def whole(value: float) -> str:
 
 def share(value: float) -> str:
     """In percent."""
-    return f"{value:.1%}"
+    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop; nothing of nothing."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def isolated(name: object) -> str:

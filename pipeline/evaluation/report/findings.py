@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 
 from pipeline.evaluation.checks import CHECKS
 from pipeline.evaluation.comparison import SURELY_BETTER, verdict
@@ -10,10 +9,11 @@ from pipeline.evaluation.intervals import Difference
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import ends, fixed, isolated, listed, whole
-from pipeline.interval import CONFIDENCE
-from pipeline.text import count, join_limited
+from pipeline.interval import CONFIDENCE, Interval
+from pipeline.text import join_limited
 
 FAILED, PASSED, NOT_APPLICABLE = "failed", "passed", "not applicable"
+MAX_NAMES = 4  # of candidates, in the verdict
 MIN_SELECTED = 3  # candidates, from which the best one is better on the test table than on new rows
 
 
@@ -88,32 +88,32 @@ def build_verdict(candidates: Mapping[str, Evaluated], differences: Mapping[str,
     """candidates: the best first; differences: of each other minus the best."""
     best, *others = candidates
     of = candidates[best]
-    beats = next((entry["passed"] for entry in of.checks if entry["name"] == CHECKS["baseline"].name), None)
-    alone = {
-        True: f"{isolated(best)} is surely better than the training rate",
-        False: f"{isolated(best)} is not surely better than the training rate",
-        None: f"{isolated(best)} is not known to be better than the training rate",
-    }[beats]
-    headline = alone if not others else _comparison(best, {name: differences[name][OBJECTIVE] for name in others})
-    sentences = [_loss(best, of)]
+    passed = next((entry["passed"] for entry in of.checks if entry["name"] == CHECKS["baseline"].name), None)
+    beats = {True: "surely better", False: "not surely better", None: "not known to be better"}[passed]
+    alone = f"{isolated(best)} is {beats} than the training rate"
+    headline = _comparison(best, {name: differences[name][OBJECTIVE] for name in others}) if others else alone
+    sentences = [_loss(of)]
     if others:
-        sentences.append(f"{alone}, which predicts the share of positives for every row.")
-    if not isnan((auc := of.test("roc_auc")).value):
-        interval = f" ({ends(auc)})" if ends(auc) else ""
-        sentences.append(f"It ranks a positive row above a negative one in {auc.value:.1%} of pairs: ROC AUC {auc.value:.4f}{interval}.")
+        sentences.append(f"It is {beats} than that.")
+    pairs = "the share of pairs of a positive and a negative row that it ranks rightly"
+    sentences.append(f"Its ROC AUC, {pairs}, is {_sure(of.test('roc_auc'))}.")
     if len(candidates) >= MIN_SELECTED:
-        sentences.append(
-            f"The best of {len(candidates)} was found on the test rows themselves, so it will do a little less well on new ones."
-        )
+        found = f"The best of {len(candidates)} was found on the test rows themselves"
+        sentences.append(f"{found}, so it will do a little less well on new ones.")
     return Verdict(f"{headline}.", sentences)
 
 
-def _loss(best: str, of: Evaluated) -> str:
-    label, loss = METRICS[OBJECTIVE].label, of.test(OBJECTIVE)
-    interval = f" ({CONFIDENCE:.0%} interval {ends(loss)})" if ends(loss) else ""
-    baseline = fixed(of.intervals["baseline"][OBJECTIVE])
-    rows = whole(of.card.data.rows["test"])
-    return f"Its {label} on the {rows} test rows is {fixed(loss.value)}{interval}, where the training rate's is {baseline}; less is better."
+def _loss(of: Evaluated) -> str:
+    rows, baseline = whole(of.card.data.rows["test"]), fixed(of.intervals["baseline"][OBJECTIVE])
+    return (
+        f"Its {METRICS[OBJECTIVE].label} on the {rows} test rows is {_sure(of.test(OBJECTIVE))}; less is better, and the share "
+        f"of positives, predicted for every row, has {baseline}."
+    )
+
+
+def _sure(score: Interval) -> str:
+    """A score and its interval."""
+    return f"{fixed(score.value)} ({ends(score)})" if ends(score) else fixed(score.value)
 
 
 def _comparison(best: str, differences: Mapping[str, Difference]) -> str:
@@ -138,6 +138,5 @@ def _comparison(best: str, differences: Mapping[str, Difference]) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return f"{count(len(names), 'other')}: {join_limited([isolated(name) for name in names], 4)}" if len(names) > 4 else listed(
-        [isolated(name) for name in names]
-    )
+    shown = [isolated(name) for name in names]
+    return listed(shown) if len(names) <= MAX_NAMES else f"{len(names)} others: {join_limited(shown, MAX_NAMES)}"

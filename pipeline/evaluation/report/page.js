@@ -23,7 +23,10 @@
     precision_recall: ({ tp, fp, fn }) => [ratio(tp, tp + fn), ratio(tp, tp + fp)],
     gain: ({ tp, fp, fn, tn }) => [ratio(tp + fp, tp + fp + fn + tn), ratio(tp, tp + fn)],
   };
-  const number = (value) => (value === null ? "undefined" : String(Number(value.toPrecision(3))).replace("-", "−"));
+  const number = (value) => {
+    if (value === null) return "undefined";
+    return (Number.isInteger(value) ? value.toLocaleString("en-US") : String(Number(value.toPrecision(4)))).replace("-", "−");
+  };
 
   async function draw(element) {
     const { spec, fields, lines } = charts[element.dataset.chart];
@@ -149,7 +152,7 @@
     const read = (cell, kind) => {
       if (kind !== "plot") return cell.textContent;
       const reach = one(".reach", cell), at = one(".at", cell);
-      return ends(at, "x1") ? `${ends(reach, "x1")} ${ends(at, "x1")} ${ends(reach, "x2")}` : "";
+      return !one("svg", cell).classList.contains("none") ? `${ends(reach, "x1")} ${ends(at, "x1")} ${ends(reach, "x2")}` : "";
     };
     const shown = [...body.rows].map((row) => [...row.cells].map((cell, i) => read(cell, kinds[i])));
     const content = [...shown, ...(tables[holder.dataset.table] ?? [])];
@@ -161,8 +164,8 @@
         const [low, at, high] = text.split(" ");
         one("svg", cell).classList.toggle("none", !text);
         Object.entries({ reach: [low, high], at: [at, at] }).forEach(([name, [from, to]]) => {
-          one(`.${name}`, cell).setAttribute("x1", from ?? "");
-          one(`.${name}`, cell).setAttribute("x2", to ?? "");
+          one(`.${name}`, cell).setAttribute("x1", from || 0);
+          one(`.${name}`, cell).setAttribute("x2", to ?? 0);
         });
       });
       return row;

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.evaluation.comparison import differences
 from pipeline.evaluation.curves import COUNTS, RATES
 from pipeline.evaluation.figures import FIGURES, PALETTE
-from pipeline.evaluation.intervals import Difference, resamples_for
+from pipeline.evaluation.intervals import resamples_for
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import card, charts, findings, scores, tables
 from pipeline.evaluation.report.candidate import Evaluated
@@ -88,6 +88,13 @@ class Page:
         return [check for check in self.checks if check.outcome == findings.FAILED]
 
     @property
+    def failed_count(self) -> str:
+        """How many checks failed."""
+        severe = sum(check.severe for check in self.failed)
+        how = f", {severe} of them severely, which bars promotion" if severe else ""
+        return f"{len(self.failed)} of {len(self.checks)} checks failed{how}:"
+
+    @property
     def others(self) -> Sequence[findings.CheckOutcome]:
         """Checks that passed, or that do not apply."""
         return [check for check in self.checks if check.outcome != findings.FAILED]
@@ -98,7 +105,8 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
     ordered = dict(sorted(candidates.items(), key=lambda item: item[1].loss))
     best, *others = ordered
     resamples = resamples_for(len(ordered[best].predictions.y), MANY_ROWS)
-    found = dict(zip(others, differences([each.predictions for each in ordered.values()], resamples), strict=True)) if others else {}
+    found = differences([each.predictions for each in ordered.values()], resamples) if others else []
+    by_name = dict(zip(others, found, strict=True))
     many = list(candidates.values())
     drawn = charts.charts(many)
     first = ordered[best].card
@@ -115,12 +123,12 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         heading=f"Predicting {target} = {positive}",
         names=list(candidates),
         facts=card.data_facts(schema, source, first),
-        verdict=findings.build_verdict(ordered, found),
+        verdict=findings.build_verdict(ordered, by_name),
         checks=findings.check_outcomes(ordered),
-        leaderboard=scores.leaderboard(candidates, found),
+        leaderboard=scores.leaderboard(candidates, by_name),
         all_scores=scores.all_scores(candidates),
-        differences=scores.difference_table(best, found) if found else None,
-        method=_method(ordered[best], found, resamples),
+        differences=scores.difference_table(best, by_name) if others else None,
+        method=_method(ordered[best], resamples if others else 0),
         charts=drawn,
         classes=[shorten(str(label), card.MAX_NAME) for label in schema.classes],
         matrices=[_matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
@@ -170,7 +178,7 @@ def render(page: Page) -> str:
         css=Markup(css),
         scripts=[Markup(script) for script in scripts],
         data=Markup(charts.to_json(page.data)),
-        svg={chart.name: Markup(chart.svg) for chart in page.charts},
+        svg={chart.name: Markup(chart.svg()) for chart in page.charts},
         colours=len(PALETTE),
     )
 
@@ -180,10 +188,11 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _method(best: Evaluated, found: Mapping[str, Mapping[str, Difference]], resamples: int) -> str:
+def _method(best: Evaluated, resamples: int) -> str:
+    """resamples: of the differences; 0 where there are none."""
     units = "groups of test rows" if best.predictions.group is not None else "test rows"
     text = f"Intervals hold the true value in {CONFIDENCE:.0%} of tables; they come from {units} drawn anew (bootstrap)."
-    if not found:
+    if not resamples:
         return text
     return f"{text} Differences are of the same rows drawn for both candidates, {whole(resamples)} times."
 

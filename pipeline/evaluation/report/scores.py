@@ -7,7 +7,7 @@ from pipeline.evaluation.comparison import verdict
 from pipeline.evaluation.intervals import Difference
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.report.candidate import Evaluated
-from pipeline.evaluation.report.display import ends, fixed
+from pipeline.evaluation.report.display import MINUS, ends, fixed
 from pipeline.interval import CONFIDENCE
 
 FIRST_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECTIVE))
@@ -45,21 +45,21 @@ class Table:
 
 
 def leaderboard(candidates: Mapping[str, Evaluated], differences: Mapping[str, Mapping[str, Difference]]) -> Table:
-    """A row of each candidate, the best first, and one of the training rate. candidates: in the order in which they were named."""
+    """A row of each candidate, the best first, and one of the training rate. candidates: as they were named."""
     series = {name: i for i, name in enumerate(candidates)}
     best = {name: _best(name, list(candidates.values())) for name in FIRST_METRICS}
     rows = []
     for name in sorted(candidates, key=lambda name: candidates[name].loss):
         cells = [_score(candidates[name], metric, best[metric]) for metric in FIRST_METRICS]
         if differences:
-            cells.append(_difference(differences[name]) if name in differences else Cell("the best"))
+            cells.append(_difference(differences[name]) if name in differences else Cell("best"))
         rows.append(Row(name, cells, series[name]))
     baseline = next(iter(candidates.values())).intervals["baseline"]
     cells = [Cell(fixed(baseline[metric])) for metric in FIRST_METRICS]
     rows.append(Row(BASELINE, [*cells, Cell("")] if differences else cells))
     columns = [METRICS[name].label for name in FIRST_METRICS]
     if differences:
-        columns.append(f"{METRICS[OBJECTIVE].label}, minus the best's")
+        columns.append(f"{METRICS[OBJECTIVE].label}: difference to the best")
     return Table(f"Scores on the test table, with {CONFIDENCE:.0%} intervals", columns, rows, "candidate")
 
 
@@ -83,10 +83,10 @@ def difference_table(best: str, differences: Mapping[str, Mapping[str, Differenc
     for name in COMPARED_METRICS:
         cells = []
         for of in differences.values():
-            says = verdict(name, of[name])
-            cells += [Cell(fixed(of[name].value, sign="+")), Cell(ends(of[name], sign="+")), Cell(says, kind=SURELY.get(says, "says"))]
+            says, value = verdict(name, of[name]), fixed(of[name].value, sign="+")
+            cells += [Cell(value), Cell(ends(of[name], sign="+")), Cell(says, kind=SURELY.get(says, "says"))]
         rows.append(Row(METRICS[name].label, cells))
-    groups = [(f"{name} − {best}", 3) for name in differences]
+    groups = [(f"{name} {MINUS} {best}", 3) for name in differences]
     columns = ["difference", "interval", "which is"] * len(differences)
     return Table("Paired differences", columns, rows, "metric", groups)
 

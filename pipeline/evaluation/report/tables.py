@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from pipeline.evaluation.report.candidate import Coefficient, Evaluated
-from pipeline.evaluation.report.display import UNDEFINED, fixed, significant, whole
+from pipeline.evaluation.report.display import UNDEFINED, fixed, sentence, share, significant, whole
 from pipeline.interval import CONFIDENCE
 from pipeline.model.card import DataSchema
 from pipeline.model.encoder import Encoder
@@ -14,8 +14,10 @@ from pipeline.model.encoder import Encoder
 MAX_ROWS = 2000  # that the page holds
 SHOWN = 20  # at first
 SPAN = 1000  # units of a plot in a cell
+DECIMALS, NEAR_ONE = 3, 6  # of an effect, and of an odds ratio that is nearly 1
+FIGURE_SPACE = "\u2007"  # as wide as a digit, so that decimal points stand below each other
 REACH = 3  # times the largest effect, beyond which intervals are cut
-NAME, TEXT, NUMBER, PLOT = "name", "text", "number", "plot"  # kinds of columns
+NAME, TEXT, NUMBER, ENDS, PLOT = "name", "text", "number", "ends", "plot"  # kinds of columns
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,24 @@ def coefficient_table(id: str, name: str, of: Evaluated) -> LongTable:
     """The intercept, then the largest effects first."""
     features = len(of.card.features) + 1
     others = features - len(of.coefficients)
-    inference = (of.card.ended.inference or {}).get("sentence", "")
-    more = f"{whole(others)} smaller ones are in coefficients.csv" if others > 0 else ""
+    inference = sentence((of.card.ended.inference or {}).get("sentence", ""))
+    more = f"{whole(others)} smaller ones are in coefficients.csv." if others > 0 else ""
     headings = [
         Heading("feature", NAME),
         Heading("log-odds per standard deviation"),
         Heading(f"{CONFIDENCE:.0%} interval", PLOT),
-        Heading("from – to", TEXT),
+        Heading("from, to", ENDS),
         Heading("odds ratio per unit"),
-        Heading("from – to", TEXT),
+        Heading("from, to", ENDS),
         Heading("p"),
     ]
     effects = [abs(float(row["per_deviation"])) for row in of.coefficients if row["per_deviation"]]
     reach = max([effect for effect in effects if isfinite(effect)], default=0.0) or 1.0
     reach = min(REACH * reach, max([reach, *_ends(of.coefficients)]))
     rows = [_coefficient(row, reach) for row in of.coefficients]
-    return LongTable(id, name, headings, rows, "; ".join(filter(None, [inference, more])))
+    known = [i for i in range(len(headings)) if any(row[i] for row in rows)]  # there may be no intervals, or no p-values
+    note = " ".join(filter(None, [inference, more]))
+    return LongTable(id, name, [headings[i] for i in known], [[row[i] for i in known] for row in rows], note)
 
 
 def _ends(rows: Sequence[Coefficient]) -> list[float]:
@@ -77,14 +81,15 @@ def _coefficient(row: Coefficient, reach: float) -> list[str]:
     value, low, high = (_number(row[f"per_deviation{end}"]) for end in ("", "_low", "_high"))
     ratio, least, most = (_number(row[f"odds_ratio{end}"]) for end in ("", "_low", "_high"))
     against = f" against {row['against']}" if row["against"] else ""
+    decimals = NEAR_ONE if any(end and abs(end - 1) < 0.01 for end in (ratio, least, most)) else DECIMALS
     plot = [value if low is None else low, value, value if high is None else high]
     return [
         row["feature"] + against,
-        fixed(value, 3),
+        fixed(value, DECIMALS),
         "" if value is None else " ".join(str(_position(end, reach)) for end in plot if end is not None),
-        "" if low is None else f"{fixed(low, 3)} to {fixed(high, 3)}",
-        _ratio(ratio),
-        "" if least is None else f"{_ratio(least)} to {_ratio(most)}",
+        "" if low is None else f"{fixed(low, DECIMALS)} to {fixed(high, DECIMALS)}",
+        fixed(ratio, decimals) + FIGURE_SPACE * (NEAR_ONE - decimals),
+        "" if least is None else f"{fixed(least, decimals)} to {fixed(most, decimals)}",
         "" if not row["p"] else significant(float(row["p"]), 2),
     ]
 
@@ -96,13 +101,6 @@ def _number(text: str) -> float | None:
 def _position(value: float, reach: float) -> int:
     """In a plot from -reach to reach."""
     return round(SPAN / 2 * (1 + max(-1.0, min(1.0, value / reach))))
-
-
-def _ratio(value: float | None) -> str:
-    """With three decimals or, of one that is nearly 1, with so many that it shows."""
-    if value is None:
-        return UNDEFINED
-    return fixed(value, 6 if abs(value - 1) < 0.0095 else 3)
 
 
 def column_table(schema: DataSchema, encoder: Encoder | None) -> LongTable | None:
@@ -122,8 +120,8 @@ def column_table(schema: DataSchema, encoder: Encoder | None) -> LongTable | Non
     rows = [
         [
             column.name,
-            column.kind + (f": {column.reason}" if column.reason else ""),
-            f"{whole(column.missing)}{f' ({column.missing / total:.1%})' if column.missing else ''}",
+            column.kind if column.is_used else f"not used, {column.kind}: {column.reason}",
+            f"{whole(column.missing)} ({share(column.missing / total)})" if column.missing else "0",
             whole(column.distinct),
             column.example,
             whole(made[column.name]) if column.is_used else UNDEFINED,
@@ -132,5 +130,3 @@ def column_table(schema: DataSchema, encoder: Encoder | None) -> LongTable | Non
     ]
     others = len(schema.columns) - len(rows)
     return LongTable("columns", "Columns", headings, rows, f"{whole(others)} more are in schema.json" if others else "")
-
-
