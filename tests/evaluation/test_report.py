@@ -90,9 +90,13 @@ def test_the_verdict_of_one_and_of_many() -> None:
     doubtful = candidate(Z, Y, checks=failing(baseline="no better"))
     alone = page_of({"one": doubtful})
     assert alone.verdict.headline == "one is not surely better than the training rate."
-    assert alone.differences is None
+    assert not alone.differences
     many = {f"c{i}": candidate(similar(i), Y) for i in range(5)} | {"bad": candidate(-Z, Y)}
-    verdict = page_of(many).verdict
+    page = page_of(many)
+    verdict = page.verdict
+    assert [len(table.names) for table in page.fit] == [4, 2]
+    assert [name for table in page.all_scores for name, _ in table.groups if name != "baseline"] == list(many)
+    assert len([group for table in page.differences for group in table.groups]) == 5
     assert "surely better than bad" in verdict.headline
     assert "not surely different from c" in verdict.headline
     assert any(sentence.startswith("The best of 6 was found on the test rows themselves") for sentence in verdict.sentences)
@@ -100,10 +104,9 @@ def test_the_verdict_of_one_and_of_many() -> None:
 
 def test_every_score_is_shown_with_its_interval_and_the_baseline(two: Page) -> None:
     labels = [METRICS[name].label for name in COMPARED_METRICS]
-    assert [row.name for row in two.all_scores.rows] == labels
-    assert two.differences
-    assert [row.name for row in two.differences.rows] == labels
-    assert two.all_scores.groups == [("weak", 3), ("good", 3), ("baseline", 1)]
+    assert [row.name for row in two.all_scores[0].rows] == labels
+    assert [row.name for row in two.differences[0].rows] == labels
+    assert two.all_scores[0].groups == [("weak", 3), ("good", 3), ("baseline", 1)]
     assert [row.name for row in two.leaderboard.rows] == ["good", "weak", "training rate"]
     best = two.leaderboard.rows[0].cells[0]
     assert (best.text, best.kind) == (fixed(candidate(Z, Y).test(OBJECTIVE).value), "best")
@@ -113,9 +116,9 @@ def test_every_score_is_shown_with_its_interval_and_the_baseline(two: Page) -> N
 def test_validation_is_a_column_where_there_is_one() -> None:
     scores = {OBJECTIVE: {"value": 0.4321, "low": 0.4, "high": None}}
     page = page_of({"a": candidate(Z, Y, validation={"scores": scores, "by": "5 folds"})})
-    row = next(row for row in page.all_scores.rows if row.name == METRICS[OBJECTIVE].label)
-    assert dict(zip(page.all_scores.columns, row.cells, strict=True))["validation"].text == "0.4321"
-    assert next(fact for fact in page.fit if fact.label == "validation").values == ["5 folds"]
+    row = next(row for row in page.all_scores[0].rows if row.name == METRICS[OBJECTIVE].label)
+    assert dict(zip(page.all_scores[0].columns, row.cells, strict=True))["validation"].text == "0.4321"
+    assert next(fact for fact in page.fit[0].rows if fact.label == "validation").values == ["5 folds"]
 
 
 def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once() -> None:
@@ -265,7 +268,7 @@ def test_a_curve_of_one_point_and_numbers_that_are_none(z: list[float], y: list[
     """Two rows, of which nothing is sure, and of equal scores: slopes are undefined, intervals have no ends."""
     of = candidate(np.array(z), np.array(y), history={"epoch": np.array([]), "loss": np.array([])}, coefficients=())
     page = page_of({"a": of, "b": of})
-    tables = page.leaderboard, page.all_scores
+    tables = page.leaderboard, *page.all_scores
     shown = [cell.text + cell.interval for table in tables for row in table.rows for cell in row.cells]
     assert not any(re.search("nan|inf|None", text) for text in [*shown, page.verdict.headline, *page.verdict.sentences])
     assert "not surely different" in page.verdict.headline or "not known to differ" in page.verdict.headline
@@ -323,10 +326,10 @@ def test_configurations_that_differ_come_first() -> None:
     weak = card(config={"data": {"name": "document"}, "model": {"name": "numpy", "l2": 0.1}, "extra": {"key": [1, 2]}})
     chosen = card(fit=replace(FIT, penalty={"asked": "cv", "l2": 0.012345, "validation": {"folds": 5}}))
     page = page_of({"weak": candidate(Z, Y, weak), "third": candidate(Z, Y, chosen)})
-    assert next(fact for fact in page.fit if fact.label == "penalty l2").values == ["0.1", "0.0123 (by cv, in 5 folds)"]
-    keys = [fact.label for fact in page.configuration]
+    assert next(fact for fact in page.fit[0].rows if fact.label == "penalty l2").values == ["0.1", "0.0123 (by cv, in 5 folds)"]
+    keys = [fact.label for fact in page.configuration[0].rows]
     assert keys.index("data.name") > keys.index("model.l2")
-    assert next(fact for fact in page.configuration if fact.label == "extra.key").values == ["[1, 2]", fixed(None)]
+    assert next(fact for fact in page.configuration[0].rows if fact.label == "extra.key").values == ["[1, 2]", fixed(None)]
 
 
 def test_one_file_with_nothing_outside_it_and_equal_bytes(two: Page, html: str) -> None:

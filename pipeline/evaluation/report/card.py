@@ -1,16 +1,17 @@
 """What the report says of the data, of each fit, and of what a model is for: facts as pairs of a label and texts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import UNDEFINED, fixed, isolated, listed, share, significant, whole
 from pipeline.flatten import flatten
 from pipeline.model.card import ENDS, DataSchema, ModelCard, separation_sentence
-from pipeline.text import count, join_limited, shorten
+from pipeline.text import join_limited, shorten
 
 MAX_NAME = 60  # letters of a name in a heading
+SIDE_BY_SIDE = 4  # candidates in one table
 AT_RANDOM = "rows drawn from the same source as the training rows"
 HELD_OUT = {  # by data.NAME, which rows were tested on where they were not drawn at random
     "test_path": "the rows of a file of their own",
@@ -30,12 +31,27 @@ class Fact:
     differs: bool = False
 
 
+@dataclass(frozen=True)
+class FactTable:
+    """Facts of some candidates, side by side."""
+
+    names: Sequence[str]
+    rows: Sequence[Fact]
+
+
+def fact_tables(names: Sequence[str], facts: Sequence[Fact]) -> list[FactTable]:
+    """As many candidates a table as a page has room for."""
+    starts = range(0, len(names), SIDE_BY_SIDE)
+    parts = [slice(start, start + SIDE_BY_SIDE) for start in starts]
+    return [FactTable(names[part], [replace(fact, values=fact.values[part]) for fact in facts]) for part in parts]
+
+
 def data_facts(schema: DataSchema, source: str, of: ModelCard) -> list[Fact]:
     """What was predicted from what."""
     negative, positive = (isolated(shorten(str(label), MAX_NAME)) for label in schema.classes)
     rows = schema.rows
     shares = [f"{share(schema.positives[part] / rows[part])} in {part}" for part in ("training", "test")]
-    made = f", as {count(len(of.features), 'feature')}" if of.columns else ""
+    made = f", as {whole(len(of.features))} features" if of.columns else ""
     used = len(schema.used) if schema.columns else len(schema.features)
     unused = len(schema.columns) - used if schema.columns else 0
     left_out = f", {whole(unused)} left out" if unused else ""

@@ -34,6 +34,8 @@ AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 DASHES: tuple[tuple[float, ...], ...] = ((1, 0), (6, 2), (6, 2, 1.5, 2), (2.5, 1.5), (9, 2, 2, 2, 2, 2))
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 CONFIG = {
+    "aria": False,  # the page describes the chart and reads out its points
+    "mark": {"aria": False},
     "font": FONT,
     "view": {"stroke": None},
     "axis": {
@@ -62,9 +64,8 @@ class Field:
     """A number of a point, as the line below a chart reads it out."""
 
     key: str
-    label: str
+    text: str  # in which {} stands for it
     scale: float = 1.0  # by which it is multiplied
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
     edges, share = _edges(candidates), float(np.mean([_share(candidate) for candidate in candidates]))
     scores, losses = [_scores(each, edges) for each in candidates], [_loss(each, limit) for each in candidates]
     has_bands = len(candidates) <= MAX_BANDS and candidates[0].predictions.weight is None
-    threshold = Field("t", "threshold")
-    percent = partial(Field, scale=100.0, unit=" %")
+    threshold = Field("t", "threshold {}")
+    percent = partial(Field, scale=100.0)
     unit, chance = _axis([0, 1]), [(0, 0), (1, 1)]
     rows, found = "Share of rows, highest scores first", "Share of the positives among them"
     return [
@@ -125,7 +126,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "ROC",
             "Further to the upper left is better; the dotted diagonal is chance.",
             _spec(("False positive rate", unit), ("True positive rate", unit), chance),
-            [threshold, percent("y", "of the positives found"), percent("x", "of the negatives taken for positive")],
+            [threshold, percent("y", "{} % of the positives found"), percent("x", "{} % of the negatives taken for positive")],
             [_roc(candidate.curves["roc"], limit) for candidate in candidates],
         ),
         Chart(
@@ -133,7 +134,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Precision and recall",
             "Further to the upper right is better; the dotted line is the share of positives, which a guess reaches.",
             _spec(("Recall", unit), ("Precision", unit), [(0, share), (1, share)], interpolate="step-before"),
-            [threshold, percent("x", "of the positives found"), percent("y", "of those predicted positive are")],
+            [threshold, percent("x", "{} % of the positives found"), percent("y", "{} % of those found are positive")],
             [_precision_recall(candidate.curves["precision_recall"], limit) for candidate in candidates],
         ),
         Chart(
@@ -142,7 +143,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "On the dotted diagonal, probabilities are the shares that come true"
             + (f"; bands are {CONFIDENCE:.0%} intervals." if has_bands else "."),
             _spec(("Mean prediction", unit), ("Share of positives", unit), chance, dots=True, band=has_bands),
-            [percent("x", "predicted"), percent("y", "came true"), Field("n", "rows")],
+            [percent("x", "predicted {} %"), percent("y", "{} % came true"), Field("n", "{} rows")],
             [_calibration(candidate) for candidate in candidates],
         ),
         Chart(
@@ -150,7 +151,11 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Gain and lift",
             "How many of the positives are among the rows of the highest scores; the dotted diagonal is chance.",
             _spec((rows, unit), (found, unit), chance),
-            [percent("x", "of the rows"), percent("y", "of the positives"), Field("lift", "times as many as by chance")],
+            [
+                percent("x", "{} % of the rows"),
+                percent("y", "{} % of the positives"),
+                Field("lift", "{} times as by chance"),
+            ],
             [_gain(candidate, limit) for candidate in candidates],
         ),
         Chart(
@@ -163,7 +168,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
                 [],
                 "step-after",
             ),
-            [Field("x", "from"), Field("end", "to"), percent("y", "of the class's rows, negatives below zero")],
+            [Field("x", "from {}"), Field("end", "to {}"), percent("y", "{} % of the class's rows")],
             scores,
         ),
         Chart(
@@ -171,7 +176,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Training loss",
             "The mean log loss and the penalty before each recorded epoch.",
             _spec(("Epoch", _range(losses, "x")), ("Loss", _range(losses, "y")), [], dots=True),
-            [Field("x", "epoch"), Field("y", "loss")],
+            [Field("x", "epoch {}"), Field("y", "loss {}")],
             losses,
         ),
     ]
@@ -360,5 +365,5 @@ def _loss(candidate: Evaluated, limit: int) -> Columns:
 
 def to_json(content: Any) -> str:
     """Compact JSON that may stand inside a script element: without `<`, whatever names hold."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

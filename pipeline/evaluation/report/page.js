@@ -48,7 +48,7 @@
       if (point === focus) return;
       focus = point;
       view.data("focus", point ? [point] : []).runAsync();
-      const text = (field) => `${number(point[field.key] === null ? null : point[field.key] * field.scale)}${field.unit} ${field.label}`;
+      const text = (field) => field.text.replace("{}", number(point[field.key] === null ? null : point[field.key] * field.scale));
       readout.textContent = point ? `${names[point.c]}: ${fields.map(text).join(", ")}` : note;
     };
     drawn.push(() => {

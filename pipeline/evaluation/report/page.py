@@ -68,8 +68,8 @@ class Page:
     verdict: findings.Verdict
     checks: Sequence[findings.CheckOutcome]
     leaderboard: scores.Table
-    all_scores: scores.Table
-    differences: scores.Table | None
+    all_scores: Sequence[scores.Table]
+    differences: Sequence[scores.Table]
     method: str  # how intervals and differences were found
     charts: Sequence[charts.Chart]
     classes: Sequence[str]
@@ -77,8 +77,8 @@ class Page:
     coefficients: Sequence[tables.LongTable]
     columns: tables.LongTable | None
     features: str  # where the data are a matrix of numbers
-    fit: Sequence[card.Fact]
-    configuration: Sequence[card.Fact]
+    fit: Sequence[card.FactTable]
+    configuration: Sequence[card.FactTable]
     models: Sequence[Model]
     pictures: Sequence[Picture]
     data: Mapping[str, Any]  # for the page's script
@@ -127,7 +127,7 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         checks=findings.check_outcomes(ordered),
         leaderboard=scores.leaderboard(candidates, by_name),
         all_scores=scores.all_scores(candidates),
-        differences=scores.difference_table(best, by_name) if others else None,
+        differences=scores.difference_tables(best, by_name),
         method=_method(ordered[best], resamples if others else 0),
         charts=drawn,
         classes=[shorten(str(label), card.MAX_NAME) for label in schema.classes],
@@ -135,8 +135,8 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         coefficients=coefficients,
         columns=columns,
         features="" if schema.columns else join_limited([isolated(shorten(name, card.MAX_NAME)) for name in schema.features]),
-        fit=card.fit_facts(many),
-        configuration=card.configuration(many),
+        fit=card.fact_tables(list(candidates), card.fit_facts(many)),
+        configuration=card.fact_tables(list(candidates), card.configuration(many)),
         models=[_model(name, each) for name, each in candidates.items()],
         pictures=_pictures(candidates),
         data={

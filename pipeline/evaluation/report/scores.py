@@ -1,7 +1,9 @@
 """The report's tables of scores: candidates beside each other, and their differences to the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from pipeline.evaluation.comparison import verdict
 from pipeline.evaluation.intervals import Difference
@@ -12,6 +14,8 @@ from pipeline.interval import CONFIDENCE
 
 FIRST_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECTIVE))
 BASELINE = "training rate"
+SIDE_BY_SIDE = 2  # candidates in one wide table, which a page has room for
+T = TypeVar("T")
 SURELY = {"surely better": "good", "surely worse": "bad"}  # the classes of such cells
 
 
@@ -63,32 +67,46 @@ def leaderboard(candidates: Mapping[str, Evaluated], differences: Mapping[str, M
     return Table(f"Scores on the test table, with {CONFIDENCE:.0%} intervals", columns, rows, "candidate")
 
 
-def all_scores(candidates: Mapping[str, Evaluated]) -> Table:
-    """Each metric on the test table, on the training table and, where there is one, in validation."""
+def all_scores(candidates: Mapping[str, Evaluated]) -> list[Table]:
+    """Each metric on the test table, on the training table and, where there is one, in validation; some candidates a table."""
     is_validated = any(each.validated(OBJECTIVE) for each in candidates.values())
     parts = ["test", "interval", "training", *(["validation"] if is_validated else [])]
     baseline = next(iter(candidates.values())).intervals["baseline"]
-    rows = []
-    for name in COMPARED_METRICS:
-        cells = [cell for each in candidates.values() for cell in _parts(each, name, is_validated)]
-        rows.append(Row(METRICS[name].label, [*cells, Cell(fixed(baseline[name]))]))
-    groups = [(name, len(parts)) for name in candidates]
-    columns = [*(parts * len(candidates)), BASELINE]
-    return Table("All scores", columns, rows, "metric", [*groups, ("baseline", 1)])
+    found = []
+    for some in batched(candidates.items(), SIDE_BY_SIDE):
+        rows = []
+        for name in COMPARED_METRICS:
+            cells = [cell for _, each in some for cell in _parts(each, name, is_validated)]
+            rows.append(Row(METRICS[name].label, [*cells, Cell(fixed(baseline[name]))]))
+        groups = [(name, len(parts)) for name, _ in some]
+        columns = [*(parts * len(some)), BASELINE]
+        found.append(Table("All scores", columns, rows, "metric", [*groups, ("baseline", 1)]))
+    return found
 
 
-def difference_table(best: str, differences: Mapping[str, Mapping[str, Difference]]) -> Table:
-    """Each metric of each other candidate minus that of the best, with its interval and what it says."""
-    rows = []
-    for name in COMPARED_METRICS:
-        cells = []
-        for of in differences.values():
-            says, value = verdict(name, of[name]), fixed(of[name].value, sign="+")
-            cells += [Cell(value), Cell(ends(of[name], sign="+")), Cell(says, kind=SURELY.get(says, "says"))]
-        rows.append(Row(METRICS[name].label, cells))
-    groups = [(f"{name} {MINUS} {best}", 3) for name in differences]
-    columns = ["difference", "interval", "which is"] * len(differences)
-    return Table("Paired differences", columns, rows, "metric", groups)
+def difference_tables(best: str, differences: Mapping[str, Mapping[str, Difference]]) -> list[Table]:
+    """Each metric of each other candidate minus that of the best, with its interval and what it says; some a table."""
+    found = []
+    for some in batched(differences.items(), SIDE_BY_SIDE):
+        rows = [
+            Row(METRICS[name].label, [cell for _, of in some for cell in _says(name, of[name])]) for name in COMPARED_METRICS
+        ]
+        groups = [(f"{name} {MINUS} {best}", 3) for name, _ in some]
+        found.append(Table("Paired differences", ["difference", "interval", "which is"] * len(some), rows, "metric", groups))
+    return found
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """So many at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _says(metric: str, difference: Difference) -> list[Cell]:
+    says = verdict(metric, difference)
+    value, interval = fixed(difference.value, sign="+"), ends(difference, sign="+")
+    return [Cell(value), Cell(interval), Cell(says, kind=SURELY.get(says, "says"))]
 
 
 def _parts(of: Evaluated, metric: str, is_validated: bool) -> list[Cell]:
