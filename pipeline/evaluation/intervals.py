@@ -91,11 +91,31 @@ def paired_bootstrap(
 
     cuts: the log-odds above which a and b predict the positive class.
     """
-    if not len(z_a) == len(z_b) == len(y):
-        raise DataError(f"both models must have predicted the {len(y)} rows; got {len(z_a)} and {len(z_b)}")
-    models = [(z_a, cuts[0], COMPARED_METRICS), (z_b, cuts[1], COMPARED_METRICS)]
-    (a, b), _ = _resampled(models, y, weight, group, resamples, seed)
-    return {name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS}
+    return paired_differences([(z_a, cuts[0]), (z_b, cuts[1])], y, resamples, seed, weight, group)[0]
+
+
+def paired_differences(
+    models: Sequence[tuple[Array, float]],
+    y: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    weight: Array | None = None,
+    group: Groups | None = None,
+) -> list[dict[str, Difference]]:
+    """Of each model but the first what `paired_bootstrap` finds of it and the first, all on the same resampled rows.
+
+    models: log-odds z (n,) and the cut of each.
+    """
+    if {len(z) for z, _ in models} != {len(y)}:
+        sizes = " and ".join(str(len(z)) for z, _ in models)
+        raise DataError(f"all models must have predicted the {len(y)} rows; got {sizes}")
+    (a, *others), _ = _resampled([(z, cut, COMPARED_METRICS) for z, cut in models], y, weight, group, resamples, seed)
+    return [{name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS} for b in others]
+
+
+def resamples_for(rows: int, many: int = MANY_ROWS) -> int:
+    """RESAMPLES and, beyond `many` rows, fewer, so that they take no longer; the ends hardly vary more, since rows are many."""
+    return max(MIN_RESAMPLES, RESAMPLES * many // max(rows, many))
 
 
 @dataclass(frozen=True)
@@ -129,12 +149,12 @@ def evaluate(
 ) -> Evaluation:
     """The numbers of a model from its predictions of the test table and of the training table. group: of the test rows.
 
-    resamples: RESAMPLES if not given, and beyond MANY_ROWS fewer, in which the ends hardly vary more: the rows are many.
+    resamples: those of `resamples_for` if not given.
     """
     z, y, weight = test
     _, labels, weights = training
     if resamples is None:
-        resamples = max(MIN_RESAMPLES, RESAMPLES * MANY_ROWS // max(len(y), MANY_ROWS))
+        resamples = resamples_for(len(y))
     rate = np.average(labels, weights=weights)
     constant = np.full(len(y), np.log(rate / (1 - rate)))
     shares = {curve.name: curve.share for curve in CURVES.values() if curve.share}

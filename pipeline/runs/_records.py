@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import Array
-from pipeline.errors import CommandError, PipelineError
-from pipeline.evaluation.intervals import Difference, paired_bootstrap
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
+from pipeline.errors import CommandError, DataError, PipelineError
+from pipeline.evaluation.comparison import Predictions, differences
+from pipeline.evaluation.intervals import Difference
+from pipeline.evaluation.metrics import COMPARED_METRICS
 from pipeline.files import CHECKS_FILE, METRICS_FILE, PREDICTIONS_FILE, read_parquet
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
@@ -22,8 +21,6 @@ from pipeline.tracking.runs import Store, download, name_of
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-SEED = 0  # of the bootstrap
-SURELY_BETTER = "surely better"  # a verdict
 TRAINING, EVALUATED = (STAGES[stage].artifacts for stage in ("train", "evaluate"))  # folders of artifacts
 Columns = dict[str, NDArray[Any]]
 
@@ -41,10 +38,9 @@ class Records:
     predictions: Columns  # predictions.parquet
     checks: list[dict[str, Any]] | None = None  # checks.json; None of a run that is older
 
-    def scores(self) -> tuple[Array, Array]:
-        """Log-odds z (n,) and labels y (n,) of the test table."""
-        y = (self.predictions["actual"] == np.array(self.card.classes)[1]).astype(float)
-        return log_odds(self.predictions["probability"]), y
+    def scores(self) -> Predictions:
+        """Of the test table."""
+        return Predictions.of(self.predictions, self.card.classes, self.decision.log_odds)
 
 
 def records(store: Store, run: "Run", temporary: Path) -> Records:
@@ -74,31 +70,12 @@ def read_predictions(folder: Path) -> Columns:
     return read_parquet(folder / PREDICTIONS_FILE)
 
 
-def log_odds(p: Array) -> Array:
-    """z (n,) of probabilities p (n,). One that was rounded to 1 counts as 1 - 2^-54, one rounded to 0 as the least float."""
-    return np.asarray(np.log(np.maximum(p, np.nextafter(0, 1))) - np.log(np.maximum(1 - p, 2.0**-54)))
-
-
 def compare(a: Records, b: Records) -> dict[str, Difference]:
     """b - a in each metric, with its interval. Raises CommandError unless both were tested on the same table."""
     both = f"{name_of(a.run)} and {name_of(b.run)}"
     if a.card.data.digest["test"] != b.card.data.digest["test"] or a.card.classes != b.card.classes:
         raise CommandError(f"two runs must have been tested on one table for their metrics to be compared; {both} were not")
-    (z_a, y_a), (z_b, y_b) = a.scores(), b.scores()
-    if y_a.tolist() != y_b.tolist():
-        raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged")
-    cuts = a.decision.log_odds, b.decision.log_odds
-    weight, group = (a.predictions.get(column) for column in ("weight", "group"))
-    return paired_bootstrap(z_a, z_b, y_a, seed=SEED, weight=weight, cuts=cuts, group=group)
-
-
-def verdict(metric: str, difference: Difference) -> str:
-    """What the difference b - a in a metric says of b, in words."""
-    if np.isnan(difference.low):
-        return "not known to differ, since the difference has no interval"
-    greater_is_better = METRICS[metric].greater_is_better
-    if not difference.sign:
-        return "not surely different"
-    if greater_is_better is None:
-        return "surely higher" if difference.sign > 0 else "surely lower"
-    return SURELY_BETTER if (difference.sign > 0) == greater_is_better else "surely worse"
+    try:
+        return differences([a.scores(), b.scores()])[0]
+    except DataError:
+        raise CommandError(f"the predictions of {both} must be of the same rows; one of them is damaged") from None

@@ -11,12 +11,13 @@ from typing import Any
 
 from pipeline import console
 from pipeline.errors import PipelineError
+from pipeline.evaluation.comparison import verdict
 from pipeline.evaluation.intervals import RESAMPLES, Difference
 from pipeline.files import digest, nan_as_none
 from pipeline.flatten import flatten
 from pipeline.interval import CONFIDENCE
 from pipeline.runs._command import RUN, Subparsers, add_command
-from pipeline.runs._records import Records, compare, records, verdict
+from pipeline.runs._records import Records, compare, records
 from pipeline.text import join_limited
 from pipeline.tracking.runs import Store, download, find, name_of, open_store
 

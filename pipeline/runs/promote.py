@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CommandError, PipelineError
 from pipeline.evaluation.checks import failed_checks
+from pipeline.evaluation.comparison import SEED, SURELY_BETTER, verdict
 from pipeline.evaluation.intervals import RESAMPLES, Difference
 from pipeline.evaluation.metrics import OBJECTIVE, RANKING_METRICS
 from pipeline.files import WEIGHTS_FILE, file_digest, nan_as_none
 from pipeline.interval import CONFIDENCE
 from pipeline.redaction import first_line
 from pipeline.runs._command import RUN, Subparsers, add_command
-from pipeline.runs._records import SEED, SURELY_BETTER, compare, records, verdict
+from pipeline.runs._records import compare, records
 from pipeline.text import join_limited
 from pipeline.tracking.names import NOTE, WEIGHTS_TAG
 from pipeline.tracking.runs import Store, find, name_of, open_store

@@ -139,9 +139,8 @@ _STAGES = (
     Stage(
         "report",
         (
-            "config/report.yaml",
-            *(*_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
-            *_of_candidate(INTERVALS_FILE, CHECKS_FILE, "figures/*"),
+            *("config/report.yaml", f"data/{SCHEMA}", *_MODEL, *_HISTORY, *_COEFFICIENTS, *_of_candidate(VALIDATION)),
+            *(*_EVALUATION, *_CURVES, *_of_candidate(INTERVALS_FILE, CHECKS_FILE, PREDICTIONS_FILE, "figures/*")),
         ),
         ("report/index.html",),
         "report",

@@ -9,7 +9,7 @@ from pipeline.evaluation.figure_context import FigureContext
 from pipeline.evaluation.figures import Figure
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.panel import stable_rendering
-from pipeline.evaluation.report import largest_coefficients
+from pipeline.evaluation.report.candidate import largest_coefficients
 from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, write_figure
 from pipeline.manifest import Manifest
 from pipeline.model.card import ModelCard

@@ -14,12 +14,27 @@ from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.files import check_candidate_name, check_stage_file, read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
+from pipeline.evaluation.comparison import Predictions
+from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import Evaluated, largest_coefficients, render
-from pipeline.files import CHECKS_FILE, COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
-from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
-from pipeline.model.card import ModelCard, read_card
+from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
+from pipeline.evaluation.report.page import PICTURES, build, render
+from pipeline.evaluation.report.tables import MAX_ROWS
+from pipeline.files import (
+    CHECKS_FILE,
+    COEFFICIENTS_FILE,
+    HISTORY_FILE,
+    INTERVALS_FILE,
+    METRICS_FILE,
+    OUT,
+    PREDICTIONS_FILE,
+    WEIGHTS_FILE,
+    file_digest,
+    write_csv,
+)
+from pipeline.manifest import REPORT, VALIDATION, Manifest, read_evaluation, read_figures, read_validation, write_manifest
+from pipeline.model.card import ModelCard, read_card, read_schema_of
 from pipeline.model.decision import decision_of
 from pipeline.redaction import scrub
 from pipeline.stages import MODELS_DIR, STAGES, remove_other_candidates
@@ -42,10 +57,12 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
         trackers = {
             name: stack.enter_context(track(tracking, STAGE.name, trained.content, name)) for name, trained in models.items()
         }
+        (tables, *_) = [read_schema_of(trained, root / "data") for trained in models.values()]
         candidates = {name: _read(trained) for name, trained in models.items()}
         with atomic_dir(root / "report", REPORT, ["figures"]) as made:
-            source = data_name(models[names[0]].content.config["data"])
-            (made / "index.html").write_text(render(candidates, source), encoding="utf-8")
+            source = data_name(tables.content.source)
+            page = build(candidates, tables.content, source)
+            (made / "index.html").write_text(render(page), encoding="utf-8")
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
             write_csv(made / "comparison.csv", {"model": list(models), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
@@ -93,15 +110,28 @@ def _is_here(root: Path, out: Mapping[str, Any]) -> bool:
 
 
 def _read(trained: Manifest[ModelCard]) -> Evaluated:
-    """A model with its metrics and figures. Raises ArtifactError unless they are of it."""
+    """A model with all that the stages made of it. Raises ArtifactError unless that is of it."""
+    folder, card = trained.path.parent, trained.content
     evaluation = read_evaluation(trained)
     figures = read_figures(evaluation)
-    images = {name: figures.read(f"{name}.png") for name in FIGURES if f"{name}.png" in figures.files}
-    intervals = evaluation.json(INTERVALS_FILE, "test", "training", "baseline")
-    numbers = evaluation.numbers(METRICS_FILE, *METRICS)
-    checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
-    coefficients = largest_coefficients(trained.read(COEFFICIENTS_FILE))
-    return Evaluated(trained.content, decision_of(evaluation), numbers, intervals, images, checks, coefficients)
+    decision = decision_of(evaluation)
+    table = evaluation.table(PREDICTIONS_FILE)
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    is_validated = (folder / VALIDATION).is_file()
+    return Evaluated(
+        card=card,
+        decision=decision,
+        metrics=evaluation.numbers(METRICS_FILE, *METRICS),
+        intervals=evaluation.json(INTERVALS_FILE, "test", "training", "baseline"),
+        checks=evaluation.json(CHECKS_FILE, "checks")["checks"],
+        curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
+        history=trained.csv(HISTORY_FILE, "epoch", "loss"),
+        predictions=Predictions.of(columns, card.classes, decision.log_odds),
+        weights_digest=trained.files[WEIGHTS_FILE],
+        validation=read_validation(folder, card.fingerprint).content if is_validated else {},
+        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE), MAX_ROWS),
+        pictures={name: figures.read(f"{name}.png") for name in PICTURES if f"{name}.png" in figures.files},
+    )
 
 
 def run(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, Any]) -> None:

@@ -213,7 +213,7 @@ def test_the_baseline_knows_the_weighted_rate() -> None:
 @pytest.mark.parametrize(
     ("z_b", "y", "sentence"),
     [
-        (np.zeros(3), np.array([0, 1]), "both models must have predicted the 2 rows; got 2 and 3"),
+        (np.zeros(3), np.array([0, 1]), "all models must have predicted the 2 rows; got 2 and 3"),
         (np.zeros(2), np.array([1, 1]), "the rows to measure a model by must be of both classes; 2 of 2 are positive"),
     ],
 )

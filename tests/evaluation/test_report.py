@@ -1,144 +1,376 @@
-"""The report: self-contained, escaped, the best marked."""
+"""The report's page: what it says, and that names and odd numbers never break it."""
 
+import base64
+import hashlib
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from pipeline.evaluation.checks import CHECKS
-from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS
-from pipeline.evaluation.report import Evaluated, largest_coefficients, render
-from pipeline.files import nan_as_none, write_csv
+from pipeline.arrays import Array
+from pipeline.config.code import Code
+from pipeline.evaluation.comparison import Predictions
+from pipeline.evaluation.figures import FIGURES, PALETTE
+from pipeline.evaluation.intervals import paired_bootstrap
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
+from pipeline.evaluation.report import charts, tables
+from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
+from pipeline.evaluation.report.display import fixed, isolated, share, whole
+from pipeline.evaluation.report.page import FOLDER, PICTURES, Page, build, render
+from pipeline.files import write_csv
 from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import ModelCard
+from pipeline.model.columns import Column
 from pipeline.model.decision import Decision
-from tests.evaluation.context import FIT, card, coefficient, context
+from tests.evaluation.candidates import HOSTILE, PASSED, RTL, candidate, coefficient, schema, scored
+from tests.evaluation.context import FIT, card
 
-IMAGES = {"loss": b"loss", "roc": b"roc"}
-FINE = {"passed": True, "sentence": "fine", "advice": "none"}
-PASSED = [{"name": name, "looks_at": each.looks_at, "severe": each.severe, **FINE} for name, each in CHECKS.items()]
-HOSTILE = "<script>alert('1')</script> & \"quotes\""
+Z, Y = scored(80)
 
 
-def candidate(of: ModelCard, images: dict[str, bytes] = IMAGES, **metrics: float | None) -> Evaluated:
-    """With intervals of 0.1 to either side, 0.25 on the training table and 0.75 as the baseline's."""
-    values = {**nan_as_none(context().metrics), **metrics}
-    test = {
-        name: {"value": value, "low": value and value - 0.1, "high": value and value + 0.1} for name, value in values.items()
-    }
-    numbers = {"test": test, "training": dict.fromkeys(values, 0.25), "baseline": dict.fromkeys(values, 0.75)}
-    return Evaluated(of, Decision(), context().metrics, numbers, images, PASSED)
+def similar(seed: int) -> Array:
+    """Log-odds that are about as good as Z."""
+    return Z + 0.2 * np.random.default_rng(seed).standard_normal(len(Z))
 
 
-def rows_of(page: str, label: str) -> list[str]:
-    """The cells of the row with this label, whose best is marked with a star."""
-    (row,) = re.findall(rf"<tr><td>{re.escape(label)}</td>(.*)</tr>", page)
-    return [("*" if best else "") + value for best, value in re.findall(r'<td( class="best")?>(.*?)</td>', row)]
+def page_of(candidates: dict[str, Evaluated], source: str = "patients.csv", **changes: Any) -> Page:
+    return build(candidates, schema(next(iter(candidates.values())).card, **changes), source)
 
 
-def ends(low: str, high: str) -> str:
-    return f" <small>{low} to {high}</small>"
+@pytest.fixture(scope="module")
+def two() -> Page:
+    """Of a good candidate and one that ranks at random."""
+    noise = np.random.default_rng(1).standard_normal(len(Z))
+    return page_of({"weak": candidate(noise, Y), "good": candidate(Z, Y)})
 
 
-def on_test_table(page: str, label: str) -> list[str]:
-    """Of a score's row, what is of the test table."""
-    return rows_of(page, label)[:-1:2]
+@pytest.fixture(scope="module")
+def html(two: Page) -> str:
+    return render(two)
 
 
-def test_candidates_stand_side_by_side_with_the_best_marked() -> None:
-    weak = replace(card(), config={"model": {"name": "numpy", "l2": 0.1}, "extra": {"key": [1, 2]}})
-    chosen = replace(FIT, penalty={"asked": "cv", "l2": 0.012345})
-    page = render(
-        {
-            "strong": candidate(card(), roc_auc=0.9, log_loss=0.30001),
-            "weak": candidate(weak, roc_auc=0.8, log_loss=0.3, brier=0.5),
-            "third": candidate(replace(card(), fit=chosen), roc_auc=0.9, log_loss=0.30002, calibration_slope=None),
-        },
-        "document",
-    )
-    best = f"*0.9000{ends('0.8000', '1.0000')}"
-    assert on_test_table(page, "ROC AUC") == [best, f"0.8000{ends('0.7000', '0.9000')}", best]
-    assert rows_of(page, "ROC AUC")[1::2] == ["0.2500"] * 3
-    assert rows_of(page, "ROC AUC")[-1] == "0.7500"
-    assert on_test_table(page, "log loss") == [f"0.3000{ends('0.2000', '0.4000')}"] * 3  # equal in what is shown
-    assert on_test_table(page, "calibration slope")[2] == "none"
-    assert rows_of(page, "training loss") == ["0.5000"] * 3
-    assert rows_of(page, "penalty, l2") == ["", "0.1", "0.0123 (cv)"]
-    assert rows_of(page, "model.l2") == ["", "0.1", ""]
-    assert rows_of(page, "extra.key") == ["", "[1, 2]", ""]
-    assert rows_of(page, "optimizer.lr") == ["0.1", "", "0.1"]
-    assert "<h1>Predicting label: strong and weak and third</h1>" in page
-    assert "document, 2 features, 60 training and 60 test rows" in page
-
-
-def test_every_score_is_shown_and_no_count() -> None:
-    page = render({"one": candidate(card())}, "document")
-    labels = re.findall(r"<tr><td>(.*?)</td>", page.partition("<h2>Scores</h2>")[2].partition("<h2>")[0])
-    assert labels == [METRICS[name].label for name in COMPARED_METRICS]
-    assert 'class="best"' not in page.partition("</style>")[2]  # of one
-
-
-def test_the_figures_that_are_there_are_shown_in_their_order() -> None:
-    page = render({"a": candidate(card()), "b": candidate(card(), {**IMAGES, "coefficients": b"coefficients"})}, "document")
-    assert re.findall('alt="(.*?)"', page) == [
-        *("Training loss of a", "Training loss of b", "ROC of a", "ROC of b"),
-        "Coefficients of b",
+def failing(**sentences: str) -> list[dict[str, Any]]:
+    """The checks, of which those with a sentence failed."""
+    return [
+        {**check, "passed": False, "sentence": sentences[check["name"]]} if check["name"] in sentences else check
+        for check in PASSED
     ]
-    assert page.count('src="data:image/png;base64,') == 5
-    assert "Calibration" not in page
-    assert {"loss", "roc", "coefficients"} < set(FIGURES)
 
 
-def test_the_largest_coefficients_are_shown_and_how_many_more_there_are(tmp_path: Path) -> None:
-    sure = {"per_unit_low": "0.51", "per_unit_high": "2.5", "p": "0.00123", "against": "cook"}
+def test_the_page_says_what_was_predicted_from_what(two: Page) -> None:
+    assert {fact.label: fact.values[0] for fact in two.facts} == {
+        "Data set": "patients.csv",
+        "Target": "label: 1 is positive, 0 negative",
+        "Rows": "60 training, 60 test",
+        "Share of positives": "50.0% in training, 33.3% in test",
+        "Columns": "2 used",
+    }
+    assert two.heading == "Predicting label = 1"
+    assert two.title == "Predicting label: weak, good"
+
+
+def test_the_verdict_says_who_is_better_by_how_much_and_how_surely(two: Page) -> None:
+    noise = np.random.default_rng(1).standard_normal(len(Z))
+    gap = paired_bootstrap(Z, noise, Y)[OBJECTIVE]
+    interval = f"{gap.low:.4f} to {gap.high:.4f}"
+    assert two.verdict.headline == (
+        f"good is surely better than weak (log loss lower by {gap.value:.4f}, 95% interval {interval})."
+    )
+    assert "It is surely better than that." in two.verdict.sentences
+    alike = page_of({"a": candidate(Z, Y), "b": candidate(similar(1), Y)}).verdict.headline
+    assert "not surely different" in alike
+
+
+def test_the_verdict_of_one_and_of_many() -> None:
+    doubtful = candidate(Z, Y, checks=failing(baseline="no better"))
+    alone = page_of({"one": doubtful})
+    assert alone.verdict.headline == "one is not surely better than the training rate."
+    assert not alone.differences
+    many = {f"c{i}": candidate(similar(i), Y) for i in range(5)} | {"bad": candidate(-Z, Y)}
+    page = page_of(many)
+    verdict = page.verdict
+    assert [len(table.names) for table in page.fit] == [4, 2]
+    assert [name for table in page.all_scores for name, _ in table.groups if name != "baseline"] == list(many)
+    assert len([group for table in page.differences for group in table.groups]) == 5
+    assert "surely better than bad" in verdict.headline
+    assert "not surely different from c" in verdict.headline
+    assert any(sentence.startswith("The best of 6 was found on the test rows themselves") for sentence in verdict.sentences)
+
+
+def test_every_score_is_shown_with_its_interval_and_the_baseline(two: Page) -> None:
+    labels = [METRICS[name].label for name in COMPARED_METRICS]
+    assert [row.name for row in two.all_scores[0].rows] == labels
+    assert [row.name for row in two.differences[0].rows] == labels
+    assert two.all_scores[0].groups == [("weak", 3), ("good", 3), ("baseline", 1)]
+    assert [row.name for row in two.leaderboard.rows] == ["good", "weak", "training rate"]
+    best = two.leaderboard.rows[0].cells[0]
+    assert (best.text, best.kind) == (fixed(candidate(Z, Y).test(OBJECTIVE).value), "best")
+    assert " to " in best.interval
+
+
+def test_validation_is_a_column_where_there_is_one() -> None:
+    scores = {OBJECTIVE: {"value": 0.4321, "low": 0.4, "high": None}}
+    page = page_of({"a": candidate(Z, Y, validation={"scores": scores, "by": "5 folds"})})
+    row = next(row for row in page.all_scores[0].rows if row.name == METRICS[OBJECTIVE].label)
+    assert dict(zip(page.all_scores[0].columns, row.cells, strict=True))["validation"].text == "0.4321"
+    assert next(fact for fact in page.fit[0].rows if fact.label == "validation").values == ["5 folds"]
+
+
+def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once() -> None:
+    one = candidate(Z, Y, checks=failing(baseline="no better", drift="they differ"))
+    other = candidate(Z, Y, checks=failing(drift="they differ"))
+    page = page_of({"one": one, "other": other})
+    assert [check.name for check in page.failed] == ["baseline", "drift"]
+    baseline, drift = page.failed
+    assert (baseline.severe, [found.candidates for found in baseline.findings], baseline.others) == (True, ["one"], "other")
+    assert (drift.severe, [found.candidates for found in drift.findings], drift.others) == (False, [""], "")
+    assert page.failed_count == f"2 of {len(PASSED)} checks failed, 1 of them severely, which bars promotion:"
+    assert not any(found.advice for check in page.others for found in check.findings), "what passed needs no advice"
+    assert page.models[0].limits[-1].startswith("It failed the checks baseline and drift")
+
+
+def test_a_threshold_moves_the_counts_and_starts_at_the_decision() -> None:
+    given = Decision.given(0.3, "0.3")
+    of = candidate(Z, Y, decision=given)
+    moved = charts.thresholds([of, candidate(-Z, Y)])
+    first = moved["candidates"][0]
+    assert moved["threshold"][first["start"]] == "0.3"
+    assert first["tp"][first["start"]] == of.metrics["true_positives"]
+    assert first["fp"][first["start"]] == of.metrics["false_positives"]
+    half = moved["threshold"].index("0.5")
+    assert moved["candidates"][1]["start"] == half
+    assert first["tp"][half] == ((Z > 0) & (Y == 1)).sum()
+    assert (first["positives"], first["negatives"]) == (Y.sum(), (1 - Y).sum())
+    assert (first["tp"][0], first["tp"][-1]) == (Y.sum(), 0)
+
+
+def test_many_rows_are_counted_to_the_last_one() -> None:
+    z, y = np.zeros(300_001), np.zeros(300_001)
+    y[:123_457] = 1
+    of = replace(candidate(Z, Y), predictions=Predictions(z, y))
+    assert charts.thresholds([of])["candidates"][0]["tp"][0] == 123_457
+
+
+def test_curves_are_thinned_to_points_of_the_curve_itself() -> None:
+    z, y = scored(20_000)
+    of = candidate(z, y)
+    line = charts.charts([of] * 5)[0].lines[0]
+    assert len(line["x"]) <= charts.MAX_ALL_POINTS / 5
+    curve = of.curves["roc"]
+    points = {*zip(curve["false_positive_rate"], curve["true_positive_rate"], curve["threshold"], strict=True)}
+    assert {*zip(line["x"], line["y"], line["t"], strict=True)} <= points
+    assert (line["x"][0], line["y"][0], line["x"][-1], line["y"][-1]) == (0, 0, 1, 1)
+    area = np.trapezoid(line["y"], line["x"])
+    assert area == pytest.approx(of.metrics["roc_auc"], abs=0.002)
+
+
+@pytest.mark.slow  # altair is imported
+def test_the_specifications_are_of_the_schema() -> None:
+    import altair
+
+    for chart in charts.charts([candidate(Z, Y)]):
+        altair.Chart.from_dict({key: value for key, value in chart.spec.items() if key != "background"})
+
+
+def test_each_candidate_looks_different() -> None:
+    """In colour and, where colours begin anew, in dashes; the static picture has both."""
+    looks = [(i % len(PALETTE), i % len(charts.DASHES)) for i in range(10)]
+    assert len({*looks}) == 10
+    assert all(f"--c{colour}:" in charts.palette_css() for colour, _ in looks)
+    svg = charts.charts([candidate(Z, Y)] * 2)[0].svg()
+    assert "var(--c1)" in svg
+    assert 'stroke-dasharray="6,2"' in svg
+
+
+def test_the_largest_coefficients_come_first_and_the_others_are_reached(tmp_path: Path) -> None:
+    sure = {"per_deviation_low": "-9.5", "per_deviation_high": "-8.5", "p": "0.00123", "against": "cook"}
     numbers = (coefficient(f"x{i}", 0.1 * i) for i in range(1, 25))
     rows = [coefficient("(intercept)", 0.1), *numbers, coefficient("job\r=,\n<b>", -9, **sure)]
     write_csv(tmp_path / "coefficients.csv", {name: [row[name] for row in rows] for name in COLUMNS})
     content = (tmp_path / "coefficients.csv").read_bytes()
     fit = replace(FIT, inference={"method": "HC1", "sentence": "standard errors by HC1"})
-    shown = replace(
-        candidate(card(fit=fit, features=[row["feature"] for row in rows[1:]])), coefficients=largest_coefficients(content)
-    )
-    page = render({"one": shown, "circle": candidate(card())}, "document")
-    assert re.findall("<h2>(Coefficients.*?)</h2>", page) == ["Coefficients of one"]
-    part = page.partition("<h2>Coefficients of one</h2>")[2].partition("<h2>")[0]
-    names = re.findall("<tr><td>(.*?)</td>", part, re.DOTALL)
-    assert names == ["(intercept)", "job\r=,\n&lt;b&gt; against cook", *(f"x{i}" for i in range(24, 5, -1))]
-    assert "<td>-9 (0.51 to 2.5)</td>" in part
-    assert "<td>0.0012</td>" in part
-    assert "standard errors by HC1; 5 more are in coefficients.csv" in part
+    of = card(fit=fit, features=[row["feature"] for row in rows[1:]] + ["x25"])
+    found = tables.coefficient_table("t", "one", candidate(Z, Y, of, coefficients=largest_coefficients(content, 2000)))
+    assert [row[0] for row in found.rows] == ["(intercept)", "job\r=,\n<b> against cook", *(f"x{i}" for i in range(24, 0, -1))]
+    assert found.rows[1][1:4] == [fixed(-9, 3), "0 26 53", f"{fixed(-9.5, 3)} to {fixed(-8.5, 3)}"]
+    assert found.rows[1][-1] == "0.0012"
+    assert found.note == "Standard errors by HC1. 1 smaller ones are in coefficients.csv."
+    assert (len(found.shown), len(found.rest)) == (tables.SHOWN, 6)
+
+
+def test_columns_of_which_nothing_is_known_are_left_out() -> None:
+    """Where the classes can be separated, coefficients have no intervals and no p-values."""
+    headings = [heading.text for heading in tables.coefficient_table("t", "one", candidate(Z, Y)).headings]
+    assert headings == ["feature", "log-odds per standard deviation", "95% interval", "odds ratio per unit"]
+
+
+def test_the_columns_are_shown_as_they_were_recognised() -> None:
+    columns = [
+        Column("age", "number", "integer", 6, 50, "30"),
+        Column("id", "identifier", "integer", 0, 120, "1", "names rows"),
+    ]
+    page = page_of({"a": candidate(Z, Y)}, columns=columns)
+    assert page.columns
+    assert [list(row) for row in page.columns.rows] == [
+        ["age", "number", "6 (5.0%)", "50", "30", "0"],
+        ["id", "not used, identifier: names rows", "0", "120", "1", fixed(None)],
+    ]
+
+
+def test_two_thousand_columns_are_a_page_of_a_few_rows() -> None:
+    columns = [Column(f"gene_{i}", "number", "number", 0, 50, "0.5") for i in range(5000)]
+    rows = [coefficient("(intercept)", 0.0), *(coefficient(f"gene_{i}", 5 - 0.001 * i) for i in range(1999))]
+    of = card(features=[f"gene_{i}" for i in range(5000)])
+    page = page_of({"a": candidate(Z, Y, of, coefficients=rows)}, columns=columns)
+    assert page.columns
+    for table in (page.columns, *page.coefficients):
+        assert (len(table.shown), len(page.data["tables"][table.id])) == (tables.SHOWN, tables.MAX_ROWS - tables.SHOWN)
+    assert page.coefficients[0].note.endswith("3,001 smaller ones are in coefficients.csv.")
+    assert page.columns.note == "3,000 more are in schema.json"
+    assert len(charts.to_json(page.data)) < 300_000
+
+
+def hostile(of: ModelCard) -> dict[str, Evaluated]:
+    rows = [coefficient(name, 1.0) for name in (HOSTILE, RTL, "a" * 300)]
+    odd = candidate(Z, Y, of, checks=failing(baseline=HOSTILE, drift=RTL), coefficients=rows * 10)
+    return {HOSTILE: odd, RTL: odd, "n" * 300: odd}
 
 
 def test_whatever_a_name_holds_is_text() -> None:
-    hostile = card(target=HOSTILE, classes=[HOSTILE, 1], features=[HOSTILE, "b"], config={HOSTILE: {HOSTILE: HOSTILE}})
-    hostile = replace(hostile, fit=replace(FIT, optimizer=HOSTILE, stopped_by=HOSTILE), fingerprint=HOSTILE)
-    page = render({HOSTILE: candidate(hostile)}, HOSTILE)
-    assert "<script" not in page
-    assert 'alt="Training loss of &lt;script&gt;' in page
-    assert page.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &#34;quotes&#34;") >= 8
+    of = card(
+        target=HOSTILE,
+        classes=[RTL, HOSTILE],
+        features=[HOSTILE, RTL],
+        config={
+            "data": {"name": "table", "path": HOSTILE, "target": HOSTILE},
+            "model": {"name": HOSTILE},
+            HOSTILE: {RTL: HOSTILE},
+        },
+        fit=replace(FIT, optimizer=HOSTILE, stopped_by=HOSTILE),
+        fingerprint=HOSTILE,
+    )
+    columns = [Column(name, "category", "text", 0, 2, HOSTILE, HOSTILE) for name in (HOSTILE, RTL) * 15]
+    html = render(page_of(hostile(of), HOSTILE, columns=columns))
+    assert html.count("<script") == 3
+    assert html.count("</script>") == 3
+    assert "<img" not in html.partition("<script>")[0]
+    data = json.loads(re.findall(r'id="report-data">(.*?)</script>', html)[0])
+    assert data["names"] == [HOSTILE, RTL, "n" * 300]
 
 
-@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
-def test_one_file_with_nothing_outside_it_and_equal_bytes(names: list[str]) -> None:
-    candidates = {name: candidate(card()) for name in names}
-    page = render(candidates, "document")
-    assert page == render(dict(candidates), "document")
-    assert page.startswith("<!doctype html>\n")
-    assert page.endswith("</html>\n")
-    assert not re.search(r"<(?:link|script|iframe|object)|https?:|@import|url\(", page)
-    assert all(source.startswith("data:image/png;base64,") for source in re.findall('src="(.*?)"', page))
+@pytest.mark.parametrize(("z", "y"), [([1.0, -1.0], [1.0, 0.0]), ([0.0, 0.0], [1.0, 0.0]), ([700.0, 700.0], [1.0, 0.0])])
+def test_a_curve_of_one_point_and_numbers_that_are_none(z: list[float], y: list[float]) -> None:
+    """Two rows, of which nothing is sure, and of equal scores: slopes are undefined, intervals have no ends."""
+    of = candidate(np.array(z), np.array(y), history={"epoch": np.array([]), "loss": np.array([])}, coefficients=())
+    page = page_of({"a": of, "b": of})
+    tables = page.leaderboard, *page.all_scores
+    shown = [cell.text + cell.interval for table in tables for row in table.rows for cell in row.cells]
+    assert not any(re.search("nan|inf|None", text) for text in [*shown, page.verdict.headline, *page.verdict.sentences])
+    assert "not surely different" in page.verdict.headline or "not known to differ" in page.verdict.headline
+    assert not page.coefficients
+    json.loads(charts.to_json(page.data))
 
 
-def test_failed_checks_stand_first_and_those_that_bar_promotion_before_the_others() -> None:
-    changes = {"drift": {"sentence": HOSTILE}, "baseline": {"sentence": "no better"}}
-    failed = [{**check, "passed": False, **changes[name]} if (name := check["name"]) in changes else check for check in PASSED]
-    one, other = candidate(card()), replace(candidate(card()), checks=failed)
-    page = render({"one": one, "other": other}, "document")
-    first, second, third, *_ = re.findall(r"<tr>.*</tr>", page.partition("<h2>Checks</h2>")[2].partition("</thead>")[2])
-    assert first.startswith("<tr><td>the log loss of the test rows beside the training rate")
-    assert "</td><td>passed: fine</td><td class=" in first
-    assert "<strong>failed, bars promotion</strong>: no better. none</td>" in first
-    assert "<strong>failed</strong>: &lt;script&gt;" in second
-    assert "failed" not in third
+def test_weighted_rows_are_counted_by_their_weights() -> None:
+    plain = candidate(Z, Y)
+    weight = np.full(len(Z), 2.5)
+    predictions = replace(plain.predictions, weight=weight)
+    of = replace(plain, predictions=predictions)
+    assert charts.thresholds([of])["candidates"][0]["positives"] == 2.5 * Y.sum()
+    calibration = next(chart for chart in charts.charts([of]) if chart.name == "calibration")
+    assert "intervals" not in calibration.note
+    assert any("weights" in limit for limit in page_of({"a": of}).models[0].limits)
+
+
+def test_pictures_are_those_that_the_document_draws_each_once() -> None:
+    assert {*PICTURES} < {*FIGURES}
+    images = {"data": b"data", "loss": b"one"}
+    page = page_of({"a": candidate(Z, Y, pictures=images), "b": candidate(Z, Y, pictures={**images, "loss": b"two"})})
+    assert [picture.caption for picture in page.pictures] == ["Training data", "Training loss: a", "Training loss: b"]
+    assert page.pictures[0].png == base64.b64encode(b"data").decode()
+    assert not page_of({"a": candidate(Z, Y, pictures={"loss": b"one"})}).pictures, "of a table of other than two features"
+
+
+def test_the_card_says_how_to_make_it_again(two: Page) -> None:
+    model = two.models[0]
+    assert model.commands[0].values == ["python -m pipeline.runs reproduce 0123456789ab"]
+    assert {fact.label: fact.values[0] for fact in model.hashes} == {
+        "fingerprint": "0123456789abcdef",
+        "training table (SHA-256)": "a",
+        "test table (SHA-256)": "b",
+        "weights (SHA-256)": "5eed",
+    }
+    assert "from x1, x2: the probability of 1" in model.intended_use
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({}, "It was tested on rows drawn from the same source as the training rows"),
+        ({"time": "day"}, "It was tested on the latest rows by day"),
+        ({"group": "ward"}, "It was tested on rows of other groups (by ward) than those in training"),
+        ({"test_path": "new.csv"}, "It was tested on the rows of a file of their own"),
+    ],
+)
+def test_the_limits_say_on_what_rows_it_was_tested(data: dict[str, str], sentence: str) -> None:
+    of = card(config={"data": {"name": "table", **data}, "model": {"name": "numpy"}})
+    assert page_of({"a": candidate(Z, Y, of)}).models[0].limits[0].startswith(sentence)
+
+
+def test_configurations_that_differ_come_first() -> None:
+    weak = card(config={"data": {"name": "document"}, "model": {"name": "numpy", "l2": 0.1}, "extra": {"key": [1, 2]}})
+    chosen = card(fit=replace(FIT, penalty={"asked": "cv", "l2": 0.012345, "validation": {"folds": 5}}))
+    page = page_of({"weak": candidate(Z, Y, weak), "third": candidate(Z, Y, chosen)})
+    assert next(fact for fact in page.fit[0].rows if fact.label == "penalty l2").values == ["0.1", "0.0123 (by cv, in 5 folds)"]
+    keys = [fact.label for fact in page.configuration[0].rows]
+    assert keys.index("data.name") > keys.index("model.l2")
+    assert next(fact for fact in page.configuration[0].rows if fact.label == "extra.key").values == ["[1, 2]", fixed(None)]
+
+
+def test_one_file_with_nothing_outside_it_and_equal_bytes(two: Page, html: str) -> None:
+    assert html == render(two)
+    assert html.startswith("<!doctype html>\n")
+    assert html.endswith("</html>\n")
+    outside = html.replace(charts.bundle(), "")
+    addresses = {*re.findall(r"https?://[^\"'\s<)]+", outside)}
+    assert addresses <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+        "https://vega.github.io/schema/vega-lite/v6.json",
+    }
+    assert not re.search(r"<(?:link|iframe|object|base)|@import|url\((?!#)", outside)
+    assert len(html) < 1_200_000
+
+
+def test_the_policy_allows_the_pages_own_scripts_alone(html: str) -> None:
+    policy = re.findall(r'Content-Security-Policy" content="(.*?)"', html)[0].replace("&#39;", "'")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    for content in re.findall(r"<(?:script|style)>(.*?)</(?:script|style)>", html, re.DOTALL):
+        assert base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() in policy
+    assert not re.search(r'<[^>]* style="', html.partition("<script")[0])
+
+
+@pytest.mark.parametrize("name", ["page.css", "page.js", "page.html.j2"])
+def test_the_assets_are_in_the_hash_of_the_stage(tmp_path: Path, name: str) -> None:
+    """A changed style sheet runs the report again: all that is beside page.py is part of that module."""
+    folder = tmp_path / "pipeline" / "evaluation" / "report"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    module = "pipeline.evaluation.report.page"
+    before = Code(tmp_path).hash_of([module])
+    with (folder / name).open("a") as file:
+        file.write(" ")
+    assert Code(tmp_path).hash_of([module]) != before
+    assert module in Code().reached("pipeline.stages.report")
+
+
+def test_numbers_and_names_as_they_are_shown() -> None:
+    assert [fixed(value) for value in (None, float("nan"), -0.5, 1e9)] == ["\u2013", "\u2013", "\u22120.5000", "1e+09"]
+    assert (share(0.0001), share(0.5), whole(1234.0), whole(2.5)) == ("<0.1%", "50.0%", "1,234", "2.50")
+    assert isolated("a\nb") == "a b"
+    assert isolated(RTL) == f"\u2068{RTL}\u2069"

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation.comparison import log_odds, verdict
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.files import digest
-from pipeline.runs._records import log_odds, verdict
 from pipeline.runs.diff import _describe
 from pipeline.tracking.mlflow_run import DESCRIBED
 from tests.conftest import Shell

@@ -3,21 +3,12 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.runs._records import log_odds, records
+from pipeline.runs._records import records
 from pipeline.tracking.runs import Store
 from tests.runs.conftest import Commands, all_runs, client_of
-
-
-def test_log_odds_of_probabilities_that_were_rounded_away() -> None:
-    z = np.array([-745.0, -40.0, -1.0, 0.0, 1.0, 30.0])
-    with np.errstate(over="ignore"):
-        p = 1 / (1 + np.exp(-z))
-    assert log_odds(p) == pytest.approx(z, rel=1e-3)
-    assert log_odds(np.array([0.0, 1.0])) == pytest.approx([-744.44, 54 * np.log(2)], rel=1e-4)
 
 
 @pytest.mark.slow

@@ -1,0 +1,142 @@
+"""What the checks found of all candidates, and the paragraph that says which candidate is better, and how surely."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluation.checks import CHECKS
+from pipeline.evaluation.comparison import SURELY_BETTER, verdict
+from pipeline.evaluation.intervals import Difference
+from pipeline.evaluation.metrics import METRICS, OBJECTIVE
+from pipeline.evaluation.report.candidate import Evaluated
+from pipeline.evaluation.report.display import ends, fixed, isolated, listed, whole
+from pipeline.interval import CONFIDENCE, Interval
+from pipeline.text import join_limited
+
+FAILED, PASSED, NOT_APPLICABLE = "failed", "passed", "not applicable"
+MAX_NAMES = 4  # of candidates, in the verdict
+MIN_SELECTED = 3  # candidates, from which the best one is better on the test table than on new rows
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found, and of which candidates; none are named where it found the same of all."""
+
+    candidates: str
+    sentence: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """One check over all candidates."""
+
+    name: str
+    looks_at: str
+    outcome: str
+    severe: bool  # a failure bars promotion
+    findings: Sequence[Finding]
+    others: str = ""  # whom it found nothing of, where it failed for some
+
+    @property
+    def badness(self) -> int:
+        """By which checks are ordered."""
+        return 2 + self.severe if self.outcome == FAILED else int(self.outcome == PASSED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which candidate is better, and how sure that is."""
+
+    headline: str
+    sentences: Sequence[str]
+
+
+def check_outcomes(candidates: Mapping[str, Evaluated]) -> list[CheckOutcome]:
+    """Those that failed first, severe ones before the others; then those that passed."""
+    entries = {name: {entry["name"]: entry for entry in each.checks} for name, each in candidates.items()}
+    names = dict.fromkeys(check for of in entries.values() for check in of)
+    rows = [_outcome(check, {name: of[check] for name, of in entries.items() if check in of}) for check in names]
+    return sorted(rows, key=lambda row: -row.badness)
+
+
+def _outcome(check: str, entries: Mapping[str, Mapping[str, object]]) -> CheckOutcome:
+    first = next(iter(entries.values()))
+    failed = {name: entry for name, entry in entries.items() if entry["passed"] is False}
+    if not failed:
+        passed = {name: entry for name, entry in entries.items() if entry["passed"]}
+        shown = passed or entries
+        outcome = PASSED if passed else NOT_APPLICABLE
+        return CheckOutcome(check, str(first["looks_at"]), outcome, False, _grouped(shown, len(entries), advises=False))
+    others = [isolated(name) for name in entries if name not in failed]
+    severe = any(bool(entry["severe"]) for entry in failed.values())
+    findings = _grouped(failed, len(entries), advises=True)
+    return CheckOutcome(check, str(first["looks_at"]), FAILED, severe, findings, join_limited(others))
+
+
+def _grouped(entries: Mapping[str, Mapping[str, object]], of: int, advises: bool) -> list[Finding]:
+    """Candidates of which the same was found together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, entry in entries.items():
+        groups.setdefault((str(entry["sentence"]), str(entry["advice"]) if advises else ""), []).append(name)
+    return [
+        Finding("" if len(names) == of else listed([isolated(name) for name in names]), sentence, advice)
+        for (sentence, advice), names in groups.items()
+    ]
+
+
+def build_verdict(candidates: Mapping[str, Evaluated], differences: Mapping[str, Mapping[str, Difference]]) -> Verdict:
+    """candidates: the best first; differences: of each other minus the best."""
+    best, *others = candidates
+    of = candidates[best]
+    passed = next((entry["passed"] for entry in of.checks if entry["name"] == CHECKS["baseline"].name), None)
+    beats = {True: "surely better", False: "not surely better", None: "not known to be better"}[passed]
+    alone = f"{isolated(best)} is {beats} than the training rate"
+    headline = _comparison(best, {name: differences[name][OBJECTIVE] for name in others}) if others else alone
+    sentences = [_loss(of)]
+    if others:
+        sentences.append(f"It is {beats} than that.")
+    pairs = "the share of pairs of a positive and a negative row that it ranks rightly"
+    sentences.append(f"Its ROC AUC, {pairs}, is {_sure(of.test('roc_auc'))}.")
+    if len(candidates) >= MIN_SELECTED:
+        found = f"The best of {len(candidates)} was found on the test rows themselves"
+        sentences.append(f"{found}, so it will do a little less well on new ones.")
+    return Verdict(f"{headline}.", sentences)
+
+
+def _loss(of: Evaluated) -> str:
+    rows, baseline = whole(of.card.data.rows["test"]), fixed(of.intervals["baseline"][OBJECTIVE])
+    return (
+        f"Its {METRICS[OBJECTIVE].label} on the {rows} test rows is {_sure(of.test(OBJECTIVE))}; less is better, and the share "
+        f"of positives, predicted for every row, has {baseline}."
+    )
+
+
+def _sure(score: Interval) -> str:
+    """A score and its interval."""
+    return f"{fixed(score.value)} ({ends(score)})" if ends(score) else fixed(score.value)
+
+
+def _comparison(best: str, differences: Mapping[str, Difference]) -> str:
+    """Whom the best is surely better than, and from whom it is not surely different."""
+    # `verdict` speaks of the other, minus the best: seen from the best, a surely worse one is what it is surely better than
+    surely = [name for name, each in differences.items() if each.sign > 0]
+    alike = [name for name in differences if name not in surely]
+    label = METRICS[OBJECTIVE].label
+    if len(differences) == 1:
+        ((other, each),) = differences.items()
+        interval = f", {CONFIDENCE:.0%} interval {ends(each)}" if ends(each) else ""
+        gap = f"{label} lower by {fixed(each.value)}{interval}"
+        if surely:
+            return f"{isolated(best)} is {SURELY_BETTER} than {isolated(other)} ({gap})"
+        return f"{isolated(best)} and {isolated(other)} are {verdict(OBJECTIVE, each)} (that of {isolated(best)} is a {gap})"
+    parts = []
+    if surely:
+        parts.append(f"{SURELY_BETTER} than {_some(surely)}")
+    if alike:
+        parts.append(f"not surely different from {_some(alike)}")
+    return f"{isolated(best)} has the least {label}, and is {' and '.join(parts)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = [isolated(name) for name in names]
+    return listed(shown) if len(names) <= MAX_NAMES else f"{len(names)} others: {join_limited(shown, MAX_NAMES)}"

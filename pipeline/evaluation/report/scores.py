@@ -1,0 +1,137 @@
+"""The report's tables of scores: candidates beside each other, and their differences to the best."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from pipeline.evaluation.comparison import verdict
+from pipeline.evaluation.intervals import Difference
+from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.report.candidate import Evaluated
+from pipeline.evaluation.report.display import MINUS, ends, fixed
+from pipeline.interval import CONFIDENCE
+
+FIRST_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECTIVE))
+BASELINE = "training rate"
+SIDE_BY_SIDE = 2  # candidates in one wide table, which a page has room for
+T = TypeVar("T")
+SURELY = {"surely better": "good", "surely worse": "bad"}  # the classes of such cells
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, and below it from where to where its interval reaches."""
+
+    text: str
+    interval: str = ""
+    kind: str = ""  # its class in the style sheet
+
+
+@dataclass(frozen=True)
+class Row:
+    """Of a table. series: the candidate's number, where the row is one's."""
+
+    name: str
+    cells: Sequence[Cell]
+    series: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """groups: headings above the columns, and how many columns each is above; none where there are no such."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    corner: str = ""
+    groups: Sequence[tuple[str, int]] = ()
+
+
+def leaderboard(candidates: Mapping[str, Evaluated], differences: Mapping[str, Mapping[str, Difference]]) -> Table:
+    """A row of each candidate, the best first, and one of the training rate. candidates: as they were named."""
+    series = {name: i for i, name in enumerate(candidates)}
+    best = {name: _best(name, list(candidates.values())) for name in FIRST_METRICS}
+    rows = []
+    for name in sorted(candidates, key=lambda name: candidates[name].loss):
+        cells = [_score(candidates[name], metric, best[metric]) for metric in FIRST_METRICS]
+        if differences:
+            cells.append(_difference(differences[name]) if name in differences else Cell("best"))
+        rows.append(Row(name, cells, series[name]))
+    baseline = next(iter(candidates.values())).intervals["baseline"]
+    cells = [Cell(fixed(baseline[metric])) for metric in FIRST_METRICS]
+    rows.append(Row(BASELINE, [*cells, Cell("")] if differences else cells))
+    columns = [METRICS[name].label for name in FIRST_METRICS]
+    if differences:
+        columns.append(f"{METRICS[OBJECTIVE].label}: difference to the best")
+    return Table(f"Scores on the test table, with {CONFIDENCE:.0%} intervals", columns, rows, "candidate")
+
+
+def all_scores(candidates: Mapping[str, Evaluated]) -> list[Table]:
+    """Each metric on the test table, on the training table and, where there is one, in validation; some candidates a table."""
+    is_validated = any(each.validated(OBJECTIVE) for each in candidates.values())
+    parts = ["test", "interval", "training", *(["validation"] if is_validated else [])]
+    baseline = next(iter(candidates.values())).intervals["baseline"]
+    found = []
+    for some in batched(candidates.items(), SIDE_BY_SIDE):
+        rows = []
+        for name in COMPARED_METRICS:
+            cells = [cell for _, each in some for cell in _parts(each, name, is_validated)]
+            rows.append(Row(METRICS[name].label, [*cells, Cell(fixed(baseline[name]))]))
+        groups = [(name, len(parts)) for name, _ in some]
+        columns = [*(parts * len(some)), BASELINE]
+        found.append(Table("All scores", columns, rows, "metric", [*groups, ("baseline", 1)]))
+    return found
+
+
+def difference_tables(best: str, differences: Mapping[str, Mapping[str, Difference]]) -> list[Table]:
+    """Each metric of each other candidate minus that of the best, with its interval and what it says; some a table."""
+    found = []
+    for some in batched(differences.items(), SIDE_BY_SIDE):
+        rows = [
+            Row(METRICS[name].label, [cell for _, of in some for cell in _says(name, of[name])]) for name in COMPARED_METRICS
+        ]
+        groups = [(f"{name} {MINUS} {best}", 3) for name, _ in some]
+        found.append(Table("Paired differences", ["difference", "interval", "which is"] * len(some), rows, "metric", groups))
+    return found
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """So many at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _says(metric: str, difference: Difference) -> list[Cell]:
+    says = verdict(metric, difference)
+    value, interval = fixed(difference.value, sign="+"), ends(difference, sign="+")
+    return [Cell(value), Cell(interval), Cell(says, kind=SURELY.get(says, "says"))]
+
+
+def _parts(of: Evaluated, metric: str, is_validated: bool) -> list[Cell]:
+    test = of.test(metric)
+    cells = [Cell(fixed(test.value)), Cell(ends(test), kind="ends"), Cell(fixed(of.intervals["training"][metric]))]
+    if is_validated:
+        validated = of.validated(metric)
+        cells.append(Cell(fixed(validated.value if validated else None)))
+    return cells
+
+
+def _best(metric: str, candidates: Sequence[Evaluated]) -> str | None:
+    """The best of several values as it is shown; None where all are alike."""
+    greater_is_better = METRICS[metric].greater_is_better
+    values = [value for each in candidates if (value := each.test(metric).value) == value]
+    if greater_is_better is None or len({fixed(value) for value in values}) < 2:
+        return None
+    return fixed(max(values) if greater_is_better else min(values))
+
+
+def _score(of: Evaluated, metric: str, best: str | None) -> Cell:
+    score = of.test(metric)
+    text = fixed(score.value)
+    return Cell(text, ends(score), "best" if text == best else "")
+
+
+def _difference(of: Mapping[str, Difference]) -> Cell:
+    return Cell(fixed(of[OBJECTIVE].value, sign="+"), ends(of[OBJECTIVE], sign="+"))

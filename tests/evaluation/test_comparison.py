@@ -1,0 +1,32 @@
+"""Several models on one test table."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DataError
+from pipeline.evaluation.comparison import Predictions, differences, log_odds
+from pipeline.evaluation.intervals import paired_bootstrap
+from tests.evaluation.context import scores
+
+
+def test_log_odds_of_probabilities_that_were_rounded_away() -> None:
+    z = np.array([-745.0, -40.0, -1.0, 0.0, 1.0, 30.0])
+    with np.errstate(over="ignore"):
+        p = 1 / (1 + np.exp(-z))
+    assert log_odds(p) == pytest.approx(z, rel=1e-3)
+    assert log_odds(np.array([0.0, 1.0])) == pytest.approx([-744.44, 54 * np.log(2)], rel=1e-4)
+
+
+def test_many_models_are_compared_as_two_are() -> None:
+    """The differences to the first do not depend on which others stand beside."""
+    z, y = scores(ties=False)
+    models = [Predictions(z, y), Predictions(-z, y, 0.3), Predictions(z / 2, y)]
+    found = differences(models, resamples=50)
+    for model, difference in zip(models[1:], found, strict=True):
+        assert difference == paired_bootstrap(z, model.z, y, 50, cuts=(0.0, model.cut))
+
+
+def test_models_of_other_rows_are_not_compared() -> None:
+    z, y = scores(ties=False)
+    with pytest.raises(DataError, match="models must have predicted the same rows to be compared; these have not"):
+        differences([Predictions(z, y), Predictions(z, 1 - y)])
