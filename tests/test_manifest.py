@@ -34,8 +34,9 @@ READ = {  # the files that a stage reads
         ),
     ),
     "report": (
-        *("models/numpy/model.json", "models/numpy/evaluation.json", "models/numpy/metrics.json"),
-        *("models/numpy/figures/figures.json", "models/numpy/figures/roc.png"),
+        *("data/schema.json", "models/numpy/model.json", "models/numpy/evaluation.json", "models/numpy/metrics.json"),
+        *("models/numpy/coefficients.csv", "models/numpy/predictions.parquet", "models/numpy/curves.roc.csv"),
+        *("models/numpy/figures/figures.json", "models/numpy/figures/data.png"),
     ),
 }
 CASES = [(stage, name) for stage, names in READ.items() for name in names]

@@ -153,7 +153,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             [
                 percent("x", "{} % of the rows"),
                 percent("y", "{} % of the positives"),
-                Field("lift", "{} times as by chance"),
+                Field("lift", "lift {}"),
             ],
             [_gain(candidate, limit) for candidate in candidates],
         ),

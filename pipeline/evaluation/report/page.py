@@ -21,7 +21,7 @@ from pipeline.model.encoder import Encoder
 from pipeline.text import join_limited, shorten
 
 PICTURES = ("data", "loss")  # of FIGURES: those that the document draws, where the features are two
-MANY_ROWS = 10_000  # test rows, beyond which the differences are of fewer resamples
+MANY_ROWS = 5_000  # test rows, beyond which the differences are of fewer resamples
 FOLDER = Path(__file__).parent
 SHADES = 9  # of a cell of a confusion matrix
 
