@@ -220,8 +220,13 @@ def test_how_a_stage_failed_comes_after_the_outage(repo: Path, forked: Shell, se
     assert (early.returncode, early.stdout.splitlines()[-1]) == (1, "0 sent, 0 there already, 1 skipped")
     assert "to forget it, remove the file" in early.stdout
     proxy.mode = "pass"
-    done = forked(RECOVERIES[lr], repo, **env)
-    assert done.returncode == 0, done.stderr
+
+    def recovers() -> bool:
+        done = forked(RECOVERIES[lr], repo, **env)
+        assert done.returncode == 0, done.stderr
+        return is_delivered(journal)
+
+    wait_for(recovers)  # on a busy machine a publisher's time is over before MLflow has all: then the next command sends it
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint LIKE '{journal.name.partition('-')[0]}%'")
     assert (run.info.status, run.data.tags["stage.train"]) == ("FAILED", "failed")

@@ -26,7 +26,7 @@ from tests.observing import runs_of, wait_for
 from tests.tracked import publishers
 
 PROMISED_SECONDS = 5.0  # that a command takes longer than without MLflow, at most
-BUSY_MACHINE = 5.0  # seconds by which two runs of the same command may differ
+BUSY_MACHINE = 3.0  # times as long may one of two runs of the same command take
 NAMES = ["a?b", "a#b", "a%20b", "100%", "a b", "a'b", "[a]*", "a;b&c|d", "$HOME", '"a"', "\\a", "é", "a=b,c", "{a}"]
 
 
@@ -133,7 +133,7 @@ def test_a_store_in_any_state_holds_nothing_up(
             alone = seconds_without_mlflow(command)
             spent = seconds(f"{command} {stack.enter_context(state(repo))}", repo)
             print(f"{state.__name__}: {spent:.1f} s, without MLflow {alone:.1f} s")
-            assert spent < alone + PROMISED_SECONDS + BUSY_MACHINE, state.__name__
+            assert spent < BUSY_MACHINE * alone + PROMISED_SECONDS, state.__name__
             waits.append(pool.submit(wait_for, partial(has_no_publisher, repo), OUTLIVED_SECONDS + 1))
         for wait in waits:
             wait.result()
