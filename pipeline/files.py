@@ -39,12 +39,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def nan_as_none(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by name, or mappings of them, with None in place of nan and infinities, which JSON lacks."""
+    """Values by name, or mappings of them, with None in place of nan, which JSON lacks."""
 
     def known(value: Any) -> Any:
         if isinstance(value, Mapping):
             return nan_as_none(value)
-        return None if isinstance(value, float) and not math.isfinite(value) else value
+        return None if isinstance(value, float) and math.isnan(value) else value
 
     return {name: known(value) for name, value in content.items()}
 

@@ -45,19 +45,12 @@ def line(z: Array, y: Array, counts: Array, start: Array | None = None) -> Array
     exists = (least_1 < greatest_0) & (least_0 < greatest_1)
     found = np.full((len(counts), 2), np.nan)
     if exists.any():
-        x, centre, scale = standardised(z)
+        centre, scale = z.mean(), z.std()
+        x = (z - centre) / scale
         first = np.zeros(2) if start is None else np.array([start[0] + start[1] * centre, start[1] * scale])
         a, b = _newton(x, signs_of(y, z.dtype), counts[exists], first).T
         found[exists] = np.column_stack([a - b * centre / scale, b / scale])
-    return np.where(np.isfinite(found), found, np.nan)
-
-
-def standardised(z: Array) -> tuple[Array, float, float]:
-    """z (n,), which varies, with mean 0 and variance 1, and what its mean and standard deviation were; no sum overflows."""
-    unit = float(np.abs(z).max())
-    x = z / unit
-    mean, deviation = float(x.mean()), float(x.std())
-    return (x - mean) / deviation, mean * unit, deviation * unit
+    return found
 
 
 def _range(z: Array, counts: Array) -> tuple[Array, Array]:

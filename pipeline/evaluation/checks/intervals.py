@@ -25,15 +25,14 @@ def mean_and_error(values: Array, weight: Array, group: Groups | None = None) ->
 
     Raises NotApplicable where there is one group.
     """
-    unit = float(np.abs(values).max()) or 1.0  # so that no square overflows
-    mean = float(np.average(values / unit, weights=weight))
-    deviations = weight * (values / unit - mean)
+    mean = float(np.average(values, weights=weight))
+    deviations = weight * (values - mean)
     if group is not None:
         deviations = group_sums(deviations, group)
         if len(deviations) < 2:
             raise NotApplicable("it takes rows of 2 groups")
     n, squares = len(deviations), float(np.square(deviations).sum())
-    return unit * mean, unit * float(np.sqrt(squares * n / max(n - 1, 1)) / weight.sum())
+    return mean, float(np.sqrt(squares * n / max(n - 1, 1)) / weight.sum())
 
 
 def group_sums(values: Array, group: Groups) -> Array:

@@ -48,7 +48,7 @@ def baseline(context: Context) -> Finding:
         orders = auc_interval(auc(z, y == 1), positives, negatives, BASELINE_LEVEL)[0] > 0.5
     is_better = low > 0 or orders
     how = "surely better" if is_better else "not surely better" if gain > 0 else "no better"
-    loss, _ = mean_and_error(losses, m)
+    loss = float(np.average(losses, weights=m))
     ends = f"{-gain:+.4f}, {-high:+.4f} to {-low:+.4f}{'; positives surely score above negatives' if orders else ''}"
     sentence = (
         f"the model is {how} than the training rate: log loss{context.weighting} {loss:.4f} against {loss + gain:.4f} ({ends})"
@@ -107,10 +107,8 @@ def calibration(context: Context) -> Finding:
 def _design_effect(z: Array, u: Array, m: Array, group: Groups | None) -> tuple[float, float]:
     """By what weights m (n,) and groups multiply the variance of a and b on average, of the regression a + b z (n,) with the
     residuals u (n,), and the standard error of b; of a alone, and 0, where z is constant."""
-    x, scale = np.ones((len(z), 1)), np.inf
-    if np.ptp(z) > 0:
-        slope, _, scale = recalibration.standardised(z)
-        x = np.column_stack([x, slope])
+    scale = np.ptp(z)
+    x = np.column_stack([np.ones_like(z), (z - z.mean()) / scale]) if scale else np.ones((len(z), 1))
     wrong = np.abs(u)
     covariance = np.linalg.inv(x.T @ (x * (m * wrong * (1 - wrong))[:, None]))
     if group is None:
@@ -120,7 +118,7 @@ def _design_effect(z: Array, u: Array, m: Array, group: Groups | None) -> tuple[
         sums = group_sums(x * (m * u)[:, None], group)
         factor = covariance @ sums.T @ sums * (len(sums) / (len(sums) - 1))
         effect, covariance = float(np.trace(factor)) / x.shape[1], factor @ covariance
-    return effect, float(np.sqrt(covariance[-1, -1]) / scale)
+    return effect, float(np.sqrt(covariance[1, 1]) / scale) if scale else 0.0
 
 
 def reference(context: Context) -> Finding:
