@@ -18,7 +18,7 @@ from pipeline.evaluation.comparison import Predictions
 from pipeline.evaluation.figures import FIGURES, PALETTE
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.evaluation.report import charts, tables
+from pipeline.evaluation.report import charts, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
 from pipeline.evaluation.report.display import fixed, isolated, share, whole
 from pipeline.evaluation.report.page import FOLDER, PICTURES, Page, build, render
@@ -137,7 +137,7 @@ def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once
 def test_a_threshold_moves_the_counts_and_starts_at_the_decision() -> None:
     given = Decision.given(0.3, "0.3")
     of = candidate(Z, Y, decision=given)
-    moved = charts.thresholds([of, candidate(-Z, Y)])
+    moved = threshold.thresholds([of, candidate(-Z, Y)])
     first = moved["candidates"][0]
     assert moved["threshold"][first["start"]] == "0.3"
     assert first["tp"][first["start"]] == of.metrics["true_positives"]
@@ -153,7 +153,7 @@ def test_many_rows_are_counted_to_the_last_one() -> None:
     z, y = np.zeros(300_001), np.zeros(300_001)
     y[:123_457] = 1
     of = replace(candidate(Z, Y), predictions=Predictions(z, y))
-    assert charts.thresholds([of])["candidates"][0]["tp"][0] == 123_457
+    assert threshold.thresholds([of])["candidates"][0]["tp"][0] == 123_457
 
 
 def test_curves_are_thinned_to_points_of_the_curve_itself() -> None:
@@ -206,7 +206,7 @@ def test_the_largest_coefficients_come_first_and_the_others_are_reached(tmp_path
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:
     """Where the classes can be separated, coefficients have no intervals and no p-values."""
     headings = [heading.text for heading in tables.coefficient_table("t", "one", candidate(Z, Y)).headings]
-    assert headings == ["feature", "log-odds per standard deviation", "95% interval", "odds ratio per unit"]
+    assert headings == ["feature", "log-odds per standard deviation", "effect", "odds ratio per unit"]
 
 
 def test_the_columns_are_shown_as_they_were_recognised() -> None:
@@ -281,9 +281,11 @@ def test_weighted_rows_are_counted_by_their_weights() -> None:
     weight = np.full(len(Z), 2.5)
     predictions = replace(plain.predictions, weight=weight)
     of = replace(plain, predictions=predictions)
-    assert charts.thresholds([of])["candidates"][0]["positives"] == 2.5 * Y.sum()
-    calibration = next(chart for chart in charts.charts([of]) if chart.name == "calibration")
-    assert "intervals" not in calibration.note
+    assert threshold.thresholds([of])["candidates"][0]["positives"] == 2.5 * Y.sum()
+    grouped = replace(plain, predictions=replace(plain.predictions, group=np.arange(len(Z)) // 2))
+    for each, has_bands in ((plain, True), (of, False), (grouped, False)):
+        calibration = next(chart for chart in charts.charts([each]) if chart.name == "calibration")
+        assert ("intervals" in calibration.note) == has_bands
     assert any("weights" in limit for limit in page_of({"a": of}).models[0].limits)
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.comparison import differences
-from pipeline.evaluation.curves import COUNTS, RATES
 from pipeline.evaluation.figures import FIGURES, PALETTE
 from pipeline.evaluation.intervals import resamples_for
-from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import card, charts, findings, scores, tables
+from pipeline.evaluation.report import card, charts, findings, scores, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated
-from pipeline.evaluation.report.display import fixed, isolated, share, whole
+from pipeline.evaluation.report.display import isolated, whole
 from pipeline.interval import CONFIDENCE
 from pipeline.model.card import DataSchema
 from pipeline.model.encoder import Encoder
@@ -23,18 +21,6 @@ from pipeline.text import join_limited, shorten
 PICTURES = ("data", "loss")  # of FIGURES: those that the document draws, where the features are two
 MANY_ROWS = 5_000  # test rows, beyond which the differences are of fewer resamples
 FOLDER = Path(__file__).parent
-SHADES = 9  # of a cell of a confusion matrix
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A candidate's confusion matrix at its threshold, and the numbers of it. counts: rows by actual, columns by predicted."""
-
-    name: str
-    series: int
-    threshold: str
-    counts: Sequence[Sequence[tuple[str, str, str, int]]]  # key, count, share of the actual class, shade
-    numbers: Sequence[tuple[str, str, str]]  # key, label, value
 
 
 @dataclass(frozen=True)
@@ -73,7 +59,7 @@ class Page:
     method: str  # how intervals and differences were found
     charts: Sequence[charts.Chart]
     classes: Sequence[str]
-    matrices: Sequence[Matrix]
+    matrices: Sequence[threshold.Matrix]
     coefficients: Sequence[tables.LongTable]
     columns: tables.LongTable | None
     features: str  # where the data are a matrix of numbers
@@ -131,7 +117,7 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         method=_method(ordered[best], resamples if others else 0),
         charts=drawn,
         classes=[shorten(str(label), card.MAX_NAME) for label in schema.classes],
-        matrices=[_matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
+        matrices=[threshold.matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
         coefficients=coefficients,
         columns=columns,
         features="" if schema.columns else join_limited([isolated(shorten(name, card.MAX_NAME)) for name in schema.features]),
@@ -142,7 +128,8 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         data={
             "names": list(candidates),
             "charts": {chart.name: chart.to_dict() for chart in drawn},
-            "thresholds": charts.thresholds(many),
+            "shades": threshold.SHADES,
+            "thresholds": threshold.thresholds(many),
             "tables": {table.id: table.rest for table in long if table.rest},
         },
     )
@@ -161,7 +148,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    css = charts.palette_css() + (FOLDER / "page.css").read_text(encoding="utf-8")
+    css = charts.palette_css() + threshold.shades_css() + (FOLDER / "page.css").read_text(encoding="utf-8")
     scripts = [charts.bundle(), (FOLDER / "page.js").read_text(encoding="utf-8")]
     policy = [
         "default-src 'none'",
@@ -180,6 +167,7 @@ def render(page: Page) -> str:
         data=Markup(charts.to_json(page.data)),
         svg={chart.name: Markup(chart.svg()) for chart in page.charts},
         colours=len(PALETTE),
+        dashes=len(charts.DASHES),
     )
 
 
@@ -195,28 +183,6 @@ def _method(best: Evaluated, resamples: int) -> str:
     if not resamples:
         return text
     return f"{text} Differences are of the same rows drawn for both candidates, {whole(resamples)} times."
-
-
-def _matrix(name: str, series: int, of: Evaluated) -> Matrix:
-    tp, fp, fn, tn = (of.metrics[count] for count in COUNTS)
-    rows = [
-        [_count(key, value, sum(value for _, value in row)) for key, value in row]
-        for row in ([("tn", tn), ("fp", fp)], [("fn", fn), ("tp", tp)])
-    ]
-    values = {"accuracy": of.metrics["accuracy"], **{rate: _rate(rate, of.metrics) for rate in RATES}}
-    numbers = [(key, METRICS[key].label if key in METRICS else key, fixed(value)) for key, value in values.items()]
-    return Matrix(name, series, of.decision.sentence, rows, numbers)
-
-
-def _rate(name: str, metrics: Mapping[str, float]) -> float:
-    """One of RATES; specificity is no metric."""
-    if name in metrics:
-        return metrics[name]
-    return metrics["true_negatives"] / (metrics["true_negatives"] + metrics["false_positives"])
-
-
-def _count(key: str, value: float, total: float) -> tuple[str, str, str, int]:
-    return key, whole(value), share(value / total), round(SHADES * value / total)
 
 
 def _model(name: str, of: Evaluated) -> Model:
