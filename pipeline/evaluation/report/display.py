@@ -3,7 +3,9 @@
 from math import isfinite, isnan
 
 from pipeline.interval import Interval
+from pipeline.text import shorten
 
+MAX_NAME = 60  # letters of a name in a sentence
 UNDEFINED = "\u2013"  # a dash
 MINUS = "\u2212"
 MOST_DIGITS = 1e6  # from which a number is written by its exponent
@@ -47,8 +49,8 @@ def sentence(text: str) -> str:
 
 
 def isolated(name: object) -> str:
-    """A name inside a sentence, whose direction of writing does not reach the rest."""
-    text = " ".join(str(name).split())
+    """A name inside a sentence, its beginning where it is long; its direction of writing does not reach the rest."""
+    text = shorten(" ".join(str(name).split()), MAX_NAME)
     return text if text.isascii() else f"\u2068{text}\u2069"
 
 

@@ -16,7 +16,7 @@ from pipeline.evaluation.report.display import isolated, whole
 from pipeline.interval import CONFIDENCE
 from pipeline.model.card import DataSchema
 from pipeline.model.encoder import Encoder
-from pipeline.text import join_limited, shorten
+from pipeline.text import join_limited
 
 PICTURES = ("data", "loss")  # of FIGURES: those that the document draws, where the features are two
 MANY_ROWS = 5_000  # test rows, beyond which the differences are of fewer resamples
@@ -102,7 +102,7 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         if each.coefficients
     ]
     columns = tables.column_table(schema, Encoder.from_list(first.encoder) if first.encoder else None)
-    target, positive = (isolated(shorten(str(text), card.MAX_NAME)) for text in (schema.target, schema.classes[1]))
+    target, positive = (isolated(text) for text in (schema.target, schema.classes[1]))
     long = [*coefficients, *([columns] if columns else [])]
     return Page(
         title=f"Predicting {target}: {join_limited([isolated(name) for name in candidates], 4)}",
@@ -116,11 +116,11 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         differences=scores.difference_tables(best, by_name),
         method=_method(ordered[best], resamples if others else 0),
         charts=drawn,
-        classes=[shorten(str(label), card.MAX_NAME) for label in schema.classes],
+        classes=[isolated(label) for label in schema.classes],
         matrices=[threshold.matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
         coefficients=coefficients,
         columns=columns,
-        features="" if schema.columns else join_limited([isolated(shorten(name, card.MAX_NAME)) for name in schema.features]),
+        features="" if schema.columns else join_limited([isolated(name) for name in schema.features]),
         fit=card.fact_tables(list(candidates), card.fit_facts(many)),
         configuration=card.fact_tables(list(candidates), card.configuration(many)),
         models=[_model(name, each) for name, each in candidates.items()],
@@ -197,11 +197,9 @@ def _pictures(candidates: Mapping[str, Evaluated]) -> list[Picture]:
         for figure in PICTURES:
             if PICTURES[0] in of.pictures and figure in of.pictures:
                 found.setdefault((figure, of.pictures[figure]), []).append(name)
-    return [
-        Picture(
-            f"{FIGURES[figure].title} of {join_limited([isolated(name) for name in names], 4)}",
-            FIGURES[figure].title if len(names) == len(candidates) else f"{FIGURES[figure].title}: {join_limited(names, 4)}",
-            base64.b64encode(png).decode(),
-        )
-        for (figure, png), names in sorted(found.items(), key=lambda item: PICTURES.index(item[0][0]))
-    ]
+    pictures = []
+    for (figure, png), names in sorted(found.items(), key=lambda item: PICTURES.index(item[0][0])):
+        title, of_whom = FIGURES[figure].title, join_limited([isolated(name) for name in names], 4)
+        caption = title if len(names) == len(candidates) else f"{title}: {of_whom}"
+        pictures.append(Picture(f"{title} of {of_whom}", caption, base64.b64encode(png).decode()))
+    return pictures
