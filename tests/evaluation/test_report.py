@@ -373,6 +373,7 @@ def test_the_assets_are_in_the_hash_of_the_stage(tmp_path: Path, name: str) -> N
 
 def test_numbers_and_names_as_they_are_shown() -> None:
     assert [fixed(value) for value in (None, float("nan"), -0.5, 1e9)] == ["\u2013", "\u2013", "\u22120.5000", "1e+09"]
+    assert [fixed(value, sign="+") for value in (0.00001, -0.00001, 0.5)] == ["0.0000", "0.0000", "+0.5000"]
     assert (share(0.0001), share(0.5), whole(1234.0), whole(2.5)) == ("<0.1%", "50.0%", "1,234", "2.50")
     assert isolated("a\nb") == "a b"
     assert isolated(RTL) == f"\u2068{RTL}\u2069"

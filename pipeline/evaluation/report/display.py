@@ -17,8 +17,8 @@ def fixed(value: float | None, decimals: int = 4, sign: str = "-") -> str:
         return UNDEFINED
     if not isfinite(value) or abs(value) >= MOST_DIGITS:
         return significant(value)
-    text = f"{value:{sign}.{decimals}f}"
-    return text.replace("-", MINUS)
+    rounded = round(value, decimals)
+    return f"{rounded:{sign if rounded else '-'}.{decimals}f}".replace("-", MINUS if rounded else "")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
