@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import Array, drawn_counts
 from pipeline.determinism import one_thread
@@ -128,7 +129,7 @@ class Evaluation:
     baseline: dict[str, float]
     bands: dict[str, tuple[Array, Array]]  # by curve: the ends at each of AT; nan where there are none
 
-    def band(self, curve: Curve, x: Array) -> dict[str, Array]:
+    def band(self, curve: Curve, x: Array) -> dict[str, NDArray[np.float64]]:
         """The columns of a curve's band at x (n,); none if it has none."""
         ends = self.bands.get(curve.name, ())
         return {name: np.interp(x, AT, end).round(6) for name, end in zip(BAND, ends, strict=False)}

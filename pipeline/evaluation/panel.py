@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of candidates (Okabe and Ito 2008)
-DASHES: tuple[Any, ...] = ("solid", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (2.5, 1.5)), (0, (9, 2, 2, 2, 2, 2)))
+DASHES: tuple[tuple[float, ...], ...] = ((1, 0), (6, 2), (6, 2, 1.5, 2), (2.5, 1.5), (9, 2, 2, 2, 2, 2))  # and gaps
 MARKERS = ("", "o")  # of the first candidates, one for each of DASHES, and of the others
 MAX_CANDIDATES = len(MARKERS) * len(DASHES)  # in one figure
 GREY = "#767676"  # of what needs no model
@@ -103,7 +103,7 @@ def line_style(index: int) -> dict[str, Any]:
     """A line that no other candidate has, in colours and in print."""
     return {
         "color": PALETTE[index % len(PALETTE)],
-        "linestyle": DASHES[index % len(DASHES)],
+        "linestyle": (0, DASHES[index % len(DASHES)]),
         "marker": MARKERS[index // len(DASHES)],
         "markevery": 0.12,
         "markersize": 4,

@@ -124,7 +124,7 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
         intervals=evaluation.json(INTERVALS_FILE, "test", "training", "baseline"),
         checks=evaluation.json(CHECKS_FILE, "checks")["checks"],
-        curves={name: evaluation.csv(curve.file, *curve.columns) for name, curve in CURVES.items()},
+        curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
         history=trained.csv(HISTORY_FILE, "epoch", "loss"),
         predictions=Predictions.of(columns, card.classes, decision.log_odds),
         weights_digest=trained.files[WEIGHTS_FILE],

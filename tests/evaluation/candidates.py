@@ -59,13 +59,14 @@ def candidate(
     """One that predicted y (n,) by z (n,), with two epochs and two coefficients."""
     decided = decision or Decision()
     found = evaluate((z, y, None), (z, y, None), decided.log_odds, resamples=50)
+    tables = {name: (curve, curve.of(z, y)) for name, curve in CURVES.items()}
     made = Evaluated(
         card=of or card(fit=replace(FIT, inference={"method": "HC1", "sentence": "standard errors by HC1"})),
         decision=decided,
         metrics=found.metrics,
         intervals=nan_as_none(found.intervals()),
         checks=PASSED,
-        curves={name: curve.of(z, y) for name, curve in CURVES.items()},
+        curves={name: {**table, **found.band(curve, table[curve.columns[1]])} for name, (curve, table) in tables.items()},
         history={"epoch": np.array([0.0, 50.0]), "loss": np.array([0.7, 0.6])},
         predictions=Predictions(z, y, decided.log_odds),
         weights_digest="5eed",

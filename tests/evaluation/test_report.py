@@ -18,7 +18,8 @@ from pipeline.evaluation.comparison import Predictions
 from pipeline.evaluation.figures import FIGURES, PALETTE
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.evaluation.report import charts, tables
+from pipeline.evaluation.panel import DASHES
+from pipeline.evaluation.report import charts, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
 from pipeline.evaluation.report.display import fixed, isolated, share, whole
 from pipeline.evaluation.report.page import FOLDER, PICTURES, Page, build, render
@@ -137,7 +138,7 @@ def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once
 def test_a_threshold_moves_the_counts_and_starts_at_the_decision() -> None:
     given = Decision.given(0.3, "0.3")
     of = candidate(Z, Y, decision=given)
-    moved = charts.thresholds([of, candidate(-Z, Y)])
+    moved = threshold.thresholds([of, candidate(-Z, Y)])
     first = moved["candidates"][0]
     assert moved["threshold"][first["start"]] == "0.3"
     assert first["tp"][first["start"]] == of.metrics["true_positives"]
@@ -153,7 +154,7 @@ def test_many_rows_are_counted_to_the_last_one() -> None:
     z, y = np.zeros(300_001), np.zeros(300_001)
     y[:123_457] = 1
     of = replace(candidate(Z, Y), predictions=Predictions(z, y))
-    assert charts.thresholds([of])["candidates"][0]["tp"][0] == 123_457
+    assert threshold.thresholds([of])["candidates"][0]["tp"][0] == 123_457
 
 
 def test_curves_are_thinned_to_points_of_the_curve_itself() -> None:
@@ -179,7 +180,7 @@ def test_the_specifications_are_of_the_schema() -> None:
 
 def test_each_candidate_looks_different() -> None:
     """In colour and, where colours begin anew, in dashes; the static picture has both."""
-    looks = [(i % len(PALETTE), i % len(charts.DASHES)) for i in range(10)]
+    looks = [(i % len(PALETTE), i % len(DASHES)) for i in range(10)]
     assert len({*looks}) == 10
     assert all(f"--c{colour}:" in charts.palette_css() for colour, _ in looks)
     svg = charts.charts([candidate(Z, Y)] * 2)[0].svg()
@@ -206,7 +207,7 @@ def test_the_largest_coefficients_come_first_and_the_others_are_reached(tmp_path
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:
     """Where the classes can be separated, coefficients have no intervals and no p-values."""
     headings = [heading.text for heading in tables.coefficient_table("t", "one", candidate(Z, Y)).headings]
-    assert headings == ["feature", "log-odds per standard deviation", "95% interval", "odds ratio per unit"]
+    assert headings == ["feature", "log-odds per standard deviation", "effect", "odds ratio per unit"]
 
 
 def test_the_columns_are_shown_as_they_were_recognised() -> None:
@@ -281,19 +282,18 @@ def test_weighted_rows_are_counted_by_their_weights() -> None:
     weight = np.full(len(Z), 2.5)
     predictions = replace(plain.predictions, weight=weight)
     of = replace(plain, predictions=predictions)
-    assert charts.thresholds([of])["candidates"][0]["positives"] == 2.5 * Y.sum()
-    calibration = next(chart for chart in charts.charts([of]) if chart.name == "calibration")
-    assert "intervals" not in calibration.note
+    assert threshold.thresholds([of])["candidates"][0]["positives"] == 2.5 * Y.sum()
     assert any("weights" in limit for limit in page_of({"a": of}).models[0].limits)
 
 
-def test_pictures_are_those_that_the_document_draws_each_once() -> None:
+def test_pictures_are_those_that_the_document_draws_of_the_best() -> None:
     assert {*PICTURES} < {*FIGURES}
-    images = {"data": b"data", "loss": b"one"}
-    page = page_of({"a": candidate(Z, Y, pictures=images), "b": candidate(Z, Y, pictures={**images, "loss": b"two"})})
-    assert [picture.caption for picture in page.pictures] == ["Training data", "Training loss: a", "Training loss: b"]
-    assert page.pictures[0].png == base64.b64encode(b"data").decode()
-    assert not page_of({"a": candidate(Z, Y, pictures={"loss": b"one"})}).pictures, "of a table of other than two features"
+    images = {"data": b"data", "decision_boundary": b"line"}
+    page = page_of({"a": candidate(Z, Y, pictures={**images, "data": b"other"}), "b": candidate(2 * Z, Y, pictures=images)})
+    best = next(iter(page.verdict.headline.split()))
+    assert [picture.alt for picture in page.pictures] == [f"Training data of {best}", f"Decision boundary of {best}"]
+    assert page.pictures[1].png == base64.b64encode(b"line").decode()
+    assert not page_of({"a": candidate(Z, Y)}).pictures, "of a table of other than two features"
 
 
 def test_the_card_says_how_to_make_it_again(two: Page) -> None:
@@ -371,6 +371,7 @@ def test_the_assets_are_in_the_hash_of_the_stage(tmp_path: Path, name: str) -> N
 
 def test_numbers_and_names_as_they_are_shown() -> None:
     assert [fixed(value) for value in (None, float("nan"), -0.5, 1e9)] == ["\u2013", "\u2013", "\u22120.5000", "1e+09"]
+    assert [fixed(value, sign="+") for value in (0.00001, -0.00001, 0.5)] == ["0.0000", "0.0000", "+0.5000"]
     assert (share(0.0001), share(0.5), whole(1234.0), whole(2.5)) == ("<0.1%", "50.0%", "1,234", "2.50")
     assert isolated("a\nb") == "a b"
     assert isolated(RTL) == f"\u2068{RTL}\u2069"

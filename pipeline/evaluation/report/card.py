@@ -8,9 +8,8 @@ from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import UNDEFINED, fixed, isolated, listed, share, significant, whole
 from pipeline.flatten import flatten
 from pipeline.model.card import ENDS, DataSchema, ModelCard, separation_sentence
-from pipeline.text import join_limited, shorten
+from pipeline.text import join_limited
 
-MAX_NAME = 60  # letters of a name in a heading
 SIDE_BY_SIDE = 4  # candidates in one table
 AT_RANDOM = "rows drawn from the same source as the training rows"
 HELD_OUT = {  # by data.NAME, which rows were tested on where they were not drawn at random
@@ -48,7 +47,7 @@ def fact_tables(names: Sequence[str], facts: Sequence[Fact]) -> list[FactTable]:
 
 def data_facts(schema: DataSchema, source: str, of: ModelCard) -> list[Fact]:
     """What was predicted from what."""
-    negative, positive = (isolated(shorten(str(label), MAX_NAME)) for label in schema.classes)
+    negative, positive = (isolated(label) for label in schema.classes)
     rows = schema.rows
     shares = [f"{share(schema.positives[part] / rows[part])} in {part}" for part in ("training", "test")]
     made = f", as {whole(len(of.features))} features" if of.columns else ""
@@ -56,8 +55,8 @@ def data_facts(schema: DataSchema, source: str, of: ModelCard) -> list[Fact]:
     unused = len(schema.columns) - used if schema.columns else 0
     left_out = f", {whole(unused)} left out" if unused else ""
     return [
-        Fact("Data set", [isolated(shorten(source, MAX_NAME))]),
-        Fact("Target", [f"{isolated(shorten(schema.target, MAX_NAME))}: {positive} is positive, {negative} negative"]),
+        Fact("Data set", [isolated(source)]),
+        Fact("Target", [f"{isolated(schema.target)}: {positive} is positive, {negative} negative"]),
         Fact("Rows", [f"{whole(rows['training'])} training, {whole(rows['test'])} test"]),
         Fact("Share of positives", [", ".join(shares)]),
         Fact("Columns", [f"{whole(used)} used{left_out}{made}"]),
@@ -111,9 +110,9 @@ def commands(name: str, of: Evaluated) -> list[Fact]:
 
 def intended_use(of: ModelCard) -> str:
     """What the model is for."""
-    positive = isolated(shorten(str(of.classes[1]), MAX_NAME))
-    names = [isolated(shorten(name, MAX_NAME)) for name in ([column.name for column in of.columns] or of.features)]
-    target = isolated(shorten(of.target, MAX_NAME))
+    positive = isolated(of.classes[1])
+    names = [isolated(name) for name in ([column.name for column in of.columns] or of.features)]
+    target = isolated(of.target)
     return (
         f"To predict {target} of rows like those that it was trained on, from {join_limited(names)}: the probability of "
         f"{positive}, and the class by a threshold. It says by how much each column moves that probability, and not that the "
@@ -125,7 +124,7 @@ def limits(of: Evaluated, failed: Sequence[str]) -> list[str]:
     """What the model was not shown to do. failed: the names of the checks that it failed."""
     data = of.card.config.get("data", {})
     by = next((key for key in HELD_OUT if data.get(key)), None)
-    tested = HELD_OUT[by].format(isolated(shorten(str(data[by]), MAX_NAME))) if by else AT_RANDOM
+    tested = HELD_OUT[by].format(isolated(data[by])) if by else AT_RANDOM
     found = [
         f"It was tested on {tested}: other times, places or populations may differ.",
         "It adds up effects on the log-odds: it sees no interaction of columns, and no curve, that they do not hold.",

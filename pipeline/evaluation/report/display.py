@@ -3,7 +3,9 @@
 from math import isfinite, isnan
 
 from pipeline.interval import Interval
+from pipeline.text import shorten
 
+MAX_NAME = 60  # letters of a name in a sentence
 UNDEFINED = "\u2013"  # a dash
 MINUS = "\u2212"
 MOST_DIGITS = 1e6  # from which a number is written by its exponent
@@ -15,8 +17,8 @@ def fixed(value: float | None, decimals: int = 4, sign: str = "-") -> str:
         return UNDEFINED
     if not isfinite(value) or abs(value) >= MOST_DIGITS:
         return significant(value)
-    text = f"{value:{sign}.{decimals}f}"
-    return text.replace("-", MINUS)
+    rounded = round(value, decimals)
+    return f"{rounded:{sign if rounded else '-'}.{decimals}f}".replace("-", MINUS if rounded else "")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -47,8 +49,8 @@ def sentence(text: str) -> str:
 
 
 def isolated(name: object) -> str:
-    """A name inside a sentence, whose direction of writing does not reach the rest."""
-    text = " ".join(str(name).split())
+    """A name inside a sentence, its beginning where it is long; its direction of writing does not reach the rest."""
+    text = shorten(" ".join(str(name).split()), MAX_NAME)
     return text if text.isascii() else f"\u2068{text}\u2069"
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.evaluation.checks import CHECKS
 from pipeline.evaluation.comparison import SURELY_BETTER, verdict
 from pipeline.evaluation.intervals import Difference
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE
@@ -88,7 +87,7 @@ def build_verdict(candidates: Mapping[str, Evaluated], differences: Mapping[str,
     """candidates: the best first; differences: of each other minus the best."""
     best, *others = candidates
     of = candidates[best]
-    passed = next((entry["passed"] for entry in of.checks if entry["name"] == CHECKS["baseline"].name), None)
+    passed = next((entry["passed"] for entry in of.checks if entry["name"] == "baseline"), None)
     beats = {True: "surely better", False: "not surely better", None: "not known to be better"}[passed]
     alone = f"{isolated(best)} is {beats} than the training rate"
     headline = _comparison(best, {name: differences[name][OBJECTIVE] for name in others}) if others else alone

@@ -1,7 +1,7 @@
 "use strict";
 // All that moves: charts that read out their points, the threshold, and the long tables. Without it the page has the same numbers.
 (() => {
-  const { names, charts, thresholds, tables } = JSON.parse(document.getElementById("report-data").textContent);
+  const { names, charts, shades, thresholds, tables } = JSON.parse(document.getElementById("report-data").textContent);
   const one = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   document.documentElement.classList.add("js");
@@ -127,7 +127,7 @@
           const share = ratio(of[key], actual[key]);
           one("b", cell).textContent = whole(of[key]);
           one("small", cell).textContent = `${(100 * share).toFixed(1)}%`;
-          cell.className = `s${Math.round(9 * share)}`;
+          cell.className = `s${Math.round(shades * share)}`;
         }
       });
     }

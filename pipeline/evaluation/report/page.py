@@ -8,33 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.comparison import differences
-from pipeline.evaluation.curves import COUNTS, RATES
 from pipeline.evaluation.figures import FIGURES, PALETTE
 from pipeline.evaluation.intervals import resamples_for
-from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report import card, charts, findings, scores, tables
+from pipeline.evaluation.panel import DASHES
+from pipeline.evaluation.report import card, charts, findings, scores, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated
-from pipeline.evaluation.report.display import fixed, isolated, share, whole
+from pipeline.evaluation.report.display import isolated, whole
 from pipeline.interval import CONFIDENCE
 from pipeline.model.card import DataSchema
 from pipeline.model.encoder import Encoder
-from pipeline.text import join_limited, shorten
+from pipeline.text import join_limited
 
-PICTURES = ("data", "loss")  # of FIGURES: those that the document draws, where the features are two
+PICTURES = ("data", "decision_boundary")  # of FIGURES: those that the document draws, where the features are two
 MANY_ROWS = 5_000  # test rows, beyond which the differences are of fewer resamples
 FOLDER = Path(__file__).parent
-SHADES = 9  # of a cell of a confusion matrix
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A candidate's confusion matrix at its threshold, and the numbers of it. counts: rows by actual, columns by predicted."""
-
-    name: str
-    series: int
-    threshold: str
-    counts: Sequence[Sequence[tuple[str, str, str, int]]]  # key, count, share of the actual class, shade
-    numbers: Sequence[tuple[str, str, str]]  # key, label, value
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,7 @@ class Page:
     method: str  # how intervals and differences were found
     charts: Sequence[charts.Chart]
     classes: Sequence[str]
-    matrices: Sequence[Matrix]
+    matrices: Sequence[threshold.Matrix]
     coefficients: Sequence[tables.LongTable]
     columns: tables.LongTable | None
     features: str  # where the data are a matrix of numbers
@@ -116,7 +103,7 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         if each.coefficients
     ]
     columns = tables.column_table(schema, Encoder.from_list(first.encoder) if first.encoder else None)
-    target, positive = (isolated(shorten(str(text), card.MAX_NAME)) for text in (schema.target, schema.classes[1]))
+    target, positive = (isolated(text) for text in (schema.target, schema.classes[1]))
     long = [*coefficients, *([columns] if columns else [])]
     return Page(
         title=f"Predicting {target}: {join_limited([isolated(name) for name in candidates], 4)}",
@@ -130,19 +117,20 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         differences=scores.difference_tables(best, by_name),
         method=_method(ordered[best], resamples if others else 0),
         charts=drawn,
-        classes=[shorten(str(label), card.MAX_NAME) for label in schema.classes],
-        matrices=[_matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
+        classes=[isolated(label) for label in schema.classes],
+        matrices=[threshold.matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
         coefficients=coefficients,
         columns=columns,
-        features="" if schema.columns else join_limited([isolated(shorten(name, card.MAX_NAME)) for name in schema.features]),
+        features="" if schema.columns else join_limited([isolated(name) for name in schema.features]),
         fit=card.fact_tables(list(candidates), card.fit_facts(many)),
         configuration=card.fact_tables(list(candidates), card.configuration(many)),
         models=[_model(name, each) for name, each in candidates.items()],
-        pictures=_pictures(candidates),
+        pictures=_pictures(best, candidates[best]),
         data={
             "names": list(candidates),
             "charts": {chart.name: chart.to_dict() for chart in drawn},
-            "thresholds": charts.thresholds(many),
+            "shades": threshold.SHADES,
+            "thresholds": threshold.thresholds(many),
             "tables": {table.id: table.rest for table in long if table.rest},
         },
     )
@@ -161,7 +149,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    css = charts.palette_css() + (FOLDER / "page.css").read_text(encoding="utf-8")
+    css = charts.palette_css() + threshold.shades_css() + (FOLDER / "page.css").read_text(encoding="utf-8")
     scripts = [charts.bundle(), (FOLDER / "page.js").read_text(encoding="utf-8")]
     policy = [
         "default-src 'none'",
@@ -180,6 +168,7 @@ def render(page: Page) -> str:
         data=Markup(charts.to_json(page.data)),
         svg={chart.name: Markup(chart.svg()) for chart in page.charts},
         colours=len(PALETTE),
+        dashes=len(DASHES),
     )
 
 
@@ -197,45 +186,14 @@ def _method(best: Evaluated, resamples: int) -> str:
     return f"{text} Differences are of the same rows drawn for both candidates, {whole(resamples)} times."
 
 
-def _matrix(name: str, series: int, of: Evaluated) -> Matrix:
-    tp, fp, fn, tn = (of.metrics[count] for count in COUNTS)
-    rows = [
-        [_count(key, value, sum(value for _, value in row)) for key, value in row]
-        for row in ([("tn", tn), ("fp", fp)], [("fn", fn), ("tp", tp)])
-    ]
-    values = {"accuracy": of.metrics["accuracy"], **{rate: _rate(rate, of.metrics) for rate in RATES}}
-    numbers = [(key, METRICS[key].label if key in METRICS else key, fixed(value)) for key, value in values.items()]
-    return Matrix(name, series, of.decision.sentence, rows, numbers)
-
-
-def _rate(name: str, metrics: Mapping[str, float]) -> float:
-    """One of RATES; specificity is no metric."""
-    if name in metrics:
-        return metrics[name]
-    return metrics["true_negatives"] / (metrics["true_negatives"] + metrics["false_positives"])
-
-
-def _count(key: str, value: float, total: float) -> tuple[str, str, str, int]:
-    return key, whole(value), share(value / total), round(SHADES * value / total)
-
-
 def _model(name: str, of: Evaluated) -> Model:
     failed = [entry["name"] for entry in of.checks if entry["passed"] is False]
     return Model(name, card.intended_use(of.card), card.limits(of, failed), card.commands(name, of), card.hashes(of))
 
 
-def _pictures(candidates: Mapping[str, Evaluated]) -> list[Picture]:
-    """Each once, where several candidates have the same."""
-    found: dict[tuple[str, bytes], list[str]] = {}
-    for name, of in candidates.items():
-        for figure in PICTURES:
-            if PICTURES[0] in of.pictures and figure in of.pictures:
-                found.setdefault((figure, of.pictures[figure]), []).append(name)
-    return [
-        Picture(
-            f"{FIGURES[figure].title} of {join_limited([isolated(name) for name in names], 4)}",
-            FIGURES[figure].title if len(names) == len(candidates) else f"{FIGURES[figure].title}: {join_limited(names, 4)}",
-            base64.b64encode(png).decode(),
-        )
-        for (figure, png), names in sorted(found.items(), key=lambda item: PICTURES.index(item[0][0]))
-    ]
+def _pictures(name: str, of: Evaluated) -> list[Picture]:
+    """Those of the best candidate."""
+    pictures = []
+    for title, png in ((FIGURES[figure].title, png) for figure, png in of.pictures.items()):
+        pictures.append(Picture(f"{title} of {isolated(name)}", title, base64.b64encode(png).decode()))
+    return pictures

@@ -56,10 +56,10 @@ def coefficient_table(id: str, name: str, of: Evaluated) -> LongTable:
     headings = [
         Heading("feature", NAME),
         Heading("log-odds per standard deviation"),
-        Heading(f"{CONFIDENCE:.0%} interval", PLOT),
-        Heading("from, to", ENDS),
+        Heading("effect", PLOT),
+        Heading(f"{CONFIDENCE:.0%} interval", ENDS),
         Heading("odds ratio per unit"),
-        Heading("from, to", ENDS),
+        Heading(f"{CONFIDENCE:.0%} interval", ENDS),
         Heading("p"),
     ]
     effects = [abs(float(row["per_deviation"])) for row in of.coefficients if row["per_deviation"]]

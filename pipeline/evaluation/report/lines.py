@@ -1,0 +1,95 @@
+"""What the report's charts draw of a candidate: a few points of its curves, each as it is in the files."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import Array
+from pipeline.evaluation.curves import BAND
+from pipeline.evaluation.report.candidate import Evaluated
+from pipeline.files import Table
+from pipeline.model.predictor import probability
+
+BINS = 30  # of scores
+Columns = Mapping[str, Array]  # x, y and what else is known of each point
+
+
+def _thinned(x: Array, y: Array, limit: int) -> NDArray[np.intp]:
+    """Which of a curve's points to draw: its corners or, where they are more than the limit, some of them, evenly along it."""
+    dx, dy = np.diff(x), np.diff(y)
+    turns = dx[:-1] * dy[1:] != dx[1:] * dy[:-1]
+    kept = np.unique([0, *(1 + np.flatnonzero(turns)), len(x) - 1])
+    if len(kept) <= limit:
+        return kept
+    along = np.concatenate([[0], np.cumsum(np.abs(np.diff(x[kept])) + np.abs(np.diff(y[kept])))])
+    chosen = np.searchsorted(along, np.linspace(0, along[-1], limit))
+    return kept[np.unique(np.append(chosen, [0, len(kept) - 1]))]
+
+
+def _picked(columns: Columns, limit: int) -> Columns:
+    kept = _thinned(columns["x"], columns["y"], limit)
+    return {name: values[kept] for name, values in columns.items()}
+
+
+def positive_share(candidate: Evaluated) -> float:
+    """Of positives in the test table."""
+    values = candidate.metrics
+    return (values["true_positives"] + values["false_negatives"]) / values["rows"]
+
+
+def roc(curve: Table, limit: int) -> Columns:
+    columns = {"x": curve["false_positive_rate"], "y": curve["true_positive_rate"], "t": curve["threshold"]}
+    return _picked({**columns, **_band(curve)}, limit)
+
+
+def precision_recall(curve: Table, limit: int) -> Columns:
+    return _picked({"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"], **_band(curve)}, limit)
+
+
+def gain(candidate: Evaluated, limit: int) -> Columns:
+    curve, share = candidate.curves["roc"], positive_share(candidate)
+    found = curve["true_positive_rate"]
+    rows = share * found + (1 - share) * curve["false_positive_rate"]
+    lift = np.divide(found, rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return _picked({"x": rows, "y": found, "lift": lift}, limit)
+
+
+def calibration(candidate: Evaluated) -> Columns:
+    curve = candidate.curves["calibration"]
+    return {"x": curve["predicted"], "y": curve["observed"], "n": curve["rows"], **_band(curve)}
+
+
+def _band(curve: Table) -> Columns:
+    return {end: curve[end] for end in BAND}
+
+
+def edges(candidates: Sequence[Evaluated]) -> Array:
+    """Of the bins of scores (BINS + 1,), over all that there are."""
+    scores = [probability(candidate.predictions.z) for candidate in candidates]
+    low, high = min(p.min() for p in scores), max(p.max() for p in scores)
+    return np.linspace(low, high if high > low else low + 1e-3, BINS + 1)
+
+
+def scores(candidate: Evaluated, edges: Array) -> Columns:
+    """The share of each class's rows in each bin: positives as y > 0, then negatives as y < 0."""
+    of = candidate.predictions
+    p = probability(of.z)
+    x, y = [], []
+    for label, sign in ((1, 1), (0, -1)):
+        rows = of.y == label
+        weight = None if of.weight is None else of.weight[rows]
+        counts = np.histogram(p[rows], edges, weights=weight)[0]
+        x.append(edges)
+        y.append(sign * np.append(counts / counts.sum(), 0.0))
+    part = np.repeat([1.0, 0.0], len(edges))
+    return {"x": np.concatenate(x), "y": np.concatenate(y), "end": np.tile(np.append(edges[1:], edges[-1]), 2), "part": part}
+
+
+def loss(candidate: Evaluated, limit: int) -> Columns:
+    """Of up to `limit` recorded epochs, the first and the last among them, and of the end."""
+    epoch, loss, fit = candidate.history["epoch"], candidate.history["loss"], candidate.card.ended
+    if not len(epoch) or epoch[-1] < fit.epochs:
+        epoch, loss = np.append(epoch, fit.epochs), np.append(loss, fit.loss)
+    kept = np.unique(np.linspace(0, len(epoch) - 1, limit).astype(int))
+    return {"x": epoch[kept], "y": loss[kept]}
