@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.arrays import Array
 from pipeline.config.code import Code
@@ -288,11 +290,14 @@ def test_weighted_rows_are_counted_by_their_weights() -> None:
 
 def test_pictures_are_those_that_the_document_draws_of_the_best() -> None:
     assert {*PICTURES} < {*FIGURES}
-    images = {"data": b"data", "decision_boundary": b"line"}
-    page = page_of({"a": candidate(Z, Y, pictures={**images, "data": b"other"}), "b": candidate(2 * Z, Y, pictures=images)})
+    made = BytesIO()
+    Image.linear_gradient("L").save(made, "png")
+    images = dict.fromkeys(PICTURES, made.getvalue())
+    page = page_of({"a": candidate(Z, Y, pictures={"data": b"no picture"}), "b": candidate(2 * Z, Y, pictures=images)})
     best = next(iter(page.verdict.headline.split()))
     assert [picture.alt for picture in page.pictures] == [f"Training data of {best}", f"Decision boundary of {best}"]
-    assert page.pictures[1].png == base64.b64encode(b"line").decode()
+    shown = Image.open(BytesIO(base64.b64decode(page.pictures[1].png)))
+    assert shown.convert("L").tobytes() == Image.linear_gradient("L").tobytes()
     assert not page_of({"a": candidate(Z, Y)}).pictures, "of a table of other than two features"
 
 

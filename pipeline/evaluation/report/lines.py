@@ -12,6 +12,7 @@ from pipeline.files import Table
 from pipeline.model.predictor import probability
 
 BINS = 30  # of scores
+BAND_POINTS = 50  # at which a band is drawn at least
 Columns = Mapping[str, Array]  # x, y and what else is known of each point
 
 
@@ -32,6 +33,14 @@ def _picked(columns: Columns, limit: int) -> Columns:
     return {name: values[kept] for name, values in columns.items()}
 
 
+def _with_band(columns: Columns, curve: Table, limit: int) -> Columns:
+    """And points along x, which rises, for the band's sake: it bends where the curve does not."""
+    x = columns["x"]
+    along = np.searchsorted(x, np.linspace(x[0], x[-1], BAND_POINTS))
+    kept = np.union1d(_thinned(x, columns["y"], limit - BAND_POINTS), along)
+    return {name: values[kept] for name, values in {**columns, **_band(curve)}.items()}
+
+
 def positive_share(candidate: Evaluated) -> float:
     """Of positives in the test table."""
     values = candidate.metrics
@@ -40,11 +49,11 @@ def positive_share(candidate: Evaluated) -> float:
 
 def roc(curve: Table, limit: int) -> Columns:
     columns = {"x": curve["false_positive_rate"], "y": curve["true_positive_rate"], "t": curve["threshold"]}
-    return _picked({**columns, **_band(curve)}, limit)
+    return _with_band(columns, curve, limit)
 
 
 def precision_recall(curve: Table, limit: int) -> Columns:
-    return _picked({"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"], **_band(curve)}, limit)
+    return _with_band({"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"]}, curve, limit)
 
 
 def gain(candidate: Evaluated, limit: int) -> Columns:
