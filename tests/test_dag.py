@@ -254,7 +254,7 @@ def check_run(repo: Path, run: Run) -> None:
     keys = {key for key, _ in flatten(compose([f"model={name}"]).to_dict())}
     assert set(run.data.params) == {key for key in keys if not key.startswith("evaluation.")}  # which changes no model
     lines = (folder / "history.csv").read_text().splitlines()[1:]
-    points = client.get_metric_history(run.info.run_id, "loss")
+    points = client.get_metric_history(run.info.run_id, "train/loss")
     rows = [(int(a), float(b)) for a, b, _ in (line.split(",") for line in lines)]
     assert [(p.step, p.value) for p in points] == [*rows, (100, card["fit"]["loss"])]
     for metric, value in json.loads((folder / "metrics.json").read_text()).items():

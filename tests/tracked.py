@@ -62,7 +62,8 @@ def check_each_value_once(uri: str, folder: Path, evaluated: bool = True) -> Non
     history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
     end = read_json(folder / "model.json")["fit"]
     expected = {
-        key: [*zip(history["epoch"], history[key], strict=True), (end["epochs"], end[key])] for key in ("loss", "gradient_norm")
+        f"train/{key}": [*zip(history["epoch"], history[key], strict=True), (end["epochs"], end[key])]
+        for key in ("loss", "gradient_norm")
     }
     if evaluated:
         metrics = read_json(folder / "metrics.json")

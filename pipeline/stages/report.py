@@ -17,7 +17,7 @@ from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Evaluated, largest_coefficients, render
-from pipeline.files import CHECKS_FILE, COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, file_digest, write_csv
+from pipeline.files import CHECKS_FILE, COEFFICIENTS_FILE, INTERVALS_FILE, METRICS_FILE, OUT, write_csv
 from pipeline.manifest import REPORT, Manifest, read_evaluation, read_figures, write_manifest
 from pipeline.model.card import ModelCard, read_card
 from pipeline.model.decision import decision_of
@@ -65,16 +65,7 @@ def artifacts(folder: Path, in_dvc: bool) -> Artifacts:
     locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
     names = [name for name in locked if name.partition("@")[2] in ("", folder.name) and name != STAGE.name]
     stages = {name: locked[name] for name in names}
-    own = [entry for name, entry in stages.items() if "@" in name or not copy]
-    outs = [out for entry in own for out in entry.get("outs", []) if _is_here(root, out)]
-    tags = {f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs}
-    return Artifacts(place, pages, tags=tags, texts={str(Path("lineage", copy, "dvc.lock.yaml")): scrub(to_yaml(stages))})
-
-
-def _is_here(root: Path, out: Mapping[str, Any]) -> bool:
-    """Whether an out of dvc.lock is what lies there; of a folder, whether it is there."""
-    path = root / out["path"]
-    return path.is_dir() or bool(path.is_file() and file_digest(path, "md5") == out["md5"])
+    return Artifacts(place, pages, texts={str(Path("lineage", copy, "dvc.lock.yaml")): scrub(to_yaml(stages))})
 
 
 def _read(trained: Manifest[ModelCard]) -> Evaluated:

@@ -6,7 +6,7 @@ finds it; when the sweep ends, sweep.json holds them all.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,16 @@ def jobs_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ[FOLDER]
+
+
+def swept_keys(jobs: Sequence[Status]) -> list[str]:
+    """The keys in which the overrides of a sweep's jobs differ."""
+    overrides = [job["overrides"] for job in jobs]
+    return [
+        key
+        for key in dict.fromkeys(key for each in overrides for key in each)
+        if len({each.get(key) for each in overrides}) > 1
+    ]
 
 
 def collect(folder: Path, key: str) -> list[Status]:

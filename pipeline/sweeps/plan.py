@@ -24,6 +24,7 @@ class Plan:
 
     folder: Path  # hydra.sweep.dir
     choices: list[list[str]]  # the single overrides that each of its overrides stands for
+    swept: list[str]  # the keys that have several values
     min_jobs: int
     launch: Callable[[], None]
 
@@ -53,7 +54,8 @@ def plan(overrides: Sequence[str], task: "TaskFunction", primary: str = PRIMARY)
     jobs = prod(map(len, choices)) if is_basic else 1
     if jobs > MAX_JOBS:
         raise ConfigError(f"a sweep must have at most {MAX_JOBS} jobs; got {jobs}")
-    return Plan(folder, choices, jobs, launch)
+    swept = [str(each.get_key_element()) for each in parse_overrides([*params, *arguments]) if each.is_sweep_override()]
+    return Plan(folder, choices, swept, jobs, launch)
 
 
 def _choices(overrides: Sequence[str], is_basic: bool) -> list[list[str]]:

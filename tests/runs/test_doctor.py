@@ -171,7 +171,7 @@ def _serves(process: psutil.Process, supervisor: int) -> bool:
 
 
 def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")]
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, "train/loss")]
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def _load(folder: Path, store: Path) -> PyFuncModel:
     for stage in stages:
         opened = new_attempt(stage, settings, card=card.to_dict())
         made = STAGES[stage].artifacts_of(folder / "models" / "numpy", in_dvc=False)
-        journal.append(opened, journal.link(opened.attempt, made, in_dvc=False))
+        journal.append(opened, journal.link(opened.attempt, made))
     run_id = sync(journal).run_id
     mlflow.set_tracking_uri(uri)
     return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")

@@ -27,6 +27,7 @@ from pipeline.processes import Process, this_process
 from pipeline.stages import train
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
+from pipeline.tracking.mlflow_run import CURVE
 from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
 from pipeline.tracking.store import SQLITE
 from pipeline.tracking.sync import RunSync, sync
@@ -56,7 +57,7 @@ class Story:
         self.write(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
 
     def files(self, attempt: str, artifacts: Artifacts) -> None:
-        self.write(self.journal.link(attempt, artifacts, in_dvc=False))
+        self.write(self.journal.link(attempt, artifacts))
 
     def finished(self, attempt: str) -> None:
         self.write(Closed.finished(attempt))
@@ -72,7 +73,7 @@ class Story:
         return run
 
     def points(self, run: Run) -> list[tuple[int, int]]:
-        history = MlflowClient(self.uri).get_metric_history(run.info.run_id, "loss")
+        history = MlflowClient(self.uri).get_metric_history(run.info.run_id, "train/loss")
         return sorted((point.step, point.timestamp) for point in history)
 
     def artifacts(self, run: Run, folder: str) -> list[str]:
@@ -207,7 +208,7 @@ def test_stages_of_two_processes_at_once_all_arrive(story: Story, tmp_path: Path
     story.files(older, train.artifacts(story.folder))
     story.finished(older)
     run = story.synced()
-    assert (run.info.status, run.data.metrics["test/accuracy"], run.data.metrics["loss"]) == ("FINISHED", 0.75, 0.25)
+    assert (run.info.status, run.data.metrics["test/accuracy"], run.data.metrics["train/loss"]) == ("FINISHED", 0.75, 0.25)
     assert "model.npz" in story.artifacts(run, "training")
     assert "metrics.json" in story.artifacts(run, "evaluation")
 
@@ -278,7 +279,7 @@ def test_a_file_that_was_removed_is_named_in_the_run(story: Story, tmp_path: Pat
 
 
 def test_a_new_store_gets_all_that_the_journal_and_the_files_say(story: Story, store: Path) -> None:
-    attempt = story.opened("train", trains=True, tags={"version.python": "3", "git.dirty": "false"}, candidate="weak")
+    attempt = story.opened("train", trains=True, tags={"mlflow.source.name": "x", "git.dirty": "false"}, candidate="weak")
     story.point(attempt, 0, 1000.0)
     story.files(attempt, train.artifacts(story.folder))
     story.finished(attempt)
@@ -413,6 +414,7 @@ import json, os, sys
 from pathlib import Path
 from pipeline.files import digest_of, read_json
 from pipeline.tracking.events import Closed
+from pipeline.tracking.mlflow_run import CURVE
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sync import sync
 about = read_json(Path(sys.argv[2]))
@@ -482,11 +484,11 @@ def test_a_sync_that_fails_anywhere_is_done_again(
     assert failures >= 4
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint = '{story.card.fingerprint}'")
-    for key in ("loss", "gradient_norm"):
+    for key in CURVE:
         points = client.get_metric_history(run.info.run_id, key)
         assert sorted((p.step, p.timestamp) for p in points) == [(epoch, 1000000 + 1000 * epoch) for epoch in range(5)]
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ValueError: x")
-    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 1
+    assert len(client.get_metric_history(run.info.run_id, "train/epochs")) == 1
     assert len(run.inputs.dataset_inputs) == 1
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert model.status == "READY"
@@ -517,7 +519,7 @@ def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, mon
     for epoch in range(1, 4):
         story.point(attempt, epoch, 1.0)
         opened.deliver()
-    assert asked == ["loss"], "what it has sent itself it knows"
+    assert asked == ["train/loss"], "what it has sent itself it knows"
     asked.clear()
     story.finished(attempt)
     story.finished(story.opened("plot"))
@@ -527,7 +529,7 @@ def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, mon
     for epoch in range(5):
         story.point(again, epoch, 2.0)
     run = story.synced()
-    assert asked == ["loss"]
+    assert asked == ["train/loss"]
     assert story.points(run) == [*((epoch, 1000) for epoch in range(4)), (4, 2000)]
 
 

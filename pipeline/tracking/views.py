@@ -1,0 +1,50 @@
+"""What MLflow's table of runs opens on: columns, order and groups, which the experiment has as a tag and an address names.
+
+MLflow's own page shows no metric until columns are chosen. A view that is shared is JSON in the tag
+`mlflow.sharedViewState.KEY`, compressed or not, and is opened by `viewStateShareKey=KEY` in the page's address.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.options import NONE
+from pipeline.tracking.names import DATA_TAG, SECONDS, SWEEP_TAG, VALIDATION_TAG
+
+TEST, VALIDATION = "test", "validation"  # keys of views, and what begins the metrics that they are sorted by
+SHARED = "mlflow.sharedViewState."
+UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`
+
+
+def views() -> dict[str, str]:
+    """The experiment's tags: a view for what was tested, and one for what was validated, too."""
+    return {f"{SHARED}{part}": json.dumps(_view(part)) for part in (TEST, VALIDATION)}
+
+
+def _view(part: str) -> dict[str, Any]:
+    """Least loss first, in groups: of each data set the sweeps, since scores on different test tables cannot be compared."""
+    parts = [VALIDATION, TEST] if part == VALIDATION else [TEST]
+    metrics = [f"{each}/{name}" for each in parts for name in _objective_first(SUMMARY_METRICS)]
+    columns = [*(f"metrics.`{name}`" for name in metrics), "tags.`checks.failed`", f"metrics.`{SECONDS}`"]
+    groups = [{"mode": "tag", "groupByData": tag} for tag in (DATA_TAG, SWEEP_TAG)]
+    return {
+        "orderByKey": f"metrics.`{part}/{OBJECTIVE}`",
+        "orderByAsc": True,
+        "selectedColumns": columns,
+        "groupBy": {"aggregateFunction": "min", "groupByKeys": groups},
+    }
+
+
+def _objective_first(names: tuple[str, ...]) -> list[str]:
+    return sorted(names, key=lambda name: name != OBJECTIVE)
+
+
+def key_for(tags: Mapping[str, str]) -> str:
+    """Of the view in which a run with these tags has a place: by what sweeps are compared, where it was validated."""
+    return VALIDATION if tags.get(VALIDATION_TAG, NONE) != NONE else TEST
+
+
+def page(experiment: str, key: str) -> str:
+    """The address of a view, below that of the server."""
+    return f"/#/experiments/{experiment}/runs?viewStateShareKey={key}"
