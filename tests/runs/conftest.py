@@ -89,7 +89,7 @@ def all_runs(repo: Path) -> dict[str, Run]:
     for run in found:
         child = "mlflow.parentRunId" in run.data.tags
         lr = run.data.params.get("optimizer.lr")
-        alone = "single" if lr == "0.5" else run.data.tags.get("model", "parent")
+        alone = "single" if lr == "0.5" else run.data.params.get("model.name", "parent")
         name = {"0.1": "0", "0.2": "1"}[str(lr)] if child else alone
         assert name not in names, "a run is there twice"
         names[name] = run
@@ -115,7 +115,7 @@ def shown(repo: Path) -> dict[str, Any]:
 def _shown(client: MlflowClient, run: Run, named: dict[str, str]) -> dict[str, Any]:
     data, run_id = run.data, run.info.run_id
     datasets = [(i.dataset.name, i.dataset.digest, i.dataset.source, i.dataset.profile) for i in run.inputs.dataset_inputs]
-    kept = ("fingerprint", "stage.", "dvc.md5.", "model", "data", "optimizer", "stopped_by", "mlflow.note", "mlflow.runName")
+    kept = ("fingerprint", "stage.", "model", "data", "sweep", "threshold", "checks", "mlflow.note", "mlflow.runName")
     models = models_of(client, run)
     table = pd.DataFrame({"x1": [-1.0, 0.5, 2.0], "x2": [0.3, -0.7, 1.0]})
     return {

@@ -127,8 +127,7 @@ def test_a_threshold_is_chosen_on_validation_rows_and_all_but_the_model_follows(
     assert values["accuracy"] == (table["predicted"] == table["actual"]).mean()
     assert {name: (folder / name).read_bytes() for name in model} == model
     tags = artifacts(folder).tags
-    assert tags["decision.rule"] == "recall:0.9"
-    assert float(tags["decision.threshold"]) == pytest.approx(decision.threshold, rel=1e-5)
+    assert tags["threshold"] == f"{decision.threshold:.6g} by recall:0.9"
 
 
 def test_without_validation_rows_a_threshold_must_be_a_number(root: Path) -> None:

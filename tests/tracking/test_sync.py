@@ -27,8 +27,8 @@ from pipeline.processes import Process, this_process
 from pipeline.stages import train
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
-from pipeline.tracking.mlflow_run import CURVE
 from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
+from pipeline.tracking.mlflow_run import CURVE
 from pipeline.tracking.store import SQLITE
 from pipeline.tracking.sync import RunSync, sync
 from tests.conftest import environment
