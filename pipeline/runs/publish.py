@@ -27,7 +27,7 @@ from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record
 from pipeline.runs._worktree import commit_of, dvc, worktree
 from pipeline.runs.doctor import GONE
 from pipeline.stages import STAGES
-from pipeline.sweeps.jobs import swept_keys
+from pipeline.sweeps.jobs import swept_values
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.provenance import provenance
@@ -169,7 +169,11 @@ def _sweep_of(record: Path, tracking: Tracking, client: "MlflowClient", experime
     if found is None or (found.info.status == "RUNNING" and worker and worker.state() == "gone"):
         journal = Journal.of(tracking.to_dict(), sweep=key)
         source = {"mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
-        of = {"sweep": key, "name": sweep["name"], "swept": swept_keys(sweep["jobs"])}
+        of = {
+            "sweep": key,
+            "name": sweep["name"],
+            "swept": {key: ",".join(values) for key, values in swept_values(sweep["jobs"]).items()},
+        }
         opened = new_attempt("sweep", tracking.to_dict(), tags=source, **of)
         journal.append(opened, Closed(opened.attempt, sweep["ending"], time.time()))
         sync(journal)

@@ -115,7 +115,9 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     validation = read_validation(folder)
     validation.verify()
     scores = dict.fromkeys(COMPARED_METRICS, Interval(nan)) | scores_of(validation)  # none is left of an earlier validation
-    values = {key: value for name, score in scores.items() for key, value in score.by_name(f"validation/{name}").items()}
+    values = {f"validation/{name}": score.value for name, score in scores.items()}
+    for name in SUMMARY_METRICS:
+        values |= scores[name].by_name(f"validation/{name}")
     return Artifacts(STAGE.artifacts, STAGE.files(folder), values, {VALIDATION_TAG: validation.content["by"]})
 
 

@@ -82,14 +82,11 @@ def jobs_folder(folder: Path) -> Iterator[None]:
         del os.environ[FOLDER]
 
 
-def swept_keys(jobs: Sequence[Status]) -> list[str]:
-    """The keys in which the overrides of a sweep's jobs differ."""
-    overrides = [job["overrides"] for job in jobs]
-    return [
-        key
-        for key in dict.fromkeys(key for each in overrides for key in each)
-        if len({each.get(key) for each in overrides}) > 1
-    ]
+def swept_values(jobs: Sequence[Status]) -> dict[str, list[str]]:
+    """The keys in which the overrides of a sweep's jobs differ, and the values of each; "" of a job without it."""
+    keys = dict.fromkeys(key for job in jobs for key in job["overrides"])
+    values = {key: list(dict.fromkeys(job["overrides"].get(key, "") for job in jobs)) for key in keys}
+    return {key: several for key, several in values.items() if len(several) > 1}
 
 
 def collect(folder: Path, key: str) -> list[Status]:

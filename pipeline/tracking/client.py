@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -238,17 +238,28 @@ def _open(tracking: Tracking, journal: Journal, stage: str, tags: Mapping[str, s
 
 
 @contextmanager
-def track_sweep(tracking: Tracking, name: str, swept: Sequence[str] = ()) -> Iterator[str]:
+def track_sweep(tracking: Tracking, name: str, swept: Mapping[str, str] | None = None) -> Iterator[str]:
     """A run above the jobs that start inside the block, and that end with it; FINISHED if none failed. Yields its key.
 
-    swept: the keys in which the jobs differ.
+    swept: the keys in which the jobs differ, and their values as a text.
     """
     key = uuid4().hex
     journal = Journal.of(tracking.to_dict(), sweep=key)
     source = {"mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
     try:
         # The publisher of the jobs is this command's, too: joblib kills what its workers started.
-        with supervising(), _open(tracking, journal, "sweep", source, sweep=key, name=scrub(name), swept=list(swept)):
+        with (
+            supervising(),
+            _open(
+                tracking,
+                journal,
+                "sweep",
+                source,
+                sweep=key,
+                name=scrub(name),
+                swept={key: scrub(values) for key, values in (swept or {}).items()},
+            ),
+        ):
             os.environ[PARENT] = key
             try:
                 yield key

@@ -32,7 +32,7 @@ class Opened(Event):
     supervisor: list[Any]  # the one whose end is the command's
     settings: dict[str, Any]  # of tracking: uri, without credentials, and experiment
     name: str = ""  # of a sweep, as the user typed it
-    swept: list[str] = field(default_factory=list)  # the keys of a sweep that have several values
+    swept: dict[str, Any] = field(default_factory=dict)  # the keys of a sweep that have several values, and these as a text
     run_id: str = ""
     sweep: str = ""  # the key of the sweep that it is, or that it is a job of
     candidate: str = ""  # the model's name in the DAG

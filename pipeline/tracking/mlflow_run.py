@@ -21,7 +21,7 @@ from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.processes import Process
 from pipeline.tracking.events import Opened
-from pipeline.tracking.names import DATA_TAG, SWEEP_TAG, SWEPT_TAG, dataset_name, run_name, sweep_name, text
+from pipeline.tracking.names import DATA_TAG, SWEEP_NAME_TAG, SWEEP_TAG, SWEPT_TAG, dataset_name, run_name, sweep_name, text
 from pipeline.tracking.sqlite_store import artifacts, make, relocate
 from pipeline.tracking.store import database_of, store_lock
 from pipeline.tracking.views import views
@@ -105,15 +105,15 @@ def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: O
         parent, found, above = find(client, experiment, card.fingerprint, last.sweep)
         name = run_name(card, last.candidate, above.get(SWEPT_TAG, "").split())
         below = {PARENT_RUN: parent} if parent else {}
-        below |= {key: above[key] for key in (SWEEP_TAG,) if key in above}
+        below |= {SWEEP_TAG: above[SWEEP_NAME_TAG]} if SWEEP_NAME_TAG in above else {}
         if found and not is_below(found, parent):
             set_tags(client, found, below)
             client.update_run(found.info.run_id, name=name)
         tags = {"fingerprint": card.fingerprint, DATA_TAG: dataset_name(card), **below}
     else:
         found = sweep_run(client, experiment, last.sweep)
-        label = sweep_name(last.name, last.sweep)
-        name, tags = f"sweep {label}", {SWEEP_KEY: last.sweep, SWEEP_TAG: label, SWEPT_TAG: " ".join(last.swept)}
+        label = sweep_name(last.name, last.swept, last.sweep)
+        name, tags = f"sweep {label}", {SWEEP_KEY: last.sweep, SWEEP_NAME_TAG: label, SWEPT_TAG: " ".join(last.swept)}
     tags |= Process(*last.process).tags | {key: first.tags[key] for key in (USER,) if key in first.tags}
     return found or client.create_run(experiment, round(first.time * 1000), tags, name)
 

@@ -1,6 +1,7 @@
 """The names of runs and of their data, and a run's description, as MLflow and the report show them."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,16 +17,16 @@ from pipeline.text import count, join_limited, shorten
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
 CHOSEN = "sweep.chosen"  # the tag that says whether a sweep's job that was validated is the one that is fitted to all rows
 DATA_TAG, SWEEP_TAG = "data", "sweep"  # tags with the names of a run's data set and of its sweep, by which views group
-SWEPT_TAG = "sweep.keys"  # of a sweep's run: the keys that have several values
+SWEEP_NAME_TAG, SWEPT_TAG = "sweep.name", "sweep.keys"  # of a sweep's run: its name, and the keys that have several values
 VALIDATION_TAG = "validation"  # of a run: by what it was validated
 SECONDS = "train/seconds"  # the metric with the time that a fit took
 WEIGHTS_TAG = "model.sha256"  # of a run: which weights its model has
 GROUPS = ("optimizer", "model", "data")
 FIRST_KEYS = ("model", "optimizer", "lr", "l2")  # among the overrides in a run's name
-IN_DATA = ("data.name", "data.path", "data.target")  # keys whose values are in the name of the data set
+IN_DATA = re.compile(r"data\.(name|path|target|positive|csv\..*)")  # what says which data set it is, and how to read it
 SUFFIXES = (".gz", ".zst", ".csv", ".tsv", ".txt", ".parquet", ".svm", ".svmlight", ".libsvm")  # not in a data set's name
 SEPARATOR = " | "
-MAX_NAME, MAX_VALUE, MAX_OVERRIDES, MAX_PART = 40, 24, 60, 160  # letters in a run's name
+MAX_NAME, MAX_VALUE, MAX_OVERRIDES, MAX_PART, MAX_SWEEP = 40, 24, 60, 160, 60  # letters in a run's name
 FINGERPRINT_LETTERS = 6
 MAX_COLUMNS = 10  # in a description
 Section = Mapping[str, Any]
@@ -86,14 +87,15 @@ def _overrides(config: Mapping[str, Section], swept: Collection[str]) -> Iterato
         known = dict(flatten(defaults))
         for key, value in flatten(config[group]):
             full = group if key == "name" else f"{group}.{key}"
-            is_named = f"{group}.{key}" in IN_DATA
+            is_named = IN_DATA.fullmatch(f"{group}.{key}")
             if not is_named and (full in swept or key not in known or known[key] != value):
                 yield full if key == "name" or keys.count(key) > 1 else key, value
 
 
-def sweep_name(name: str, key: str) -> str:
-    """As the user typed it, shortened, and the beginning of its key, so that two of a name are not taken for one."""
-    return f"{_printable(name)} {key[:FINGERPRINT_LETTERS]}"
+def sweep_name(name: str, swept: Mapping[str, str], key: str) -> str:
+    """What is swept, or else what the user has typed, and the beginning of the sweep's key, so that no two have one name."""
+    typed = " ".join(f"{full.rpartition('.')[2]}={values}" for full, values in swept.items()) or name
+    return f"{_printable(typed, MAX_SWEEP)} {key[:FINGERPRINT_LETTERS]}"
 
 
 @cache

@@ -14,6 +14,8 @@ from pipeline.tracking.names import DATA_TAG, SECONDS, SWEEP_TAG, VALIDATION_TAG
 
 TEST, VALIDATION = "test", "validation"  # keys of views, and what begins the metrics that they are sorted by
 SHARED = "mlflow.sharedViewState."
+NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
+NAME_WIDTH, TAG_WIDTH, WIDTH = 340, 160, 110  # pixels
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`
 
 
@@ -27,11 +29,14 @@ def _view(part: str) -> dict[str, Any]:
     parts = [VALIDATION, TEST] if part == VALIDATION else [TEST]
     metrics = [f"{each}/{name}" for each in parts for name in _objective_first(SUMMARY_METRICS)]
     columns = [*(f"metrics.`{name}`" for name in metrics), "tags.`checks.failed`", f"metrics.`{SECONDS}`"]
+    order = [NAME, CREATED, *columns, DURATION]
     groups = [{"mode": "tag", "groupByData": tag} for tag in (DATA_TAG, SWEEP_TAG)]
     return {
         "orderByKey": f"metrics.`{part}/{OBJECTIVE}`",
         "orderByAsc": True,
         "selectedColumns": columns,
+        "columnOrder": order,
+        "columnWidths": {**dict.fromkeys(order, WIDTH), NAME: NAME_WIDTH, "tags.`checks.failed`": TAG_WIDTH},
         "groupBy": {"aggregateFunction": "min", "groupByKeys": groups},
     }
 

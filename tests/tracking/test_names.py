@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.config import compose
 from pipeline.model.card import DataFacts, FitSummary, ModelCard
-from pipeline.tracking.names import data_name, dataset_name, note, run_name
+from pipeline.tracking.names import data_name, dataset_name, note, run_name, sweep_name
 
 TABLE = ("data=table", "data.path='data/new/patients.csv'", "data.target=relapse")
 
@@ -103,3 +103,9 @@ def test_names_of_what_this_code_does_not_know() -> None:
     old = card()
     old.config["optimizer"] = {"name": "rmsprop", "rate": 0.5}
     assert run_name(old) == "document | rmsprop rate=0.5 | 5370f3"
+
+
+def test_a_sweep_is_named_by_what_is_swept() -> None:
+    assert sweep_name("data=x model.l2=0,1", {"model.l2": "0,1"}, "5370f3aa") == "l2=0,1 5370f3"
+    assert sweep_name("--config-name x", {}, "5370f3aa") == "--config-name x 5370f3"
+    assert len(sweep_name("", {"optimizer.lr": "0.1," * 999}, "5370f3aa")) < 80
