@@ -169,12 +169,8 @@ def _sweep_of(record: Path, tracking: Tracking, client: "MlflowClient", experime
     if found is None or (found.info.status == "RUNNING" and worker and worker.state() == "gone"):
         journal = Journal.of(tracking.to_dict(), sweep=key)
         source = {"mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
-        of = {
-            "sweep": key,
-            "name": sweep["name"],
-            "swept": {key: ",".join(values) for key, values in swept_values(sweep["jobs"]).items()},
-        }
-        opened = new_attempt("sweep", tracking.to_dict(), tags=source, **of)
+        swept = {name: ",".join(values) for name, values in swept_values(sweep["jobs"]).items()}
+        opened = new_attempt("sweep", tracking.to_dict(), sweep=key, name=sweep["name"], swept=swept, tags=source)
         journal.append(opened, Closed(opened.attempt, sweep["ending"], time.time()))
         sync(journal)
     return key

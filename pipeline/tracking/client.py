@@ -245,21 +245,11 @@ def track_sweep(tracking: Tracking, name: str, swept: Mapping[str, str] | None =
     """
     key = uuid4().hex
     journal = Journal.of(tracking.to_dict(), sweep=key)
+    named = {"name": scrub(name), "swept": {each: scrub(values) for each, values in (swept or {}).items()}}
     source = {"mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
     try:
         # The publisher of the jobs is this command's, too: joblib kills what its workers started.
-        with (
-            supervising(),
-            _open(
-                tracking,
-                journal,
-                "sweep",
-                source,
-                sweep=key,
-                name=scrub(name),
-                swept={key: scrub(values) for key, values in (swept or {}).items()},
-            ),
-        ):
+        with supervising(), _open(tracking, journal, "sweep", source, sweep=key, **named):
             os.environ[PARENT] = key
             try:
                 yield key

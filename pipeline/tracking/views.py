@@ -15,7 +15,7 @@ from pipeline.tracking.names import DATA_TAG, SECONDS, SWEEP_TAG, VALIDATION_TAG
 TEST, VALIDATION = "test", "validation"  # keys of views, and what begins the metrics that they are sorted by
 SHARED = "mlflow.sharedViewState."
 NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
-NAME_WIDTH, TAG_WIDTH, WIDTH = 340, 160, 110  # pixels
+NAME_WIDTH, TAG_WIDTH, WIDTH = 400, 160, 125  # pixels
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`
 
 
