@@ -103,7 +103,7 @@ def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: O
     if last.card:
         card = ModelCard.from_dict(last.card)
         parent, found, above = find(client, experiment, card.fingerprint, last.sweep)
-        name = run_name(card, last.candidate, above.get(SWEPT_TAG, "").split())
+        name = run_name(card, last.candidate or first.candidate, above.get(SWEPT_TAG, "").split())
         below = {PARENT_RUN: parent} if parent else {}
         below |= {SWEEP_TAG: above[SWEEP_NAME_TAG]} if SWEEP_NAME_TAG in above else {}
         if found and not is_below(found, parent):

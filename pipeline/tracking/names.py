@@ -68,7 +68,7 @@ def _shortened(overrides: Iterable[tuple[str, Any]]) -> Iterator[str]:
     letters = 0
     ranks = {key: rank for rank, key in enumerate(FIRST_KEYS)}
     for key, value in sorted(overrides, key=lambda override: ranks.get(override[0], len(ranks))):
-        shown = shorten(text(value), MAX_VALUE)
+        shown = f"{value:g}" if isinstance(value, float) else shorten(text(value), MAX_VALUE)
         override = shown if key in GROUPS else f"{key}={shown}"
         letters += len(override) + 1
         if letters > MAX_OVERRIDES:

@@ -1,6 +1,7 @@
 """`sync`: MLflow shows what the journal and the files say, each value once, however often and by whomever it is done."""
 
 import errno
+import json
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
 from pipeline.tracking.mlflow_run import CURVE
+from pipeline.tracking.names import WEIGHTS_TAG
 from pipeline.tracking.store import SQLITE
 from pipeline.tracking.sync import RunSync, sync
 from tests.conftest import environment
@@ -238,6 +241,65 @@ def test_metrics_are_sent_where_the_latest_differs(story: Story) -> None:
     assert run.data.metrics["test/accuracy"] == 0.75
 
 
+def test_a_number_that_is_no_more_is_nan(story: Story) -> None:
+    """Of a validation that was left out, nothing is left that looks like its result; MLflow deletes no metric."""
+    for metrics in ({"validation/roc_auc": 0.5, "validation/roc_auc.low": 0.25}, {}, {"validation/roc_auc": 0.5}):
+        attempt = story.opened("validate")
+        given = dict.fromkeys(("validation/roc_auc", "validation/roc_auc.low", "validation/log_loss"), nan) | metrics
+        story.files(attempt, Artifacts("validation", metrics=given))
+        story.finished(attempt)
+        shown = {key: value for key, value in story.synced().data.metrics.items() if not isnan(value)}
+        assert shown == metrics
+    assert "validation/log_loss" not in story.synced().data.metrics
+
+
+def test_models_are_found_by_what_they_reach_on_a_data_set(story: Story) -> None:
+    attempt = story.opened("train")
+    story.files(attempt, train.artifacts(story.folder))
+    story.finished(attempt)
+    weights = {WEIGHTS_TAG: read_card(story.folder).files["model.npz"]}
+    for value in (0.75, 0.875):  # evaluated again
+        attempt = story.opened("evaluate")
+        metrics = {"test/accuracy": value, "test/roc_auc": 0.5, "test/f1": nan}
+        story.files(attempt, Artifacts("evaluation", metrics=metrics, tags=weights, table="test"))
+        story.finished(attempt)
+        run = story.synced()
+    client, on = MlflowClient(story.uri), [{"dataset_name": "document"}]
+    found = client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.8", datasets=on)
+    assert [model.source_run_id for model in found] == [run.info.run_id]
+    assert not client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.8", datasets=[{"dataset_name": "other"}])
+    assert not client.search_logged_models(["1"], "metrics.`test/f1` < 1"), "a score that is undefined is none"
+    (model,) = found
+    story.finished(story.opened("plot"))
+    story.synced()
+    latest = client.get_logged_model(model.model_id).metrics
+    assert sorted((metric.key, metric.value) for metric in latest) == [
+        ("test/accuracy", 0.75),
+        ("test/accuracy", 0.875),
+        ("test/roc_auc", 0.5),
+        ("train/epochs", 100.0),
+    ]
+
+
+def test_a_run_has_its_user_and_the_experiment_its_views(story: Story) -> None:
+    story.opened("train", tags={"mlflow.user": "ada"})
+    run, client = story.synced(), MlflowClient(story.uri)
+    assert (run.info.user_id, run.data.tags["mlflow.user"]) == ("ada", "ada")
+    shared = {f"mlflow.sharedViewState.{key}" for key in ("test", "validation")}
+    views = {key: json.loads(value) for key, value in client.get_experiment("1").tags.items() if key in shared}
+    assert [view["orderByKey"] for _, view in sorted(views.items())] == [
+        "metrics.`test/log_loss`",
+        "metrics.`validation/log_loss`",
+    ]
+    assert Delivery.read(story.journal.path).view == "/#/experiments/1/runs?viewStateShareKey=test"
+    client.set_experiment_tag("1", "mlflow.sharedViewState.test", "{}")
+    attempt = story.opened("validate")
+    story.files(attempt, Artifacts("validation", tags={"validation": "5 folds"}))
+    story.synced()
+    assert Delivery.read(story.journal.path).view == "/#/experiments/1/runs?viewStateShareKey=validation"
+    assert json.loads(client.get_experiment("1").tags["mlflow.sharedViewState.test"]) == views["mlflow.sharedViewState.test"]
+
+
 def test_one_event_that_cannot_be_sent_keeps_nothing_else_back(story: Story, tmp_path: Path) -> None:
     attempt = story.opened("evaluate")
     run = story.synced()
@@ -373,7 +435,7 @@ def test_a_sweeps_run_stands_above_its_jobs(fitted: Path, local: Tracking) -> No
     for each in (job, alone):
         each.finished(each.opened("train"))
         sync(Journal(each.journal.path))
-    sweep = new_attempt("sweep", local.to_dict(), sweep="k1", name="lr=1,2")
+    sweep = new_attempt("sweep", local.to_dict(), sweep="k1", name="lr=1,2", swept={"model.l2": "0,1"})
     above = Journal.of(local.to_dict(), sweep="k1")
     above.append(sweep, Closed(sweep.attempt, "killed", time.time()))
     parent = sync(above).run_id
@@ -382,8 +444,9 @@ def test_a_sweeps_run_stands_above_its_jobs(fitted: Path, local: Tracking) -> No
     client = MlflowClient(str(local.uri))
     runs = client.search_runs(["1"], f"tags.fingerprint = '{job.card.fingerprint}'")
     assert Counter(run.data.tags.get("mlflow.parentRunId") for run in runs) == {None: 1, parent: 1}
+    assert {run.data.tags.get("sweep"): "l2=0" in run.info.run_name for run in runs} == {None: False, "l2=0,1 k1": True}
     run = client.get_run(parent)
-    assert (run.info.status, run.info.run_name, run.data.tags["sweep.run"]) == ("KILLED", "sweep lr=1,2", "k1")
+    assert (run.info.status, run.info.run_name, run.data.tags["sweep.run"]) == ("KILLED", "sweep l2=0,1 k1", "k1")
 
 
 def test_while_one_syncs_another_waits_and_then_finds_it_done(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,6 +478,7 @@ from pathlib import Path
 from pipeline.files import digest_of, read_json
 from pipeline.tracking.events import Closed
 from pipeline.tracking.mlflow_run import CURVE
+from pipeline.tracking.names import WEIGHTS_TAG
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sync import sync
 about = read_json(Path(sys.argv[2]))
