@@ -5,10 +5,10 @@ MLflow's own page shows no metric until columns are chosen. A view that is share
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.options import NONE
 from pipeline.tracking.names import DATA_TAG, SECONDS, SWEEP_TAG, VALIDATION_TAG
 
@@ -16,6 +16,7 @@ TEST, VALIDATION = "test", "validation"  # keys of views, and what begins the me
 SHARED = "mlflow.sharedViewState."
 NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
 NAME_WIDTH, TAG_WIDTH, WIDTH = 400, 160, 125  # pixels
+MAX_BARS = 10  # in a chart, as in those that MLflow makes
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`
 
 
@@ -38,7 +39,23 @@ def _view(part: str) -> dict[str, Any]:
         "columnOrder": order,
         "columnWidths": {**dict.fromkeys(order, WIDTH), NAME: NAME_WIDTH, "tags.`checks.failed`": TAG_WIDTH},
         "groupBy": {"aggregateFunction": "min", "groupByKeys": groups},
+        "compareRunSections": [
+            {"uuid": each, "name": each, "display": True, "isReordered": True} for each in (TEST, VALIDATION)
+        ],
+        "compareRunCharts": [*map(_chart, metrics), *(_chart(name, deleted=True) for name in _ends(parts))],
     }
+
+
+def _chart(metric: str, deleted: bool = False) -> dict[str, Any]:
+    """The bars of a metric. MLflow adds those of all metrics for which there is no chart, be it deleted."""
+    section = metric.partition("/")[0]
+    shown = {"type": "BAR", "uuid": metric, "metricSectionId": section, "metricKey": metric, "runsCountToCompare": MAX_BARS}
+    return {**shown, "isGenerated": True, "deleted": deleted}
+
+
+def _ends(parts: Sequence[str]) -> list[str]:
+    """The metrics that are ends of intervals, which make no chart of their own."""
+    return [f"{part}/{name}.{end}" for part in parts for name in COMPARED_METRICS for end in ("low", "high")]
 
 
 def _objective_first(names: tuple[str, ...]) -> list[str]:
