@@ -1,10 +1,12 @@
 """What MLflow's table of runs opens on: columns, order and groups, which the experiment has as a tag and an address names.
 
 MLflow's own page shows no metric until columns are chosen. A view that is shared is JSON in the tag
-`mlflow.sharedViewState.KEY`, compressed or not, and is opened by `viewStateShareKey=KEY` in the page's address.
+`mlflow.sharedViewState.KEY`, and is opened by `viewStateShareKey=KEY` in the page's address.
 """
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,14 +17,19 @@ from pipeline.tracking.names import DATA_TAG, SECONDS, SWEEP_TAG, VALIDATION_TAG
 TEST, VALIDATION = "test", "validation"  # keys of views, and what begins the metrics that they are sorted by
 SHARED = "mlflow.sharedViewState."
 NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
-NAME_WIDTH, TAG_WIDTH, WIDTH = 400, 160, 125  # pixels
+NAME_WIDTH, TAG_WIDTH, WIDTH = 400, 160, 140  # pixels
 MAX_BARS = 10  # in a chart, as in those that MLflow makes
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`
 
 
 def views() -> dict[str, str]:
     """The experiment's tags: a view for what was tested, and one for what was validated, too."""
-    return {f"{SHARED}{part}": json.dumps(_view(part)) for part in (TEST, VALIDATION)}
+    return {f"{SHARED}{part}": _compressed(json.dumps(_view(part))) for part in (TEST, VALIDATION)}
+
+
+def _compressed(text: str) -> str:
+    """As MLflow's page takes it, which else may be too long for a tag."""
+    return f"deflate;{base64.b64encode(zlib.compress(text.encode())).decode()}"
 
 
 def _view(part: str) -> dict[str, Any]:
@@ -39,9 +46,7 @@ def _view(part: str) -> dict[str, Any]:
         "columnOrder": order,
         "columnWidths": {**dict.fromkeys(order, WIDTH), NAME: NAME_WIDTH, "tags.`checks.failed`": TAG_WIDTH},
         "groupBy": {"aggregateFunction": "min", "groupByKeys": groups},
-        "compareRunSections": [
-            {"uuid": each, "name": each, "display": True, "isReordered": True} for each in (TEST, VALIDATION)
-        ],
+        "compareRunSections": [{"uuid": part, "name": part, "display": True, "isReordered": True} for part in parts],
         "compareRunCharts": [*map(_chart, metrics), *(_chart(name, deleted=True) for name in _ends(parts))],
     }
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +14,8 @@ from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
 from pipeline.tracking.mlflow_run import models_of
-from pipeline.tracking.publisher import wait_for_publishers
-from tests.conftest import Shared, copy_with_store, environment
+from tests.conftest import copy_with_store, environment
 from tests.forked import ForkServer
-
-SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
 
 
 class Answer(NamedTuple):
@@ -48,26 +43,9 @@ def runs(fork_server: ForkServer) -> Commands:
     return run
 
 
-@pytest.fixture(scope="session")
-def original(shared: Shared, reproduced: Path) -> Path:
-    """That after `dvc repro`, one run with a threshold and a sweep of two; not to be changed."""
-
-    def fill(folder: Path) -> None:
-        repo = copy_with_store(reproduced, folder / "original")
-        for words in (
-            f"hydra.run.dir={SINGLE} optimizer.lr=0.5 evaluation.threshold=0.3",
-            f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
-        ):
-            command = [sys.executable, "-m", "pipeline", *words.split()]
-            subprocess.run(command, cwd=repo, env=environment(), check=True, capture_output=True)
-        wait_for_publishers(repo)
-
-    return shared("runs", fill) / "original"
-
-
 @pytest.fixture
 def made(tmp_path: Path, original: Path) -> Path:
-    """A copy of that."""
+    """A copy of `original`."""
     return copy_with_store(original, tmp_path / "made")
 
 

@@ -13,8 +13,8 @@ from pipeline.files import digest
 from pipeline.runs._records import log_odds, verdict
 from pipeline.runs.diff import _describe
 from pipeline.tracking.mlflow_run import DESCRIBED
-from tests.conftest import Shell
-from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
+from tests.conftest import SINGLE, Shell
+from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
 
 NAME = "logistic-regression"
 

@@ -17,8 +17,8 @@ from mlflow.entities import Run, RunData, RunInfo
 
 from pipeline.errors import CommandError
 from pipeline.runs.promote import require_severe_checks
-from tests.conftest import Shell, environment
-from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
+from tests.conftest import SINGLE, Shell, environment
+from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
 
 NAME = "logistic-regression"
