@@ -93,10 +93,10 @@ def test_the_view_of_the_runs_and_how_two_compare(address: str, page: Page) -> N
     page.goto(f"{server}/{curve_page}")
     page.wait_for_function(DRAWN)
     curves = page.evaluate(DRAWN)
-    for name, first, last in zip(NAMES, (0.6931, 0.6921), (0.3013, 0.2977), strict=True):
+    for name, start, end in zip(NAMES, (0.6931, 0.6921), (0.3013, 0.2977), strict=True):
         curve = next(losses for label, losses in curves if label.startswith(name))
         assert len(curve) == 11  # the document's ten and the end
-        assert (round(curve[0], 4), round(curve[9], 4)) == (first, last)
+        assert (round(curve[0], 4), round(curve[9], 4)) == (start, end)
     shoot(page, "loss")
 
     page.goto(f"{address}&compareRunsMode=CHART")

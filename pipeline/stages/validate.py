@@ -14,7 +14,7 @@ from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
 from pipeline.evaluation.folds import FoldRule, encoded_features, features_of, fold_rule
-from pipeline.evaluation.metrics import COMPARED_METRICS, SUMMARY_METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions
 from pipeline.evaluation.validation import Held, Validation, description, mean_scores, splits
 from pipeline.files import VALIDATION_PREDICTIONS_FILE, nan_as_none, write_parquet
@@ -114,7 +114,9 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the validation in `folder`."""
     validation = read_validation(folder)
     validation.verify()
-    scores = dict.fromkeys(COMPARED_METRICS, Interval(nan)) | scores_of(validation)  # none is left of an earlier validation
+    scores = dict.fromkeys((OBJECTIVE, *COMPARED_METRICS), Interval(nan)) | scores_of(
+        validation
+    )  # none of an earlier one is left
     values = {f"validation/{name}": score.value for name, score in scores.items()}
     for name in SUMMARY_METRICS:
         values |= scores[name].by_name(f"validation/{name}")

@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.config.tracking import tracking_of
+from pipeline.evaluation.metrics import OBJECTIVE
 from pipeline.manifest import DECISION
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
 MAX_REASON = 500  # letters
+FIRST_METRIC = f"test/{OBJECTIVE}"  # nan until it is known: MLflow's page compares two runs by what they had first
 OPENED = "opened"  # the tag that says when the latest attempt at each stage began
 # The run's status, by the worst that its stages' latest attempts are.
 STATUSES = {"running": "RUNNING", FAILED: "FAILED", KILLED: "KILLED", UNPUBLISHED: "FAILED", FINISHED: "FINISHED"}
@@ -146,6 +148,8 @@ class RunSync:
         start = run.info.start_time / 1000
         curve = mlflow_run.CURVE.items()
         points = [(key, getattr(each, name), each.epoch, each.time or start) for each in missing for key, name in curve]
+        if not run.data.metrics:
+            points.insert(0, (FIRST_METRIC, math.nan, 0, start))
         mlflow_run.log_points(client, run.info.run_id, points)
         self._steps |= {each.epoch for each in missing}
         self.delivery.epoch_lines = self.events.epoch_lines

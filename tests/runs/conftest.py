@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.tracking.mlflow_run import models_of
+from pipeline.tracking.mlflow_run import SWEEP_KEY, models_of
+from pipeline.tracking.names import FINGERPRINT_LETTERS, SECONDS
 from tests.conftest import copy_with_store, environment
 from tests.forked import ForkServer
 
@@ -29,7 +31,7 @@ class Answer(NamedTuple):
 Commands = Callable[..., list[Answer]]
 
 
-ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and not from its files
+ONCE = ("requirements.txt", "environment.json", "code.diff", SECONDS)  # known while a model is trained, not from its files
 
 
 @pytest.fixture
@@ -93,21 +95,25 @@ def shown(repo: Path) -> dict[str, Any]:
 def _shown(client: MlflowClient, run: Run, named: dict[str, str]) -> dict[str, Any]:
     data, run_id = run.data, run.info.run_id
     datasets = [(i.dataset.name, i.dataset.digest, i.dataset.source, i.dataset.profile) for i in run.inputs.dataset_inputs]
-    kept = ("fingerprint", "stage.", "model", "data", "sweep", "threshold", "checks", "mlflow.note", "mlflow.runName")
+    kept = ("fingerprint", "stage.", "model", "data", "sweep.keys", "threshold", "checks", "mlflow.note")
     models = models_of(client, run)
     table = pd.DataFrame({"x1": [-1.0, 0.5, 2.0], "x2": [0.3, -0.7, 1.0]})
     return {
-        "name": run.info.run_name,
+        "name": run.info.run_name.removesuffix(data.tags.get(SWEEP_KEY, "")[:FINGERPRINT_LETTERS]),
         "status": run.info.status,
         "parent": named.get(data.tags.get("mlflow.parentRunId", "")),
         "params": data.params,
         "tags": {key: value for key, value in data.tags.items() if key.startswith(kept)},
-        "metrics": {key: [(p.step, p.value) for p in client.get_metric_history(run_id, key)] for key in data.metrics},
+        "metrics": {key: _numbers(client, run_id, key) for key in data.metrics if key not in ONCE},
         "artifacts": _tree(client, run_id),
         "datasets": datasets,
         "models": [(m.name, m.params, str(m.status)) for m in models],
         "predictions": [pyfunc.load_model(m.model_uri).predict(table).to_dict() for m in models],
     }
+
+
+def _numbers(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, key) if not isnan(point.value)]
 
 
 def _tree(client: MlflowClient, run_id: str) -> dict[str, str]:
