@@ -116,7 +116,7 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     validation.verify()
     scores = dict.fromkeys((OBJECTIVE, *COMPARED_METRICS), Interval(nan)) | scores_of(
         validation
-    )  # none of an earlier one is left
+    )  # of an earlier one none is left
     values = {f"validation/{name}": score.value for name, score in scores.items()}
     for name in SUMMARY_METRICS:
         values |= scores[name].by_name(f"validation/{name}")
