@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,6 @@ LOSS = next(iter(CURVE))  # by whose points it is known which were sent
 MAX_METRICS, MAX_PARAMS, MAX_PARAM = 1000, 100, 6000  # that MLflow takes in one call; letters of a parameter
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
 DESCRIBED = "mlflow.source.name"  # a run with this tag has its provenance
-PARAM = re.compile(r"[\w.-]{1,250}", re.ASCII)  # a key that MLflow takes
 PARENT_RUN, SWEEP_KEY = "mlflow.parentRunId", "sweep.run"  # tags: of a job, the run above it; of that run, the sweep's key
 USER = "mlflow.user"  # the tag
 NO_SWEEP = ""
@@ -136,15 +134,8 @@ def missing_metrics(run: MlflowRun, metrics: Mapping[str, float]) -> dict[str, f
 
 
 def params_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Every leaf of a configuration, under a key that MLflow takes: a mapping by a user's names may have others, and is one
-    value then. A value that is too long is cut; config.yaml has all of it."""
-    params: dict[str, str] = {}
-    for group, section in config.items():
-        for name, value in section.items() if isinstance(section, Mapping) else [("", section)]:
-            key = f"{group}.{name}".rstrip(".")
-            leaves = dict(flatten(value, key))
-            params |= leaves if all(map(PARAM.fullmatch, leaves)) else {key: value}
-    return {key: text(value)[:MAX_PARAM] for key, value in params.items()}
+    """Every leaf of a configuration. A value too long for MLflow is cut; config.yaml has all of it."""
+    return {key: text(value)[:MAX_PARAM] for key, value in flatten(config)}
 
 
 def log_params(client: MlflowClient, run: MlflowRun, config: Mapping[str, Any]) -> None:

@@ -60,7 +60,7 @@ def run_name(card: ModelCard, candidate: str = "", swept: Collection[str] = ()) 
 
 def _printable(text: str, limit: int = MAX_PART) -> str:
     """On one line, without the letters that change what stands around them, such as marks of direction."""
-    return shorten("".join(letter if letter.isprintable() else " " for letter in text), limit)
+    return shorten(" ".join("".join(letter if letter.isprintable() else " " for letter in text).split()), limit)
 
 
 def _shortened(overrides: Iterable[tuple[str, Any]]) -> Iterator[str]:

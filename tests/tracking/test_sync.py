@@ -18,17 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks._server import Server
+from pipeline.config.config import compose
 from pipeline.config.tracking import Tracking
 from pipeline.errors import PipelineError
 from pipeline.files import ROOT
 from pipeline.model.card import read_card
 from pipeline.processes import Process, this_process
-from pipeline.stages import train
+from pipeline.stages import evaluate, train
+from pipeline.stages.generate import generate
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
@@ -300,6 +304,38 @@ def test_a_run_has_its_user_and_the_experiment_its_views(story: Story) -> None:
     story.synced()
     assert Delivery.read(story.journal.path).view == "/#/experiments/1/runs?viewStateShareKey=validation"
     assert client.get_experiment("1").tags == tags
+
+
+HOSTILE = ("x" * 300, "<script>alert(1)</script>", "a\"b'c`$|", "שלום\u202ex", "[a]=b,@;%/../")
+
+
+def test_hostile_names_break_nothing(tmp_path: Path, local: Tracking) -> None:
+    """Of columns, classes, the target and the file: MLflow has all that it would have of others."""
+    path, target, rng = tmp_path / "<b>'é \" %41 #? שלום.csv", 'tar"get <i>\u202e', np.random.default_rng(0)
+    columns = {name: rng.normal(size=80) for name in HOSTILE}
+    pd.DataFrame({**columns, target: np.where(columns[HOSTILE[0]] > 0, "<b>yes</b>", "no\u202e\"'")}).to_csv(path, index=False)
+    base = compose(["data=table", "data.path=t.csv", "data.target=t"])
+    config = base.to_dict()
+    config["data"] |= {"path": str(path), "target": target}
+    data, folder = tmp_path / "data", tmp_path / "models" / "numpy"
+    generate(replace(base.data, path=str(path), target=target), config["data"], data)
+    train.train({group: config[group] for group in ("model", "optimizer")}, data, folder, Tracking(None))
+    evaluate.evaluate(data, folder, Tracking(None))
+    story = Story(folder, local)
+    for stage in (train, evaluate):
+        attempt = story.opened(stage.STAGE.name, candidate="numpy")
+        story.files(attempt, stage.artifacts(folder))
+        story.finished(attempt)
+    run = story.synced()
+    assert (run.info.status, Delivery.read(story.journal.path).lacking) == ("FINISHED", {})
+    name = '<b>\'é " %41 #? שלום tar"get <i>'
+    assert run.info.run_name == f"{name} | numpy | {story.card.fingerprint[:6]}"
+    assert {given.dataset.name for given in run.inputs.dataset_inputs} == {name}
+    found = MlflowClient(story.uri).search_logged_models(
+        ["1"], "metrics.`test/roc_auc` > 0.8", datasets=[{"dataset_name": name}]
+    )
+    assert [model.source_run_id for model in found] == [run.info.run_id]
+    assert not set("\u202e\x1b\n") & set(run.info.run_name)
 
 
 def test_one_event_that_cannot_be_sent_keeps_nothing_else_back(story: Story, tmp_path: Path) -> None:
