@@ -26,7 +26,9 @@ from mlflow.entities import Run
 
 from benchmarks._server import Server
 from pipeline.config.config import compose
+from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking
+from pipeline.data.sources import SOURCES
 from pipeline.errors import PipelineError
 from pipeline.files import ROOT
 from pipeline.model.card import read_card
@@ -309,16 +311,16 @@ def test_a_run_has_its_user_and_the_experiment_its_views(story: Story) -> None:
 HOSTILE = ("x" * 300, "<script>alert(1)</script>", "a\"b'c`$|", "שלום\u202ex", "[a]=b,@;%/../")
 
 
+@pytest.mark.slow
 def test_hostile_names_break_nothing(tmp_path: Path, local: Tracking) -> None:
     """Of columns, classes, the target and the file: MLflow has all that it would have of others."""
     path, target, rng = tmp_path / "<b>'é \" %41 #? שלום.csv", 'tar"get <i>\u202e', np.random.default_rng(0)
     columns = {name: rng.normal(size=80) for name in HOSTILE}
     pd.DataFrame({**columns, target: np.where(columns[HOSTILE[0]] > 0, "<b>yes</b>", "no\u202e\"'")}).to_csv(path, index=False)
-    base = compose(["data=table", "data.path=t.csv", "data.target=t"])
-    config = base.to_dict()
+    config = compose(["data=table", "data.path=t.csv", "data.target=t"]).to_dict()
     config["data"] |= {"path": str(path), "target": target}
     data, folder = tmp_path / "data", tmp_path / "models" / "numpy"
-    generate(replace(base.data, path=str(path), target=target), config["data"], data)
+    generate(build("data", SOURCES, config["data"]), config["data"], data)
     train.train({group: config[group] for group in ("model", "optimizer")}, data, folder, Tracking(None))
     evaluate.evaluate(data, folder, Tracking(None))
     story = Story(folder, local)
@@ -331,9 +333,8 @@ def test_hostile_names_break_nothing(tmp_path: Path, local: Tracking) -> None:
     name = '<b>\'é " %41 #? שלום tar"get <i>'
     assert run.info.run_name == f"{name} | numpy | {story.card.fingerprint[:6]}"
     assert {given.dataset.name for given in run.inputs.dataset_inputs} == {name}
-    found = MlflowClient(story.uri).search_logged_models(
-        ["1"], "metrics.`test/roc_auc` > 0.8", datasets=[{"dataset_name": name}]
-    )
+    on = [{"dataset_name": name}]
+    found = MlflowClient(story.uri).search_logged_models(["1"], "metrics.`test/roc_auc` > 0.8", datasets=on)
     assert [model.source_run_id for model in found] == [run.info.run_id]
     assert not set("\u202e\x1b\n") & set(run.info.run_name)
 
