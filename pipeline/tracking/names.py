@@ -115,13 +115,13 @@ def note(card: ModelCard) -> str:
     """The run's description, in Markdown."""
     fit, data, config = card.ended, card.data, card.config
     separated = (
-        f"\n\n**No finite best model exists** without a penalty: {separation_sentence(fit.separation)}."
+        f"\n\n**No finite best model exists** without a penalty: {_printable(separation_sentence(fit.separation))}."
         if fit.separation
         else ""
     )
     return (
-        f"A model of **{card.target}** on {count(len(card.features), 'feature')}{_origin(card)}, "
-        f"{count(data.rows['training'], 'training row')} of `{data_name(config['data'])}`. "
+        f"A model of {_code(card.target)} on {count(len(card.features), 'feature')}{_origin(card)}, "
+        f"{count(data.rows['training'], 'training row')} of {_code(data_name(config['data']))}. "
         f"`{fit.optimizer}` in `{config['model']['name']}` ran for {count(fit.epochs, 'epoch')}, to a loss of {fit.loss:.4f}, "
         f"and was stopped by {ENDS[fit.stopped_by]}.{separated}\n\n{_usage(card)}\n\n"
         f"Fingerprint `{card.fingerprint}`"
@@ -144,7 +144,7 @@ def _usage(card: ModelCard) -> str:
 
 def _code(name: str) -> str:
     """As Markdown's code."""
-    return "`" + shorten(name, MAX_NAME).replace("`", "'") + "`"
+    return "`" + _printable(name, MAX_NAME).replace("`", "'") + "`"
 
 
 def text(value: Any) -> str:

@@ -67,7 +67,7 @@ def test_a_name_holds_what_is_printed_alone(text: str) -> None:
     """No line break, nothing that a terminal obeys, and no mark that turns the text around it."""
     named = card(*TABLE, target=text)
     named.config["data"]["path"] = f"data/{text}.csv"
-    for name in (run_name(named), dataset_name(named)):
+    for name in (run_name(named), dataset_name(named), note(named).replace("\n", " ")):
         assert name.isprintable()
         assert name.encode()
     assert dataset_name(card(*TABLE, target="שלום")) == "patients שלום"
