@@ -169,6 +169,11 @@ def last_step(run: MlflowRun, key: str) -> int | None:
     return next((int(metric.step) for metric in run.data.to_proto().metrics if metric.key == key), None)
 
 
+def times_of(run: MlflowRun, metrics: Mapping[str, float]) -> dict[str, float]:
+    """When the metrics were logged that the run, as it was read, has with these values."""
+    return {each.key: each.timestamp / 1000 for each in run.data.to_proto().metrics if metrics.get(each.key) == each.value}
+
+
 def has_run(client: MlflowClient, run_id: str) -> bool:
     """Whether the store has the run, deleted or not. Raises what the store raises where it does not answer."""
     try:

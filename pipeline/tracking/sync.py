@@ -206,8 +206,11 @@ class RunSync:
             known = {metric.key: metric.value for metric in model.metrics or []}
             changed |= {key: value for key, value in files.metrics.items() if known.get(key) != value and not math.isnan(value)}
             of = {"model_id": model.model_id, **{f"dataset_{key}": v for key, v in dataset_of(card, files.table).items()}}
+        times = mlflow_run.times_of(run, files.metrics)  # a value that the run has is not there twice
         for is_number, more in ((True, of), (False, {})):  # of a model, MLflow stores nan as 0
-            points = [(key, float(v), 0, files.time) for key, v in changed.items() if math.isnan(v) != is_number]
+            points = [
+                (key, float(v), 0, times.get(key, files.time)) for key, v in changed.items() if math.isnan(v) != is_number
+            ]
             mlflow_run.log_points(client, run.info.run_id, points, **more)
 
     @contextmanager

@@ -278,15 +278,25 @@ def test_models_are_found_by_what_they_reach_on_a_data_set(story: Story) -> None
     assert not client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.8", datasets=[{"dataset_name": "other"}])
     assert not client.search_logged_models(["1"], "metrics.`test/f1` < 1"), "a score that is undefined is none"
     (model,) = found
-    story.finished(story.opened("plot"))
-    story.synced()
-    latest = client.get_logged_model(model.model_id).metrics
-    assert sorted((metric.key, metric.value) for metric in latest) == [
-        ("test/accuracy", 0.75),
-        ("test/accuracy", 0.875),
-        ("test/roc_auc", 0.5),
-        ("train/epochs", 100.0),
-    ]
+    shown = sorted((metric.key, metric.value) for metric in client.get_logged_model(model.model_id).metrics)
+    assert shown == [("test/accuracy", 0.75), ("test/accuracy", 0.875), ("test/roc_auc", 0.5), ("train/epochs", 100.0)]
+
+
+def test_a_model_that_was_lost_gets_its_scores_again(story: Story) -> None:
+    """And the run has no value twice."""
+    client, weights = MlflowClient(story.uri), {WEIGHTS_TAG: read_card(story.folder).files["model.npz"]}
+    for _ in range(2):
+        for stage, artifacts in (
+            ("train", train.artifacts(story.folder)),
+            ("evaluate", Artifacts("evaluation", metrics={"test/accuracy": 0.75}, tags=weights, table="test")),
+        ):
+            attempt = story.opened(stage)
+            story.files(attempt, artifacts)
+            story.finished(attempt)
+        run = story.synced()
+        assert len(client.get_metric_history(run.info.run_id, "test/accuracy")) == 1
+        (model,) = client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.5")
+        client.delete_logged_model(model.model_id)
 
 
 def test_a_run_has_its_user_and_the_experiment_its_views(story: Story) -> None:
