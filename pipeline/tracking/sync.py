@@ -208,9 +208,8 @@ class RunSync:
             of = {"model_id": model.model_id, **{f"dataset_{key}": v for key, v in dataset_of(card, files.table).items()}}
         times = mlflow_run.times_of(run, files.metrics)  # a value that the run has is not there twice
         for is_number, more in ((True, of), (False, {})):  # of a model, MLflow stores nan as 0
-            points = [
-                (key, float(v), 0, times.get(key, files.time)) for key, v in changed.items() if math.isnan(v) != is_number
-            ]
+            values = {key: float(value) for key, value in changed.items() if math.isnan(value) != is_number}
+            points = [(key, value, 0, times.get(key, files.time)) for key, value in values.items()]
             mlflow_run.log_points(client, run.info.run_id, points, **more)
 
     @contextmanager
