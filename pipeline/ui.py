@@ -77,7 +77,7 @@ def _answers(port: int) -> bool:
 
 def _view(port: int, experiment: str) -> str:
     """The page of the experiment's runs, below the server's address; empty where it has none yet."""
-    with suppress(urllib.error.URLError, KeyError, IndexError):
+    with suppress(OSError, KeyError, IndexError):
         found = _ask(port, f"experiments/get-by-name?experiment_name={quote(experiment)}")["experiment"]
         known = {tag["key"] for tag in found["tags"]}
         wanted = {"experiment_ids": [found["experiment_id"]], "filter": "tags.fingerprint != ''", "max_results": 1}

@@ -36,14 +36,6 @@ CHECK_SECONDS = 1.0  # while a stage works
 REMEDY = "the next stage or `python -m pipeline.runs publish` sends what it lacks"
 
 
-def page_in_ui(delivery: Delivery) -> str:
-    """The address of the page that compares a run with others."""
-    uri = str(delivery.settings.get("uri"))
-    is_served = uri.startswith(("http://", "https://"))
-    server = uri.rstrip("/") if is_served else f"http://{views.UI_HOST}:{views.UI_PORT}"
-    return f"{server}{delivery.view}{'' if is_served else ', once `make ui` runs'}"
-
-
 class Tracker:
     """What a stage may report. This one reports nothing: tracking=none."""
 
@@ -114,7 +106,7 @@ class Command:
             self._logged.add(delivery.run_id)
             with console.job_context(pending.label):
                 logger.info(f"in MLflow: runs:/{delivery.run_id}")
-            self._pages[page_in_ui(delivery)] = None
+            self._pages[_page(delivery)] = None
         return pending.is_closed
 
     def warn(self, reason: object) -> None:
@@ -157,6 +149,14 @@ class Command:
         for page in self._pages:
             logger.info(f"compared with other runs: {page}")
         self._pages.clear()
+
+
+def _page(delivery: Delivery) -> str:
+    """The address of the page that compares a run with others."""
+    uri = str(delivery.settings.get("uri"))
+    is_served = uri.startswith(("http://", "https://"))
+    server = uri.rstrip("/") if is_served else f"http://{views.UI_HOST}:{views.UI_PORT}"
+    return f"{server}{delivery.view}{'' if is_served else ', once `make ui` runs'}"
 
 
 @cache
