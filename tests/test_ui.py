@@ -22,6 +22,11 @@ DRAWN = """() => {
     return curves.size == 2 && [...curves].every(([, y]) => y.length) && [...curves]
 }"""
 METRICS_SHOWN = ("log_loss", "accuracy", "roc_auc", "brier")
+# The texts of elements in the order in which they stand on the page, which that in the document need not be.
+SEEN = """elements => elements
+    .map(element => [element.getBoundingClientRect(), element.innerText.trim()])
+    .sort(([a], [b]) => a.y - b.y || a.x - b.x)
+    .map(([, text]) => text)"""
 NAMES = ("document | numpy | ", "document | torch | ")
 
 
@@ -55,8 +60,8 @@ def shoot(page: Page, name: str) -> None:
 
 def names_shown(page: Page) -> list[str]:
     """What stands in the column of names, without what is there of each run alone."""
-    cells = page.locator("[role=gridcell][col-id='attributes.`Run Name`']")
-    return [text.rpartition("\n")[2].rpartition(" ")[0] for text in cells.all_inner_texts()]
+    texts = page.locator("[role=gridcell][col-id='attributes.`Run Name`']").evaluate_all(SEEN)
+    return [text.rpartition("\n")[2].rpartition(" ")[0] for text in texts]
 
 
 @pytest.mark.slow
@@ -69,7 +74,7 @@ def test_the_view_of_the_runs_and_how_two_compare(address: str, page: Page) -> N
     page.get_by_label("Close", exact=True).first.click()  # the assistant's panel
     shoot(page, "runs")
     page.get_by_role("button", name="Sort: test/log_loss").wait_for()
-    columns = dict.fromkeys(text.strip() for text in page.get_by_role("columnheader").all_inner_texts())
+    columns = dict.fromkeys(page.get_by_role("columnheader").evaluate_all(SEEN))
     assert [name for name in columns if name.startswith("test/")] == [f"test/{name}" for name in METRICS_SHOWN]
     alone, swept = "Group: data: document, sweep:", "Group: data: document, sweep: lr=0.1,0.2"
     jobs = ["document | lr=0.2 |", "document | lr=0.1 |"]
