@@ -321,7 +321,6 @@ def test_a_run_has_its_user_and_the_experiment_its_views(story: Story) -> None:
 HOSTILE = ("x" * 300, "<script>alert(1)</script>", "a\"b'c`$|", "שלום\u202ex", "[a]=b,@;%/../")
 
 
-@pytest.mark.slow
 def test_hostile_names_break_nothing(tmp_path: Path, local: Tracking) -> None:
     """Of columns, classes, the target and the file: MLflow has all that it would have of others."""
     path, target, rng = tmp_path / "<b>'é \" %41 #? שלום.csv", 'tar"get <i>\u202e', np.random.default_rng(0)
