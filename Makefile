@@ -39,7 +39,7 @@ check: .venv/installed  ## lint, format, types, import law
 	mypy
 	lint-imports --no-cache
 
-ui: .venv/installed  ## MLflow's UI on 127.0.0.1:5000; PORT=5001 changes that
+ui: .venv/installed  ## compare the runs in MLflow's UI, on 127.0.0.1:5000; PORT=5001 changes that
 	@$(TOGETHER) python -m pipeline.ui --port $(PORT)
 
 clean:  ## remove out/: all that was made, checkpoints and the runs' journals; the runs in MLflow, DVC's cache and the environment stay

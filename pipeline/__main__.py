@@ -98,7 +98,10 @@ def run_sweep(overrides: Sequence[str], primary: str) -> None:
     jobs: list[Status] = []
     folder.mkdir(parents=True, exist_ok=True)  # fails before there is a run in MLflow
     try:
-        with track_sweep(tracking, name) as key, status_file(folder / "sweep.json", {"name": name, "run": key, "jobs": jobs}):
+        with (
+            track_sweep(tracking, name, planned.swept) as key,
+            status_file(folder / "sweep.json", {"name": name, "run": key, "jobs": jobs}),
+        ):
             try:
                 try:
                     with jobs_folder(folder):

@@ -44,12 +44,12 @@ class Process(NamedTuple):
     @property
     def tags(self) -> dict[str, str]:
         """As a run in MLflow names it."""
-        return {"process.pid": str(self.pid), "process.started": self.started, "process.host": self.host}
+        return {"process": self.address}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Process | None":
         """The one that a run in MLflow names, if it does."""
-        pid, started, host = (tags.get(f"process.{part}", "") for part in ("pid", "started", "host"))
+        pid, started, host = [*tags.get("process", "").split(" ", 2), "", "", ""][:3]
         return cls(int(pid), started, host) if pid.isdecimal() else None
 
     def state(self) -> str:

@@ -43,6 +43,7 @@ settings.load_profile("ci")  # Hypothesis draws the same each time, without a de
 ROOT = Path(__file__).resolve().parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 Shared = Callable[[str, Callable[[Path], object]], Path]
+SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"  # folders of `original`
 TRACKED = (
     *("conf", "pipeline", "data", "mlruns/.gitignore", ".dvc", ".dvcignore", ".gitignore"),
     *("dvc.yaml", "overrides.yaml", "Makefile"),
@@ -155,6 +156,23 @@ def reproduced(shared: Shared, clean: Path) -> Path:
 def reproduced_repo(tmp_path: Path, reproduced: Path) -> Path:
     """A copy of that."""
     return copy_with_store(reproduced, tmp_path / "repo")
+
+
+@pytest.fixture(scope="session")
+def original(shared: Shared, reproduced: Path, fork_server: ForkServer) -> Path:
+    """That after `dvc repro`, one run with a threshold and a sweep of two; not to be changed."""
+
+    def fill(folder: Path) -> None:
+        repo = copy_with_store(reproduced, folder / "original")
+        for words in (
+            f"hydra.run.dir={SINGLE} optimizer.lr=0.5 evaluation.threshold=0.3",
+            f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
+        ):
+            (done,) = fork_server.run([["pipeline", *words.split()]], repo, environment())
+            done.check_returncode()
+        wait_for_publishers(repo)
+
+    return shared("runs", fill) / "original"
 
 
 def copy_with_store(original: Path, target: Path) -> Path:

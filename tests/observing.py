@@ -21,7 +21,7 @@ def runs_of(repo: Path) -> list[Run]:
 def points(repo: Path) -> list[Metric]:
     """The loss curves of all runs, so far."""
     client = client_of(repo)
-    return [point for run in runs_of(repo) for point in client.get_metric_history(run.info.run_id, "loss")]
+    return [point for run in runs_of(repo) for point in client.get_metric_history(run.info.run_id, "train/loss")]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:

@@ -1,5 +1,6 @@
 """What tests ask of a tracking store, and of the processes that speak to it."""
 
+import math
 import signal
 import time
 from collections import Counter
@@ -62,13 +63,15 @@ def check_each_value_once(uri: str, folder: Path, evaluated: bool = True) -> Non
     history = read_csv(folder / "history.csv", "epoch", "loss", "gradient_norm")
     end = read_json(folder / "model.json")["fit"]
     expected = {
-        key: [*zip(history["epoch"], history[key], strict=True), (end["epochs"], end[key])] for key in ("loss", "gradient_norm")
+        f"train/{key}": [*zip(history["epoch"], history[key], strict=True), (end["epochs"], end[key])]
+        for key in ("loss", "gradient_norm")
     }
     if evaluated:
         metrics = read_json(folder / "metrics.json")
         expected |= {f"test/{key}": [(0, value)] for key, value in metrics.items() if value is not None}
     wanted = Counter((key, int(step), float(value)) for key, points in expected.items() for step, value in points)
-    shown = Counter((p.key, p.step, p.value) for key in expected for p in client.get_metric_history(run.info.run_id, key))
+    points = (point for key in expected for point in client.get_metric_history(run.info.run_id, key))
+    shown = Counter((point.key, point.step, point.value) for point in points if not math.isnan(point.value))
     lost, doubled = wanted - shown, shown - wanted
     print(f"{len(wanted)} values, {lost.total()} lost, {doubled.total()} doubled")
     assert not lost

@@ -10,12 +10,13 @@ from pipeline.errors import CommandError, DataError, PipelineError
 from pipeline.evaluation.comparison import Predictions, differences
 from pipeline.evaluation.intervals import Difference
 from pipeline.evaluation.metrics import COMPARED_METRICS
-from pipeline.files import CHECKS_FILE, METRICS_FILE, PREDICTIONS_FILE, read_parquet
+from pipeline.files import CHECKS_FILE, METRICS_FILE, PREDICTIONS_FILE, read_json, read_parquet
 from pipeline.manifest import EVALUATION, read_made_of
 from pipeline.model.card import ModelCard, read_card
 from pipeline.model.decision import Decision, decision_of
 from pipeline.stages import STAGES
 from pipeline.tracking.names import CHOSEN
+from pipeline.tracking.provenance import ENVIRONMENT, LINEAGE_DIR
 from pipeline.tracking.runs import Store, download, name_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Records:
     metrics: dict[str, float]  # metrics.json
     predictions: Columns  # predictions.parquet
     checks: list[dict[str, Any]] | None = None  # checks.json; None of a run that is older
+    environment: dict[str, str] | None = None  # lineage/environment.json; None of a run that `publish` made
 
     def scores(self) -> Predictions:
         """Of the test table."""
@@ -62,7 +64,15 @@ def records(store: Store, run: "Run", temporary: Path) -> Records:
         reason = str(error).partition(";")[0].replace(f"{folder}/", "")
         raise CommandError(f"run {name_of(run)} must have its artifacts undamaged: {reason}") from None
     predictions = read_predictions(folder / EVALUATED)
-    return Records(run, folder, trained.content, trained.files, decision, metrics, predictions, checks)
+    environment = _environment(store, run, folder)
+    return Records(run, folder, trained.content, trained.files, decision, metrics, predictions, checks, environment)
+
+
+def _environment(store: Store, run: "Run", folder: Path) -> dict[str, str] | None:
+    """The versions of libraries, and the machine, where they were recorded."""
+    if ENVIRONMENT not in [item.path for item in store.client.list_artifacts(run.info.run_id, LINEAGE_DIR)]:
+        return None
+    return read_json(download(store, run, ENVIRONMENT, folder))
 
 
 def read_predictions(folder: Path) -> Columns:

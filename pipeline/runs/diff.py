@@ -23,7 +23,7 @@ from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 logger = logging.getLogger(__name__)
 
-CODE_TAGS = ("fingerprint.code", "mlflow.source.git.commit")
+COMMIT = "mlflow.source.git.commit"  # a tag
 CHANGES = "changes to the commit, but for overrides.yaml"
 WITHOUT_DIFF = ("too long", "unknown")  # values of git.diff with which a run has no code.diff
 INCOMPLETE = (*WITHOUT_DIFF, "without credentials")  # with which two runs may differ in what was not recorded
@@ -39,22 +39,20 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """Whether the metrics could be compared, and all that differs."""
-    from pipeline.tracking.mlflow_run import DESCRIBED
-
     store = open_store()
     with tempfile.TemporaryDirectory() as temporary:
         a, b = (records(store, find(store, name), Path(temporary, side)) for side, name in (("a", args.a), ("b", args.b)))
-        tags = {"a": a.run.data.tags, "b": b.run.data.tags}
+        sides = {"a": a, "b": b}
         unknown = {  # of a run that `publish` made, neither is known
-            "code": [side for side, of in tags.items() if of.get("git.diff", "unknown") in INCOMPLETE],
-            "environment": [side for side, of in tags.items() if DESCRIBED not in of],
+            "code": [name for name, side in sides.items() if side.run.data.tags.get("git.diff", "unknown") in INCOMPLETE],
+            "environment": [name for name, side in sides.items() if side.environment is None],
         }
         code = _pairs(*(_code(store, side, Path(temporary)) for side in (a, b)))
         parts = {
             "configuration": _pairs(*map(_configuration, (a, b))),
             "data": _pairs(*(_data(side) for side in (a, b))),
             "code": {key: pair for key, pair in code.items() if None not in pair},
-            "environment": None if unknown["environment"] else _pairs(*map(_environment, tags.values())),
+            "environment": None if unknown["environment"] else _pairs(a.environment or {}, b.environment or {}),
         }
     logger.info(f"a = {name_of(a.run)}\nb = {name_of(b.run)}")
     for title, pairs in parts.items():
@@ -96,7 +94,7 @@ def _data(side: Records) -> dict[str, Any]:
 def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
     """Commit, the numerical code's hash, and the hash of what was not committed, as far as they are known."""
     tags = side.run.data.tags
-    code = {key: tags[key] for key in CODE_TAGS if key in tags}
+    code = {"fingerprint.code": side.card.fingerprint_of["code"], **{key: tags[key] for key in (COMMIT,) if key in tags}}
     if kind := tags.get("git.diff"):
         reason = f" ({tags['git.diff.reason']})" if kind == "unknown" and "git.diff.reason" in tags else ""
         code[CHANGES] = f"{kind}{reason}" if kind in ("none", *WITHOUT_DIFF) else _changes(store, side, temporary)
@@ -109,10 +107,6 @@ def _changes(store: Store, side: Records, temporary: Path) -> str:
     files = re.split(rb"^(?=diff --git )", diff, flags=re.MULTILINE)
     code = b"".join(file for file in files if not file.partition(b"\n")[0].endswith(b"/overrides.yaml"))
     return digest(code) if code else "none"
-
-
-def _environment(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in sorted(tags.items()) if key.startswith(("version.", "machine."))}
 
 
 def _describe(title: str, pairs: Pairs | None, unknown: Sequence[str]) -> Iterator[str]:

@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
             ended = "would be closed" if args.dry_run else f"closed as {_close(store, tracking, found)}"
             logger.info(f"{name_of(found)}: {ended}, its process is gone")
         else:
-            why = LEFT_RUNNING[state].format(host=found.data.tags.get("process.host", "").split(" ")[0])
+            process = Process.from_tags(found.data.tags)
+            why = LEFT_RUNNING[state].format(host=process.host.split(" ")[0] if process else "")
             logger.info(f"{name_of(found)}: left RUNNING, {why}")
     missing = [found for found in store.search("tags.`stage.train` = 'finished'") if _is_missing(found)]
     for found in missing:

@@ -27,6 +27,7 @@ from pipeline.runs._model_dirs import curve, models_in, sweep_jobs, sweep_record
 from pipeline.runs._worktree import commit_of, dvc, worktree
 from pipeline.runs.doctor import GONE
 from pipeline.stages import STAGES
+from pipeline.sweeps.jobs import swept_values
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.provenance import provenance
@@ -108,7 +109,7 @@ def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = 
     check_writable(tracking)
     client, experiment = connect(absolute_uri(tracking.uri), tracking.experiment)
     sweep = _sweep_of(sweep_record(root, jobs), tracking, client, experiment)
-    parent, found = find(client, experiment, card.fingerprint, sweep)
+    parent, found, _ = find(client, experiment, card.fingerprint, sweep)
     worker = Process.from_tags(found.data.tags) if found and found.info.status == "RUNNING" else None
     if worker and worker.state() == "alive":
         raise CommandError("its run is still being worked at")
@@ -125,7 +126,7 @@ def _send(folder: Path, jobs: dict[Path, Path], served: set[str], commit: str = 
         opened = new_attempt(stage, tracking.to_dict(), **description)
         points = curve(folder).items() if artifacts[stage].is_model else ()
         events += [opened, *(Epoch(opened.attempt, epoch, *pair) for epoch, pair in points)]
-        events += [journal.link(opened.attempt, artifacts[stage], in_dvc), Closed.finished(opened.attempt)]
+        events += [journal.link(opened.attempt, artifacts[stage]), Closed.finished(opened.attempt)]
     journal.append(*events)
     delivery = sync(journal)
     if reason := next(iter(delivery.lacking.values()), ""):
@@ -161,14 +162,15 @@ def _sweep_of(record: Path, tracking: Tracking, client: "MlflowClient", experime
         if (record.parent / "multirun.yaml").is_file():
             raise CommandError(f"a sweep's folder must have its sweep.json; {record.parent} has none")
         return ""
-    sweep = read_json(record, "name", "run", "ending")
+    sweep = read_json(record, "name", "run", "jobs", "ending")
     key = str(sweep["run"])
     found = sweep_run(client, experiment, key)
     worker = Process.from_tags(found.data.tags) if found else None
     if found is None or (found.info.status == "RUNNING" and worker and worker.state() == "gone"):
         journal = Journal.of(tracking.to_dict(), sweep=key)
         source = {"mlflow.source.name": f"python -m pipeline -m {sweep['name']}"}
-        opened = new_attempt("sweep", tracking.to_dict(), sweep=key, name=sweep["name"], tags=source)
+        swept = {name: ",".join(values) for name, values in swept_values(sweep["jobs"]).items()}
+        opened = new_attempt("sweep", tracking.to_dict(), sweep=key, name=sweep["name"], swept=swept, tags=source)
         journal.append(opened, Closed(opened.attempt, sweep["ending"], time.time()))
         sync(journal)
     return key
@@ -180,7 +182,7 @@ def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts
     Files are compared by their sizes; those of the DAG, whose report may be another DAG's in MLflow, by their bytes, too.
     """
     from pipeline.tracking.logged_model import has_decision
-    from pipeline.tracking.mlflow_run import has_file, has_model_files, models_of
+    from pipeline.tracking.mlflow_run import LOSS, has_file, has_model_files, missing_metrics, models_of
 
     run_id, ending = found.info.run_id, found.data.tags.get(f"stage.{stage}")
     if ending in (FAILED, KILLED) and found.data.tags.get("reason") != GONE:
@@ -192,7 +194,7 @@ def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts
         ending != FINISHED
         or any(sizes.get(name) != path.stat().st_size for name, path in files.items())
         or not sizes.keys() >= artifacts.texts.keys()
-        or any(found.data.metrics.get(name) != value for name, value in artifacts.metrics.items())
+        or missing_metrics(found, artifacts.metrics)
         or (in_dvc and not all(has_file(client, run_id, name, file_digest(path)) for name, path in files.items()))
     ):
         return True
@@ -200,6 +202,6 @@ def lacks(client: "MlflowClient", found: "Run", stage: str, artifacts: Artifacts
         return not any(has_decision(client, model) for model in models_of(client, found))
     if not artifacts.is_model:
         return False
-    steps = {point.step for point in client.get_metric_history(run_id, "loss")}
+    steps = {point.step for point in client.get_metric_history(run_id, LOSS)}
     models = models_of(client, found)
     return steps != set(curve(artifacts.paths[0].parent)) or not any(has_model_files(client, model) for model in models)

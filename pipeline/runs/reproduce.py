@@ -18,11 +18,12 @@ from pipeline.evaluation.metrics import defined
 from pipeline.evaluation.options import EvaluationOptions
 from pipeline.files import METRICS_FILE, OUT, PREDICTIONS_FILE, ROOT, digest_of, file_digest, read_numbers
 from pipeline.model.card import read_card, read_schema
+from pipeline.runs import _worktree
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, read_predictions, records
-from pipeline.runs._worktree import commit_of, environment, git, worktree
+from pipeline.runs._worktree import commit_of, git, worktree
 from pipeline.stages import MODELS_DIR, STAGES, Stage
-from pipeline.tracking.provenance import provenance
+from pipeline.tracking.provenance import environment
 from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COMMIT, VERSION = "mlflow.source.git.commit", "version."  # a tag; what begins the tags of libraries
+COMMIT, VERSION = "mlflow.source.git.commit", "version."  # a tag; what begins the names of libraries in an environment
 HASH_LETTERS = 12  # of a hash, in sentences
 NAME = "reproduced"  # of the model's folder in the worktree
 Difference = tuple[str, str]  # its kind, and what differs in one sentence
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         "changes": changes,
         "equal": not difference,
         "first_difference": dict(zip(("kind", "what"), difference, strict=True)) if difference else None,
-        "versions_that_differ": changed_versions(found),
+        "versions_that_differ": changed_versions(original),
     }
 
 
@@ -143,7 +144,7 @@ def _run_stage(stage: str, argv: list[str], tree: Path) -> str:
     """Run a stage in the worktree with this interpreter; how it failed, empty where it did not."""
     command = [sys.executable, "-m", f"pipeline.stages.{stage}", *argv]
     done = subprocess.run(
-        command, cwd=tree, env=environment(), stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
+        command, cwd=tree, env=_worktree.environment(), stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
     )
     if not done.returncode:
         return ""
@@ -161,16 +162,16 @@ def differences(original: Records, folder: Path) -> Iterator[Difference]:
     bits = [*_different_files(original, folder), *_different_metrics(original, read_numbers(folder / METRICS_FILE))]
     if original.card.fit != again.fit:
         bits.append(f"the fit ended at {original.card.fit} and now at {again.fit}")
-    versions = changed_versions(original.run)
+    versions = changed_versions(original)
     if bits and versions:
         yield "library versions", ", ".join(f"{name} was {was} and is {now}" for name, (was, now) in versions.items())
     yield from (("bits", sentence) for sentence in bits)
 
 
-def changed_versions(found: "Run") -> dict[str, tuple[str, str]]:
+def changed_versions(original: Records) -> dict[str, tuple[str, str]]:
     """The libraries of the run that are here in another version, or not at all."""
-    was = {key: value for key, value in found.data.tags.items() if key.startswith(VERSION)}
-    here = provenance()
+    was = {key: value for key, value in (original.environment or {}).items() if key.startswith(VERSION)}
+    here = environment()
     return {key.removeprefix(VERSION): (old, here.get(key, "absent")) for key, old in was.items() if here.get(key) != old}
 
 
@@ -185,7 +186,7 @@ def _different_files(original: Records, folder: Path) -> Iterator[str]:
 
 def _different_metrics(original: Records, again: Mapping[str, float]) -> Iterator[str]:
     """By the run's file and by its metrics in MLflow."""
-    logged, now = original.run.data.metrics, defined(again)
+    logged, now = defined(original.run.data.metrics), defined(again)
     of_mlflow = {name: logged[f"test/{name}"] for name in original.metrics.keys() | again.keys() if f"test/{name}" in logged}
     for where, was in ((METRICS_FILE, defined(original.metrics)), ("MLflow", of_mlflow)):
         for name in sorted(was.keys() | now.keys()):

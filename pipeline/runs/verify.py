@@ -13,7 +13,7 @@ from pipeline.config.code import Code
 from pipeline.config.files import CODE, read_yaml
 from pipeline.config.tracking import stage_tracking
 from pipeline.errors import CommandError, PipelineError
-from pipeline.files import HISTORY, HISTORY_FILE, METRICS_FILE, OUT, file_digest, read_json
+from pipeline.files import HISTORY_FILE, METRICS_FILE, OUT, file_digest, nan_as_none, read_json
 from pipeline.manifest import CARD
 from pipeline.model.card import read_card
 from pipeline.runs._command import Subparsers, add_command
@@ -133,15 +133,18 @@ def _run(store: Store, folder: Path, outs: Outs) -> Iterator[str]:
             for path in stage.files(folder):  # dvc.lock has each or, as of figures, their folder
                 if md5_of(place / path.name) != outs.get(path.as_posix(), md5_of(path)):
                     yield f"{stage.artifacts}/{path.name} of {name} is not {path}; `runs publish` sends it"
+    logged = nan_as_none(found.data.metrics)
     for metric, value in read_json(folder / METRICS_FILE).items():
-        if (seen := found.data.metrics.get(f"test/{metric}")) != value:
+        if (seen := logged.get(f"test/{metric}")) != value:
             yield f"test/{metric} of {name} is {seen} in MLflow and {value} in {folder / METRICS_FILE}"
     yield from _curve(store, found.info.run_id, folder, name)
 
 
 def _curve(store: Store, run_id: str, folder: Path, name: str) -> Iterator[str]:
+    from pipeline.tracking.mlflow_run import CURVE
+
     made = curve(folder)
-    for i, key in enumerate(HISTORY[1:]):
+    for i, key in enumerate(CURVE):
         points = store.client.get_metric_history(run_id, key)
         if {(p.step, p.value) for p in points} != {(epoch, pair[i]) for epoch, pair in made.items()}:
             yield f"the curve {key} of {name} is not that of {folder / HISTORY_FILE} and its end in {folder / CARD}"

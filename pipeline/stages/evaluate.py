@@ -17,7 +17,7 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.checks import Context, Part, failed_checks, run_checks
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.intervals import Evaluation
-from pipeline.evaluation.metrics import METRICS, SUMMARY_METRICS, defined
+from pipeline.evaluation.metrics import METRICS, SUMMARY_METRICS
 from pipeline.evaluation.options import EvaluationOptions
 from pipeline.evaluation.samples import require_measurable
 from pipeline.evaluation.threshold import ValidationRows, decide
@@ -40,7 +40,7 @@ from pipeline.learning.inference import MIN_GROUPS
 from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.manifest import DECISION, EVALUATION, VALIDATION, Manifest, read_evaluation, read_validation, write_manifest
 from pipeline.model.card import DataSchema, ModelCard, read_card, read_schema_of
-from pipeline.model.decision import Decision, decision_of
+from pipeline.model.decision import GIVEN, Decision, decision_of
 from pipeline.model.predictor import probability
 from pipeline.stages import STAGES
 from pipeline.stages._command import run_on_candidate
@@ -149,17 +149,15 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     trained = read_card(folder)
     evaluation = read_evaluation(trained)
     evaluation.verify()
-    intervals = evaluation.json(INTERVALS_FILE, "test", "training")
     values = {f"test/{name}": value for name, value in evaluation.numbers(METRICS_FILE).items()}
-    for name, test in intervals["test"].items():
+    for name, test in evaluation.json(INTERVALS_FILE, "test")["test"].items():
         values |= Interval.from_dict(test).by_name(f"test/{name}")
-    values |= {f"training/{name}": value for name, value in intervals["training"].items() if value is not None}
     decision = decision_of(evaluation)
-    tags = {"decision.threshold": f"{decision.threshold:.6g}", "decision.rule": decision.rule}
-    tags[WEIGHTS_TAG] = trained.files[WEIGHTS_FILE]
+    rule = f" by {decision.rule}" if decision.chosen_on != GIVEN else ""
+    tags = {"threshold": f"{decision.threshold:.6g}{rule}", WEIGHTS_TAG: trained.files[WEIGHTS_FILE]}
     checks = evaluation.json(CHECKS_FILE, "checks")["checks"]
     tags |= {f"checks.{kind}": _names(failed_checks(checks, kind == "severe")) for kind in ("failed", "severe")}
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), defined(values), tags, table="test", are_outs=True)
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, tags, table="test")
 
 
 def _names(checks: Sequence[dict[str, Any]]) -> str:

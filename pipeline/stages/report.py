@@ -30,7 +30,6 @@ from pipeline.files import (
     OUT,
     PREDICTIONS_FILE,
     WEIGHTS_FILE,
-    file_digest,
     write_csv,
 )
 from pipeline.manifest import REPORT, VALIDATION, Manifest, read_evaluation, read_figures, read_validation, write_manifest
@@ -97,16 +96,7 @@ def artifacts(folder: Path, in_dvc: bool) -> Artifacts:
     locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
     names = [name for name in locked if name.partition("@")[2] in ("", folder.name) and name != STAGE.name]
     stages = {name: locked[name] for name in names}
-    own = [entry for name, entry in stages.items() if "@" in name or not copy]
-    outs = [out for entry in own for out in entry.get("outs", []) if _is_here(root, out)]
-    tags = {f"dvc.md5.{Path(out['path']).name}": out["md5"] for out in outs}
-    return Artifacts(place, pages, tags=tags, texts={str(Path("lineage", copy, "dvc.lock.yaml")): scrub(to_yaml(stages))})
-
-
-def _is_here(root: Path, out: Mapping[str, Any]) -> bool:
-    """Whether an out of dvc.lock is what lies there; of a folder, whether it is there."""
-    path = root / out["path"]
-    return path.is_dir() or bool(path.is_file() and file_digest(path, "md5") == out["md5"])
+    return Artifacts(place, pages, texts={str(Path("lineage", copy, "dvc.lock.yaml")): scrub(to_yaml(stages))})
 
 
 def _read(trained: Manifest[ModelCard]) -> Evaluated:

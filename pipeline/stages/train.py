@@ -1,6 +1,7 @@
 """Fit one model to the training table."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from pipeline.stages._fitting import card_of, encoder_options, read_tables, run_
 from pipeline.text import count, join_limited, quote_if_needed
 from pipeline.tracking.client import Tracker, track, wait_at_end
 from pipeline.tracking.events import Artifacts
-from pipeline.tracking.names import NOTE, WEIGHTS_TAG, note
+from pipeline.tracking.names import NOTE, SECONDS, WEIGHTS_TAG, note
 from pipeline.tracking.store import project_root
 
 logger = logging.getLogger("pipeline.stages.train")
@@ -111,7 +112,7 @@ def train(
         rows = TrainingRows(X, tables.array("train/y.npy"), tables.weight("train"), card.features, card.classes, group)
         model, resolved = resolve_penalty(model, rows, tables, card)
         checkpoints = CheckpointFile(project_root() / OUT / "checkpoints", card.fingerprint, logger.warning)
-        result, history = fit(model, configured, rows, tracker, checkpoints)
+        result, history, seconds = fit(model, configured, rows, tracker, checkpoints)
         if not history:  # of a model that has no epochs
             logger.info(f"{card.model} has no epochs, so the optimizer {name_of(configured)} has no effect")
             history.append(Record(result.epochs, result.loss, result.gradient_norm))
@@ -130,7 +131,7 @@ def train(
         end = f"{count(result.epochs, 'epoch')}, stopped by {ENDS[result.stopped_by]}"
         logger.info(f"{name_of(result.optimizer)}: {end}, loss {result.loss:.4f} -> {folder}")
         tracker.epoch(result.epochs, result.loss, result.gradient_norm)
-        tracker.files(lambda: artifacts(folder))
+        tracker.files(lambda: replace(made := artifacts(folder), metrics={**made.metrics, **seconds}))
 
 
 def resolve_penalty(
@@ -146,8 +147,9 @@ def resolve_penalty(
 
 def fit(
     model: Model, configured: Optimizer, rows: TrainingRows, tracker: Tracker, checkpoints: CheckpointFile
-) -> tuple[Fit, list[Record]]:
-    """The fit, from where an earlier one of the same was ended if it was, and its records of some epochs."""
+) -> tuple[Fit, list[Record], dict[str, float]]:
+    """The fit, from where an earlier one of the same was ended if it was, its records of some epochs, and the run's metric that
+    says how many seconds it took, if it took them in one piece."""
     optimizer = configured.for_shape(rows.X.shape, sparse=not isinstance(rows.X, np.ndarray))
     if optimizer != configured:
         logger.info(f"{name_of(configured)} picks {name_of(optimizer)}")
@@ -158,10 +160,12 @@ def fit(
     history: list[Record] = []
     with console.Progress(optimizer.epochs, first) as progress:
         seen = observer(tracker, checkpoints, progress, checkpoint, history)
+        started = time.perf_counter()
         result = model.fit(rows.X, rows.y, optimizer, rows.features, seen, rows.weight, rows.classes)
+        seconds = {} if first else {SECONDS: time.perf_counter() - started}
     for warning in result.warnings:
         logger.warning(warning)
-    return result, history
+    return result, history, seconds
 
 
 def summarise(result: Fit, rows: TrainingRows, resolved: Resolved | None) -> FitSummary:
@@ -182,21 +186,17 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     trained = read_card(folder)
     trained.verify()
     card, fit = trained.content, trained.content.ended
-    tags = {"fitted_by": fit.optimizer, "stopped_by": fit.stopped_by, WEIGHTS_TAG: trained.files[WEIGHTS_FILE]}
-    if found := fit.separation:
-        tags["separation"] = f"{found['kind']}: {', '.join(found['columns'])}"[:500]
-    metrics = {f"train/{name}": getattr(fit, name) for name in ("loss", "gradient_norm", "epochs")}
+    metrics: dict[str, float] = {"train/epochs": fit.epochs}
     if fit.penalty:
         metrics["train/l2"] = fit.penalty["l2"]
     return Artifacts(
         STAGE.artifacts,
         STAGE.files(folder),
         metrics=metrics,
-        tags={**tags, NOTE: note(card)},
+        tags={WEIGHTS_TAG: trained.files[WEIGHTS_FILE], NOTE: note(card)},
         texts={"config.yaml": to_yaml(card.config)},
         table="training",
         is_model=True,
-        are_outs=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
 from pipeline.evaluation.folds import FoldRows, encoded_features, features_of, fold_rule
-from pipeline.evaluation.metrics import SUMMARY_METRICS, defined
+from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions
 from pipeline.evaluation.validation import Held, Validation, description, splits
 from pipeline.files import VALIDATION_PREDICTIONS_FILE, nan_as_none, write_parquet
@@ -26,7 +27,7 @@ from pipeline.stages import STAGES
 from pipeline.stages._fitting import Config, card_of, encoder_options, read_tables, run_on_tables
 from pipeline.tracking.client import track, wait_at_end
 from pipeline.tracking.events import Artifacts
-from pipeline.tracking.names import CHOSEN
+from pipeline.tracking.names import CHOSEN, VALIDATION_TAG
 
 logger = logging.getLogger("pipeline.stages.validate")
 
@@ -111,10 +112,12 @@ def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:
     """What MLflow shows of the validation in `folder`."""
     validation = read_validation(folder)
     validation.verify()
-    scores = scores_of(validation)
-    values = {key: value for name, score in scores.items() for key, value in score.by_name(f"validation/{name}").items()}
-    tags = {"validation": validation.content["by"]}  # metrics of an earlier one stay in MLflow where this one has none
-    return Artifacts(STAGE.artifacts, STAGE.files(folder), defined(values), tags, are_outs=True)
+    none = dict.fromkeys((OBJECTIVE, *COMPARED_METRICS), Interval(nan))  # so that no score of an earlier one is left
+    scores = none | scores_of(validation)
+    values = {f"validation/{name}": score.value for name, score in scores.items()}
+    for name in SUMMARY_METRICS:
+        values |= scores[name].by_name(f"validation/{name}")
+    return Artifacts(STAGE.artifacts, STAGE.files(folder), values, {VALIDATION_TAG: validation.content["by"]})
 
 
 def record_choice(data: Path, folder: Path, tracking: Tracking, config: Config, is_chosen: bool) -> None:

@@ -6,7 +6,7 @@ finds it; when the sweep ends, sweep.json holds them all.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,13 @@ def jobs_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ[FOLDER]
+
+
+def swept_values(jobs: Sequence[Status]) -> dict[str, list[str]]:
+    """The keys in which the overrides of a sweep's jobs differ, and the values of each; "" of a job without it."""
+    keys = dict.fromkeys(key for job in jobs for key in job["overrides"])
+    values = {key: list(dict.fromkeys(job["overrides"].get(key, "") for job in jobs)) for key in keys}
+    return {key: several for key, several in values.items() if len(several) > 1}
 
 
 def collect(folder: Path, key: str) -> list[Status]:

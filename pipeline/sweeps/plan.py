@@ -24,6 +24,7 @@ class Plan:
 
     folder: Path  # hydra.sweep.dir
     choices: list[list[str]]  # the single overrides that each of its overrides stands for
+    swept: dict[str, str]  # the keys that have several values, and these as they were typed
     min_jobs: int
     launch: Callable[[], None]
 
@@ -53,7 +54,9 @@ def plan(overrides: Sequence[str], task: "TaskFunction", primary: str = PRIMARY)
     jobs = prod(map(len, choices)) if is_basic else 1
     if jobs > MAX_JOBS:
         raise ConfigError(f"a sweep must have at most {MAX_JOBS} jobs; got {jobs}")
-    return Plan(folder, choices, jobs, launch)
+    several = [override for override in parse_overrides([*params, *arguments]) if override.is_sweep_override()]
+    swept = {str(each.get_key_element()): str(each.input_line).partition("=")[2] for each in several}
+    return Plan(folder, choices, swept, jobs, launch)
 
 
 def _choices(overrides: Sequence[str], is_basic: bool) -> list[list[str]]:

@@ -12,7 +12,7 @@ from pipeline.evaluation.checks.fits import edge_of
 from pipeline.evaluation.metrics import OBJECTIVE, SUMMARY_METRICS
 from pipeline.files import write_csv
 from pipeline.interval import Interval
-from pipeline.sweeps.jobs import Status
+from pipeline.sweeps.jobs import Status, swept_values
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +33,8 @@ def summarize(folder: Path, jobs: Sequence[Status]) -> None:
     """Show the jobs in a table, which comparison.csv has with more columns, and the best of them."""
     if not jobs:
         return
-    overrides = [job["overrides"] for job in jobs]
-    keys = dict.fromkeys(key for each in overrides for key in each)
-    swept = [key for key in keys if len({each.get(key) for each in overrides}) > 1]
-    columns = {"job": [job["job"] for job in jobs], **{key: [each.get(key, "") for each in overrides] for key in swept}}
+    swept = list(swept_values(jobs))
+    columns = {"job": [job["job"] for job in jobs], **{key: [job["overrides"].get(key, "") for job in jobs] for key in swept}}
     columns["ending"] = [job["ending"] for job in jobs]
     validation, test = _validation(jobs), {name: [job["scores"].get(name) for job in jobs] for name in SUMMARY_METRICS}
     with atomic_dir(folder) as made:

@@ -18,10 +18,11 @@ from pipeline.config.tracking import Tracking
 from pipeline.model.card import ModelCard
 from pipeline.processes import supervising, supervisor, this_process
 from pipeline.redaction import scrub
+from pipeline.tracking import views
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import FAILED, KILLED, Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import Journal, damage_of, journals, new_attempt
-from pipeline.tracking.provenance import provenance
+from pipeline.tracking.provenance import environment, provenance
 from pipeline.tracking.publisher import ensure_publisher
 from pipeline.tracking.store import check_writable
 
@@ -68,6 +69,7 @@ class Command:
         self._pending: list[Pending] = []
         self._logged: set[str] = set()
         self.is_behind = False
+        self._pages: dict[str, None] = {}  # that compare what was delivered with other runs
 
     def add(self, pending: Pending) -> None:
         self._pending.append(pending)
@@ -104,6 +106,7 @@ class Command:
             self._logged.add(delivery.run_id)
             with console.job_context(pending.label):
                 logger.info(f"in MLflow: runs:/{delivery.run_id}")
+            self._pages[_page(delivery)] = None
         return pending.is_closed
 
     def warn(self, reason: object) -> None:
@@ -143,6 +146,17 @@ class Command:
         if self._pending:
             self.warn("it takes longer than this command waits for it")
         self._pending.clear()
+        for page in self._pages:
+            logger.info(f"compared with other runs: {page}")
+        self._pages.clear()
+
+
+def _page(delivery: Delivery) -> str:
+    """The address of the page that compares a run with others."""
+    uri = str(delivery.settings.get("uri"))
+    is_served = uri.startswith(("http://", "https://"))
+    server = uri.rstrip("/") if is_served else f"http://{views.UI_HOST}:{views.UI_PORT}"
+    return f"{server}{delivery.view}{'' if is_served else ', once `make ui` runs'}"
 
 
 @cache
@@ -169,7 +183,7 @@ class Run(Tracker):
             command().check()
 
     def files(self, artifacts: Callable[[], Artifacts]) -> None:
-        event = self._pending.journal.link(self._attempt, artifacts(), in_dvc="DVC_STAGE" in os.environ)
+        event = self._pending.journal.link(self._attempt, artifacts())
         command().write(self._pending, event)
 
     def close(self, error: BaseException | None) -> None:
@@ -209,7 +223,7 @@ def _open(tracking: Tracking, journal: Journal, stage: str, tags: Mapping[str, s
         return
     check_writable(tracking)
     command().check()
-    opened = new_attempt(stage, tracking.to_dict(), tags={**provenance(), **tags}, **fields)
+    opened = new_attempt(stage, tracking.to_dict(), tags={**provenance(), **tags}, environment=environment(), **fields)
     pending = Pending(journal, bool(opened.card))
     command().add(pending)
     command().write(pending, opened)
@@ -224,14 +238,18 @@ def _open(tracking: Tracking, journal: Journal, stage: str, tags: Mapping[str, s
 
 
 @contextmanager
-def track_sweep(tracking: Tracking, name: str) -> Iterator[str]:
-    """A run above the jobs that start inside the block, and that end with it; FINISHED if none failed. Yields its key."""
+def track_sweep(tracking: Tracking, name: str, swept: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A run above the jobs that start inside the block, and that end with it; FINISHED if none failed. Yields its key.
+
+    swept: the keys in which the jobs differ, and their values as a text.
+    """
     key = uuid4().hex
     journal = Journal.of(tracking.to_dict(), sweep=key)
+    named = {"name": scrub(name), "swept": {each: scrub(values) for each, values in (swept or {}).items()}}
     source = {"mlflow.source.name": scrub(f"python -m pipeline {' '.join(sys.argv[1:])}")}
     try:
         # The publisher of the jobs is this command's, too: joblib kills what its workers started.
-        with supervising(), _open(tracking, journal, "sweep", source, sweep=key, name=scrub(name)):
+        with supervising(), _open(tracking, journal, "sweep", source, sweep=key, **named):
             os.environ[PARENT] = key
             try:
                 yield key

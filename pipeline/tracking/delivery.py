@@ -17,6 +17,7 @@ class Delivery:
     delivered: int = 0  # the place in the journal up to which everything was sent, but for `lacking`
     settings: dict[str, Any] = field(default_factory=dict)  # of tracking: uri, without credentials, and experiment
     run_id: str = ""  # in this store; empty before the first event was sent
+    view: str = ""  # the page on which MLflow compares the run with others, below the server's address
     taken: int = 0  # as `delivered`, of a run that was in the store before and is gone
     lacking: dict[str, str] = field(default_factory=dict)  # why MLflow lacks the event that ends at this place, so far
     lost: dict[str, str] = field(default_factory=dict)  # the same, for good
@@ -34,7 +35,7 @@ class Delivery:
     def begin_again(self, run_id: str = "", settings: Mapping[str, Any] | None = None) -> None:
         """The store has no run of the journal, or a new one: nothing is delivered yet. Files that MLflow had are not missed."""
         self.taken = max(self.taken, self.delivered if self.run_id else 0)
-        self.delivered = self.epoch_lines = 0
+        self.delivered, self.epoch_lines, self.view = 0, 0, ""
         self.run_id, self.settings = run_id, dict(settings or {})
 
     @classmethod

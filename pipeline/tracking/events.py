@@ -32,11 +32,13 @@ class Opened(Event):
     supervisor: list[Any]  # the one whose end is the command's
     settings: dict[str, Any]  # of tracking: uri, without credentials, and experiment
     name: str = ""  # of a sweep, as the user typed it
+    swept: dict[str, Any] = field(default_factory=dict)  # the keys of a sweep that have several values, and these as a text
     run_id: str = ""
     sweep: str = ""  # the key of the sweep that it is, or that it is a job of
     candidate: str = ""  # the model's name in the DAG
     card: dict[str, Any] = field(default_factory=dict)  # model.json; empty for a sweep
     tags: dict[str, Any] = field(default_factory=dict)  # provenance
+    environment: dict[str, Any] = field(default_factory=dict)  # the versions of libraries, and the machine
     trains: bool = False  # its provenance is the run's
 
 
@@ -87,12 +89,11 @@ class Artifacts:
 
     folder: str  # of the artifacts
     paths: Sequence[Path] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)  # nan: in place of a number that the run had
     tags: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)  # further artifacts by their path; surrogates stand for bytes
     table: str = ""  # which table was read, to be listed as the run's data set: training or test
     is_model: bool = False  # the paths are a model's, to be loaded by MLflow
-    are_outs: bool = False  # the paths are outs of the DAG, each
 
 
 KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in (Opened, Epoch, Files, Closed)}

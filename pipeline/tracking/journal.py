@@ -178,13 +178,10 @@ class Journal:
         """The folder of the linked files."""
         return self.path.parent / "files" / self.path.stem
 
-    def link(self, attempt: str, artifacts: Artifacts, in_dvc: bool) -> Files:
-        """Link the files; the event that names them. in_dvc: tags have the MD5 of outs, as dvc.lock has it."""
-        tags = dict(artifacts.tags)
-        if artifacts.are_outs and in_dvc:
-            tags |= {f"dvc.md5.{path.name}": file_digest(path, "md5") for path in artifacts.paths}
+    def link(self, attempt: str, artifacts: Artifacts) -> Files:
+        """Link the files; the event that names them."""
         described = [{"name": p.name, "path": str(p.resolve()), "sha256": file_digest(p)} for p in artifacts.paths]
-        metrics, texts = dict(artifacts.metrics), dict(artifacts.texts)
+        metrics, tags, texts = dict(artifacts.metrics), dict(artifacts.tags), dict(artifacts.texts)
         more = (artifacts.table, artifacts.is_model)
         files = Files(attempt, artifacts.folder, time.time(), described, metrics, tags, texts, *more)
         self.linked(files)

@@ -17,10 +17,10 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from pipeline.files import ROOT, WEIGHTS_FILE, digest, file_digest
-from pipeline.flatten import flatten
 from pipeline.manifest import CARD, DECISION
 from pipeline.model.card import ModelCard
-from pipeline.tracking.names import NOTE, data_name, note, text
+from pipeline.tracking.mlflow_run import params_of
+from pipeline.tracking.names import NOTE, dataset_name, note
 
 WIDE = 1000  # columns above which a data set's schema and a model's example are without names, of which MLflow makes slow work
 PREDICTING = ("predictor.py", "encoder.py", "columns.py")
@@ -28,6 +28,11 @@ TYPES = {"integer": "long", "number": "double", "boolean": "boolean", "date": "d
 PACKAGE_DOCSTRING = '"""Predicts with the model beside it."""\n'
 ARTIFACTS = "artifacts"  # where MLflow puts what it calls a model's artifacts: the card, the weights
 DIGEST_LETTERS = 12  # of a SHA-256, in the UI; MLflow takes 36 at most
+
+
+def dataset_of(card: ModelCard, part: str) -> dict[str, str]:
+    """What MLflow knows the table of a part by: its name and its digest."""
+    return {"name": dataset_name(card), "digest": card.data.digest[part][:DIGEST_LETTERS]}
 
 
 def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -> None:
@@ -39,8 +44,7 @@ def log_dataset(client: MlflowClient, run_id: str, card: ModelCard, part: str) -
     wide = [TensorSpec(np.dtype(np.float64), (-1, columns))]
     schema = Schema(wide if is_wide else [ColSpec(cells, name) for name, cells in types.items()])
     dataset = Dataset(
-        name=data_name(card.config["data"]),
-        digest=card.data.digest[part][:DIGEST_LETTERS],
+        **dataset_of(card, part),
         source_type="local",
         source=json.dumps(card.config["data"]),
         schema=json.dumps({kind: schema.to_dict()}),
@@ -53,7 +57,7 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
     """The model in `folder`, to be loaded by MLflow, unless it is there."""
     label = {bool: "boolean", int: "long", float: "double", str: "string"}[type(card.classes[0])]
     outputs = Schema([ColSpec(label, "prediction"), ColSpec("double", "probability")])
-    made = _logged_model(client, run_id, card, file_digest(folder / WEIGHTS_FILE))
+    made = logged_model(client, run_id, card, file_digest(folder / WEIGHTS_FILE))
     if made.status == "READY":
         return
     files = {"card": folder / CARD, "weights": folder / WEIGHTS_FILE}
@@ -80,7 +84,7 @@ def log_model(client: MlflowClient, run_id: str, card: ModelCard, folder: Path) 
 
 def log_decision(client: MlflowClient, run_id: str, card: ModelCard, weights: str, decision: Path) -> None:
     """By which threshold the model with these weights predicts when it is loaded again; in place of an earlier decision."""
-    client.log_model_artifact(_logged_model(client, run_id, card, weights).model_id, str(decision), ARTIFACTS)
+    client.log_model_artifact(logged_model(client, run_id, card, weights).model_id, str(decision), ARTIFACTS)
 
 
 def has_decision(client: MlflowClient, model: LoggedModel) -> bool:
@@ -135,12 +139,11 @@ def _copy_package(folder: Path, model: str) -> Path:
     return made
 
 
-def _logged_model(client: MlflowClient, run_id: str, card: ModelCard, weights: str) -> LoggedModel:
+def logged_model(client: MlflowClient, run_id: str, card: ModelCard, weights: str) -> LoggedModel:
     """MLflow's entry for the model with these weights, made where there is none."""
     experiment = client.get_run(run_id).info.experiment_id
     known = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     if found := next((model for model in known if model.tags.get("sha256") == weights), None):
         return found
-    config = {key: text(value) for key, value in flatten(card.config)}
     tags = {"sha256": weights, NOTE: note(card)}
-    return client.create_logged_model(experiment, "model", run_id, tags, config)
+    return client.create_logged_model(experiment, "model", run_id, tags, params_of(card.config))

@@ -1,6 +1,7 @@
 """MLflow: the store, and one run in it. Whatever is done here can be done again: nothing is then there twice."""
 
 import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,15 +20,18 @@ from pipeline.flatten import flatten
 from pipeline.model.card import ModelCard
 from pipeline.processes import Process
 from pipeline.tracking.events import Opened
-from pipeline.tracking.names import run_name, text
+from pipeline.tracking.names import DATA_TAG, SWEEP_NAME_TAG, SWEEP_TAG, SWEPT_TAG, dataset_name, run_name, sweep_name, text
 from pipeline.tracking.sqlite_store import artifacts, make, relocate
 from pipeline.tracking.store import database_of, store_lock
+from pipeline.tracking.views import views
 
-CURVE = HISTORY[1:]  # the metrics with a point an epoch
+CURVE = {f"train/{name}": name for name in HISTORY[1:]}  # the metrics with a point an epoch, and the events' names for them
+LOSS = next(iter(CURVE))  # by whose points it is known which were sent
 MAX_METRICS, MAX_PARAMS, MAX_PARAM = 1000, 100, 6000  # that MLflow takes in one call; letters of a parameter
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on chat traces
-DESCRIBED = "version.python"  # a run with this tag has its provenance
+DESCRIBED = "mlflow.source.name"  # a run with this tag has its provenance
 PARENT_RUN, SWEEP_KEY = "mlflow.parentRunId", "sweep.run"  # tags: of a job, the run above it; of that run, the sweep's key
+USER = "mlflow.user"  # the tag
 NO_SWEEP = ""
 Point = tuple[str, float, int, float]  # key, value, step, and the time in seconds
 
@@ -57,6 +61,14 @@ def _experiment(client: MlflowClient, name: str, folder: str | None) -> str:
     return str(found.experiment_id)
 
 
+def share_views(client: MlflowClient, experiment: str) -> None:
+    """Write the views of the experiment's runs that it lacks, or has otherwise."""
+    known = client.get_experiment(experiment).tags
+    for key, value in views().items():
+        if known.get(key) != value:
+            client.set_experiment_tag(experiment, key, value)
+
+
 def run_with(client: MlflowClient, experiment: str, fingerprint: str, *parents: str | None) -> MlflowRun | None:
     """The run of this fingerprint below one of these parents (None: of no sweep); None where there is none. One that was made
     before MLflow had its sweep's run has the sweep's key for a parent."""
@@ -71,11 +83,11 @@ def sweep_run(client: MlflowClient, experiment: str, key: str) -> MlflowRun | No
     return found[0] if found else None
 
 
-def find(client: MlflowClient, experiment: str, fingerprint: str, sweep: str) -> tuple[str, MlflowRun | None]:
-    """The parent that a run of this fingerprint is to have, and the run; None where there is none."""
+def find(client: MlflowClient, experiment: str, fingerprint: str, sweep: str) -> tuple[str, MlflowRun | None, dict[str, str]]:
+    """The parent that a run of this fingerprint is to have, the run (None where there is none), and the parent's tags."""
     above = sweep_run(client, experiment, sweep) if sweep else None
-    parent = str(above.info.run_id) if above else sweep
-    return parent, run_with(client, experiment, fingerprint, sweep, parent)
+    parent, tags = (str(above.info.run_id), above.data.tags) if above else (sweep, {})
+    return parent, run_with(client, experiment, fingerprint, sweep, parent), tags
 
 
 def is_below(run: MlflowRun, parent: str) -> bool:
@@ -88,33 +100,47 @@ def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: O
         return client.get_run(last.run_id)
     if last.card:
         card = ModelCard.from_dict(last.card)
-        parent, found = find(client, experiment, card.fingerprint, last.sweep)
-        name, tags = run_name(card), {**model_tags(card), **({PARENT_RUN: parent} if parent else {})}
+        parent, found, above = find(client, experiment, card.fingerprint, last.sweep)
+        name = run_name(card, last.candidate or first.candidate, above.get(SWEPT_TAG, "").split())
+        below = {PARENT_RUN: parent} if parent else {}
+        below |= {SWEEP_TAG: above[SWEEP_NAME_TAG]} if SWEEP_NAME_TAG in above else {}
         if found and not is_below(found, parent):
-            client.set_tag(found.info.run_id, PARENT_RUN, parent)
+            set_tags(client, found, below)
+            client.update_run(found.info.run_id, name=name)
+        tags = {"fingerprint": card.fingerprint, DATA_TAG: dataset_name(card), **below}
     else:
         found = sweep_run(client, experiment, last.sweep)
-        name, tags = f"sweep {last.name}", {SWEEP_KEY: last.sweep}
-    tags |= Process(*last.process).tags
+        label = sweep_name(last.name, last.swept, last.sweep)
+        name, tags = f"sweep {label}", {SWEEP_KEY: last.sweep, SWEEP_NAME_TAG: label, SWEPT_TAG: " ".join(last.swept)}
+    tags |= Process(*last.process).tags | {key: first.tags[key] for key in (USER,) if key in first.tags}
     return found or client.create_run(experiment, round(first.time * 1000), tags, name)
 
 
-def model_tags(card: ModelCard) -> dict[str, str]:
-    parts = {f"fingerprint.{part}": value for part, value in card.fingerprint_of.items()}
-    names = {group: card.config[group]["name"] for group in ("data", "model", "optimizer")}
-    return {"fingerprint": card.fingerprint, **parts, **names}
-
-
-def log_points(client: MlflowClient, run_id: str, points: Sequence[Point]) -> None:
+def log_points(client: MlflowClient, run_id: str, points: Sequence[Point], **of: str) -> None:
+    """of: what MLflow's entity of a metric has besides: of which logged model and data set it is."""
     for i in range(0, len(points), MAX_METRICS):
-        metrics = [Metric(key, value, round(time * 1000), step) for key, value, step, time in points[i : i + MAX_METRICS]]
+        metrics = [Metric(key, value, round(time * 1000), step, **of) for key, value, step, time in points[i : i + MAX_METRICS]]
         client.log_batch(run_id, metrics=metrics)
 
 
+def missing_metrics(run: MlflowRun, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Those that the run, as it was read, has otherwise. nan is for one that it had and has no more: MLflow deletes none."""
+    known = run.data.metrics
+    return {
+        key: value
+        for key, value in metrics.items()
+        if (not math.isnan(known.get(key, math.nan)) if math.isnan(value) else known.get(key) != value)
+    }
+
+
+def params_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Every leaf of a configuration. A value too long for MLflow is cut; config.yaml has all of it."""
+    return {key: text(value)[:MAX_PARAM] for key, value in flatten(config)}
+
+
 def log_params(client: MlflowClient, run: MlflowRun, config: Mapping[str, Any]) -> None:
-    """Every leaf of a configuration that the run lacks. A value too long for MLflow is cut; config.yaml has all of it."""
-    values = {key: text(value)[:MAX_PARAM] for key, value in flatten(config)}
-    params = [Param(key, value) for key, value in values.items() if key not in run.data.params]
+    """Those of a configuration that the run lacks."""
+    params = [Param(key, value) for key, value in params_of(config).items() if key not in run.data.params]
     for i in range(0, len(params), MAX_PARAMS):
         client.log_batch(run.info.run_id, params=params[i : i + MAX_PARAMS])
 
@@ -141,6 +167,11 @@ def log_texts(client: MlflowClient, run_id: str, texts: Mapping[str, str]) -> No
 def last_step(run: MlflowRun, key: str) -> int | None:
     """The greatest step at which the run, as it was read, has this metric."""
     return next((int(metric.step) for metric in run.data.to_proto().metrics if metric.key == key), None)
+
+
+def times_of(run: MlflowRun, metrics: Mapping[str, float]) -> dict[str, float]:
+    """When the metrics were logged that the run, as it was read, has with these values."""
+    return {each.key: each.timestamp / 1000 for each in run.data.to_proto().metrics if metrics.get(each.key) == each.value}
 
 
 def has_run(client: MlflowClient, run_id: str) -> bool:

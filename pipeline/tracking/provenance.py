@@ -1,7 +1,8 @@
-"""Where and by what a run was made: git, DVC, libraries, machine. As flat tags, and as the artifacts in lineage/, which are
-captured beside the work: a stage does not wait for git."""
+"""Where and by what a run was made: git, DVC, libraries, machine. As tags, and as the artifacts in lineage/, which are captured
+beside the work: a stage does not wait for git."""
 
 import getpass
+import json
 import os
 import platform
 import sys
@@ -19,16 +20,23 @@ from pipeline.tracking.events import Files
 from pipeline.tracking.git import GitError
 from pipeline.tracking.journal import Events, Journal
 
+USERNAME = "MLFLOW_TRACKING_USERNAME"
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
 MAX_FILES = 20  # named in a tag
 LINEAGE_DIR = "lineage"
+ENVIRONMENT = f"{LINEAGE_DIR}/environment.json"  # the artifact
 CURRENT_SECONDS = 10.0  # after a stage's beginning, in which the code is still taken for the one that it runs
 UNKNOWN = {"git.diff": "unknown", "git.diff.reason": "the code was not recorded while the stage ran"}
 
 
 def provenance() -> dict[str, str]:
-    """The tags of where and by what this process was started."""
-    return {**_git_tags(), **_dvc_tags(), **_versions(), **_machine()}
+    """The tags of where, by what and by whom this process was started."""
+    return {**_git_tags(), **_dvc_tags(), "mlflow.user": _user()}
+
+
+def environment() -> dict[str, str]:
+    """The versions of libraries, and the machine."""
+    return {**_versions(), **_machine()}
 
 
 def _git_tags() -> dict[str, str]:
@@ -78,6 +86,7 @@ def capture_lineage(journal: Journal, events: Events) -> Events:
     with suppress(OSError):  # of a full disk; the next sync tries again
         tags, artifacts = lineage() if is_current else (UNKNOWN, {})
         texts = {f"{LINEAGE_DIR}/{name}": content.decode(errors="surrogateescape") for name, content in artifacts.items()}
+        texts[ENVIRONMENT] = json.dumps(attempt.opened.environment, indent=2)
         journal.append(Files(id, LINEAGE_DIR, time.time(), [], {}, tags, texts, "", False))
         return journal.read(events)
     return events
@@ -108,7 +117,6 @@ def _versions() -> dict[str, str]:
 
 def _machine() -> dict[str, str]:
     return {
-        "mlflow.user": _user(),
         "machine.platform": platform.platform(),
         "machine.processor": _processor(),
         "machine.cores": str(os.cpu_count()),
@@ -117,9 +125,9 @@ def _machine() -> dict[str, str]:
 
 
 def _user() -> str:
-    """The login name or, for an account without one, its number."""
+    """The name by which the user is known to the server, else that of the account or, where it has none, its number."""
     try:
-        return getpass.getuser()
+        return os.environ.get(USERNAME) or getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
 

@@ -7,7 +7,9 @@ all of one user on one machine. MLflow itself refuses no point that it has, so w
 to one server in the same moment, it may be there twice; `runs verify` names that.
 """
 
+import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,14 +20,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.config.tracking import tracking_of
+from pipeline.evaluation.metrics import OBJECTIVE
 from pipeline.manifest import DECISION
 from pipeline.model.card import ModelCard, read_card
 from pipeline.redaction import first_line
-from pipeline.tracking import mlflow_run
+from pipeline.tracking import mlflow_run, views
 from pipeline.tracking.delivery import Delivery, locked_run
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Files, Opened
 from pipeline.tracking.journal import Attempt, Events, Journal, damage_of
-from pipeline.tracking.logged_model import log_dataset, log_decision, log_model
+from pipeline.tracking.logged_model import dataset_of, log_dataset, log_decision, log_model, logged_model
 from pipeline.tracking.names import WEIGHTS_TAG
 from pipeline.tracking.provenance import capture_lineage
 from pipeline.tracking.store import absolute_uri, check_writable, store_lock
@@ -35,6 +38,8 @@ logger = logging.getLogger(__name__)
 SETTLE_SECONDS = 1.0  # in which a server that answers again does what was asked of it before
 UNPUBLISHED = "unpublished"  # how a stage ends whose files MLflow could not take
 MAX_REASON = 500  # letters
+FIRST_METRIC = f"test/{OBJECTIVE}"  # nan until it is known: MLflow's page compares two runs by what they had first
+OPENED = "opened"  # the tag that says when the latest attempt at each stage began
 # The run's status, by the worst that its stages' latest attempts are.
 STATUSES = {"running": "RUNNING", FAILED: "FAILED", KILLED: "KILLED", UNPUBLISHED: "FAILED", FINISHED: "FINISHED"}
 
@@ -125,19 +130,26 @@ class RunSync:
                     self._send_files(client, run, attempt, end, files)
             if attempt.closed and attempt.closed[0] > self.delivery.delivered and (traceback := attempt.closed[1].traceback):
                 mlflow_run.log_texts(client, run.info.run_id, {f"lineage/traceback.{attempt.opened.stage}.txt": traceback})
-        self._set_status(client, client.get_run(run.info.run_id))
+        described = client.get_run(run.info.run_id)
+        if self.delivery.view != (page := views.page(experiment, views.key_for(described.data.tags))):
+            mlflow_run.share_views(client, experiment)
+            self.delivery.view = page
+        self._set_status(client, described)
 
     def _send_points(self, client: MlflowClient, run: MlflowRun) -> None:
         """Those of the curve that MLflow lacks. Its history, which may be long, is read only if points were measured anew, and
         again only where its last point is not the one that was sent last: another process has sent some since."""
         if self.events.epoch_lines == self.delivery.epoch_lines:
             return
-        last = mlflow_run.last_step(run, mlflow_run.CURVE[0])
+        last = mlflow_run.last_step(run, mlflow_run.LOSS)
         if self._steps is None or last != max(self._steps, default=None):
-            self._steps = {point.step for point in client.get_metric_history(run.info.run_id, mlflow_run.CURVE[0])}
+            self._steps = {point.step for point in client.get_metric_history(run.info.run_id, mlflow_run.LOSS)}
         missing = [point for step, point in self.events.points.items() if step not in self._steps]
         start = run.info.start_time / 1000
-        points = [(key, getattr(each, key), each.epoch, each.time or start) for each in missing for key in mlflow_run.CURVE]
+        curve = mlflow_run.CURVE.items()
+        points = [(key, getattr(each, name), each.epoch, each.time or start) for each in missing for key, name in curve]
+        if not run.data.metrics:
+            points.insert(0, (FIRST_METRIC, math.nan, 0, start))
         mlflow_run.log_points(client, run.info.run_id, points)
         self._steps |= {each.epoch for each in missing}
         self.delivery.epoch_lines = self.events.epoch_lines
@@ -173,8 +185,6 @@ class RunSync:
                 client.log_artifact(run_id, str(path), files.folder or None)
         with self._noting(client, run_id, end, self.journal.path):
             mlflow_run.log_texts(client, run_id, files.texts)
-            changed = {key: value for key, value in files.metrics.items() if run.data.metrics.get(key) != value}
-            mlflow_run.log_points(client, run_id, [(key, float(value), 0, files.time) for key, value in changed.items()])
             if files.table:
                 log_dataset(client, run_id, ModelCard.from_dict(attempt.opened.card), files.table)
             if files.is_model and not gone:
@@ -183,7 +193,24 @@ class RunSync:
             if decision := next((path for path in paths if path.name == DECISION), None):
                 card = ModelCard.from_dict(attempt.opened.card)
                 log_decision(client, run_id, card, files.tags[WEIGHTS_TAG], decision)
+            self._send_metrics(client, run, attempt, files)
             mlflow_run.set_tags(client, run, files.tags)
+
+    def _send_metrics(self, client: MlflowClient, run: MlflowRun, attempt: Attempt, files: Files) -> None:
+        """Those of an event. What was measured on a table is the logged model's, too, by which models are searched for."""
+        of: dict[str, str] = {}
+        changed = mlflow_run.missing_metrics(run, files.metrics)
+        if files.table and WEIGHTS_TAG in files.tags:
+            card = ModelCard.from_dict(attempt.opened.card)
+            model = logged_model(client, run.info.run_id, card, files.tags[WEIGHTS_TAG])
+            known = {metric.key: metric.value for metric in model.metrics or []}
+            changed |= {key: value for key, value in files.metrics.items() if known.get(key) != value and not math.isnan(value)}
+            of = {"model_id": model.model_id, **{f"dataset_{key}": v for key, v in dataset_of(card, files.table).items()}}
+        times = mlflow_run.times_of(run, files.metrics)  # a value that the run has is not there twice
+        for is_number, more in ((True, of), (False, {})):  # of a model, MLflow stores nan as 0
+            values = {key: float(value) for key, value in changed.items() if math.isnan(value) != is_number}
+            points = [(key, value, 0, times.get(key, files.time)) for key, value in values.items()]
+            mlflow_run.log_points(client, run.info.run_id, points, **more)
 
     @contextmanager
     def _noting(self, client: MlflowClient, run_id: str, end: int, place: Path) -> Iterator[None]:
@@ -198,15 +225,17 @@ class RunSync:
     def _set_status(self, client: MlflowClient, run: MlflowRun) -> None:
         """FINISHED only if no stage's latest attempt ended otherwise."""
         tags, stages, reasons, ended = dict[str, str](), dict[str, str](), dict[str, str](), 0
-        own = {repr(attempt.opened.time) for attempt in self.events.attempts.values()}
+        own = {attempt.opened.time for attempt in self.events.attempts.values()}
+        opened: dict[str, float] = json.loads(run.data.tags.get(OPENED, "{}"))
         for stage, attempt in self.events.latest().items():
-            known = run.data.tags.get(f"opened.{stage}", "0")
-            if known not in own and attempt.opened.time < float(known):
+            known = opened.get(stage, 0.0)
+            if known not in own and attempt.opened.time < known:
                 continue  # a later one was made elsewhere; in one journal the order of the lines decides, not the clock
             lack = self.delivery.lack(end for end, _ in attempt.files)
             ending = UNPUBLISHED if lack and attempt.ending == FINISHED else attempt.ending
             stages[f"stage.{stage}"] = ending
-            tags |= {f"opened.{stage}": repr(attempt.opened.time), **attempt.process.tags}
+            opened[stage] = attempt.opened.time
+            tags |= {OPENED: json.dumps(opened), **attempt.process.tags}
             if attempt.closed:
                 ended = max(ended, round(attempt.closed[1].time * 1000))
                 reasons[ending] = lack if ending == UNPUBLISHED else attempt.closed[1].reason

@@ -39,7 +39,7 @@ def test_killed_fits_go_on_to_the_same_bytes(repo: Path, forked: Shell, model: s
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
     (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     assert run.info.status == "FINISHED"
-    points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")]
+    points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "train/loss")]
     rows = [line.split(",") for line in expected[2].decode().splitlines()[1:]]
     end = json.loads(expected[0])["fit"]
     assert sorted(points) == [*((int(epoch), float(loss)) for epoch, loss, _ in rows), (end["epochs"], end["loss"])]

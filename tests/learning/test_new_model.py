@@ -51,7 +51,7 @@ def test_a_network_goes_through_all_stages_mlflow_and_the_predict_command(extend
     client = MlflowClient(f"sqlite:///{extended}/mlruns/mlflow.db")
     (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     assert run.info.status == "FINISHED"
-    assert run.data.tags["model"] == "hidden"
+    assert run.data.params["model.name"] == "hidden"
     code = (
         "import sys, mlflow, pandas as pd\n"
         "sys.modules['torch'] = sys.modules['pipeline'] = None\n"

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,10 @@ import pytest
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import Run
 
-from pipeline.tracking.mlflow_run import models_of
-from pipeline.tracking.publisher import wait_for_publishers
-from tests.conftest import Shared, copy_with_store, environment
+from pipeline.tracking.mlflow_run import SWEEP_KEY, models_of
+from pipeline.tracking.names import FINGERPRINT_LETTERS, SECONDS
+from tests.conftest import copy_with_store, environment
 from tests.forked import ForkServer
-
-SINGLE, SWEEP = "out/runs/single", "out/sweeps/lr"
 
 
 class Answer(NamedTuple):
@@ -32,7 +31,7 @@ class Answer(NamedTuple):
 Commands = Callable[..., list[Answer]]
 
 
-ONCE = ("requirements.txt", "code.diff")  # known while a model is trained, and not from its files
+ONCE = ("requirements.txt", "environment.json", "code.diff", SECONDS)  # known while a model is trained, not from its files
 
 
 @pytest.fixture
@@ -46,26 +45,9 @@ def runs(fork_server: ForkServer) -> Commands:
     return run
 
 
-@pytest.fixture(scope="session")
-def original(shared: Shared, reproduced: Path, fork_server: ForkServer) -> Path:
-    """That after `dvc repro`, one run with a threshold and a sweep of two; not to be changed."""
-
-    def fill(folder: Path) -> None:
-        repo = copy_with_store(reproduced, folder / "original")
-        for words in (
-            f"hydra.run.dir={SINGLE} optimizer.lr=0.5 evaluation.threshold=0.3",
-            f"-m hydra.sweep.dir={SWEEP} optimizer.lr=0.1,0.2",
-        ):
-            (done,) = fork_server.run([["pipeline", *words.split()]], repo, environment())
-            done.check_returncode()
-        wait_for_publishers(repo)
-
-    return shared("runs", fill) / "original"
-
-
 @pytest.fixture
 def made(tmp_path: Path, original: Path) -> Path:
-    """A copy of that."""
+    """A copy of `original`."""
     return copy_with_store(original, tmp_path / "made")
 
 
@@ -87,7 +69,7 @@ def all_runs(repo: Path) -> dict[str, Run]:
     for run in found:
         child = "mlflow.parentRunId" in run.data.tags
         lr = run.data.params.get("optimizer.lr")
-        alone = "single" if lr == "0.5" else run.data.tags.get("model", "parent")
+        alone = "single" if lr == "0.5" else run.data.params.get("model.name", "parent")
         name = {"0.1": "0", "0.2": "1"}[str(lr)] if child else alone
         assert name not in names, "a run is there twice"
         names[name] = run
@@ -113,21 +95,25 @@ def shown(repo: Path) -> dict[str, Any]:
 def _shown(client: MlflowClient, run: Run, named: dict[str, str]) -> dict[str, Any]:
     data, run_id = run.data, run.info.run_id
     datasets = [(i.dataset.name, i.dataset.digest, i.dataset.source, i.dataset.profile) for i in run.inputs.dataset_inputs]
-    kept = ("fingerprint", "stage.", "dvc.md5.", "model", "data", "optimizer", "stopped_by", "mlflow.note", "mlflow.runName")
+    kept = ("fingerprint", "stage.", "model", "data", "sweep.keys", "threshold", "checks", "mlflow.note")
     models = models_of(client, run)
     table = pd.DataFrame({"x1": [-1.0, 0.5, 2.0], "x2": [0.3, -0.7, 1.0]})
     return {
-        "name": run.info.run_name,
+        "name": run.info.run_name.removesuffix(data.tags.get(SWEEP_KEY, "")[:FINGERPRINT_LETTERS]),
         "status": run.info.status,
         "parent": named.get(data.tags.get("mlflow.parentRunId", "")),
         "params": data.params,
         "tags": {key: value for key, value in data.tags.items() if key.startswith(kept)},
-        "metrics": {key: [(p.step, p.value) for p in client.get_metric_history(run_id, key)] for key in data.metrics},
+        "metrics": {key: _numbers(client, run_id, key) for key in data.metrics if key not in ONCE},
         "artifacts": _tree(client, run_id),
         "datasets": datasets,
         "models": [(m.name, m.params, str(m.status)) for m in models],
         "predictions": [pyfunc.load_model(m.model_uri).predict(table).to_dict() for m in models],
     }
+
+
+def _numbers(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, key) if not isnan(point.value)]
 
 
 def _tree(client: MlflowClient, run_id: str) -> dict[str, str]:

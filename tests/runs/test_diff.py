@@ -12,9 +12,9 @@ from pipeline.evaluation.comparison import log_odds, verdict
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.files import digest
 from pipeline.runs.diff import _describe
-from pipeline.tracking.mlflow_run import DESCRIBED
-from tests.conftest import Shell
-from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
+from pipeline.tracking.provenance import ENVIRONMENT
+from tests.conftest import SINGLE, Shell
+from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
 
 NAME = "logistic-regression"
 
@@ -26,7 +26,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
     other_id = other.stdout.partition("runs:/")[2].split()[0]
     client = client_of(made)
     ids = {name: run.info.run_id for name, run in all_runs_but(made, other_id).items()}
-    client.set_tag(ids["single"], "version.numpy", "1.0")
+    client.log_dict(ids["single"], {"version.numpy": "1.0"}, ENVIRONMENT)
     client.set_tag(ids["single"], "git.diff", "whole")
     client.log_text(ids["single"], "a change", "lineage/code.diff")
     commands = [f"diff {ids['numpy']} {ids['single']}", f"diff {ids['torch']} {other_id}"]
@@ -72,8 +72,8 @@ def test_what_is_configuration_or_unknown_is_no_difference_of_the_code(made: Pat
     client.log_text(ids["0"], "diff --git a/overrides.yaml b/overrides.yaml\n+overrides: [x=1]\n", "lineage/code.diff")
     client.set_tag(ids["torch"], "git.diff", "without credentials")
     client.log_text(ids["torch"], "", "lineage/code.diff")
-    for tag in ("git.diff", DESCRIBED):  # as `runs publish` makes it
-        client.delete_tag(ids["single"], tag)
+    client.delete_tag(ids["single"], "git.diff")  # as `runs publish` makes it
+    Path(client.get_run(ids["single"]).info.artifact_uri.removeprefix("file://"), ENVIRONMENT).unlink()
     pairs = (("0", "1"), ("single", "numpy"), ("numpy", "torch"))
     overrides, sent, left_out = runs(made, *(f"diff {ids[a]} {ids[b]}" for a, b in pairs))
     (as_json,) = runs(made, f"diff {ids['0']} {ids['single']} --json")

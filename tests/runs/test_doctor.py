@@ -23,11 +23,10 @@ from tests.observing import runs_of, wait_for
 from tests.runs.conftest import Commands, client_of
 
 
-def process_tags(pid: int) -> dict[str, str]:
-    """What a run says of the process that works at it."""
+def process_of(pid: int) -> Process:
     found = look_up(pid)
     assert found
-    return found[0].tags
+    return found[0]
 
 
 @pytest.fixture
@@ -51,17 +50,17 @@ def states(repo: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper: "subprocess.Popen[bytes]") -> None:
     with subprocess.Popen(["sleep", "600"]) as dead:
-        gone = process_tags(dead.pid)
+        gone = process_of(dead.pid)
         dead.kill()
-    alive = process_tags(sleeper.pid)
+    alive = process_of(sleeper.pid)
     name, boot = HOST.split(" ")
     cases = {
-        "gone": gone,
-        "running": gone,  # MLflow has a run's name in a tag
-        "another process of that id": {**alive, "process.started": str(int(alive["process.started"]) - 60)},
-        "before the machine was started": {**alive, "process.host": f"{name} {boot[::-1]}"},
-        "alive": alive,
-        "elsewhere": {**gone, "process.host": f"other-host {boot}"},
+        "gone": gone.tags,
+        "running": gone.tags,  # MLflow has a run's name in a tag
+        "another process of that id": alive._replace(started=str(int(alive.started) - 60)).tags,
+        "before the machine was started": alive._replace(host=f"{name} {boot[::-1]}").tags,
+        "alive": alive.tags,
+        "elsewhere": gone._replace(host=f"other-host {boot}").tags,
         "unknown": {},
     }
     ids = {case: start_run(repo, case, tags) for case, tags in cases.items()}
@@ -83,7 +82,7 @@ def test_only_what_has_no_process_is_closed(repo: Path, runs: Commands, sleeper:
 
 
 def test_this_process_is_alive() -> None:
-    assert this_process().tags == process_tags(os.getpid())
+    assert this_process() == process_of(os.getpid())
     assert Process.from_tags(this_process().tags) == this_process()
     assert this_process().state() == "alive"
     assert Process.from_tags({}) is None
@@ -156,7 +155,7 @@ def _kill_both(repo: Path, lr: str, seconds: float) -> None:
     argv = [sys.executable, "-m", "pipeline", "optimizer.epochs=100000000", "data.rows=100000", f"optimizer.lr={lr}"]
     with subprocess.Popen(argv, cwd=repo, env=environment(), stdout=subprocess.DEVNULL) as process:
         try:
-            wait_for(lambda: any(run.data.metrics.get("loss") for run in runs_of(repo)[: len(runs_of(repo)) - before]))
+            wait_for(lambda: any(run.data.metrics.get("train/loss") for run in runs_of(repo)[: len(runs_of(repo)) - before]))
             time.sleep(seconds)
             publisher = next(p for p in psutil.process_iter(["cmdline"]) if _serves(p, process.pid))
             publisher.send_signal(signal.SIGKILL)
@@ -171,7 +170,7 @@ def _serves(process: psutil.Process, supervisor: int) -> bool:
 
 
 def _curve(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")]
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, "train/loss")]
 
 
 @pytest.mark.slow

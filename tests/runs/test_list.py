@@ -27,7 +27,7 @@ SCORE = {"value": 0.25, "low": 0.21, "high": 0.3}
 def listed(run: str, **more: object) -> Listed:
     return {
         "run": run * 8,
-        "name": f"lr=0.1 numpy gd document {run * 6}",
+        "name": f"document | lr=0.1 | {run * 6}",
         "sweep": None,
         "status": "FINISHED",
         "process": None,

@@ -19,6 +19,7 @@ from pipeline.runs.publish import lacks
 from pipeline.runs.verify import _curve
 from pipeline.stages.generate import generate
 from pipeline.stages.train import artifacts, train
+from pipeline.tracking.mlflow_run import CURVE
 from pipeline.tracking.runs import Store
 from pipeline.tracking.store import SQLITE
 from tests.chain import run
@@ -32,8 +33,8 @@ def test_the_curve_ends_where_the_fit_ended(fitted: Path, local: Tracking) -> No
     folder, uri = fitted / "models" / "numpy", str(local.uri)
     retrain(folder, local, {})
     run = run_of(uri, folder)
-    for key in ("loss", "gradient_norm"):
-        assert run.data.metrics[key] == run.data.metrics[f"train/{key}"] == read_json(folder / "model.json")["fit"][key]
+    for key, name in CURVE.items():
+        assert run.data.metrics[key] == read_json(folder / "model.json")["fit"][name]
     assert read_csv(folder / "history.csv", "epoch")["epoch"][-1] == 99
     store = Store(MlflowClient(uri), uri, EXPERIMENT, run.info.experiment_id)
     assert not any(lacks(store.client, run, "train", artifacts(folder), in_dvc) for in_dvc in (False, True))

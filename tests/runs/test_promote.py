@@ -15,8 +15,8 @@ from mlflow.entities import Run, RunData, RunInfo
 
 from pipeline.errors import CommandError
 from pipeline.runs.promote import require_severe_checks
-from tests.conftest import Shell
-from tests.runs.conftest import SINGLE, Commands, all_runs, all_runs_but, client_of
+from tests.conftest import SINGLE, Shell
+from tests.runs.conftest import Commands, all_runs, all_runs_but, client_of
 from tests.serving import check_serving
 
 NAME = "logistic-regression"
@@ -123,7 +123,6 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     assert done.returncode == 0, done.stderr
     run = done.stdout.partition("runs:/")[2].split()[0]
     tags = client_of(made).get_run(run).data.tags
-    assert tags["separation"].startswith("complete: ")
     assert "**No finite best model exists** without a penalty: the classes can be separated by" in tags["mlflow.note.content"]
     refused, forced = runs(made, f"promote {run}", f"promote {run} --force")
     assert (refused.code, forced.code) == (1, 0)
@@ -134,7 +133,7 @@ def test_a_fit_that_arrived_where_there_is_no_best_model_is_not_promoted(made: P
     (version,) = client_of(made).search_model_versions(f"run_id = '{run}'")
     assert version.tags["promotion.failed_severe_checks"] == "separation, baseline"
     document = all_runs_but(made, run)["numpy"]
-    assert document.data.tags["separation"] == "complete: x2, x1"
+    assert "separation" in document.data.tags["checks.failed"]
     (as_before,) = runs(made, f"promote {document.info.run_id} --name document")
     assert as_before.code == 0
 

@@ -15,9 +15,9 @@ from pipeline.config.tracking import Tracking
 from pipeline.stages import STAGES
 from pipeline.stages.report import report
 from pipeline.tracking.mlflow_run import models_of
-from tests.conftest import Shell, change_overrides, environment
+from tests.conftest import SINGLE, SWEEP, Shell, change_overrides, environment
 from tests.observing import runs_of
-from tests.runs.conftest import SINGLE, SWEEP, Commands, all_runs, client_of, files_of, forget, shown
+from tests.runs.conftest import Commands, all_runs, client_of, files_of, forget, shown
 
 pytestmark = pytest.mark.slow
 

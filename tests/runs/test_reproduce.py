@@ -109,7 +109,8 @@ def test_the_first_difference_is_the_cause(made: Path, original_records: Records
     path, parts = folder / "predictions.parquet", original_records.card.fingerprint_of
     path.write_bytes((made / "out" / "models" / "torch" / "predictions.parquet").read_bytes())
     assert list(differences(original_records, folder)) == [("bits", "predictions.parquet differs")]
-    original_records.run.data.tags["version.numpy"] = "1.0"
+    assert original_records.environment
+    original_records.environment["version.numpy"] = "1.0"
     assert first(differences(original_records, folder)) == "library versions"
     for part, kind in (("config", "configuration"), ("code", "code")):
         parts[part] = "0" * 64

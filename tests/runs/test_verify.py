@@ -24,8 +24,9 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
     (made / "out/report/comparison.csv").unlink()
     (made / "out/models/numpy/model.npz").unlink()
     client.log_metric(torch, "test/log_loss", 0.25, step=1)
-    client.log_metric(torch, "loss", 0.7, step=15)
-    client.log_metric(torch, "gradient_norm", client.get_metric_history(torch, "gradient_norm")[0].value, timestamp=1, step=0)
+    client.log_metric(torch, "train/loss", 0.7, step=15)
+    norm = "train/gradient_norm"
+    client.log_metric(torch, norm, client.get_metric_history(torch, norm)[0].value, timestamp=1, step=0)
     Path(found["torch"].info.artifact_uri.removeprefix("file://"), "figures", "loss.png").write_bytes(b"no picture")
     client.set_terminated(numpy, "FAILED")
     (answer,) = runs(made, "verify --json")
@@ -35,11 +36,11 @@ def test_all_agree_and_every_drift_is_named(made: Path, runs: Commands) -> None:
         "out/models/numpy/metrics.json has md5 ",
         "out/report has md5 ",
         "out/models/numpy/model.npz is gone; `dvc checkout` brings it back",
-        f"the run of out/models/numpy, {numpy[:8]} (numpy gd document ",
+        f"the run of out/models/numpy, {numpy[:8]} (document | numpy | ",
         f"test/brier of {numpy[:8]}",
         f"test/log_loss of {torch[:8]}",
-        f"the curve loss of {torch[:8]}",
-        f"the curve gradient_norm of {torch[:8]} (torch gd document ",
+        f"the curve train/loss of {torch[:8]}",
+        f"the curve train/gradient_norm of {torch[:8]} (document | torch | ",
         f"figures/loss.png of {torch[:8]}",
     ):
         assert any(drift.startswith(sentence) for drift in drifts), sentence

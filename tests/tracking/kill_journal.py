@@ -46,7 +46,7 @@ class Story:
             return
         (self.folder / f"{stage}.txt").write_text(stage)
         made = Artifacts(stage, [self.folder / f"{stage}.txt"], {f"{stage}/x": 0.5})
-        journal.append(journal.link(opened.attempt, made, in_dvc=False))
+        journal.append(journal.link(opened.attempt, made))
         journal.append(Closed.finished(opened.attempt))
 
     def sync(self) -> None:

@@ -106,7 +106,7 @@ def test_points_on_a_full_disk_cost_no_time(
     assert len(tried) < 10
     assert capsys.readouterr().err.count("No space left on device") == 1
     run = run_of(str(local.uri), fitted / "models" / "numpy")
-    assert len(MlflowClient(str(local.uri)).get_metric_history(run.info.run_id, "loss")) == 1000
+    assert len(MlflowClient(str(local.uri)).get_metric_history(run.info.run_id, "train/loss")) == 1000
 
 
 def test_a_commands_end_waits_for_the_end_of_a_run_that_mlflow_has_up_to_then(fitted: Path, local: Tracking) -> None:
@@ -173,7 +173,7 @@ def test_training_does_not_wait_for_a_dead_server(server: Server) -> None:
     assert set(seconds) == {"up", "down"}
     (experiment,) = MlflowClient(server.uri).search_experiments(filter_string="name = 'outage'")
     (run,) = MlflowClient(server.uri).search_runs([experiment.experiment_id])
-    assert len(MlflowClient(server.uri).get_metric_history(run.info.run_id, "loss")) == 2000
+    assert len(MlflowClient(server.uri).get_metric_history(run.info.run_id, "train/loss")) == 2000
 
 
 @pytest.mark.slow

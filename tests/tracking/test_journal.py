@@ -198,7 +198,7 @@ def linked(journal: Journal) -> dict[str, str]:
 
 
 def test_a_file_that_is_written_over_is_kept(journal: Journal, folder: Path) -> None:
-    files = journal.link("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    files = journal.link("a", Artifacts("training", [folder / "model.json"]))
     assert os.path.samefile(journal.linked(files)[0], folder / "model.json")  # which costs no space
     with atomic_dir(folder) as again:
         (again / "model.json").write_text("second")
@@ -212,13 +212,13 @@ def test_between_file_systems_a_file_is_copied(journal: Journal, folder: Path, m
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    journal.link("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    journal.link("a", Artifacts("training", [folder / "model.json"]))
     (folder / "model.json").write_text("second")
     assert linked(journal) == {"model.json": "first"}
 
 
 def test_a_delivered_file_is_kept_again_while_the_original_is_the_same(journal: Journal, folder: Path) -> None:
-    files = journal.link("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
+    files = journal.link("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]))
     shutil.rmtree(journal.links)
     (folder / "history.csv").write_text("second")
     there = {path.name: path.exists() for path in journal.linked(files)}
@@ -227,7 +227,7 @@ def test_a_delivered_file_is_kept_again_while_the_original_is_the_same(journal: 
 
 def test_what_no_attempt_names_is_deleted_when_it_is_old(journal: Journal, folder: Path) -> None:
     for id in ("needed", "old", "new"):
-        journal.link(id, Artifacts("training", [folder / "model.json"]), in_dvc=False)
+        journal.link(id, Artifacts("training", [folder / "model.json"]))
     for id in ("needed", "old"):
         os.utime(journal.links / id, (0, time.time() - ABANDONED_SECONDS - 1))
     journal.discard(set(), {"needed"})
@@ -238,7 +238,7 @@ def test_what_no_attempt_names_is_deleted_when_it_is_old(journal: Journal, folde
 def test_where_nothing_can_be_kept_the_original_is_named(journal: Journal, folder: Path) -> None:
     journal.links.parent.parent.mkdir(parents=True)
     journal.links.parent.write_text("in the way")
-    files = journal.link("a", Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    files = journal.link("a", Artifacts("training", [folder / "model.json"]))
     assert files.files[0]["path"] == str(folder / "model.json")
     assert not journal.linked(files)[0].exists()
     journal.links.parent.unlink()
@@ -270,7 +270,7 @@ def test_what_a_file_system_takes_in_pieces_is_whole(journal: Journal, monkeypat
 
 def test_what_an_interrupted_writer_writes_again_counts_once(journal: Journal, folder: Path) -> None:
     first = opened()
-    files = journal.link(first.attempt, Artifacts("training", [folder / "model.json"]), in_dvc=False)
+    files = journal.link(first.attempt, Artifacts("training", [folder / "model.json"]))
     for _ in range(2):
         journal.append(first, files, Closed(first.attempt, KILLED, 1.0))
     (attempt,) = journal.read().attempts.values()
@@ -280,7 +280,7 @@ def test_what_an_interrupted_writer_writes_again_counts_once(journal: Journal, f
 def test_one_that_is_killed_while_it_keeps_files_leaves_no_part(
     journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = journal.link("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]), in_dvc=False)
+    files = journal.link("a", Artifacts("training", [folder / "model.json", folder / "history.csv"]))
     shutil.rmtree(journal.links)
     link, linked = os.link, list[Path]()
 

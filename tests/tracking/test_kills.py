@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from benchmarks._server import Server
 from pipeline.files import ROOT, read_json
+from pipeline.tracking.mlflow_run import CURVE
 from tests.conftest import environment
 from tests.servers import Proxy
 
@@ -68,9 +69,9 @@ def check_run(server: Server, fingerprint: str, expected: dict[str, object]) -> 
     (run,) = client.search_runs(["1"], f"tags.fingerprint = '{fingerprint}'")
     points = expected["points"]
     assert isinstance(points, list)
-    for key in ("loss", "gradient_norm"):
+    for key, name in CURVE.items():
         shown = Counter((p.step, p.value, p.timestamp) for p in client.get_metric_history(run.info.run_id, key))
-        assert shown == Counter((point["epoch"], point[key], round(1000 * point["time"])) for point in points)
+        assert shown == Counter((point["epoch"], point[name], round(1000 * point["time"])) for point in points)
     stages = expected["stages"]
     assert isinstance(stages, dict)
     assert {stage: run.data.tags[f"stage.{stage}"] for stage in stages} == stages

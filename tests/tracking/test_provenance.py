@@ -51,8 +51,10 @@ def test_a_secret_in_the_diff_is_not_shown(repo: Path, monkeypatch: pytest.Monke
 
 
 def test_the_user_without_a_variable_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "MLFLOW_TRACKING_USERNAME"):
         monkeypatch.delenv(name, raising=False)
     assert tags_of_this_process()["mlflow.user"] == getpass.getuser() != "unknown"
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # an account without a name
     assert tags_of_this_process()["mlflow.user"] == "54321"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    assert tags_of_this_process()["mlflow.user"] == "ada"

@@ -231,7 +231,7 @@ def test_how_a_stage_failed_comes_after_the_outage(repo: Path, forked: Shell, se
     (run,) = client.search_runs(["1"], f"tags.fingerprint LIKE '{journal.name.partition('-')[0]}%'")
     assert (run.info.status, run.data.tags["stage.train"]) == ("FAILED", "failed")
     assert run.data.tags["reason"].startswith("DataError: training diverged")
-    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [0]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")] == [0]
     found = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "lineage")}
     assert found == {"traceback.train.txt", "requirements.txt", "code.diff"}
     mlflow.set_tracking_uri(server.uri)
@@ -389,7 +389,7 @@ def test_kills_at_random_moments(repo: Path, forked: Shell, how: signal.Signals,
     assert run.info.status == "FINISHED"
     assert "reason" not in run.data.tags
     history = (repo / "out/models/numpy/history.csv").read_text().splitlines()[1:]
-    shown = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").get_metric_history(run.info.run_id, "loss")
+    shown = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db").get_metric_history(run.info.run_id, "train/loss")
     assert sorted(point.step for point in shown) == [*(int(line.split(",")[0]) for line in history), EPOCHS]
     made = (repo / "out/models/numpy/model.npz").read_bytes()
     assert forked(f"python -m {train} tracking=none", repo).returncode == 0
@@ -455,7 +455,7 @@ def test_a_sweep_beside_a_dvc_repro(repo: Path, shell: Shell) -> None:
     same = [run for run in runs if run.data.params.get("optimizer.lr") == "0.1"]
     assert len({run.data.tags["fingerprint"] for run in same}) == 1
     client = MlflowClient(f"sqlite:///{repo}/mlruns/mlflow.db")
-    assert [len(client.get_metric_history(run.info.run_id, "loss")) for run in same] == [11, 11]
+    assert [len(client.get_metric_history(run.info.run_id, "train/loss")) for run in same] == [11, 11]
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def _load(folder: Path, store: Path) -> PyFuncModel:
     for stage in stages:
         opened = new_attempt(stage, settings, card=card.to_dict())
         made = STAGES[stage].artifacts_of(folder / "models" / "numpy", in_dvc=False)
-        journal.append(opened, journal.link(opened.attempt, made, in_dvc=False))
+        journal.append(opened, journal.link(opened.attempt, made))
     run_id = sync(journal).run_id
     mlflow.set_tracking_uri(uri)
     return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
@@ -161,8 +161,8 @@ def test_mlflow_shows_the_file_and_what_was_overridden(logged: Callable[[int], t
     client = MlflowClient(f"sqlite:///{path.with_name('mlflow.db')}")
     run = client.get_run(model.metadata.run_id)
     fingerprint = read_json(path.parent / "models" / "numpy" / "model.json")["fingerprint"]
-    assert run.info.run_name == f"l2=0.01 numpy auto table.csv open {fingerprint[:6]}"
-    assert [given.dataset.name for given in run.inputs.dataset_inputs] == ["table.csv"]
+    assert run.info.run_name == f"table open | l2=0.01 | {fingerprint[:6]}"
+    assert [given.dataset.name for given in run.inputs.dataset_inputs] == ["table open"]
     described = client.get_logged_model(model.model_id).tags["mlflow.note.content"]
     assert "training rows of `table.csv`" in described
     assert "It takes the columns `site 0`, `site 1`, `site 2` and gives the prediction, `early` or `late`" in described

@@ -1,33 +1,45 @@
 """`sync`: MLflow shows what the journal and the files say, each value once, however often and by whomever it is done."""
 
+import base64
 import errno
+import json
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks._server import Server
+from pipeline.config.config import compose
+from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking
+from pipeline.data.sources import SOURCES
 from pipeline.errors import PipelineError
 from pipeline.files import ROOT
 from pipeline.model.card import read_card
 from pipeline.processes import Process, this_process
-from pipeline.stages import train
+from pipeline.stages import evaluate, train
+from pipeline.stages.generate import generate
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.events import Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import LOST, Journal, damage_of, new_attempt
+from pipeline.tracking.mlflow_run import CURVE
+from pipeline.tracking.names import WEIGHTS_TAG
 from pipeline.tracking.store import SQLITE
 from pipeline.tracking.sync import RunSync, sync
 from tests.conftest import environment
@@ -56,7 +68,7 @@ class Story:
         self.write(Epoch(attempt, epoch, 1 / (epoch + 1), 0.1, time))
 
     def files(self, attempt: str, artifacts: Artifacts) -> None:
-        self.write(self.journal.link(attempt, artifacts, in_dvc=False))
+        self.write(self.journal.link(attempt, artifacts))
 
     def finished(self, attempt: str) -> None:
         self.write(Closed.finished(attempt))
@@ -72,7 +84,7 @@ class Story:
         return run
 
     def points(self, run: Run) -> list[tuple[int, int]]:
-        history = MlflowClient(self.uri).get_metric_history(run.info.run_id, "loss")
+        history = MlflowClient(self.uri).get_metric_history(run.info.run_id, "train/loss")
         return sorted((point.step, point.timestamp) for point in history)
 
     def artifacts(self, run: Run, folder: str) -> list[str]:
@@ -207,7 +219,7 @@ def test_stages_of_two_processes_at_once_all_arrive(story: Story, tmp_path: Path
     story.files(older, train.artifacts(story.folder))
     story.finished(older)
     run = story.synced()
-    assert (run.info.status, run.data.metrics["test/accuracy"], run.data.metrics["loss"]) == ("FINISHED", 0.75, 0.25)
+    assert (run.info.status, run.data.metrics["test/accuracy"], run.data.metrics["train/loss"]) == ("FINISHED", 0.75, 0.25)
     assert "model.npz" in story.artifacts(run, "training")
     assert "metrics.json" in story.artifacts(run, "evaluation")
 
@@ -235,6 +247,105 @@ def test_metrics_are_sent_where_the_latest_differs(story: Story) -> None:
     history = MlflowClient(story.uri).get_metric_history(run.info.run_id, "test/accuracy")
     assert [point.value for point in sorted(history, key=lambda point: point.timestamp)] == [0.5, 0.75]
     assert run.data.metrics["test/accuracy"] == 0.75
+
+
+def test_a_number_that_is_no_more_is_nan(story: Story) -> None:
+    """Of a validation that was left out, nothing is left that looks like its result; MLflow deletes no metric."""
+    for metrics in ({"validation/roc_auc": 0.5, "validation/roc_auc.low": 0.25}, {}, {"validation/roc_auc": 0.5}):
+        attempt = story.opened("validate")
+        given = dict.fromkeys(("validation/roc_auc", "validation/roc_auc.low", "validation/log_loss"), nan) | metrics
+        story.files(attempt, Artifacts("validation", metrics=given))
+        story.finished(attempt)
+        shown = {key: value for key, value in story.synced().data.metrics.items() if not isnan(value)}
+        assert shown == metrics
+    assert "validation/log_loss" not in story.synced().data.metrics
+
+
+def test_models_are_found_by_what_they_reach_on_a_data_set(story: Story) -> None:
+    attempt = story.opened("train")
+    story.files(attempt, train.artifacts(story.folder))
+    story.finished(attempt)
+    weights = {WEIGHTS_TAG: read_card(story.folder).files["model.npz"]}
+    for value in (0.75, 0.875):  # evaluated again
+        attempt = story.opened("evaluate")
+        metrics = {"test/accuracy": value, "test/roc_auc": 0.5, "test/f1": nan}
+        story.files(attempt, Artifacts("evaluation", metrics=metrics, tags=weights, table="test"))
+        story.finished(attempt)
+        run = story.synced()
+    client, on = MlflowClient(story.uri), [{"dataset_name": "document"}]
+    found = client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.8", datasets=on)
+    assert [model.source_run_id for model in found] == [run.info.run_id]
+    assert not client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.8", datasets=[{"dataset_name": "other"}])
+    assert not client.search_logged_models(["1"], "metrics.`test/f1` < 1"), "a score that is undefined is none"
+    (model,) = found
+    shown = sorted((metric.key, metric.value) for metric in client.get_logged_model(model.model_id).metrics)
+    assert shown == [("test/accuracy", 0.75), ("test/accuracy", 0.875), ("test/roc_auc", 0.5), ("train/epochs", 100.0)]
+
+
+def test_a_model_that_was_lost_gets_its_scores_again(story: Story) -> None:
+    """And the run has no value twice."""
+    client, weights = MlflowClient(story.uri), {WEIGHTS_TAG: read_card(story.folder).files["model.npz"]}
+    for _ in range(2):
+        for stage, artifacts in (
+            ("train", train.artifacts(story.folder)),
+            ("evaluate", Artifacts("evaluation", metrics={"test/accuracy": 0.75}, tags=weights, table="test")),
+        ):
+            attempt = story.opened(stage)
+            story.files(attempt, artifacts)
+            story.finished(attempt)
+        run = story.synced()
+        assert len(client.get_metric_history(run.info.run_id, "test/accuracy")) == 1
+        (model,) = client.search_logged_models(["1"], "metrics.`test/accuracy` > 0.5")
+        client.delete_logged_model(model.model_id)
+
+
+def test_a_run_has_its_user_and_the_experiment_its_views(story: Story) -> None:
+    story.opened("train", tags={"mlflow.user": "ada"})
+    run, client = story.synced(), MlflowClient(story.uri)
+    assert (run.info.user_id, run.data.tags["mlflow.user"]) == ("ada", "ada")
+    shared = [f"mlflow.sharedViewState.{key}" for key in ("test", "validation")]
+    tags = client.get_experiment("1").tags
+    for key in shared:
+        view = json.loads(zlib.decompress(base64.b64decode(tags[key].removeprefix("deflate;"))))
+        assert view["orderByKey"] == f"metrics.`{key.rpartition('.')[2]}/log_loss`"
+        assert len(tags[key]) < 5000, "what any server takes"
+    assert Delivery.read(story.journal.path).view == "/#/experiments/1/runs?viewStateShareKey=test"
+    client.set_experiment_tag("1", shared[0], "{}")
+    attempt = story.opened("validate")
+    story.files(attempt, Artifacts("validation", tags={"validation": "5 folds"}))
+    story.synced()
+    assert Delivery.read(story.journal.path).view == "/#/experiments/1/runs?viewStateShareKey=validation"
+    assert client.get_experiment("1").tags == tags
+
+
+HOSTILE = ("x" * 300, "<script>alert(1)</script>", "a\"b'c`$|", "שלום\u202ex", "[a]=b,@;%/../")
+
+
+def test_hostile_names_break_nothing(tmp_path: Path, local: Tracking) -> None:
+    """Of columns, classes, the target and the file: MLflow has all that it would have of others."""
+    path, target, rng = tmp_path / "<b>'é \" %41 #? שלום.csv", 'tar"get <i>\u202e', np.random.default_rng(0)
+    columns = {name: rng.normal(size=80) for name in HOSTILE}
+    pd.DataFrame({**columns, target: np.where(columns[HOSTILE[0]] > 0, "<b>yes</b>", "no\u202e\"'")}).to_csv(path, index=False)
+    config = compose(["data=table", "data.path=t.csv", "data.target=t"]).to_dict()
+    config["data"] |= {"path": str(path), "target": target}
+    data, folder = tmp_path / "data", tmp_path / "models" / "numpy"
+    generate(build("data", SOURCES, config["data"]), config["data"], data)
+    train.train({group: config[group] for group in ("model", "optimizer")}, data, folder, Tracking(None))
+    evaluate.evaluate(data, folder, Tracking(None))
+    story = Story(folder, local)
+    for stage in (train, evaluate):
+        attempt = story.opened(stage.STAGE.name, candidate="numpy")
+        story.files(attempt, stage.artifacts(folder))
+        story.finished(attempt)
+    run = story.synced()
+    assert (run.info.status, Delivery.read(story.journal.path).lacking) == ("FINISHED", {})
+    name = '<b>\'é " %41 #? שלום tar"get <i>'
+    assert run.info.run_name == f"{name} | numpy | {story.card.fingerprint[:6]}"
+    assert {given.dataset.name for given in run.inputs.dataset_inputs} == {name}
+    on = [{"dataset_name": name}]
+    found = MlflowClient(story.uri).search_logged_models(["1"], "metrics.`test/roc_auc` > 0.8", datasets=on)
+    assert [model.source_run_id for model in found] == [run.info.run_id]
+    assert not set("\u202e\x1b\n") & set(run.info.run_name)
 
 
 def test_one_event_that_cannot_be_sent_keeps_nothing_else_back(story: Story, tmp_path: Path) -> None:
@@ -278,7 +389,7 @@ def test_a_file_that_was_removed_is_named_in_the_run(story: Story, tmp_path: Pat
 
 
 def test_a_new_store_gets_all_that_the_journal_and_the_files_say(story: Story, store: Path) -> None:
-    attempt = story.opened("train", trains=True, tags={"version.python": "3", "git.dirty": "false"}, candidate="weak")
+    attempt = story.opened("train", trains=True, tags={"mlflow.source.name": "x", "git.dirty": "false"}, candidate="weak")
     story.point(attempt, 0, 1000.0)
     story.files(attempt, train.artifacts(story.folder))
     story.finished(attempt)
@@ -290,7 +401,7 @@ def test_a_new_store_gets_all_that_the_journal_and_the_files_say(story: Story, s
     after = story.synced()
     assert story.points(after) == [(0, 1000000)]
     assert after.data.params == before.data.params
-    assert before.data.tags.items() <= after.data.tags.items()
+    assert {**before.data.tags, "opened": ""}.items() <= {**after.data.tags, "opened": ""}.items()
     assert after.data.tags["candidate"] == "weak"
     assert story.artifacts(after, "training") == shown
     assert after.info.status == "FINISHED"
@@ -372,7 +483,7 @@ def test_a_sweeps_run_stands_above_its_jobs(fitted: Path, local: Tracking) -> No
     for each in (job, alone):
         each.finished(each.opened("train"))
         sync(Journal(each.journal.path))
-    sweep = new_attempt("sweep", local.to_dict(), sweep="k1", name="lr=1,2")
+    sweep = new_attempt("sweep", local.to_dict(), sweep="k1", name="lr=1,2", swept={"model.l2": "0,1"})
     above = Journal.of(local.to_dict(), sweep="k1")
     above.append(sweep, Closed(sweep.attempt, "killed", time.time()))
     parent = sync(above).run_id
@@ -381,8 +492,9 @@ def test_a_sweeps_run_stands_above_its_jobs(fitted: Path, local: Tracking) -> No
     client = MlflowClient(str(local.uri))
     runs = client.search_runs(["1"], f"tags.fingerprint = '{job.card.fingerprint}'")
     assert Counter(run.data.tags.get("mlflow.parentRunId") for run in runs) == {None: 1, parent: 1}
+    assert {run.data.tags.get("sweep"): "l2=0" in run.info.run_name for run in runs} == {None: False, "l2=0,1 k1": True}
     run = client.get_run(parent)
-    assert (run.info.status, run.info.run_name, run.data.tags["sweep.run"]) == ("KILLED", "sweep lr=1,2", "k1")
+    assert (run.info.status, run.info.run_name, run.data.tags["sweep.run"]) == ("KILLED", "sweep l2=0,1 k1", "k1")
 
 
 def test_while_one_syncs_another_waits_and_then_finds_it_done(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,6 +525,8 @@ import json, os, sys
 from pathlib import Path
 from pipeline.files import digest_of, read_json
 from pipeline.tracking.events import Closed
+from pipeline.tracking.mlflow_run import CURVE
+from pipeline.tracking.names import WEIGHTS_TAG
 from pipeline.tracking.journal import Journal, new_attempt
 from pipeline.tracking.sync import sync
 about = read_json(Path(sys.argv[2]))
@@ -482,11 +596,11 @@ def test_a_sync_that_fails_anywhere_is_done_again(
     assert failures >= 4
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"], f"tags.fingerprint = '{story.card.fingerprint}'")
-    for key in ("loss", "gradient_norm"):
+    for key in CURVE:
         points = client.get_metric_history(run.info.run_id, key)
         assert sorted((p.step, p.timestamp) for p in points) == [(epoch, 1000000 + 1000 * epoch) for epoch in range(5)]
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "ValueError: x")
-    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 1
+    assert len(client.get_metric_history(run.info.run_id, "train/epochs")) == 1
     assert len(run.inputs.dataset_inputs) == 1
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert model.status == "READY"
@@ -517,7 +631,7 @@ def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, mon
     for epoch in range(1, 4):
         story.point(attempt, epoch, 1.0)
         opened.deliver()
-    assert asked == ["loss"], "what it has sent itself it knows"
+    assert asked == ["train/loss"], "what it has sent itself it knows"
     asked.clear()
     story.finished(attempt)
     story.finished(story.opened("plot"))
@@ -527,7 +641,7 @@ def test_a_curve_is_read_from_mlflow_only_where_points_are_new(story: Story, mon
     for epoch in range(5):
         story.point(again, epoch, 2.0)
     run = story.synced()
-    assert asked == ["loss"]
+    assert asked == ["train/loss"]
     assert story.points(run) == [*((epoch, 1000) for epoch in range(4)), (4, 2000)]
 
 
