@@ -182,7 +182,8 @@ def _band(found: ResampledShares, factor: float) -> tuple[Array, Array]:
 
 def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float, group: Groups | None) -> dict[str, Interval]:
     table = Table.of(*predicted, group, cut)
-    return {name: Interval(found[name].value, *_ends(METRICS[name], found[name], table)) for name in COMPARED_METRICS}
+    ends = {name: np.clip(_ends(METRICS[name], found[name], table), *METRICS[name].bounds) for name in COMPARED_METRICS}
+    return {name: Interval(found[name].value, float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def _ends(metric: Metric, found: Resampled, table: Table) -> tuple[float, float]:
@@ -196,9 +197,7 @@ def _ends(metric: Metric, found: Resampled, table: Table) -> tuple[float, float]
         return _percentiles(known)
     low, high = np.quantile(known, TAILS)
     raised = known.mean() - found.value
-    least, most = metric.bounds
-    lowest = found.value - np.quantile(found.noise, CONFIDENCE)
-    return max(least, float(lowest)), min(most, float(max(high - raised, 2 * found.value - low)))
+    return float(found.value - np.quantile(found.noise, CONFIDENCE)), float(max(high - raised, 2 * found.value - low))
 
 
 def _percentiles(values: Array) -> tuple[float, float]:
