@@ -69,7 +69,10 @@ def loss(*candidates: FigureContext) -> "mpl.Figure":
     """The loss, with the penalty, before each recorded epoch's update and at the end; beside it that in folds, if there are."""
     is_validated = any(candidate.course for candidate in candidates)
     labels = [("Epoch", "Mean log loss + penalty"), ("Epoch", "Log loss, held out (faint: fitted rows)")]
-    figure, panes = panels("Training loss", labels, (3.4, 3.4)) if is_validated else panels("Training loss", labels[:1])
+    if is_validated:
+        figure, panes = panels("Loss in training and validation", labels, (3.4, 3.4))
+    else:
+        figure, panes = panels("Training loss", labels[:1])
     _lines(panes[0], candidates, _losses, **EPOCHS)
     for index, candidate in enumerate(candidates):
         for name, strength in (("training", 0.35), ("validation", 1.0)) if candidate.course else ():

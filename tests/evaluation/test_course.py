@@ -1,5 +1,6 @@
 """The losses by epoch of a fold: those of fits that end there, of comparable numbers, and their mean."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,12 @@ def test_a_factor_of_a_class_leaves_the_training_loss_without_a_like() -> None:
     found = losses(NumpyModel(class_weight="balanced"), Newton())
     assert np.isnan(found["training"]).all()
     assert np.isfinite(found["validation"]).all()
+
+
+def test_a_model_that_is_not_linear_has_none() -> None:
+    course, model = Course(), NumpyModel()
+    end = replace(fitted(model, Newton(), course), arrays={"w": np.zeros(1)})
+    assert not any(len(values) for values in course.losses(model, end, X, Y, None, Y).values())
 
 
 def test_the_mean_keeps_the_last_loss_of_a_fold_that_ended() -> None:
