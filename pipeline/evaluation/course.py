@@ -52,8 +52,9 @@ class Course:
         raw = [LinearModel.at(theta, end.mean, end.scale).raw_weights() for _, theta in before]
         weights = [*(theta[:-1].astype(np.float64) for _, theta in before), end.theta[:-1]]
         penalties = [model.strength / 2 * (w @ w) if model.class_weight == NONE else np.nan for w in weights]
-        signs, total, scratch = signs_of(y, z.dtype), len(y) if weight is None else weight.sum(), np.empty_like(z)
-        totals = [loss_and_probability(signs * each, scratch, weight)[0] for each in (*(X @ w + b for w, b in raw), z)]
+        m = None if weight is None else weight / weight.max()  # no sum of these overflows
+        signs, total, scratch = signs_of(y, z.dtype), len(y) if m is None else m.sum(), np.empty_like(z)
+        totals = [loss_and_probability(signs * each, scratch, m)[0] for each in (*(X @ w + b for w, b in raw), z)]
         return {
             "epoch": np.array([*(row.epoch for row, _ in before), fitted.epochs]),
             "training": np.array([*(row.loss for row, _ in before), fitted.loss]) - penalties,
