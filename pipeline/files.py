@@ -30,7 +30,8 @@ REMEDY = "an earlier stage makes it: run `dvc repro` or `python -m pipeline`"
 HISTORY = ("epoch", "loss", "gradient_norm")  # the columns of HISTORY_FILE
 WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE = "model.npz", "history.csv", "metrics.json", "predictions.parquet"
 PENALTY_FILE, COEFFICIENTS_FILE, CHECKS_FILE = "penalty.csv", "coefficients.csv", "checks.json"
-VALIDATION_PREDICTIONS_FILE, INTERVALS_FILE = "validation_predictions.parquet", "intervals.json"
+VALIDATION_PREDICTIONS_FILE, VALIDATION_HISTORY_FILE = "validation_predictions.parquet", "validation_history.csv"
+INTERVALS_FILE = "intervals.json"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -205,7 +206,8 @@ def read_csv(path: Path, *columns: str, content: bytes | None = None) -> Table:
     try:
         header, _, rows = content.partition(b"\n")
         names = header.decode().rstrip("\r").split(",")
-        table = np.loadtxt(io.BytesIO(rows), delimiter=",", comments=None, ndmin=2) if rows.strip() else np.empty((0, 0))
+        empty = np.empty((0, len(names)))
+        table = np.loadtxt(io.BytesIO(rows), delimiter=",", comments=None, ndmin=2) if rows.strip() else empty
         return {name: table[:, names.index(name)] for name in columns}
     except (ValueError, IndexError):
         raise ArtifactError(f"{path} must be a CSV file of numbers with {', '.join(columns)}; it is damaged") from None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_BANDS = 3  # of candidates: more hide each other
 SQUARE = (4.2, 4.2)  # inches
 LEAST_DEPTH = 0.01  # of a lift: that of a few rows is mostly chance
+EPOCHS: dict[str, Any] = {"markevery": 1, "marker": ".", "markersize": 5}  # a dot each
 MAX_EPOCHS = 10  # times those of another candidate, beyond which epochs are drawn by their logarithm
 
 
@@ -65,14 +66,23 @@ def _unit(*axes: "Axes") -> None:
 
 
 def loss(*candidates: FigureContext) -> "mpl.Figure":
-    """The loss, with the penalty, before each recorded epoch's update and at the end."""
-    figure, (axes,) = panels("Training loss", [("Epoch", "Mean log loss + penalty")])
-    _lines(axes, candidates, _losses, markevery=1, marker=".", markersize=5)
-    epochs = [max(candidate.card.ended.epochs, 1) for candidate in candidates]
-    if max(epochs) > MAX_EPOCHS * min(epochs):
-        axes.set_xscale("symlog", linthresh=min(epochs))
+    """The loss, with the penalty, before each recorded epoch's update and at the end; beside it that in folds, if there are."""
+    is_validated = any(candidate.course for candidate in candidates)
+    labels = [("Epoch", "Mean log loss + penalty"), ("Epoch", "Log loss, held out (faint: fitted rows)")]
+    if is_validated:
+        figure, panes = panels("Loss in training and validation", labels, (3.4, 3.4))
     else:
-        axes.locator_params("x", integer=True)
+        figure, panes = panels("Training loss", labels[:1])
+    _lines(panes[0], candidates, _losses, **EPOCHS)
+    for index, candidate in enumerate(candidates):
+        for name, strength in (("training", 0.35), ("validation", 1.0)) if candidate.course else ():
+            panes[1].plot("epoch", name, data=candidate.course, alpha=strength, **{**line_style(index), **EPOCHS})
+    epochs = [max(candidate.card.ended.epochs, 1) for candidate in candidates]
+    for axes in panes:
+        if max(epochs) > MAX_EPOCHS * min(epochs):
+            axes.set_xscale("symlog", linthresh=min(epochs))
+        else:
+            axes.locator_params("x", integer=True)
     return with_legend(figure)
 
 

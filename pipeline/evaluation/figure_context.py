@@ -19,6 +19,7 @@ class FigureContext:
     history: Table
     curves: Mapping[str, Table]
     metrics: Mapping[str, float]
+    course: Table | None = None  # the losses of a validation by epoch, as `mean_course` has them; None: there are none
     coefficients: Sequence[Mapping[str, str]] = ()  # the largest, as coefficients.csv has them; none: it is not linear
     log_odds: Callable[[Array], Array] | None = None  # from raw features (n, d) to z (n,)
     raw_weights: tuple[Array, float] | None = None  # w (d,) and b on raw features; None: it is not linear

@@ -4,7 +4,7 @@ In each fold all is found anew from the rows that are fitted to: the encoder, th
 test table is not read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.errors import DataError, PipelineError
+from pipeline.evaluation.course import Course
 from pipeline.evaluation.folds import Fold, FoldRows, FoldRule, Rows
 from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, UNBOUNDED, defined, of_rows
@@ -41,6 +42,7 @@ class Held:
     log_odds: Array  # (k,)
     l2: float | None  # what the penalty became where it is a word
     scores: dict[str, float]  # those that these rows define: without rows of both classes the objective alone
+    course: Mapping[str, Array]  # the losses by epoch, as `Course.losses` has them
 
     def to_dict(self) -> dict[str, Any]:
         """Without what is of single rows."""
@@ -76,23 +78,26 @@ class Validation:
         for repeat, of_repeat in enumerate(folds):
             for number, (rows, held_out) in enumerate(of_repeat):
                 try:
-                    z, l2 = self._predicted(rows, held_out)
+                    z, l2, course = self._predicted(rows, held_out)
                 except PipelineError as error:
                     where = f"in fold {number + 1} of {len(of_repeat)} of the training rows"
                     raise type(error)(f"{error} ({where}; {ALTERNATIVE})") from None
                 scored = self.rows.take(held_out)
-                yield Held(repeat, number, len(rows), held_out, z, l2, _scores(z, scored.y, scored.weight))
+                yield Held(repeat, number, len(rows), held_out, z, l2, _scores(z, scored.y, scored.weight), course)
 
-    def _predicted(self, rows: Rows, held_out: Rows) -> tuple[Array, float | None]:
-        """The log-odds of the rows that are held out, and the number for l2 where it is a word."""
-        fitted_to, X = self.rows.take(rows), self.rows.features(rows, rows)
+    def _predicted(self, rows: Rows, held_out: Rows) -> tuple[Array, float | None, Mapping[str, Array]]:
+        """The log-odds of the rows that are held out, the number for l2 where it is a word, and the losses by epoch."""
+        fitted_to, X, course = self.rows.take(rows), self.rows.features(rows, rows), Course()
         model, resolved = with_number(self.model, fitted_to)
         optimizer = self.optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
-        fitted = model.fit(X, fitted_to.y, optimizer, weight=fitted_to.weight, classes=fitted_to.classes)
+        weight, classes = fitted_to.weight, fitted_to.classes
+        fitted = model.fit(X, fitted_to.y, optimizer, observer=course.observer, weight=weight, classes=classes)
         with predicting(), np.errstate(all="ignore"):  # an overflow shows in z
-            z = import_module(type(model).__module__).log_odds(fitted.arrays, self.rows.features(rows, held_out))
-        require_measurable(z)
-        return z, resolved.l2 if resolved else None
+            X = self.rows.features(rows, held_out)
+            z = import_module(type(model).__module__).log_odds(fitted.arrays, X)
+            require_measurable(z)
+            losses = course.losses(model, fitted, X, self.rows.y[held_out], self.rows.take(held_out).weight, z)
+        return z, resolved.l2 if resolved else None, losses
 
     def mean_scores(self, held: Sequence[Held]) -> dict[str, Interval]:
         """The mean over the folds of each score that one of them has; of one fold the scores, with a test table's intervals.

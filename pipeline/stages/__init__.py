@@ -28,6 +28,7 @@ from pipeline.files import (
     METRICS_FILE,
     PENALTY_FILE,
     PREDICTIONS_FILE,
+    VALIDATION_HISTORY_FILE,
     VALIDATION_PREDICTIONS_FILE,
     WEIGHTS_FILE,
 )
@@ -104,6 +105,7 @@ _MODEL, _HISTORY = _of_candidate(CARD, WEIGHTS_FILE), _of_candidate(HISTORY_FILE
 _COEFFICIENTS = _of_candidate(COEFFICIENTS_FILE)
 _EVALUATION, _CURVES = _of_candidate(EVALUATION, DECISION, METRICS_FILE), _of_candidate("curves.*.csv")
 _VALIDATION = _of_candidate(VALIDATION, VALIDATION_PREDICTIONS_FILE)
+_COURSE = _of_candidate(VALIDATION, VALIDATION_HISTORY_FILE)
 _TRAINING_DATA, _TEST_DATA = ((f"data/{SCHEMA}", f"data/{part}/*") for part in ("train", "test"))
 _STAGES = (
     Stage("compose", (), ("config/*.yaml",)),
@@ -111,7 +113,7 @@ _STAGES = (
     Stage(
         "validate",
         ("config/validate.{candidate}.yaml", *_TRAINING_DATA),
-        _VALIDATION,
+        (*_VALIDATION, *_of_candidate(VALIDATION_HISTORY_FILE)),
         "validation",
         groups=("model", "optimizer", "evaluation.validation", "evaluation.folds", "evaluation.repeats"),
     ),
@@ -131,7 +133,7 @@ _STAGES = (
     ),
     Stage(
         "plot",
-        ("config/plot.yaml", *_TRAINING_DATA, *_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
+        ("config/plot.yaml", *_TRAINING_DATA, *_COURSE, *_MODEL, *_HISTORY, *_COEFFICIENTS, *_EVALUATION, *_CURVES),
         _of_candidate("figures/*.png"),
         "figures",
         _of_candidate("figures/*.svg", f"figures/{FIGURES}"),
@@ -139,7 +141,7 @@ _STAGES = (
     Stage(
         "report",
         (
-            *("config/report.yaml", f"data/{SCHEMA}", *_MODEL, *_HISTORY, *_COEFFICIENTS, *_of_candidate(VALIDATION)),
+            *("config/report.yaml", f"data/{SCHEMA}", *_COURSE, *_MODEL, *_HISTORY, *_COEFFICIENTS),
             *(*_EVALUATION, *_CURVES, *_of_candidate(INTERVALS_FILE, CHECKS_FILE, PREDICTIONS_FILE, "figures/*")),
         ),
         ("report/index.html",),

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipeline.evaluation.course import COURSE, mean_course
 from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.figure_context import FigureContext
 from pipeline.evaluation.figures import Figure
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.panel import stable_rendering
 from pipeline.evaluation.report.candidate import largest_coefficients
-from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, write_figure
-from pipeline.manifest import Manifest
+from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, VALIDATION_HISTORY_FILE, Table, write_figure
+from pipeline.manifest import VALIDATION, Manifest, read_validation
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import decision_of
 
@@ -23,10 +26,23 @@ def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str,
         card=trained.content,
         decision=decision_of(evaluation),
         history=trained.csv(HISTORY_FILE, "epoch", "loss"),
+        course=_course(trained),
         curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
         coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE)),
     )
+
+
+def _course(trained: Manifest[ModelCard]) -> Table | None:
+    """The mean over the folds of a validation, if there was one that has epochs."""
+    folder = trained.path.parent
+    if not (folder / VALIDATION).is_file():
+        return None
+    validation = read_validation(folder, trained.content.fingerprint)
+    rows = validation.csv(VALIDATION_HISTORY_FILE, "repeat", "fold", *COURSE)
+    starts = np.flatnonzero(np.diff(rows["repeat"]) + np.diff(rows["fold"])) + 1
+    folds = zip(*(np.split(rows[name], starts) for name in COURSE), strict=True)
+    return mean_course([dict(zip(COURSE, fold, strict=True)) for fold in folds]) if len(rows["epoch"]) else None
 
 
 def draw(folder: Path, figure: Figure, *candidates: FigureContext) -> list[str]:

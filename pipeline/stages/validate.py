@@ -13,11 +13,12 @@ from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
+from pipeline.evaluation.course import COURSE
 from pipeline.evaluation.folds import FoldRows, encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions
 from pipeline.evaluation.validation import Held, Validation, description, splits
-from pipeline.files import VALIDATION_PREDICTIONS_FILE, nan_as_none, write_parquet
+from pipeline.files import VALIDATION_HISTORY_FILE, VALIDATION_PREDICTIONS_FILE, nan_as_none, write_csv, write_parquet
 from pipeline.interval import Interval
 from pipeline.learning.models import MODELS
 from pipeline.learning.optimizers import OPTIMIZERS
@@ -51,6 +52,7 @@ def validate_candidate(
         tables.check_not_modified()
         with atomic_dir(folder, VALIDATION) as made:
             write_parquet(made / VALIDATION_PREDICTIONS_FILE, _predictions(held, rows.y, rows.weight))
+            write_csv(made / VALIDATION_HISTORY_FILE, _history(held))
             content = {
                 "fingerprint": card.fingerprint,
                 "by": by,
@@ -59,7 +61,7 @@ def validate_candidate(
                 "scores": nan_as_none({name: vars(score) for name, score in scores.items()}),
                 "of_folds": [each.to_dict() for each in held],
             }
-            write_manifest(made / VALIDATION, STAGE.name, content, [VALIDATION_PREDICTIONS_FILE])
+            write_manifest(made / VALIDATION, STAGE.name, content, [VALIDATION_PREDICTIONS_FILE, VALIDATION_HISTORY_FILE])
         if held:
             summary = ", ".join(f"{name} {scores[name]}" for name in SUMMARY_METRICS if name in scores)
             logger.info(f"validation by {by}: {summary} -> {folder}")
@@ -92,15 +94,24 @@ def _held(validation: Validation, options: EvaluationOptions, schema: DataSchema
 def _predictions(held: Sequence[Held], y: Array, weight: Array | None) -> dict[str, Array]:
     """The columns of VALIDATION_PREDICTIONS_FILE: each row's number in the training table, label, log-odds and fold."""
     rows = np.concatenate([np.empty(0, np.intp), *(each.rows for each in held)])
-    sizes = [len(each.rows) for each in held]
     columns = {
         "row": rows,
         "label": y[rows],
         "log_odds": np.concatenate([np.empty(0), *(each.log_odds for each in held)]),
-        "repeat": np.repeat(np.array([each.repeat for each in held], np.int64), sizes),
-        "fold": np.repeat(np.array([each.fold for each in held], np.int64), sizes),
+        **_folds(held, [len(each.rows) for each in held]),
     }
     return columns if weight is None else {**columns, "weight": weight[rows]}
+
+
+def _history(held: Sequence[Held]) -> dict[str, Array]:
+    """The columns of VALIDATION_HISTORY_FILE: COURSE of each fold."""
+    losses = {name: np.concatenate([np.empty(0, np.intp), *(each.course[name] for each in held)]) for name in COURSE}
+    return {**_folds(held, [len(each.course["epoch"]) for each in held]), **losses}
+
+
+def _folds(held: Sequence[Held], sizes: Sequence[int]) -> dict[str, Array]:
+    """The numbers of each fold, as often as it has rows."""
+    return {name: np.repeat(np.array([getattr(each, name) for each in held], np.int64), sizes) for name in ("repeat", "fold")}
 
 
 def scores_of(validation: Manifest[Mapping[str, Any]]) -> dict[str, Interval]:

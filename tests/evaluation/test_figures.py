@@ -138,6 +138,19 @@ def test_the_loss_reaches_the_end_of_each_fit_and_long_fits_do_not_hide_short_on
     assert FIGURES["loss"].draw(of, of).axes[0].get_xscale() == "linear"
 
 
+def test_losses_in_folds_stand_beside_those_of_the_fit_in_the_candidate_s_colour() -> None:
+    of = context()
+    course = {"epoch": np.array([0.0, 100.0]), "training": np.array([0.7, 0.5]), "validation": np.array([0.7, 0.6])}
+    drawn = FIGURES["loss"].draw(of, replace(of, name="b", course=course))
+    first, folds = drawn.axes
+    assert [curve_of(line)[1].tolist() for line in folds.lines] == [[0.7, 0.5], [0.7, 0.6]]
+    assert {line.get_color() for line in folds.lines} == {first.lines[1].get_color()}
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == [line.get_label() for line in first.lines]
+    with stable_rendering():
+        drawn.draw_without_rendering()
+        assert nothing_overlaps(drawn)
+
+
 def test_scores_are_the_shares_of_each_class() -> None:
     of = context()
     p, y = 1 / (1 + np.exp(-of.log_odds(of.points[0]))), of.points[1]  # type: ignore[misc, index]

@@ -51,6 +51,7 @@ def test_all_is_of_the_same_predictions(root: Path, capsys: pytest.CaptureFixtur
         "penalty.csv",
         "validation.json",
         "validation_predictions.parquet",
+        "validation_history.csv",
         "coefficients.csv",
         "evaluation.json",
     }

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
+from pipeline.evaluation.course import COURSE
 from pipeline.evaluation.metrics import defined, of_rows
 from pipeline.evaluation.samples import ScoredRows
 from pipeline.manifest import read_validation
@@ -17,6 +18,7 @@ from pipeline.stages import STAGES
 from pipeline.stages.validate import artifacts, scores_of
 from tests.chain import files, made, run
 
+FILES = ["validation.json", "validation_predictions.parquet", "validation_history.csv"]
 NAMES = ("row", "label", "log_odds", "repeat", "fold")
 
 
@@ -62,6 +64,10 @@ def test_a_table_is_cross_validated_unless_another_way_is_given(root: Path, capl
         z, labels, weight = (part[name].to_numpy() for name in ("log_odds", "label", "weight"))
         assert fold["scores"] == of_rows(ScoredRows(z, labels, weight), fold["scores"])
         assert (fold["rows"], fold["training_rows"]) == (len(part), len(y) - len(part))
+    history = pd.read_csv(root / "models" / "numpy" / "validation_history.csv")
+    assert tuple(history) == ("repeat", "fold", *COURSE)
+    last = history.groupby("fold").last()["validation"]
+    assert last.tolist() == pytest.approx([fold["scores"]["log_loss"] for fold in content["of_folds"]], abs=1e-12)
     loss = content["scores"]["log_loss"]
     assert loss["value"] == np.mean([fold["scores"]["log_loss"] for fold in content["of_folds"]])
     shown = artifacts(root / "models" / "numpy")
@@ -69,7 +75,7 @@ def test_a_table_is_cross_validated_unless_another_way_is_given(root: Path, capl
         name: loss[name] for name in ("value", "low")
     }
     assert shown.tags == {"validation": "5 folds"}
-    assert [path.name for path in shown.paths] == ["validation.json", "validation_predictions.parquet"]
+    assert [path.name for path in shown.paths] == FILES
     (line,) = (record.message for record in caplog.records if record.message.startswith("validation by "))
     assert f"validation by 5 folds: accuracy {content['scores']['accuracy']['value']:.4f} (" in line
 
@@ -104,6 +110,7 @@ def test_the_document_is_not_validated(trained: Path) -> None:
     assert (content["validation"], content["scores"], content["of_folds"]) == ("none", {}, [])
     table = pd.read_parquet(folder / "validation_predictions.parquet")
     assert (tuple(table), len(table)) == (NAMES, 0)
+    assert (folder / "validation_history.csv").read_text() == "repeat,fold,epoch,training,validation\n"
     assert scores_of(read_validation(folder)) == {}
     assert (defined(artifacts(folder).metrics), artifacts(folder).tags) == ({}, {"validation": "none"})
 
@@ -137,4 +144,4 @@ def test_too_few_rows_are_one_sentence_that_offers_none(tmp_path: Path) -> None:
     reason = "^5-fold cross-validation needs 5 training rows of each class; no has 4: evaluation.validation=none does without$"
     with pytest.raises(PipelineError, match=reason):
         validated(tmp_path)
-    assert STAGES["validate"].missing(tmp_path / "models" / "numpy") == ["validation.json", "validation_predictions.parquet"]
+    assert STAGES["validate"].missing(tmp_path / "models" / "numpy") == FILES

@@ -77,7 +77,7 @@ def test_mlflow_shows_the_validation_of_all_jobs_and_which_was_chosen(repo: Path
     for run in runs.values():
         assert run.data.metrics["validation/log_loss.low"] < run.data.metrics["validation/log_loss"]
         listed = [item.path for item in client_of(repo).list_artifacts(run.info.run_id, "validation")]
-        assert listed == ["validation/validation.json", "validation/validation_predictions.parquet"]
+        assert listed == [f"validation/validation{name}" for name in (".json", "_history.csv", "_predictions.parquet")]
     assert {l2: "test/log_loss" in run.data.metrics for l2, run in runs.items()} == {"10.0": False, "0.1": True}
     published = forked("python -m pipeline.runs publish --json", repo)
     assert (published.returncode, json.loads(published.stdout)["skipped"]) == (0, 0)
