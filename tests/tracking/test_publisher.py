@@ -194,7 +194,8 @@ def test_an_outage_loses_and_doubles_nothing(
     proxy.mode = "pass"
     shown = capsys.readouterr()
     assert shown.err.count("warning: MLflow is behind, the work goes on") == 1
-    assert ("in MLflow: runs:/" in shown.out) == (end < AFTERWARDS), "what came back in time was caught up with in time"
+    if end == AFTERWARDS:  # of one that is over, a busy machine may know only after the command's end
+        assert "in MLflow: runs:/" not in shown.out
     evaluate(fitted / "data", fitted / "models" / "numpy", tracking)
     assert "MLflow" not in capsys.readouterr().err
     check_each_value_once(server.uri, fitted / "models" / "numpy")
@@ -233,7 +234,7 @@ def test_how_a_stage_failed_comes_after_the_outage(repo: Path, forked: Shell, se
     assert run.data.tags["reason"].startswith("DataError: training diverged")
     assert [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")] == [0]
     found = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "lineage")}
-    assert found == {"traceback.train.txt", "requirements.txt", "code.diff"}
+    assert found == {"traceback.train.txt", "requirements.txt", "environment.json", "code.diff"}
     mlflow.set_tracking_uri(server.uri)
     diff = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/lineage/code.diff")
     assert "+changed before the outage" in diff
@@ -294,7 +295,7 @@ from pipeline.sweeps.jobs import status_file
 from pipeline.tracking.client import track_sweep, wait_for_delivery
 configure_logging()
 record = Path("out/sweeps/s/sweep.json")
-with track_sweep(Tracking(sys.argv[1]), "away at the end") as key, status_file(record, {"name": "x", "run": key}):
+with track_sweep(Tracking(sys.argv[1]), "away at the end") as key, status_file(record, {"name": "x", "run": key, "jobs": []}):
     print("begun", flush=True)
     sys.stdin.readline()
 wait_for_delivery()
