@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.figures import Figure
+from pipeline.evaluation.figures import Figure, FigureContext, stable_rendering
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.panel import stable_rendering
 from pipeline.evaluation.report.candidate import largest_coefficients
 from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, write_figure
 from pipeline.manifest import Manifest

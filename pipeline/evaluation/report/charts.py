@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.evaluation.panel import DASHES, PALETTE
+from pipeline.evaluation.figures import DASHES, PALETTE
 from pipeline.evaluation.report import lines
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.lines import Columns

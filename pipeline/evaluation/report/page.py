@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.comparison import differences
-from pipeline.evaluation.figures import FIGURES, PALETTE
+from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE
 from pipeline.evaluation.intervals import resamples_for
-from pipeline.evaluation.panel import DASHES
 from pipeline.evaluation.report import card, charts, findings, scores, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import isolated, whole

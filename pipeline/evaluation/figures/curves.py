@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation.curves import RATES
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.panel import GREY, NAME, PALETTE, fitted, line_style, panels, text_width, thinned, with_legend
+from pipeline.evaluation.figures.context import FigureContext
+from pipeline.evaluation.figures.panel import GREY, NAME, PALETTE, fitted, line_style, panels, text_width, thinned, with_legend
 from pipeline.files import Table
 from pipeline.interval import CONFIDENCE
 from pipeline.text import count

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.panel import (
+from pipeline.evaluation.figures.context import FigureContext
+from pipeline.evaluation.figures.panel import (
     GREY,
     INK,
     PALETTE,
