@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from pipeline.evaluation.comparison import verdict
+from pipeline.evaluation.comparison import SURELY_BETTER, SURELY_WORSE, verdict
 from pipeline.evaluation.intervals import Difference
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.report.candidate import Evaluated
@@ -16,7 +16,7 @@ FIRST_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECT
 BASELINE = "training rate"
 SIDE_BY_SIDE = 2  # candidates in one wide table, which a page has room for
 T = TypeVar("T")
-SURELY = {"surely better": "good", "surely worse": "bad"}  # the classes of such cells
+SURELY = {SURELY_BETTER: "good", SURELY_WORSE: "bad"}  # the classes of such cells
 
 
 @dataclass(frozen=True)
