@@ -25,7 +25,7 @@ Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of 
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 ROUNDING = 1e-12  # of a score that no resample changes, relatively
-AT = (1 - np.cos(np.linspace(0, np.pi, 257))) / 2  # where along x curves are resampled: densest at its ends, where they are steep
+AT = (1 - np.cos(np.linspace(0, np.pi, 257))) / 2  # where along x curves are resampled: densest where they are steep
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 

@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.figures import Figure, FigureContext, stable_rendering
+from pipeline.evaluation.figures import MAX_COEFFICIENTS, Figure, FigureContext, largest_coefficients, stable_rendering
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report.candidate import largest_coefficients
 from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, write_figure
 from pipeline.manifest import Manifest
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import decision_of
 
 
-def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str, Any]]) -> FigureContext:
-    """A candidate with its curves and metrics. Raises ArtifactError unless the files are as described."""
+def read_context(
+    trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str, Any]], limit: int = MAX_COEFFICIENTS
+) -> FigureContext:
+    """A candidate with its curves, its metrics and up to `limit` coefficients.
+
+    Raises ArtifactError unless the files are as described.
+    """
     return FigureContext(
         name=trained.path.parent.name,
         card=trained.content,
@@ -23,7 +27,7 @@ def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str,
         history=trained.csv(HISTORY_FILE, "epoch", "loss"),
         curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
-        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE)),
+        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE), limit),
     )
 
 

@@ -17,11 +17,11 @@ from PIL import Image
 from pipeline.arrays import Array
 from pipeline.config.code import Code
 from pipeline.evaluation.comparison import Predictions
-from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE
+from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE, largest_coefficients
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
 from pipeline.evaluation.report import charts, tables, threshold
-from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
+from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import fixed, isolated, share, whole
 from pipeline.evaluation.report.page import FOLDER, PICTURES, Page, build, render
 from pipeline.files import write_csv

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.evaluation.figures.boundary import MAX_POINTS, data, decision_boundary
-from pipeline.evaluation.figures.context import FigureContext
+from pipeline.evaluation.figures.context import (
+    MAX_BANDS,
+    MAX_COEFFICIENTS,
+    REACH,
+    Coefficient,
+    FigureContext,
+    largest_coefficients,
+)
 from pipeline.evaluation.figures.curves import calibration, gain_lift, loss, precision_recall, roc, threshold
 from pipeline.evaluation.figures.models import coefficients, confusion, scores
 from pipeline.evaluation.figures.panel import DASHES, MAX_CANDIDATES, PALETTE, stable_rendering
@@ -17,7 +24,21 @@ from pipeline.evaluation.figures.panel import DASHES, MAX_CANDIDATES, PALETTE, s
 if TYPE_CHECKING:
     from matplotlib import figure as mpl
 
-__all__ = ["DASHES", "FIGURES", "MAX_CANDIDATES", "MAX_POINTS", "PALETTE", "Figure", "FigureContext", "stable_rendering"]
+__all__ = [
+    "DASHES",
+    "FIGURES",
+    "MAX_BANDS",
+    "MAX_CANDIDATES",
+    "MAX_COEFFICIENTS",
+    "MAX_POINTS",
+    "PALETTE",
+    "REACH",
+    "Coefficient",
+    "Figure",
+    "FigureContext",
+    "largest_coefficients",
+    "stable_rendering",
+]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.evaluation.figures import DASHES, PALETTE
+from pipeline.evaluation.figures import DASHES, MAX_BANDS, PALETTE
 from pipeline.evaluation.report import lines
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.lines import Columns
@@ -22,7 +22,6 @@ from pipeline.interval import CONFIDENCE
 
 MAX_POINTS, MAX_ALL_POINTS = 400, 1600  # of a candidate's curve, and of all candidates' in one chart
 DIGITS = 5  # of a coordinate
-MAX_BANDS = 3  # of candidates: more hide each other
 WIDTH, HEIGHT = 380, 290  # of a chart, in units that the page scales
 AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -108,7 +107,7 @@ def palette_css() -> str:
 def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
     """Those that the report shows; each stands for all candidates, in their order."""
     limit = min(MAX_POINTS, MAX_ALL_POINTS // len(candidates))
-    edges, share = lines.edges(candidates), float(np.mean([lines.positive_share(candidate) for candidate in candidates]))
+    edges, share = lines.edges(candidates), candidates[0].positive_share
     scores, losses = [lines.scores(each, edges) for each in candidates], [lines.loss(each, limit) for each in candidates]
     has_bands = len(candidates) <= MAX_BANDS
     bands = f"; bands are {CONFIDENCE:.0%} intervals." if has_bands else "."
