@@ -136,6 +136,17 @@ def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once
     assert page.models[0].limits[-1].startswith("It failed the checks baseline and drift")
 
 
+def test_a_check_that_did_not_apply_to_a_candidate_has_found_nothing_out_about_it() -> None:
+    unknown = [{**entry, "passed": None} for entry in PASSED]
+    page = page_of({"one": candidate(Z, Y, checks=failing(drift="they differ")), "other": candidate(Z, Y, checks=unknown)})
+    assert [check.others for check in page.failed] == [""]
+
+
+def test_only_a_linear_model_adds_up_effects() -> None:
+    linear, other = (page_of({"a": of}).models[0].limits for of in (candidate(Z, Y), candidate(Z, Y, coefficients=())))
+    assert [limit for limit in linear if limit not in other] == [linear[1]]
+
+
 def test_a_threshold_moves_the_counts_and_starts_at_the_decision() -> None:
     given = Decision.given(0.3, "0.3")
     of = candidate(Z, Y, decision=given)
