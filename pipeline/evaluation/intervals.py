@@ -116,7 +116,7 @@ def paired_differences(
         sizes = " and ".join(str(len(z)) for z, _ in models)
         raise DataError(f"all models must have predicted the {len(y)} rows; got {sizes}")
     (a, *others), _ = _resampled([(z, cut, COMPARED_METRICS) for z, cut in models], y, weight, group, resamples, seed)
-    reach = float(ndtri(TAILS[0] / comb(len(models), 2)) / ndtri(TAILS[0]))
+    reach = float(ndtri(TAILS[0] / comb(max(len(models), 2), 2)) / ndtri(TAILS[0]))
     return [{name: _difference(name, a[name], b[name], reach) for name in COMPARED_METRICS} for b in others]
 
 

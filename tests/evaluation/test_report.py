@@ -174,6 +174,8 @@ def test_curves_are_thinned_to_points_of_the_curve_itself() -> None:
     of = candidate(z, y)
     line = charts.charts([of] * 5)[0].lines[0]
     assert len(line["x"]) <= charts.MAX_ALL_POINTS / 5
+    (many, *_) = charts.charts([of] * 60)
+    assert 2 <= len(many.lines[0]["x"]) <= charts.MAX_ALL_POINTS / 60
     curve = of.curves["roc"]
     points = {*zip(curve["false_positive_rate"], curve["true_positive_rate"], curve["threshold"], strict=True)}
     assert {*zip(line["x"], line["y"], line["t"], strict=True)} <= points

@@ -106,7 +106,7 @@ def palette_css() -> str:
 
 def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
     """Those that the report shows; each stands for all candidates, in their order."""
-    limit = min(MAX_POINTS, MAX_ALL_POINTS // len(candidates))
+    limit = max(2, min(MAX_POINTS, MAX_ALL_POINTS // len(candidates)))
     edges, share = lines.edges(candidates), candidates[0].positive_share
     scores, losses = [lines.scores(each, edges) for each in candidates], [lines.loss(each, limit) for each in candidates]
     has_bands = len(candidates) <= MAX_BANDS
@@ -122,7 +122,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Further to the upper left is better; the dotted diagonal is chance" + bands,
             _spec(("False positive rate", unit), ("True positive rate", unit), chance, band=has_bands),
             [threshold, percent("y", "{} % of the positives found"), percent("x", "{} % of the negatives taken for positive")],
-            [lines.roc(candidate.curves["roc"], limit) for candidate in candidates],
+            [lines.roc(candidate.curves["roc"], limit, has_bands) for candidate in candidates],
         ),
         Chart(
             "precision_recall",
@@ -130,7 +130,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Further to the upper right is better; the dotted line is the share of positives, which a guess reaches" + bands,
             _spec(("Recall", unit), ("Precision", unit), [(0, share), (1, share)], interpolate="step-before", band=has_bands),
             [threshold, percent("x", "{} % of the positives found"), percent("y", "{} % of those found are positive")],
-            [lines.precision_recall(candidate.curves["precision_recall"], limit) for candidate in candidates],
+            [lines.precision_recall(candidate.curves["precision_recall"], limit, has_bands) for candidate in candidates],
         ),
         Chart(
             "calibration",

@@ -32,21 +32,24 @@ def _picked(columns: Columns, limit: int) -> Columns:
     return {name: values[kept] for name, values in columns.items()}
 
 
-def _with_band(columns: Columns, curve: Table, limit: int) -> Columns:
-    """And points along x, which rises, for the band's sake: it bends where the curve does not."""
+def _with_band(columns: Columns, curve: Table, limit: int, has_band: bool) -> Columns:
+    """And, with a band, points along x, which rises, for its sake: it bends where the curve does not."""
+    if not has_band:
+        return _picked(columns, limit)
     x = columns["x"]
     along = np.searchsorted(x, np.linspace(x[0], x[-1], BAND_POINTS))
     kept = np.union1d(_thinned(x, columns["y"], limit - BAND_POINTS), along)
     return {name: values[kept] for name, values in {**columns, **_band(curve)}.items()}
 
 
-def roc(curve: Table, limit: int) -> Columns:
+def roc(curve: Table, limit: int, has_band: bool) -> Columns:
     columns = {"x": curve["false_positive_rate"], "y": curve["true_positive_rate"], "t": curve["threshold"]}
-    return _with_band(columns, curve, limit)
+    return _with_band(columns, curve, limit, has_band)
 
 
-def precision_recall(curve: Table, limit: int) -> Columns:
-    return _with_band({"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"]}, curve, limit)
+def precision_recall(curve: Table, limit: int, has_band: bool) -> Columns:
+    columns = {"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"]}
+    return _with_band(columns, curve, limit, has_band)
 
 
 def gain(candidate: Evaluated, limit: int) -> Columns:

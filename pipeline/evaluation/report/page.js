@@ -143,7 +143,7 @@
 
   // --- long tables
   const sortKey = (text) => {
-    const value = parseFloat(text.replace("−", "-").replace(/,/g, ""));
+    const value = parseFloat(text.replaceAll("−", "-").replace(/,/g, ""));
     return Number.isNaN(value) ? -Infinity : value;
   };
   for (const holder of all(".long")) {
