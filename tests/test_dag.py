@@ -145,7 +145,7 @@ def test_every_leaf_re_runs_exactly_its_stages() -> None:
 @pytest.mark.slow
 def test_an_edit_runs_the_stages_that_import_it(reproduced_repo: Path, shell: Shell, forked: Shell) -> None:
     repo = reproduced_repo
-    figures = repo / "pipeline/evaluation/figures.py"
+    figures = repo / "pipeline/evaluation/figures/__init__.py"
     for path in repo.glob("pipeline/**/*.py"):
         path.write_text(f"# reworded\n\n{path.read_text()}\n\n")
     assert executed(shell("dvc repro", repo).stdout) == {"compose"}

@@ -74,7 +74,7 @@ class Code:
         return [*imported, *(self._below(name) if parsed.lists_folder else [])]
 
     def _digest(self, name: str) -> str:
-        """SHA-256 of a module's code, and of the files of another kind beside it, such as report.html.j2 beside report.py."""
+        """SHA-256 of a module's code, and of the files of another kind beside it, such as page.css beside page.py."""
         path = self._paths[name]
         beside = [file for file in sorted(path.parent.glob(f"{path.stem}.*")) if not file.name.startswith(path.name)]
         parts = [file.name.encode() + hashlib.sha256(file.read_bytes()).digest() for file in beside]

@@ -15,7 +15,7 @@ from pipeline.interval import Groups
 from pipeline.model.card import Label
 
 SEED = 0  # of the bootstrap
-SURELY_BETTER = "surely better"  # a verdict
+SURELY_BETTER, SURELY_WORSE = "surely better", "surely worse"  # verdicts
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ def log_odds(p: Array) -> Array:
 
 
 def differences(models: Sequence[Predictions], resamples: int = RESAMPLES) -> list[dict[str, Difference]]:
-    """Each model but the first minus the first, in each metric. Raises DataError unless all predicted the same rows."""
+    """Each model but the first minus the first, in each metric, by intervals that hold together, whichever is the best.
+
+    Raises DataError unless all predicted the same rows.
+    """
     first = models[0]
     if any(model.y.tolist() != first.y.tolist() for model in models):
         raise DataError("models must have predicted the same rows to be compared; these have not")
@@ -59,4 +62,4 @@ def verdict(metric: str, difference: Difference) -> str:
         return "not surely different"
     if greater_is_better is None:
         return "surely higher" if difference.sign > 0 else "surely lower"
-    return SURELY_BETTER if (difference.sign > 0) == greater_is_better else "surely worse"
+    return SURELY_BETTER if (difference.sign > 0) == greater_is_better else SURELY_WORSE

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ Draws = tuple[tuple[Counts, ...], Array]  # what a Sample is made of: counts of 
 Predicted = tuple[Array, Array, Array | None]  # log-odds z (n,), labels y (n,) and weights (n,), if there are any
 Scored = tuple[Array, float, Iterable[str]]  # log-odds z (n,), the cut above which they are positive, and metrics
 ROUNDING = 1e-12  # of a score that no resample changes, relatively
-AT = np.linspace(0, 1, 257)  # where along x the resamples of a curve are compared
+AT = (1 - np.cos(np.linspace(0, np.pi, 257))) / 2  # where along x curves are resampled: densest where they are steep
 MIN_OF_CLASS = 2  # rows, or groups that have such rows: from one nothing can be said of how its class varies
 
 
@@ -105,13 +106,18 @@ def paired_differences(
 ) -> list[dict[str, Difference]]:
     """Of each model but the first what `paired_bootstrap` finds of it and the first, all on the same resampled rows.
 
-    models: log-odds z (n,) and the cut of each.
+    models: log-odds z (n,) and the cut of each. The first may have been chosen as the best by these very rows, so of more than
+    two models the intervals reach further, by the ratio of the normal quantiles with which those of all pairs hold together
+    (Bonferroni).
     """
+    from scipy.special import ndtri
+
     if {len(z) for z, _ in models} != {len(y)}:
         sizes = " and ".join(str(len(z)) for z, _ in models)
         raise DataError(f"all models must have predicted the {len(y)} rows; got {sizes}")
     (a, *others), _ = _resampled([(z, cut, COMPARED_METRICS) for z, cut in models], y, weight, group, resamples, seed)
-    return [{name: _difference(name, a[name], b[name]) for name in COMPARED_METRICS} for b in others]
+    reach = float(ndtri(TAILS[0] / comb(max(len(models), 2), 2)) / ndtri(TAILS[0]))
+    return [{name: _difference(name, a[name], b[name], reach) for name in COMPARED_METRICS} for b in others]
 
 
 def resamples_for(rows: int, many: int = MANY_ROWS) -> int:
@@ -205,13 +211,17 @@ def _percentiles(values: Array) -> tuple[float, float]:
     return tuple(np.quantile(values, TAILS).tolist()) if len(values) else (np.nan, np.nan)
 
 
-def _difference(name: str, a: Resampled, b: Resampled) -> Difference:
-    """Of a norm the basic interval, mirrored at the value (Davison and Hinkley 1997), which reaches to the value."""
+def _difference(name: str, a: Resampled, b: Resampled, reach: float) -> Difference:
+    """Of a norm the basic interval, mirrored at the value (Davison and Hinkley 1997), which reaches to the value.
+
+    reach: how many times as far from the value as an interval of one difference.
+    """
     value, values = b.value - a.value, b.values - a.values
     low, high = _percentiles(values[~np.isnan(values)])
     if METRICS[name].noise:
         low, high = np.minimum(value, 2 * value - high), np.maximum(value, 2 * value - low)
-    return Difference(value, float(low), float(high))
+    below, above = ((reach - 1) * np.maximum(distance, 0) for distance in (value - low, high - value))
+    return Difference(value, float(low - below), float(high + above))
 
 
 def _resampled(

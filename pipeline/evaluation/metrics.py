@@ -202,5 +202,6 @@ METRICS = {
 }
 SUMMARY_METRICS = tuple(name for name, metric in METRICS.items() if metric.in_summary)
 COMPARED_METRICS = tuple(name for name, metric in METRICS.items() if not metric.is_count)  # the scores, which have intervals
-RANKING_METRICS = tuple(name for name, metric in METRICS.items() if metric.greater_is_better is not None)
 OBJECTIVE = "log_loss"  # what a sweep minimises, and what `runs promote` decides by unless another is named
+LEADING_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECTIVE))  # where the objective comes first
+RANKING_METRICS = tuple(name for name, metric in METRICS.items() if metric.greater_is_better is not None)

@@ -40,7 +40,7 @@ class Decision:
         return typed(cls, content)
 
     def to_dict(self) -> dict[str, Any]:
-        """Of a number that was given without the rows that others are chosen on."""
+        """As decision.json has it: a threshold that was given has no rows, and no scores on them."""
         return {name: value for name, value in asdict(self).items() if value or name not in ("rows", "reached")}
 
     @property

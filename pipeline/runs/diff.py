@@ -19,11 +19,11 @@ from pipeline.interval import CONFIDENCE
 from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, compare, records
 from pipeline.text import join_limited
+from pipeline.tracking.provenance import COMMIT
 from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 logger = logging.getLogger(__name__)
 
-COMMIT = "mlflow.source.git.commit"  # a tag
 CHANGES = "changes to the commit, but for overrides.yaml"
 WITHOUT_DIFF = ("too long", "unknown")  # values of git.diff with which a run has no code.diff
 INCOMPLETE = (*WITHOUT_DIFF, "without credentials")  # with which two runs may differ in what was not recorded
@@ -94,7 +94,9 @@ def _data(side: Records) -> dict[str, Any]:
 def _code(store: Store, side: Records, temporary: Path) -> dict[str, str]:
     """Commit, the numerical code's hash, and the hash of what was not committed, as far as they are known."""
     tags = side.run.data.tags
-    code = {"fingerprint.code": side.card.fingerprint_of["code"], **{key: tags[key] for key in (COMMIT,) if key in tags}}
+    code = {"fingerprint.code": side.card.fingerprint_of["code"]}
+    if COMMIT in tags:
+        code[COMMIT] = tags[COMMIT]
     if kind := tags.get("git.diff"):
         reason = f" ({tags['git.diff.reason']})" if kind == "unknown" and "git.diff.reason" in tags else ""
         code[CHANGES] = f"{kind}{reason}" if kind in ("none", *WITHOUT_DIFF) else _changes(store, side, temporary)

@@ -30,7 +30,7 @@ from pipeline.stages import STAGES
 from pipeline.sweeps.jobs import swept_values
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Artifacts, Closed, Epoch, Event
 from pipeline.tracking.journal import Journal, new_attempt
-from pipeline.tracking.provenance import provenance
+from pipeline.tracking.provenance import COMMIT, provenance
 from pipeline.tracking.publisher import wait_for_publishers
 from pipeline.tracking.store import absolute_uri, check_writable, project_root
 
@@ -147,9 +147,9 @@ def _source(card: ModelCard, commit: str) -> dict[str, str]:
     """Where a run that is made from files comes from. The code that made them is named only where it is known."""
     here, known = provenance(), ["mlflow.user", "mlflow.source.type"]
     if commit:
-        here |= {"mlflow.source.git.commit": commit, "git.dirty": "false"}
+        here |= {COMMIT: commit, "git.dirty": "false"}
     if commit or card.fingerprint_of["code"] == numerical_code():
-        known += ["mlflow.source.git.commit", "git.dirty"]
+        known += [COMMIT, "git.dirty"]
     return {**{key: here[key] for key in known if key in here}, "mlflow.source.name": BY}
 
 

@@ -23,7 +23,7 @@ from pipeline.runs._command import RUN, Subparsers, add_command
 from pipeline.runs._records import Records, read_predictions, records
 from pipeline.runs._worktree import commit_of, git, worktree
 from pipeline.stages import MODELS_DIR, STAGES, Stage
-from pipeline.tracking.provenance import environment
+from pipeline.tracking.provenance import COMMIT, environment
 from pipeline.tracking.runs import Store, download, find, name_of, open_store
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COMMIT, VERSION = "mlflow.source.git.commit", "version."  # a tag; what begins the names of libraries in an environment
+VERSION = "version."  # what begins the names of libraries in an environment
 HASH_LETTERS = 12  # of a hash, in sentences
 NAME = "reproduced"  # of the model's folder in the worktree
 Difference = tuple[str, str]  # its kind, and what differs in one sentence

@@ -8,19 +8,21 @@ import numpy as np
 
 from pipeline.evaluation.course import COURSE, mean_course
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.figures import Figure
+from pipeline.evaluation.figures import MAX_COEFFICIENTS, Figure, FigureContext, largest_coefficients, stable_rendering
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.panel import stable_rendering
-from pipeline.evaluation.report.candidate import largest_coefficients
 from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, VALIDATION_HISTORY_FILE, Table, write_figure
 from pipeline.manifest import VALIDATION, Manifest, read_validation
 from pipeline.model.card import ModelCard
 from pipeline.model.decision import decision_of
 
 
-def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str, Any]]) -> FigureContext:
-    """A candidate with its curves and metrics. Raises ArtifactError unless the files are as described."""
+def read_context(
+    trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str, Any]], limit: int = MAX_COEFFICIENTS
+) -> FigureContext:
+    """A candidate with its curves, its metrics and up to `limit` coefficients.
+
+    Raises ArtifactError unless the files are as described.
+    """
     return FigureContext(
         name=trained.path.parent.name,
         card=trained.content,
@@ -29,7 +31,7 @@ def read_context(trained: Manifest[ModelCard], evaluation: Manifest[Mapping[str,
         course=_course(trained),
         curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
         metrics=evaluation.numbers(METRICS_FILE, *METRICS),
-        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE)),
+        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE), limit),
     )
 
 
@@ -40,7 +42,7 @@ def _course(trained: Manifest[ModelCard]) -> Table | None:
         return None
     validation = read_validation(folder, trained.content.fingerprint)
     rows = validation.csv(VALIDATION_HISTORY_FILE, "repeat", "fold", *COURSE)
-    starts = np.flatnonzero(np.diff(rows["repeat"]) + np.diff(rows["fold"])) + 1
+    starts = np.flatnonzero(np.diff(rows["repeat"]) | np.diff(rows["fold"])) + 1
     folds = zip(*(np.split(rows[name], starts) for name in COURSE), strict=True)
     return mean_course([dict(zip(COURSE, fold, strict=True)) for fold in folds]) if len(rows["epoch"]) else None
 

@@ -13,7 +13,6 @@ from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.tracking import Tracking
 from pipeline.evaluation import figures
-from pipeline.evaluation.boundary import MAX_POINTS
 from pipeline.learning.models import linear_model
 from pipeline.learning.prediction import load_predictor
 from pipeline.manifest import FIGURES, Manifest, read_evaluation, read_figures, write_manifest
@@ -62,10 +61,10 @@ def _of_features(trained: Manifest[ModelCard], tables: Manifest[DataSchema]) -> 
 def _points(predictor: Predictor, tables: Manifest[DataSchema]) -> tuple[Array, Array] | None:
     """X (n, 2) and y (n,) of the first training rows; None of sparse ones."""
     if predictor.encoder:
-        X = next(predictor.encoded(tables.table("train.parquet").slice(0, MAX_POINTS)))[1].toarray()
+        X = next(predictor.encoded(tables.table("train.parquet").slice(0, figures.MAX_POINTS)))[1].toarray()
     elif not isinstance(X := tables.features("train", 2), np.ndarray):
         return None
-    return np.array(X[:MAX_POINTS]), tables.array("train/y.npy")[:MAX_POINTS]
+    return np.array(X[: figures.MAX_POINTS]), tables.array("train/y.npy")[: figures.MAX_POINTS]
 
 
 def artifacts(folder: Path, in_dvc: bool = False) -> Artifacts:

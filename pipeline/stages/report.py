@@ -15,18 +15,14 @@ from pipeline.atomic import atomic_dir
 from pipeline.config.files import check_candidate_name, check_stage_file, read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
 from pipeline.evaluation.comparison import Predictions
-from pipeline.evaluation.curves import CURVES
 from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
+from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.page import PICTURES, build, render
 from pipeline.evaluation.report.tables import MAX_ROWS
 from pipeline.files import (
     CHECKS_FILE,
-    COEFFICIENTS_FILE,
-    HISTORY_FILE,
     INTERVALS_FILE,
-    METRICS_FILE,
     OUT,
     PREDICTIONS_FILE,
     WEIGHTS_FILE,
@@ -34,7 +30,6 @@ from pipeline.files import (
 )
 from pipeline.manifest import REPORT, VALIDATION, Manifest, read_evaluation, read_figures, read_validation, write_manifest
 from pipeline.model.card import ModelCard, read_card, read_schema_of
-from pipeline.model.decision import decision_of
 from pipeline.redaction import scrub
 from pipeline.stages import MODELS_DIR, STAGES, remove_other_candidates
 from pipeline.stages._drawing import draw, read_context
@@ -65,23 +60,22 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
             write_csv(made / "comparison.csv", {"model": list(models), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
-            files = ["index.html", "comparison.csv", *_compare(made, list(models.values()))]
+            files = ["index.html", "comparison.csv", *_compare(made, list(candidates.values()))]
             write_manifest(made / REPORT, STAGE.name, {"models": checksums}, files)
         logger.info(f"{', '.join(models)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.files(partial(artifacts, root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
 
 
-def _compare(folder: Path, models: Sequence[Manifest[ModelCard]]) -> list[str]:
+def _compare(folder: Path, candidates: Sequence[Evaluated]) -> list[str]:
     """Draw several candidates over each other, into folder/figures/. Returns the files' names; none of one candidate."""
-    if len(models) < 2:
+    if len(candidates) < 2:
         return []
-    if len(models) > MAX_CANDIDATES:
-        logger.info(f"{folder.parent / 'figures'} compares the first {MAX_CANDIDATES} of {len(models)} candidates")
-    contexts = [read_context(trained, read_evaluation(trained)) for trained in models[:MAX_CANDIDATES]]
+    if len(candidates) > MAX_CANDIDATES:
+        logger.info(f"{folder.parent / 'figures'} compares the first {MAX_CANDIDATES} of {len(candidates)} candidates")
     (folder / "figures").mkdir()
     compared = [figure for figure in FIGURES.values() if figure.compares]
-    return [f"figures/{name}" for figure in compared for name in draw(folder / "figures", figure, *contexts)]
+    return [f"figures/{name}" for figure in compared for name in draw(folder / "figures", figure, *candidates[:MAX_CANDIDATES])]
 
 
 def artifacts(folder: Path, in_dvc: bool) -> Artifacts:
@@ -104,22 +98,17 @@ def _read(trained: Manifest[ModelCard]) -> Evaluated:
     folder, card = trained.path.parent, trained.content
     evaluation = read_evaluation(trained)
     figures = read_figures(evaluation)
-    decision = decision_of(evaluation)
+    context = read_context(trained, evaluation, MAX_ROWS)
     table = evaluation.table(PREDICTIONS_FILE)
     columns = {name: table[name].to_numpy() for name in table.column_names}
     is_validated = (folder / VALIDATION).is_file()
     return Evaluated(
-        card=card,
-        decision=decision,
-        metrics=evaluation.numbers(METRICS_FILE, *METRICS),
+        **vars(context),
         intervals=evaluation.json(INTERVALS_FILE, "test", "training", "baseline"),
         checks=evaluation.json(CHECKS_FILE, "checks")["checks"],
-        curves={name: evaluation.csv(curve.file, *curve.file_columns) for name, curve in CURVES.items()},
-        history=trained.csv(HISTORY_FILE, "epoch", "loss"),
-        predictions=Predictions.of(columns, card.classes, decision.log_odds),
+        predictions=Predictions.of(columns, card.classes, context.decision.log_odds),
         weights_digest=trained.files[WEIGHTS_FILE],
         validation=read_validation(folder, card.fingerprint).content if is_validated else {},
-        coefficients=largest_coefficients(trained.read(COEFFICIENTS_FILE), MAX_ROWS),
         pictures={name: figures.read(f"{name}.png") for name in PICTURES if f"{name}.png" in figures.files},
     )
 

@@ -112,7 +112,9 @@ def find_or_create(client: MlflowClient, experiment: str, first: Opened, last: O
         found = sweep_run(client, experiment, last.sweep)
         label = sweep_name(last.name, last.swept, last.sweep)
         name, tags = f"sweep {label}", {SWEEP_KEY: last.sweep, SWEEP_NAME_TAG: label, SWEPT_TAG: " ".join(last.swept)}
-    tags |= Process(*last.process).tags | {key: first.tags[key] for key in (USER,) if key in first.tags}
+    tags |= Process(*last.process).tags
+    if USER in first.tags:
+        tags[USER] = first.tags[USER]
     return found or client.create_run(experiment, round(first.time * 1000), tags, name)
 
 

@@ -21,6 +21,7 @@ from pipeline.tracking.git import GitError
 from pipeline.tracking.journal import Events, Journal
 
 USERNAME = "MLFLOW_TRACKING_USERNAME"
+COMMIT = "mlflow.source.git.commit"  # the tag
 LIBRARIES = ("numpy", "scipy", "torch", "pandas", "scikit-learn", "matplotlib", "hydra-core", "mlflow", "dvc")
 MAX_FILES = 20  # named in a tag
 LINEAGE_DIR = "lineage"
@@ -45,7 +46,7 @@ def _git_tags() -> dict[str, str]:
         return {}
     tags = {}
     with suppress(GitError):
-        tags["mlflow.source.git.commit"] = git.commit()
+        tags[COMMIT] = git.commit()
     try:
         return {**tags, "git.dirty": str(git.is_dirty()).lower()}
     except GitError:

@@ -10,13 +10,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, LEADING_METRICS, OBJECTIVE
 from pipeline.evaluation.options import NONE
 from pipeline.tracking.names import DATA_TAG, SECONDS, SWEEP_TAG, VALIDATION_TAG
 
 TEST, VALIDATION = "test", "validation"  # keys of views, and what begins the metrics that they are sorted by
 SHARED = "mlflow.sharedViewState."
 NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
+CHECKS = "tags.`checks.failed`"
 NAME_WIDTH, TAG_WIDTH, WIDTH = 400, 160, 140  # pixels
 MAX_BARS = 10  # in a chart, as in those that MLflow makes
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`
@@ -35,8 +36,8 @@ def _compressed(text: str) -> str:
 def _view(part: str) -> dict[str, Any]:
     """Least loss first, in groups: of each data set the sweeps, since scores on different test tables cannot be compared."""
     parts = [VALIDATION, TEST] if part == VALIDATION else [TEST]
-    metrics = [f"{each}/{name}" for each in parts for name in _objective_first(SUMMARY_METRICS)]
-    columns = [*(f"metrics.`{name}`" for name in metrics), "tags.`checks.failed`", f"metrics.`{SECONDS}`"]
+    metrics = [f"{each}/{name}" for each in parts for name in LEADING_METRICS]
+    columns = [*(f"metrics.`{name}`" for name in metrics), CHECKS, f"metrics.`{SECONDS}`"]
     order = [NAME, CREATED, *columns, DURATION]
     groups = [{"mode": "tag", "groupByData": tag} for tag in (DATA_TAG, SWEEP_TAG)]
     return {
@@ -44,7 +45,7 @@ def _view(part: str) -> dict[str, Any]:
         "orderByAsc": True,
         "selectedColumns": columns,
         "columnOrder": order,
-        "columnWidths": {**dict.fromkeys(order, WIDTH), NAME: NAME_WIDTH, "tags.`checks.failed`": TAG_WIDTH},
+        "columnWidths": {**dict.fromkeys(order, WIDTH), NAME: NAME_WIDTH, CHECKS: TAG_WIDTH},
         "groupBy": {"aggregateFunction": "min", "groupByKeys": groups},
         "compareRunSections": [{"uuid": part, "name": part, "display": True, "isReordered": True} for part in parts],
         "compareRunCharts": [*map(_chart, metrics), *(_chart(name, deleted=True) for name in _ends(parts))],
@@ -61,10 +62,6 @@ def _chart(metric: str, deleted: bool = False) -> dict[str, Any]:
 def _ends(parts: Sequence[str]) -> list[str]:
     """The metrics that are ends of intervals, which make no chart of their own."""
     return [f"{part}/{name}.{end}" for part in parts for name in COMPARED_METRICS for end in ("low", "high")]
-
-
-def _objective_first(names: tuple[str, ...]) -> list[str]:
-    return sorted(names, key=lambda name: name != OBJECTIVE)
 
 
 def key_for(tags: Mapping[str, str]) -> str:

@@ -117,7 +117,7 @@ def test_the_fingerprint_s_code_is_what_the_numbers_depend_on(tmp_path: Path) ->
         "learning/batch": False,  # DVC would not train again, as with code that no stage runs
         "evaluation/folds": True,
         "evaluation/penalty": True,
-        "evaluation/figures": False,
+        "evaluation/figures/panel": False,
     }.items():
         path = tmp_path / "pipeline" / f"{name}.py"
         text = path.read_text()

@@ -61,6 +61,7 @@ def candidate(
     found = evaluate((z, y, None), (z, y, None), decided.log_odds, resamples=50)
     tables = {name: (curve, curve.of(z, y)) for name, curve in CURVES.items()}
     made = Evaluated(
+        name="one",
         card=of or card(fit=replace(FIT, inference={"method": "HC1", "sentence": "standard errors by HC1"})),
         decision=decided,
         metrics=found.metrics,

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation.curves import CURVES
-from pipeline.evaluation.figure_context import FigureContext
+from pipeline.evaluation.figures import FigureContext
 from pipeline.evaluation.metrics import measure
 from pipeline.learning.coefficients import COLUMNS
 from pipeline.model.card import DataFacts, FitSummary, ModelCard

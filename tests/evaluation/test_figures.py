@@ -15,9 +15,7 @@ from matplotlib import figure as mpl
 from matplotlib.axes import Axes
 
 from pipeline.arrays import Array
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES, PALETTE, Figure
-from pipeline.evaluation.panel import stable_rendering
+from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES, PALETTE, Figure, FigureContext, stable_rendering
 from pipeline.files import write_figure
 from tests.evaluation.context import coefficient, context
 

@@ -17,12 +17,11 @@ from PIL import Image
 from pipeline.arrays import Array
 from pipeline.config.code import Code
 from pipeline.evaluation.comparison import Predictions
-from pipeline.evaluation.figures import FIGURES, PALETTE
+from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE, largest_coefficients
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.evaluation.panel import DASHES
 from pipeline.evaluation.report import charts, tables, threshold
-from pipeline.evaluation.report.candidate import Evaluated, largest_coefficients
+from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import fixed, isolated, share, whole
 from pipeline.evaluation.report.page import FOLDER, PICTURES, Page, build, render
 from pipeline.files import write_csv
@@ -137,6 +136,17 @@ def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once
     assert page.models[0].limits[-1].startswith("It failed the checks baseline and drift")
 
 
+def test_a_check_that_did_not_apply_to_a_candidate_has_found_nothing_out_about_it() -> None:
+    unknown = [{**entry, "passed": None} for entry in PASSED]
+    page = page_of({"one": candidate(Z, Y, checks=failing(drift="they differ")), "other": candidate(Z, Y, checks=unknown)})
+    assert [check.others for check in page.failed] == [""]
+
+
+def test_only_a_linear_model_adds_up_effects() -> None:
+    linear, other = (page_of({"a": of}).models[0].limits for of in (candidate(Z, Y), candidate(Z, Y, coefficients=())))
+    assert [limit for limit in linear if limit not in other] == [linear[1]]
+
+
 def test_a_threshold_moves_the_counts_and_starts_at_the_decision() -> None:
     given = Decision.given(0.3, "0.3")
     of = candidate(Z, Y, decision=given)
@@ -164,6 +174,8 @@ def test_curves_are_thinned_to_points_of_the_curve_itself() -> None:
     of = candidate(z, y)
     line = charts.charts([of] * 5)[0].lines[0]
     assert len(line["x"]) <= charts.MAX_ALL_POINTS / 5
+    (many, *_) = charts.charts([of] * 60)
+    assert 2 <= len(many.lines[0]["x"]) <= charts.MAX_ALL_POINTS / 60
     curve = of.curves["roc"]
     points = {*zip(curve["false_positive_rate"], curve["true_positive_rate"], curve["threshold"], strict=True)}
     assert {*zip(line["x"], line["y"], line["t"], strict=True)} <= points

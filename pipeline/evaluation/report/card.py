@@ -125,10 +125,9 @@ def limits(of: Evaluated, failed: Sequence[str]) -> list[str]:
     data = of.card.config.get("data", {})
     by = next((key for key in HELD_OUT if data.get(key)), None)
     tested = HELD_OUT[by].format(isolated(data[by])) if by else AT_RANDOM
-    found = [
-        f"It was tested on {tested}: other times, places or populations may differ.",
-        "It adds up effects on the log-odds: it sees no interaction of columns, and no curve, that they do not hold.",
-    ]
+    found = [f"It was tested on {tested}: other times, places or populations may differ."]
+    if of.coefficients:
+        found.append("It adds up effects on the log-odds: it sees no interaction and no curve that columns do not hold.")
     if of.predictions.weight is not None:
         found.append("Rows have weights: all scores are of weighted rows.")
     if of.decision.is_constant:

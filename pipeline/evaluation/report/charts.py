@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.evaluation.panel import DASHES, PALETTE
+from pipeline.evaluation.figures import DASHES, MAX_BANDS, PALETTE
 from pipeline.evaluation.report import lines
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.lines import Columns
@@ -22,7 +22,6 @@ from pipeline.interval import CONFIDENCE
 
 MAX_POINTS, MAX_ALL_POINTS = 400, 1600  # of a candidate's curve, and of all candidates' in one chart
 DIGITS = 5  # of a coordinate
-MAX_BANDS = 3  # of candidates: more hide each other
 WIDTH, HEIGHT = 380, 290  # of a chart, in units that the page scales
 AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -107,8 +106,8 @@ def palette_css() -> str:
 
 def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
     """Those that the report shows; each stands for all candidates, in their order."""
-    limit = min(MAX_POINTS, MAX_ALL_POINTS // len(candidates))
-    edges, share = lines.edges(candidates), float(np.mean([lines.positive_share(candidate) for candidate in candidates]))
+    limit = max(2, min(MAX_POINTS, MAX_ALL_POINTS // len(candidates)))
+    edges, share = lines.edges(candidates), candidates[0].positive_share
     scores, losses = [lines.scores(each, edges) for each in candidates], [lines.loss(each, limit) for each in candidates]
     has_bands = len(candidates) <= MAX_BANDS
     bands = f"; bands are {CONFIDENCE:.0%} intervals." if has_bands else "."
@@ -123,7 +122,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Further to the upper left is better; the dotted diagonal is chance" + bands,
             _spec(("False positive rate", unit), ("True positive rate", unit), chance, band=has_bands),
             [threshold, percent("y", "{} % of the positives found"), percent("x", "{} % of the negatives taken for positive")],
-            [lines.roc(candidate.curves["roc"], limit) for candidate in candidates],
+            [lines.roc(candidate.curves["roc"], limit, has_bands) for candidate in candidates],
         ),
         Chart(
             "precision_recall",
@@ -131,7 +130,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Further to the upper right is better; the dotted line is the share of positives, which a guess reaches" + bands,
             _spec(("Recall", unit), ("Precision", unit), [(0, share), (1, share)], interpolate="step-before", band=has_bands),
             [threshold, percent("x", "{} % of the positives found"), percent("y", "{} % of those found are positive")],
-            [lines.precision_recall(candidate.curves["precision_recall"], limit) for candidate in candidates],
+            [lines.precision_recall(candidate.curves["precision_recall"], limit, has_bands) for candidate in candidates],
         ),
         Chart(
             "calibration",

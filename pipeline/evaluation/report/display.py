@@ -26,11 +26,11 @@ def significant(value: float | None, digits: int = 3) -> str:
     return UNDEFINED if value is None or isnan(value) else f"{value:.{digits}g}".replace("-", MINUS)
 
 
-def ends(interval: Interval, decimals: int = 4, sign: str = "-") -> str:
+def ends(interval: Interval, sign: str = "-") -> str:
     """From where to where an interval reaches; nothing where there is none."""
     if isnan(interval.low) or isnan(interval.high):
         return ""
-    return f"{fixed(interval.low, decimals, sign)} to {fixed(interval.high, decimals, sign)}"
+    return f"{fixed(interval.low, sign=sign)} to {fixed(interval.high, sign=sign)}"
 
 
 def whole(value: float) -> str:

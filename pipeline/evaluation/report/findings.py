@@ -66,7 +66,7 @@ def _outcome(check: str, entries: Mapping[str, Mapping[str, object]]) -> CheckOu
         shown = passed or entries
         outcome = PASSED if passed else NOT_APPLICABLE
         return CheckOutcome(check, str(first["looks_at"]), outcome, False, _grouped(shown, len(entries), advises=False))
-    others = [isolated(name) for name in entries if name not in failed]
+    others = [isolated(name) for name, entry in entries.items() if entry["passed"]]
     severe = any(bool(entry["severe"]) for entry in failed.values())
     findings = _grouped(failed, len(entries), advises=True)
     return CheckOutcome(check, str(first["looks_at"]), FAILED, severe, findings, join_limited(others))

@@ -9,7 +9,6 @@ from pipeline.arrays import Array
 from pipeline.evaluation.curves import BAND
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.files import Table
-from pipeline.model.predictor import probability
 
 BINS = 30  # of scores
 BAND_POINTS = 50  # at which a band is drawn at least
@@ -33,33 +32,28 @@ def _picked(columns: Columns, limit: int) -> Columns:
     return {name: values[kept] for name, values in columns.items()}
 
 
-def _with_band(columns: Columns, curve: Table, limit: int) -> Columns:
-    """And points along x, which rises, for the band's sake: it bends where the curve does not."""
+def _with_band(columns: Columns, curve: Table, limit: int, has_band: bool) -> Columns:
+    """And, with a band, points along x, which rises, for its sake: it bends where the curve does not."""
+    if not has_band:
+        return _picked(columns, limit)
     x = columns["x"]
     along = np.searchsorted(x, np.linspace(x[0], x[-1], BAND_POINTS))
     kept = np.union1d(_thinned(x, columns["y"], limit - BAND_POINTS), along)
     return {name: values[kept] for name, values in {**columns, **_band(curve)}.items()}
 
 
-def positive_share(candidate: Evaluated) -> float:
-    """Of positives in the test table."""
-    values = candidate.metrics
-    return (values["true_positives"] + values["false_negatives"]) / values["rows"]
-
-
-def roc(curve: Table, limit: int) -> Columns:
+def roc(curve: Table, limit: int, has_band: bool) -> Columns:
     columns = {"x": curve["false_positive_rate"], "y": curve["true_positive_rate"], "t": curve["threshold"]}
-    return _with_band(columns, curve, limit)
+    return _with_band(columns, curve, limit, has_band)
 
 
-def precision_recall(curve: Table, limit: int) -> Columns:
-    return _with_band({"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"]}, curve, limit)
+def precision_recall(curve: Table, limit: int, has_band: bool) -> Columns:
+    columns = {"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"]}
+    return _with_band(columns, curve, limit, has_band)
 
 
 def gain(candidate: Evaluated, limit: int) -> Columns:
-    curve, share = candidate.curves["roc"], positive_share(candidate)
-    found = curve["true_positive_rate"]
-    rows = share * found + (1 - share) * curve["false_positive_rate"]
+    rows, found = candidate.gain
     lift = np.divide(found, rows, out=np.full(len(rows), np.nan), where=rows > 0)
     return _picked({"x": rows, "y": found, "lift": lift}, limit)
 
@@ -75,30 +69,21 @@ def _band(curve: Table) -> Columns:
 
 def edges(candidates: Sequence[Evaluated]) -> Array:
     """Of the bins of scores (BINS + 1,), over all that there are."""
-    scores = [probability(candidate.predictions.z) for candidate in candidates]
+    scores = [candidate.curves["roc"]["threshold"][1:] for candidate in candidates]
     low, high = min(p.min() for p in scores), max(p.max() for p in scores)
     return np.linspace(low, high if high > low else low + 1e-3, BINS + 1)
 
 
 def scores(candidate: Evaluated, edges: Array) -> Columns:
     """The share of each class's rows in each bin: positives as y > 0, then negatives as y < 0."""
-    of = candidate.predictions
-    p = probability(of.z)
-    x, y = [], []
-    for label, sign in ((1, 1), (0, -1)):
-        rows = of.y == label
-        weight = None if of.weight is None else of.weight[rows]
-        counts = np.histogram(p[rows], edges, weights=weight)[0]
-        x.append(edges)
-        y.append(sign * np.append(counts / counts.sum(), 0.0))
+    negatives, positives = candidate.scores(edges)
+    y, ends = [*positives, 0.0, *-negatives, 0.0], np.append(edges[1:], edges[-1])
     part = np.repeat([1.0, 0.0], len(edges))
-    return {"x": np.concatenate(x), "y": np.concatenate(y), "end": np.tile(np.append(edges[1:], edges[-1]), 2), "part": part}
+    return {"x": np.tile(edges, 2), "y": np.array(y), "end": np.tile(ends, 2), "part": part}
 
 
 def loss(candidate: Evaluated, limit: int) -> Columns:
     """Of up to `limit` recorded epochs, the first and the last among them, and of the end."""
-    epoch, loss, fit = candidate.history["epoch"], candidate.history["loss"], candidate.card.ended
-    if not len(epoch) or epoch[-1] < fit.epochs:
-        epoch, loss = np.append(epoch, fit.epochs), np.append(loss, fit.loss)
+    epoch, loss = candidate.losses
     kept = np.unique(np.linspace(0, len(epoch) - 1, limit).astype(int))
     return {"x": epoch[kept], "y": loss[kept]}

@@ -104,7 +104,8 @@
     const cells = all("[data-key]", element);
     return { series: Number(element.dataset.series), cells, decided: cells.map((cell) => [cell.innerHTML, cell.className]) };
   });
-  const whole = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+  const whole = (value) => value.toLocaleString("en-US", { minimumFractionDigits: Number.isInteger(value) ? 0 : 2, maximumFractionDigits: 2 });
+  const percent = (share) => (share > 0 && share < 0.0005 ? "<0.1%" : `${(100 * share).toFixed(1)}%`);
   const measures = ({ tp, fp, fn, tn }) => ({
     accuracy: ratio(tp + tn, tp + fp + fn + tn),
     precision: ratio(tp, tp + fp),
@@ -126,7 +127,7 @@
         else {
           const share = ratio(of[key], actual[key]);
           one("b", cell).textContent = whole(of[key]);
-          one("small", cell).textContent = `${(100 * share).toFixed(1)}%`;
+          one("small", cell).textContent = percent(share);
           cell.className = `s${Math.round(shades * share)}`;
         }
       });
@@ -142,17 +143,17 @@
 
   // --- long tables
   const sortKey = (text) => {
-    const value = parseFloat(text.replace("−", "-").replace(/,/g, ""));
+    const value = parseFloat(text.replaceAll("−", "-").replace(/,/g, ""));
     return Number.isNaN(value) ? -Infinity : value;
   };
   for (const holder of all(".long")) {
     const body = one("tbody", holder), headings = all("thead th", holder), sample = body.rows[0], count = one(".count", holder);
     const kinds = headings.map((heading) => heading.className);
-    const ends = (line, name) => line.getAttribute(name);
     const read = (cell, kind) => {
       if (kind !== "plot") return cell.textContent;
+      if (one("svg", cell).classList.contains("none")) return "";
       const reach = one(".reach", cell), at = one(".at", cell);
-      return !one("svg", cell).classList.contains("none") ? `${ends(reach, "x1")} ${ends(at, "x1")} ${ends(reach, "x2")}` : "";
+      return [reach.getAttribute("x1"), at.getAttribute("x1"), reach.getAttribute("x2")].join(" ");
     };
     const shown = [...body.rows].map((row) => [...row.cells].map((cell, i) => read(cell, kinds[i])));
     const content = [...shown, ...(tables[holder.dataset.table] ?? [])];

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.comparison import differences
-from pipeline.evaluation.figures import FIGURES, PALETTE
+from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE
 from pipeline.evaluation.intervals import resamples_for
-from pipeline.evaluation.panel import DASHES
 from pipeline.evaluation.report import card, charts, findings, scores, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import isolated, whole
@@ -116,7 +115,7 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         leaderboard=scores.leaderboard(candidates, by_name),
         all_scores=scores.all_scores(candidates),
         differences=scores.difference_tables(best, by_name),
-        method=_method(ordered[best], resamples if others else 0),
+        method=_method(ordered[best], len(ordered), resamples),
         charts=drawn,
         classes=[isolated(label) for label in schema.classes],
         matrices=[threshold.matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
@@ -178,13 +177,14 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _method(best: Evaluated, resamples: int) -> str:
-    """resamples: of the differences; 0 where there are none."""
+def _method(best: Evaluated, candidates: int, resamples: int) -> str:
+    """resamples: of the differences."""
     units = "groups of test rows" if best.predictions.group is not None else "test rows"
-    text = f"Intervals hold the true value in {CONFIDENCE:.0%} of tables; they come from {units} drawn anew (bootstrap)."
-    if not resamples:
+    text = f"Intervals ({CONFIDENCE:.0%}) are of {units} drawn anew (bootstrap) or, where that has none to give, exact."
+    if candidates < 2:
         return text
-    return f"{text} Differences are of the same rows drawn for both candidates, {whole(resamples)} times."
+    together = ", by intervals that hold together, whichever candidate is the best" if candidates > 2 else ""
+    return f"{text} Differences are of the same rows drawn for both candidates, {whole(resamples)} times{together}."
 
 
 def _model(name: str, of: Evaluated) -> Model:

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from pipeline.evaluation.comparison import verdict
+from pipeline.evaluation.comparison import SURELY_BETTER, SURELY_WORSE, verdict
 from pipeline.evaluation.intervals import Difference
-from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE, SUMMARY_METRICS
+from pipeline.evaluation.metrics import COMPARED_METRICS, LEADING_METRICS, METRICS, OBJECTIVE
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import MINUS, ends, fixed
 from pipeline.interval import CONFIDENCE
 
-FIRST_METRICS = (OBJECTIVE, *(name for name in SUMMARY_METRICS if name != OBJECTIVE))
 BASELINE = "training rate"
 SIDE_BY_SIDE = 2  # candidates in one wide table, which a page has room for
 T = TypeVar("T")
-SURELY = {"surely better": "good", "surely worse": "bad"}  # the classes of such cells
+SURELY = {SURELY_BETTER: "good", SURELY_WORSE: "bad"}  # the classes of such cells
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,17 @@ class Table:
 def leaderboard(candidates: Mapping[str, Evaluated], differences: Mapping[str, Mapping[str, Difference]]) -> Table:
     """A row of each candidate, the best first, and one of the training rate. candidates: as they were named."""
     series = {name: i for i, name in enumerate(candidates)}
-    best = {name: _best(name, list(candidates.values())) for name in FIRST_METRICS}
+    best = {name: _best(name, list(candidates.values())) for name in LEADING_METRICS}
     rows = []
     for name in sorted(candidates, key=lambda name: candidates[name].loss):
-        cells = [_score(candidates[name], metric, best[metric]) for metric in FIRST_METRICS]
+        cells = [_score(candidates[name], metric, best[metric]) for metric in LEADING_METRICS]
         if differences:
             cells.append(_difference(differences[name]) if name in differences else Cell("best"))
         rows.append(Row(name, cells, series[name]))
     baseline = next(iter(candidates.values())).intervals["baseline"]
-    cells = [Cell(fixed(baseline[metric])) for metric in FIRST_METRICS]
+    cells = [Cell(fixed(baseline[metric])) for metric in LEADING_METRICS]
     rows.append(Row(BASELINE, [*cells, Cell("")] if differences else cells))
-    columns = [METRICS[name].label for name in FIRST_METRICS]
+    columns = [METRICS[name].label for name in LEADING_METRICS]
     if differences:
         columns.append(f"{METRICS[OBJECTIVE].label}: difference to the best")
     return Table(f"Scores on the test table, with {CONFIDENCE:.0%} intervals", columns, rows, "candidate")

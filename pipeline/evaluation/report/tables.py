@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from pipeline.evaluation.report.candidate import Coefficient, Evaluated
+from pipeline.evaluation.figures import REACH, Coefficient
+from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import UNDEFINED, fixed, sentence, share, significant, whole
 from pipeline.interval import CONFIDENCE
 from pipeline.model.card import DataSchema
@@ -16,7 +17,6 @@ SHOWN = 20  # at first
 SPAN = 1000  # units of a plot in a cell
 DECIMALS, NEAR_ONE = 3, 6  # of an effect, and of an odds ratio that is nearly 1
 FIGURE_SPACE = "\u2007"  # as wide as a digit, so that decimal points stand below each other
-REACH = 3  # times the largest effect, beyond which intervals are cut
 NAME, TEXT, NUMBER, ENDS, PLOT = "name", "text", "number", "ends", "plot"  # kinds of columns
 
 

@@ -1,22 +1,44 @@
 """FIGURES: the one list of what is drawn of evaluated models, as matplotlib figures without global state.
 
-matplotlib is imported when the first one is drawn: the report needs the list alone.
+`panel` has their look, `context` what they are drawn from. matplotlib is imported when the first one is drawn: the report needs
+the list alone.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.evaluation.boundary import data, decision_boundary
-from pipeline.evaluation.curve_figures import calibration, gain_lift, loss, precision_recall, roc, threshold
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.model_figures import coefficients, confusion, scores
-from pipeline.evaluation.panel import MAX_CANDIDATES, PALETTE
+from pipeline.evaluation.figures.boundary import MAX_POINTS, data, decision_boundary
+from pipeline.evaluation.figures.context import (
+    MAX_BANDS,
+    MAX_COEFFICIENTS,
+    REACH,
+    Coefficient,
+    FigureContext,
+    largest_coefficients,
+)
+from pipeline.evaluation.figures.curves import calibration, gain_lift, loss, precision_recall, roc, threshold
+from pipeline.evaluation.figures.models import coefficients, confusion, scores
+from pipeline.evaluation.figures.panel import DASHES, MAX_CANDIDATES, PALETTE, stable_rendering
 
 if TYPE_CHECKING:
     from matplotlib import figure as mpl
 
-__all__ = ["FIGURES", "MAX_CANDIDATES", "PALETTE", "Figure"]
+__all__ = [
+    "DASHES",
+    "FIGURES",
+    "MAX_BANDS",
+    "MAX_CANDIDATES",
+    "MAX_COEFFICIENTS",
+    "MAX_POINTS",
+    "PALETTE",
+    "REACH",
+    "Coefficient",
+    "Figure",
+    "FigureContext",
+    "largest_coefficients",
+    "stable_rendering",
+]
 
 
 @dataclass(frozen=True)

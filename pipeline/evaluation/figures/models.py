@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.panel import (
+from pipeline.evaluation.figures.context import REACH, FigureContext
+from pipeline.evaluation.figures.panel import (
     GREY,
     INK,
     PALETTE,
@@ -24,16 +24,13 @@ if TYPE_CHECKING:
     from matplotlib import figure as mpl
 
 BINS = 40  # of scores
-REACH = 3  # times the largest coefficient, beyond which intervals are cut
 
 
 def scores(context: FigureContext) -> "mpl.Figure":
     """The predictions for the rows of each class."""
     figure, (axes,) = panels("Scores by class", [("Predicted probability", "Share of the class's rows")])
-    curve, edges = context.curves["roc"], np.linspace(0, 1, BINS + 1)
-    rates = curve["false_positive_rate"], curve["true_positive_rate"]
-    for index, (rate, name) in enumerate(zip(rates, class_names(context), strict=True)):
-        shares = np.histogram(curve["threshold"][1:], edges, weights=np.diff(rate))[0]
+    edges = np.linspace(0, 1, BINS + 1)
+    for index, (shares, name) in enumerate(zip(context.scores(edges), class_names(context), strict=True)):
         style = line_style(index)
         axes.stairs(shares, edges, fill=True, color=style["color"], alpha=0.25)
         axes.stairs(shares, edges, color=style["color"], linestyle=style["linestyle"], linewidth=1.6, label=name)

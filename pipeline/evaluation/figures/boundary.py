@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.panel import class_names, fitted
+from pipeline.evaluation.figures.context import FigureContext
+from pipeline.evaluation.figures.panel import class_names, fitted
 
 if TYPE_CHECKING:
     from matplotlib import figure as mpl

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.evaluation.figure_context import FigureContext
+from pipeline.evaluation.figures.context import FigureContext
 
 if TYPE_CHECKING:
     from matplotlib import figure as mpl

@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.evaluation.curves import RATES
-from pipeline.evaluation.figure_context import FigureContext
-from pipeline.evaluation.panel import GREY, NAME, PALETTE, fitted, line_style, panels, text_width, thinned, with_legend
+from pipeline.evaluation.figures.context import MAX_BANDS, FigureContext
+from pipeline.evaluation.figures.panel import GREY, NAME, PALETTE, fitted, line_style, panels, text_width, thinned, with_legend
+from pipeline.evaluation.metrics import METRICS
 from pipeline.files import Table
 from pipeline.interval import CONFIDENCE
 from pipeline.text import count
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib import figure as mpl
     from matplotlib.axes import Axes
 
-MAX_BANDS = 3  # of candidates: more hide each other
 SQUARE = (4.2, 4.2)  # inches
 LEAST_DEPTH = 0.01  # of a lift: that of a few rows is mostly chance
 EPOCHS: dict[str, Any] = {"markevery": 1, "marker": ".", "markersize": 5}  # a dot each
@@ -87,11 +87,8 @@ def loss(*candidates: FigureContext) -> "mpl.Figure":
 
 
 def _losses(candidate: FigureContext) -> Line:
-    history, fit = candidate.history, candidate.card.ended
-    epoch, value = history["epoch"], history["loss"]
-    if not len(epoch) or epoch[-1] < fit.epochs:
-        epoch, value = np.append(epoch, fit.epochs), np.append(value, fit.loss)
-    return Line(epoch, value, value=f", {value[-1]:.4f} after {count(fit.epochs, 'epoch')}")
+    epoch, loss = candidate.losses
+    return Line(epoch, loss, value=f", {loss[-1]:.4f} after {count(candidate.card.ended.epochs, 'epoch')}")
 
 
 def roc(*candidates: FigureContext) -> "mpl.Figure":
@@ -112,7 +109,7 @@ def _roc(candidate: FigureContext) -> Line:
 def precision_recall(*candidates: FigureContext) -> "mpl.Figure":
     """Precision against recall, beside the share of positives, which a guess reaches."""
     figure, (axes,) = panels("Precision and recall", [("Recall", "Precision")], SQUARE)
-    share = _share(candidates[0])
+    share = candidates[0].positive_share
     axes.axhline(share, color=GREY, linestyle=":", label=f"chance, share of positives {share:.4f}")
     _lines(axes, candidates, _precision_recall, drawstyle="steps-pre")
     _unit(axes)
@@ -123,12 +120,6 @@ def _precision_recall(candidate: FigureContext) -> Line:
     curve = candidate.curves["precision_recall"]
     value = _number("average", candidate.metrics["average_precision"])
     return Line(curve["recall"], curve["precision"], _band(curve), value)
-
-
-def _share(candidate: FigureContext) -> float:
-    """That of positives in the test table."""
-    values = candidate.metrics
-    return (values["true_positives"] + values["false_negatives"]) / values["rows"]
 
 
 def calibration(*candidates: FigureContext) -> "mpl.Figure":
@@ -163,9 +154,7 @@ def gain_lift(*candidates: FigureContext) -> "mpl.Figure":
 
 
 def _gain(candidate: FigureContext) -> Line:
-    curve, share = candidate.curves["roc"], _share(candidate)
-    tpr, value = curve["true_positive_rate"], _number("lift at 10 %", candidate.metrics["lift"])
-    return Line(share * tpr + (1 - share) * curve["false_positive_rate"], tpr, value=value)
+    return Line(*candidate.gain, value=_number(METRICS["lift"].label, candidate.metrics["lift"]))
 
 
 def _lift(candidate: FigureContext) -> Line:
