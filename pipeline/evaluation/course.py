@@ -1,19 +1,18 @@
 """The log loss by epoch: of the rows of a fold that are fitted to, and of those that are held out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.arrays import Array, Features
-from pipeline.files import Table
+from pipeline.evaluation.curves import COURSE
 from pipeline.learning.losses import loss_and_probability, signs_of
 from pipeline.learning.model import Fit, Model, Observer, Record
 from pipeline.learning.models import LinearModel, Logistic, linear_model
 from pipeline.learning.optimizer import State
 from pipeline.learning.weights import NONE
 
-COURSE = ("epoch", "training", "validation")  # the columns of one fold's
 GROWTH = 1.05  # from one epoch to the next: of 500 recorded ones some 80 are kept, so that they cost little
 
 
@@ -60,13 +59,3 @@ class Course:
             "training": np.array([*(row.loss for row, _ in before), fitted.loss]) - penalties,
             "validation": np.array(totals) / total,
         }
-
-
-def mean_course(courses: Sequence[Mapping[str, Array]]) -> Table:
-    """The mean over folds at each epoch that one of them has, interpolated; a fold that has ended stays at its last loss."""
-    epochs = np.unique(np.concatenate([course["epoch"] for course in courses]))
-    mean = {"epoch": epochs.astype(np.float64)}
-    for name in COURSE[1:]:
-        of_folds = np.array([np.interp(epochs, course["epoch"], course[name]) for course in courses])
-        mean[name] = of_folds.mean(axis=0)
-    return mean

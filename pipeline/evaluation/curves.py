@@ -3,7 +3,7 @@
 CURVES is the one list: evaluate writes each to curves.NAME.csv, plot reads them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,7 @@ BINS = 10  # of equal width, of a calibration curve
 THRESHOLDS = 200  # between scores, in the table of thresholds
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 RATES = ("precision", "recall", "specificity", "f1")
+COURSE = ("epoch", "training", "validation")  # the columns of a fold's log loss by epoch
 BAND = ("low", "high")  # the further columns of a curve that has a band
 Share = Callable[..., tuple[Array, Array]]  # of a Sample and x (k,): shares (B, k), and of how many rows each is one
 
@@ -187,3 +188,13 @@ CURVES = {
         Curve("threshold", ("threshold", *COUNTS, *RATES), threshold),
     )
 }
+
+
+def mean_course(courses: Sequence[Mapping[str, Array]]) -> Table:
+    """The mean over folds at each epoch that one of them has, interpolated; a fold that has ended stays at its last loss."""
+    epochs = np.unique(np.concatenate([course["epoch"] for course in courses]))
+    mean = {"epoch": epochs.astype(np.float64)}
+    for name in COURSE[1:]:
+        of_folds = np.array([np.interp(epochs, course["epoch"], course[name]) for course in courses])
+        mean[name] = of_folds.mean(axis=0)
+    return mean

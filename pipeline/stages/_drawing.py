@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.course import COURSE, mean_course
-from pipeline.evaluation.curves import CURVES
+from pipeline.evaluation.curves import COURSE, CURVES, mean_course
 from pipeline.evaluation.figures import MAX_COEFFICIENTS, Figure, FigureContext, largest_coefficients, stable_rendering
 from pipeline.evaluation.metrics import METRICS
 from pipeline.files import COEFFICIENTS_FILE, HISTORY_FILE, METRICS_FILE, VALIDATION_HISTORY_FILE, Table, write_figure
@@ -42,7 +41,7 @@ def _course(trained: Manifest[ModelCard]) -> Table | None:
         return None
     validation = read_validation(folder, trained.content.fingerprint)
     rows = validation.csv(VALIDATION_HISTORY_FILE, "repeat", "fold", *COURSE)
-    starts = np.flatnonzero(np.diff(rows["repeat"]) | np.diff(rows["fold"])) + 1
+    starts = np.flatnonzero((np.diff(rows["repeat"]) != 0) | (np.diff(rows["fold"]) != 0)) + 1
     folds = zip(*(np.split(rows[name], starts) for name in COURSE), strict=True)
     return mean_course([dict(zip(COURSE, fold, strict=True)) for fold in folds]) if len(rows["epoch"]) else None
 

@@ -13,7 +13,7 @@ from pipeline.arrays import Array
 from pipeline.atomic import atomic_dir
 from pipeline.config.schema import build, build_typed
 from pipeline.config.tracking import Tracking
-from pipeline.evaluation.course import COURSE
+from pipeline.evaluation.curves import COURSE
 from pipeline.evaluation.folds import FoldRows, encoded_features, features_of, fold_rule
 from pipeline.evaluation.metrics import COMPARED_METRICS, OBJECTIVE, SUMMARY_METRICS
 from pipeline.evaluation.options import NONE, EvaluationOptions

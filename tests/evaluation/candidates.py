@@ -17,7 +17,7 @@ from pipeline.model.card import DataSchema, ModelCard
 from pipeline.model.decision import Decision
 from tests.evaluation.context import FIT, card
 
-FINE = {"passed": True, "sentence": "fine", "advice": "none"}
+FINE = {"passed": True, "sentence": "fine", "advice": "none", "value": 0.2, "low": 0.1, "high": 0.3}
 PASSED = [{"name": name, "looks_at": each.looks_at, "severe": each.severe, **FINE} for name, each in CHECKS.items()]
 HOSTILE = "</script><script>document.title='executed'</script><img src=x onerror=alert(1)> $x^2$ \"'&\n" + "long " * 40
 RTL = "\u05e2\u05de\u05d5\u05d3\u05d4 \u202eabc"  # letters from right to left, and a character that turns others around

@@ -154,9 +154,12 @@ BAD: dict[str, Callable[[], Context]] = {
 
 
 def test_a_sentence_says_where_the_factors_of_classes_count() -> None:
+    data = dataset(*noisy())
+    of_rows = replace(data, train=replace(data.train, weight=np.arange(len(data.train.y)) % 3 + 0.3))
+    contexts = [BAD["balanced classes"](), BAD["log-odds of 1e5"](), context_of(of_rows)]
     for name in ("overfitting", "baseline", "calibration"):
-        sentences = [CHECKS[name].run(BAD[case]())["sentence"] for case in ("balanced classes", "log-odds of 1e5")]
-        assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False]
+        sentences = [CHECKS[name].run(context)["sentence"] for context in contexts]
+        assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False, False]
 
 
 def of_class(part: Split, label: float) -> Split:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.evaluation.course import COURSE, Course, mean_course
+from pipeline.evaluation.course import Course
+from pipeline.evaluation.curves import COURSE, mean_course
 from pipeline.learning.logistic import fit
 from pipeline.learning.losses import log_losses
 from pipeline.learning.models import linear_model

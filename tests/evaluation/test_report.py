@@ -20,7 +20,7 @@ from pipeline.evaluation.comparison import Predictions
 from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE, largest_coefficients
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
-from pipeline.evaluation.report import charts, tables, threshold
+from pipeline.evaluation.report import charts, lines, tables, threshold
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import fixed, isolated, share, whole
 from pipeline.evaluation.report.page import FOLDER, PICTURES, Page, build, render
@@ -89,8 +89,7 @@ def test_the_verdict_says_who_is_better_by_how_much_and_how_surely(two: Page) ->
 
 
 def test_the_verdict_of_one_and_of_many() -> None:
-    doubtful = candidate(Z, Y, checks=failing(baseline="no better"))
-    alone = page_of({"one": doubtful})
+    alone = page_of({"one": candidate(Z, Y, checks=failing(baseline="no better"))})
     assert alone.verdict.headline == "one is not surely better than the training rate."
     assert not alone.differences
     many = {f"c{i}": candidate(similar(i), Y) for i in range(5)} | {"bad": candidate(-Z, Y)}
@@ -102,6 +101,27 @@ def test_the_verdict_of_one_and_of_many() -> None:
     assert "surely better than bad" in verdict.headline
     assert "not surely different from c" in verdict.headline
     assert any(sentence.startswith("The best of 6 was found on the test rows themselves") for sentence in verdict.sentences)
+
+
+@pytest.mark.parametrize(
+    ("passed", "low", "value", "high", "beats"),
+    [
+        (True, 0.1, 0.2, 0.3, "surely better"),
+        (True, -0.1, 0.1, 0.3, "surely better"),
+        (False, -0.1, 0.1, 0.3, "not surely better"),
+        (False, -0.3, -0.1, 0.1, "no better"),
+        (False, -0.3, -0.2, -0.1, "surely worse"),
+        (None, None, None, None, "not known to be better"),
+    ],
+)
+def test_the_verdict_says_how_a_model_compares_with_the_training_rate(
+    passed: bool | None, low: float, value: float, high: float, beats: str
+) -> None:
+    check = {**PASSED[0], "name": "baseline", "passed": passed, "low": low, "value": value, "high": high}
+    verdict = page_of({"one": candidate(Z, Y, checks=[check])}).verdict
+    assert verdict.headline == f"one is {beats} than the training rate."
+    ranks = any("positives surely score above negatives" in sentence for sentence in verdict.sentences)
+    assert ranks == (beats == "surely better" and low <= 0), "where the losses alone do not show it"
 
 
 def test_every_score_is_shown_with_its_interval_and_the_baseline(two: Page) -> None:
@@ -289,6 +309,14 @@ def test_a_curve_of_one_point_and_numbers_that_are_none(z: list[float], y: list[
     assert "not surely different" in page.verdict.headline or "not known to differ" in page.verdict.headline
     assert not page.coefficients
     json.loads(charts.to_json(page.data))
+
+
+@pytest.mark.parametrize("z", [0.1, -40.0, 40.0])
+def test_scores_that_differ_by_rounding_are_drawn_as_one(z: float) -> None:
+    edges = lines.edges([candidate(z + np.array([0.0, 1e-12]), np.array([0.0, 1.0]))])
+    assert edges[0] >= 0
+    assert edges[-1] <= 1
+    assert edges[-1] - edges[0] == pytest.approx(lines.MIN_SPAN)
 
 
 def test_weighted_rows_are_counted_by_their_weights() -> None:

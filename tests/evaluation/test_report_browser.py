@@ -180,6 +180,7 @@ def test_by_keyboard_and_by_pointer(opened: Callable[[str], Opened]) -> None:
     assert table.locator("tbody tr").nth(1).locator("th").inner_text() == "gene_199"
     table.get_by_role("button", name="Show 100 more").press("Enter")
     assert table.locator("tbody tr").count() == 120
+    assert table.get_by_role("button", name="Show 81 more").is_visible()
     table.get_by_role("searchbox").fill("GENE_77")
     assert table.locator("tbody tr th").all_inner_texts() == ["gene_77"]
 

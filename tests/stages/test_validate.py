@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.course import COURSE
+from pipeline.evaluation.curves import COURSE
 from pipeline.evaluation.metrics import defined, of_rows
 from pipeline.evaluation.samples import ScoredRows
 from pipeline.manifest import read_validation

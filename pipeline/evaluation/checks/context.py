@@ -152,7 +152,7 @@ class Context:
     @property
     def weighting(self) -> str:
         """What follows a number in a sentence in which the factors of the classes count."""
-        return "" if (self._class_factors == 1).all() else ", with model.class_weight,"
+        return "" if np.isclose(*self._class_factors) else ", with model.class_weight,"
 
     @cached_property
     def _class_factors(self) -> Array:

@@ -40,7 +40,6 @@ CONFIG = {
         "titleFontSize": 11.5,
         "titleFontWeight": "normal",
         "minExtent": AXIS_EXTENT,
-        "maxExtent": AXIS_EXTENT,
         "labelOverlap": False,
         "labelFlush": False,
         "tickCount": 5,

@@ -87,19 +87,31 @@ def build_verdict(candidates: Mapping[str, Evaluated], differences: Mapping[str,
     """candidates: the best first; differences: of each other minus the best."""
     best, *others = candidates
     of = candidates[best]
-    passed = next((entry["passed"] for entry in of.checks if entry["name"] == "baseline"), None)
-    beats = {True: "surely better", False: "not surely better", None: "not known to be better"}[passed]
+    beats, why = _beats_rate(of)
     alone = f"{isolated(best)} is {beats} than the training rate"
     headline = _comparison(best, {name: differences[name][OBJECTIVE] for name in others}) if others else alone
     sentences = [_loss(of)]
     if others:
         sentences.append(f"It is {beats} than that.")
+    if why:
+        sentences.append(why)
     pairs = "the share of pairs of a positive and a negative row that it ranks rightly"
     sentences.append(f"Its ROC AUC, {pairs}, is {_sure(of.test('roc_auc'))}.")
     if len(candidates) >= MIN_SELECTED:
         found = f"The best of {len(candidates)} was found on the test rows themselves"
         sentences.append(f"{found}, so it will do a little less well on new ones.")
     return Verdict(f"{headline}.", sentences)
+
+
+def _beats_rate(of: Evaluated) -> tuple[str, str]:
+    """How it compares with the training rate, and a sentence where its losses alone do not show that."""
+    found = next((entry for entry in of.checks if entry["name"] == "baseline"), None)
+    if found is None or found["passed"] is None:
+        return "not known to be better", ""
+    if found["passed"]:
+        orders = "Its log loss alone does not show that, but positives surely score above negatives."
+        return SURELY_BETTER, orders if found["low"] <= 0 else ""
+    return "surely worse" if found["high"] < 0 else "not surely better" if found["value"] > 0 else "no better", ""
 
 
 def _loss(of: Evaluated) -> str:

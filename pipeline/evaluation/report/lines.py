@@ -11,6 +11,7 @@ from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.files import Table
 
 BINS = 30  # of scores
+MIN_SPAN = 0.01  # of the bins: scores closer to each other are drawn as the same
 BAND_POINTS = 50  # at which a band is drawn at least
 Columns = Mapping[str, Array]  # x, y and what else is known of each point
 
@@ -71,7 +72,8 @@ def edges(candidates: Sequence[Evaluated]) -> Array:
     """Of the bins of scores (BINS + 1,), over all that there are."""
     scores = [candidate.curves["roc"]["threshold"][1:] for candidate in candidates]
     low, high = min(p.min() for p in scores), max(p.max() for p in scores)
-    return np.linspace(low, high if high > low else low + 1e-3, BINS + 1)
+    start = min(low, 1 - MIN_SPAN)
+    return np.linspace(start, max(high, start + MIN_SPAN), BINS + 1)
 
 
 def scores(candidate: Evaluated, edges: Array) -> Columns:

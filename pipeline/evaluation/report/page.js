@@ -142,8 +142,9 @@
   one("#reset").addEventListener("click", () => { cut = null; slider.value = starts[0]; decide(); });
 
   // --- long tables
+  const STEP = 100; // rows that are shown at a click
   const sortKey = (text) => {
-    const value = parseFloat(text.replaceAll("−", "-").replace(/,/g, ""));
+    const value = parseFloat(text.replaceAll("−", "-").replaceAll(",", "").replace("inf", "Infinity"));
     return Number.isNaN(value) ? -Infinity : value;
   };
   for (const holder of all(".long")) {
@@ -182,6 +183,7 @@
       body.replaceChildren(...found.slice(0, limit).map((cells) => fill(sample.cloneNode(true), cells)));
       if (count) count.textContent = `${Math.min(limit, found.length)} of ${content.length} are shown.`;
       more.hidden = found.length <= limit;
+      more.textContent = `Show ${Math.min(STEP, found.length - limit)} more`;
     };
     headings.forEach((heading, i) => {
       if (kinds[i] === "plot") return;
@@ -206,11 +208,11 @@
     search.type = "search";
     label.append(search);
     more.type = "button";
-    more.textContent = "Show 100 more";
     tools.append(label, more);
     holder.append(tools);
     search.addEventListener("input", show);
-    more.addEventListener("click", () => { limit += 100; show(); });
+    more.addEventListener("click", () => { limit += STEP; show(); });
+    show();
   }
 
   addEventListener("beforeprint", () => all("details").forEach((each) => { each.open = true; }));
