@@ -11,7 +11,7 @@ from pipeline.evaluation.samples import ScoredRows
 from pipeline.interval import Groups, observations, share_interval
 
 
-class Table(NamedTuple):
+class ScoredTable(NamedTuple):
     """Rows with log-odds z (n,), labels y (n,) in {0, 1} and, perhaps, weights (n,) > 0 and groups (n,).
 
     Those with log-odds above the cut are predicted positive.
@@ -44,7 +44,7 @@ class Table(NamedTuple):
         return observations(self.weights[chosen], None if self.group is None else self.group[chosen])
 
 
-def of_share(metric: Metric, value: float, table: Table) -> tuple[float, float]:
+def of_share(metric: Metric, value: float, table: ScoredTable) -> tuple[float, float]:
     """The ends of the interval of a metric that is a share of rows, `metric.share_of`; nan where it is undefined."""
     if metric.share_of is None or np.isnan(value):
         return np.nan, np.nan
@@ -52,7 +52,7 @@ def of_share(metric: Metric, value: float, table: Table) -> tuple[float, float]:
     return share_interval(value * n, n)
 
 
-def of_unchanged(metric: Metric, value: float, table: Table) -> tuple[float, float]:
+def of_unchanged(metric: Metric, value: float, table: ScoredTable) -> tuple[float, float]:
     """The ends of the interval of a metric that is equal in all resamples, since all n rows of a class are alike in it.
 
     Among all rows that there could be, some of the class may differ: a share up to the high end of 0 rows of n. The metric is

@@ -12,7 +12,7 @@ from pipeline.arrays import Array, drawn_counts
 from pipeline.determinism import one_thread
 from pipeline.errors import DataError
 from pipeline.evaluation.curves import BAND, CURVES, Curve, Share
-from pipeline.evaluation.exact import Table, of_share, of_unchanged
+from pipeline.evaluation.exact import ScoredTable, of_share, of_unchanged
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, Metric, of_rows
 from pipeline.evaluation.samples import Counts, Places, Sample, ScoredRows
 from pipeline.interval import CONFIDENCE, TAILS, Groups, Interval, observations, share_interval
@@ -187,12 +187,12 @@ def _band(found: ResampledShares, factor: float) -> tuple[Array, Array]:
 
 
 def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float, group: Groups | None) -> dict[str, Interval]:
-    table = Table.of(*predicted, group, cut)
+    table = ScoredTable.of(*predicted, group, cut)
     ends = {name: np.clip(_ends(METRICS[name], found[name], table), *METRICS[name].bounds) for name in COMPARED_METRICS}
     return {name: Interval(found[name].value, float(low), float(high)) for name, (low, high) in ends.items()}
 
 
-def _ends(metric: Metric, found: Resampled, table: Table) -> tuple[float, float]:
+def _ends(metric: Metric, found: Resampled, table: ScoredTable) -> tuple[float, float]:
     known = found.values[~np.isnan(found.values)]
     is_unchanged = len(known) > 0 and np.ptp(known) <= ROUNDING * abs(known).max()
     if metric.share_of and (is_unchanged or not len(known) or table.is_of_equal_rows):

@@ -81,11 +81,11 @@ def test_the_verdict_says_who_is_better_by_how_much_and_how_surely(two: Page) ->
     gap = paired_bootstrap(Z, noise, Y)[OBJECTIVE]
     interval = f"{gap.low:.4f} to {gap.high:.4f}"
     assert two.verdict.headline == (
-        f"good is surely better than weak (log loss lower by {gap.value:.4f}, 95% interval {interval})."
+        f"good is surely better than weak (its log loss is lower by {gap.value:.4f}, 95% interval {interval})."
     )
     assert "It is surely better than that." in two.verdict.sentences
     alike = page_of({"a": candidate(Z, Y), "b": candidate(similar(1), Y)}).verdict.headline
-    assert "not surely different" in alike
+    assert alike.startswith("a and b are not surely different (the log loss of a is lower by ")
 
 
 def test_the_verdict_of_one_and_of_many() -> None:

@@ -136,10 +136,10 @@ def _comparison(best: str, differences: Mapping[str, Difference]) -> str:
     if len(differences) == 1:
         ((other, each),) = differences.items()
         interval = f", {CONFIDENCE:.0%} interval {ends(each)}" if ends(each) else ""
-        gap = f"{label} lower by {fixed(each.value)}{interval}"
+        gap = f"is lower by {fixed(each.value)}{interval}"
         if surely:
-            return f"{isolated(best)} is {SURELY_BETTER} than {isolated(other)} ({gap})"
-        return f"{isolated(best)} and {isolated(other)} are {verdict(OBJECTIVE, each)} (that of {isolated(best)} is a {gap})"
+            return f"{isolated(best)} is {SURELY_BETTER} than {isolated(other)} (its {label} {gap})"
+        return f"{isolated(best)} and {isolated(other)} are {verdict(OBJECTIVE, each)} (the {label} of {isolated(best)} {gap})"
     parts = []
     if surely:
         parts.append(f"{SURELY_BETTER} than {_some(surely)}")

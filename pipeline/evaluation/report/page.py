@@ -180,7 +180,7 @@ def _digest(text: str) -> str:
 def _method(best: Evaluated, candidates: int, resamples: int) -> str:
     """resamples: of the differences."""
     units = "groups of test rows" if best.predictions.group is not None else "test rows"
-    text = f"Intervals ({CONFIDENCE:.0%}) are of {units} drawn anew (bootstrap) or, where that has none to give, exact."
+    text = f"Intervals ({CONFIDENCE:.0%}) are of {units} drawn anew (bootstrap) or, of shares of rows, exact."
     if candidates < 2:
         return text
     together = ", by intervals that hold together, whichever candidate is the best" if candidates > 2 else ""
