@@ -31,7 +31,7 @@ logger = logging.getLogger("pipeline.ui")
 POLL_SECONDS = 0.3
 ASK_SECONDS = 10.0
 DISPLAYS = {"DISPLAY", "WAYLAND_DISPLAY"}  # environment variables, one of which is there where a browser has a screen
-LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
 
 
 def serve(tracking: Tracking, port: int) -> int:
@@ -47,7 +47,7 @@ def serve(tracking: Tracking, port: int) -> int:
     with socket.socket() as port_taken:
         if port_taken.connect_ex((UI_HOST, port)) == 0:
             raise CommandError(f"port {port} is taken by another program; choose one with --port")
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui"]
+    command = [sys.executable, "-m", "mlflow", "ui"]
     where = ["--host", UI_HOST, "--port", str(port), "--workers", "1"]
     logger.info("starting MLflow's UI; this takes a while")
     store = {"MLFLOW_BACKEND_STORE_URI": uri}  # which everybody would see among the arguments

@@ -193,14 +193,16 @@ class RunSync:
             if decision := next((path for path in paths if path.name == DECISION), None):
                 card = ModelCard.from_dict(attempt.opened.card)
                 log_decision(client, run_id, card, files.tags[WEIGHTS_TAG], decision)
-            self._send_metrics(client, run, attempt, files)
+            self._send_metrics(client, run, attempt, files, has_model=not (files.is_model and gone))
             mlflow_run.set_tags(client, run, files.tags)
 
-    def _send_metrics(self, client: MlflowClient, run: MlflowRun, attempt: Attempt, files: Files) -> None:
-        """Those of an event. What was measured on a table is the logged model's, too, by which models are searched for."""
+    def _send_metrics(self, client: MlflowClient, run: MlflowRun, attempt: Attempt, files: Files, has_model: bool) -> None:
+        """Those of an event. What was measured on a table is the logged model's, too, by which models are searched for.
+
+        has_model: its files are not known to be lost."""
         of: dict[str, str] = {}
         changed = mlflow_run.missing_metrics(run, files.metrics)
-        if files.table and WEIGHTS_TAG in files.tags:
+        if has_model and files.table and WEIGHTS_TAG in files.tags:
             card = ModelCard.from_dict(attempt.opened.card)
             model = logged_model(client, run.info.run_id, card, files.tags[WEIGHTS_TAG])
             known = {metric.key: metric.value for metric in model.metrics or []}

@@ -3,6 +3,7 @@
 import base64
 import errno
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -425,6 +426,23 @@ def test_files_that_a_lost_store_had_are_not_missed_in_a_new_one(story: Story, s
     run = story.synced()
     assert (run.info.status, run.data.metrics["test/accuracy"]) == ("FINISHED", 0.5)
     assert story.artifacts(run, "evaluation") == []
+
+
+def test_a_model_that_a_lost_store_had_is_not_made_without_its_files(story: Story, store: Path, tmp_path: Path) -> None:
+    """Of a fit whose files were written over since: its numbers come back, and its status."""
+    folder = Path(shutil.copytree(story.folder, tmp_path / "copy" / "models" / "numpy"))
+    story.card = replace(story.card, fit=None)  # as it is when a fit begins
+    attempt = story.opened("train", trains=True)
+    story.files(attempt, train.artifacts(folder))
+    story.finished(attempt)
+    assert MlflowClient(story.uri).search_logged_models([story.synced().info.experiment_id])
+    for file in folder.iterdir():
+        file.write_text("of another fit")
+    Path(story.uri.removeprefix(SQLITE)).write_bytes(store.read_bytes())
+    story.finished(story.opened("plot"))
+    run = story.synced()
+    assert (run.info.status, run.data.metrics["train/epochs"]) == ("FINISHED", 100)
+    assert not MlflowClient(story.uri).search_logged_models([run.info.experiment_id])
 
 
 def test_the_damage_of_a_journal_is_logged_once(story: Story, caplog: pytest.LogCaptureFixture) -> None:
