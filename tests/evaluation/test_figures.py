@@ -101,6 +101,8 @@ def test_one_point_and_numbers_that_are_undefined(name: str) -> None:
         drawn = FIGURES[name].draw(degenerate(context()))
         drawn.draw_without_rendering()
         assert nothing_overlaps(drawn)
+    if name == "gain_lift":
+        assert {line.get_marker() for axes in drawn.axes for line in axes.lines if line.get_color() == PALETTE[0]} == {"o"}
 
 
 def test_which_figures_apply() -> None:
@@ -133,6 +135,7 @@ def test_the_loss_reaches_the_end_of_each_fit_and_long_fits_do_not_hide_short_on
     (axes,) = FIGURES["loss"].draw(of, short).axes
     assert [curve_of(line)[0][-1] for line in axes.lines] == [100, 2]
     assert axes.get_xscale() == "symlog"
+    assert {"0", "10"} <= {label.get_text() for label in axes.get_xticklabels()}
     assert FIGURES["loss"].draw(of, of).axes[0].get_xscale() == "linear"
 
 

@@ -39,7 +39,9 @@ def _lines(axes: "Axes", candidates: Sequence[FigureContext], line: Callable[[Fi
     """A curve of each candidate."""
     for index, candidate in enumerate(candidates):
         x, y, band, value = line(candidate)
-        kept, look = thinned(x, y), {**line_style(index), **style}
+        kept = thinned(x, y)
+        dot = {"marker": "o", "markevery": 1} if len(kept) == 1 else {}
+        look = {**line_style(index), **dot, **style}
         if band and len(candidates) <= MAX_BANDS:
             low, high = (end[kept] for end in band)
             label = "" if index else f"{CONFIDENCE:.0%} pointwise band"
@@ -81,6 +83,7 @@ def loss(*candidates: FigureContext) -> "mpl.Figure":
     for axes in panes:
         if max(epochs) > MAX_EPOCHS * min(epochs):
             axes.set_xscale("symlog", linthresh=min(epochs))
+            axes.xaxis.set_major_formatter("{x:g}")  # as the text of others is shown, not as a formula
         else:
             axes.locator_params("x", integer=True)
     return with_legend(figure)
