@@ -8,12 +8,16 @@ The copies are FOLDER/1, FOLDER/2, ...; where there would be more than MOST, as 
 import pipeline.stages  # noqa: F401  pins the kernels, before NumPy is loaded
 
 # isort: split
+import json
 import os
 import random
 import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
+
+import vl_convert
 
 from pipeline.atomic import PREFIX
 from tests.chain import composed, run
@@ -37,8 +41,22 @@ class Killer:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def draw_before_forking() -> None:
+    """A chart that this process has drawn is not drawn again: the JavaScript engine of vl-convert does not work in a fork."""
+    draw, drawn = vl_convert.vegalite_to_svg, dict[str, str]()
+
+    def draw_once(spec: dict[str, Any]) -> str:
+        key = json.dumps(spec, sort_keys=True)
+        if key not in drawn:
+            drawn[key] = draw(spec)
+        return drawn[key]
+
+    vl_convert.vegalite_to_svg = draw_once  # type: ignore[assignment]
+
+
 def main(stage: str, original: Path, folder: Path, most: int, overrides: list[str]) -> None:
     composed(*overrides)
+    draw_before_forking()
     for name in ("imports", "changes"):  # the first run imports and caches, which a run's changes are not to include
         copy, killer = Path(shutil.copytree(original, folder / name)), Killer()
         run(stage, copy, *overrides)

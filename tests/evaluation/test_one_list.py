@@ -39,7 +39,11 @@ def changed(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer) -
     folder = tmp_path_factory.mktemp("changed")
     for name in ("pipeline", "conf"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for module, start, entry in (("metrics", "METRICS", METRIC), ("figures", "FIGURES", FIGURE), ("curves", "CURVES", CURVE)):
+    for module, start, entry in (
+        ("metrics", "METRICS", METRIC),
+        ("figures/__init__", "FIGURES", FIGURE),
+        ("curves", "CURVES", CURVE),
+    ):
         path = folder / "pipeline" / "evaluation" / f"{module}.py"
         head, tail = path.read_text().split(f"\n{start} = {{", 1)
         begun, rest = tail.split(" in (\n", 1)

@@ -31,7 +31,7 @@ from pipeline.config.schema import build
 from pipeline.config.tracking import Tracking
 from pipeline.data.sources import SOURCES
 from pipeline.errors import PipelineError
-from pipeline.files import ROOT
+from pipeline.files import ROOT, digest_of, read_json
 from pipeline.model.card import read_card
 from pipeline.processes import Process, this_process
 from pipeline.stages import evaluate, train
@@ -570,7 +570,9 @@ def sync_at_once(uri: str, fitted: Path) -> None:
     argv = [sys.executable, "-c", FORKS, uri, str(fitted / "models" / "numpy" / "model.json"), str(fitted)]
     done = subprocess.run(argv, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    shown = MlflowClient(uri).search_runs(["1"], "tags.`fingerprint.code` LIKE 'fork%'")
+    made_by = read_json(fitted / "models" / "numpy" / "model.json")["fingerprint_of"]
+    fingerprints = {digest_of({**made_by, "code": f"fork {i}"}) for i in range(4)}
+    shown = [run for run in MlflowClient(uri).search_runs(["1"]) if run.data.tags.get("fingerprint") in fingerprints]
     assert [run.info.status for run in shown] == ["FINISHED"] * 4
 
 
