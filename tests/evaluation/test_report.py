@@ -377,6 +377,13 @@ def test_configurations_that_differ_come_first() -> None:
     assert next(fact for fact in page.configuration[0].rows if fact.label == "extra.key").values == ["[1, 2]", fixed(None)]
 
 
+def test_whether_the_classes_can_be_separated_is_what_the_check_says() -> None:
+    """Not that they overlap: with a penalty a fit has not looked."""
+    found = "the classes can be separated by x1, so only the penalty keeps the weights finite"
+    page = page_of({"a": candidate(Z, Y, checks=failing(separation=found)), "b": candidate(Z, Y, checks=[])})
+    assert next(fact for fact in page.fit[0].rows if fact.label == "separation").values == [found, fixed(None)]
+
+
 def test_one_file_with_nothing_outside_it_and_equal_bytes(two: Page, html: str) -> None:
     assert html == render(two)
     assert html.startswith("<!doctype html>\n")

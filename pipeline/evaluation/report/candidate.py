@@ -30,6 +30,10 @@ class Evaluated(FigureContext):
         score = self.validation.get("scores", {}).get(metric)
         return Interval.from_dict(score) if score else None
 
+    def check(self, name: str) -> Mapping[str, Any] | None:
+        """Its entry in checks.json; None where that lacks it."""
+        return next((entry for entry in self.checks if entry["name"] == name), None)
+
     @property
     def loss(self) -> float:
         """By which candidates are ordered; infinite where it is undefined."""

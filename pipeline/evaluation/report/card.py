@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.display import UNDEFINED, fixed, isolated, listed, share, significant, whole
 from pipeline.flatten import flatten
-from pipeline.model.card import ENDS, DataSchema, ModelCard, separation_sentence
+from pipeline.model.card import ENDS, DataSchema, ModelCard
 from pipeline.text import join_limited
 
 SIDE_BY_SIDE = 4  # candidates in one table
@@ -76,7 +76,7 @@ def fit_facts(candidates: Sequence[Evaluated]) -> list[Fact]:
         ("converged", [_converged(each) for each in candidates]),
         ("training loss", [fixed(fit.loss) for fit in fits]),
         ("gradient norm", [significant(fit.gradient_norm) for fit in fits]),
-        ("separation", [separation_sentence(fit.separation) if fit.separation else "the classes overlap" for fit in fits]),
+        ("separation", [_separation(each) for each in candidates]),
         ("validation", [str(each.validation.get("by", UNDEFINED)) for each in candidates]),
         ("threshold", [each.decision.sentence for each in candidates]),
     ]
@@ -153,8 +153,14 @@ def _penalty(of: Evaluated) -> str:
 
 def _converged(of: Evaluated) -> str:
     """As the check `unconverged` found it."""
-    passed = next((entry["passed"] for entry in of.checks if entry["name"] == "unconverged"), None)
-    return {True: "yes", False: "no", None: "not known"}[passed]
+    found = of.check("unconverged")
+    return {True: "yes", False: "no", None: "not known"}[found["passed"] if found else None]
+
+
+def _separation(of: Evaluated) -> str:
+    """Whether the classes can be separated, as the check found it: with a penalty a fit does not look."""
+    found = of.check("separation")
+    return str(found["sentence"]) if found else UNDEFINED
 
 
 def _text(value: Any) -> str:

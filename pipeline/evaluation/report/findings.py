@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.evaluation.comparison import SURELY_BETTER, verdict
+from pipeline.evaluation.comparison import SURELY_BETTER, SURELY_WORSE, verdict
 from pipeline.evaluation.intervals import Difference
 from pipeline.evaluation.metrics import METRICS, OBJECTIVE
 from pipeline.evaluation.report.candidate import Evaluated
@@ -34,7 +34,7 @@ class CheckOutcome:
     outcome: str
     severe: bool  # a failure bars promotion
     findings: Sequence[Finding]
-    others: str = ""  # whom it found nothing of, where it failed for some
+    others: str = ""  # who passed, where it failed for some
 
     @property
     def badness(self) -> int:
@@ -105,13 +105,13 @@ def build_verdict(candidates: Mapping[str, Evaluated], differences: Mapping[str,
 
 def _beats_rate(of: Evaluated) -> tuple[str, str]:
     """How it compares with the training rate, and a sentence where its losses alone do not show that."""
-    found = next((entry for entry in of.checks if entry["name"] == "baseline"), None)
+    found = of.check("baseline")
     if found is None or found["passed"] is None:
         return "not known to be better", ""
     if found["passed"]:
         orders = "Its log loss alone does not show that, but positives surely score above negatives."
         return SURELY_BETTER, orders if found["low"] <= 0 else ""
-    return "surely worse" if found["high"] < 0 else "not surely better" if found["value"] > 0 else "no better", ""
+    return SURELY_WORSE if found["high"] < 0 else "not surely better" if found["value"] > 0 else "no better", ""
 
 
 def _loss(of: Evaluated) -> str:
