@@ -47,7 +47,7 @@ def differences(models: Sequence[Predictions], resamples: int = RESAMPLES) -> li
     Raises DataError unless all predicted the same rows.
     """
     first = models[0]
-    if any(model.y.tolist() != first.y.tolist() for model in models):
+    if any(not np.array_equal(model.y, first.y) for model in models):
         raise DataError("models must have predicted the same rows to be compared; these have not")
     pairs = [(model.z, model.cut) for model in models]
     return paired_differences(pairs, first.y, resamples, SEED, first.weight, first.group)

@@ -77,16 +77,19 @@ class Validation:
         """
         for repeat, of_repeat in enumerate(folds):
             for number, (rows, held_out) in enumerate(of_repeat):
+                scored = self.rows.take(held_out)
                 try:
-                    z, l2, course = self._predicted(rows, held_out)
+                    z, l2, course = self._predicted(rows, held_out, scored)
                 except PipelineError as error:
                     where = f"in fold {number + 1} of {len(of_repeat)} of the training rows"
                     raise type(error)(f"{error} ({where}; {ALTERNATIVE})") from None
-                scored = self.rows.take(held_out)
                 yield Held(repeat, number, len(rows), held_out, z, l2, _scores(z, scored.y, scored.weight), course)
 
-    def _predicted(self, rows: Rows, held_out: Rows) -> tuple[Array, float | None, Mapping[str, Array]]:
-        """The log-odds of the rows that are held out, the number for l2 where it is a word, and the losses by epoch."""
+    def _predicted(self, rows: Rows, held_out: Rows, scored: FoldRows) -> tuple[Array, float | None, Mapping[str, Array]]:
+        """The log-odds of the rows that are held out, the number for l2 where it is a word, and the losses by epoch.
+
+        scored: the rows that are held out.
+        """
         fitted_to, X, course = self.rows.take(rows), self.rows.features(rows, rows), Course()
         model, resolved = with_number(self.model, fitted_to)
         optimizer = self.optimizer.for_shape(X.shape, sparse=not isinstance(X, np.ndarray))
@@ -96,7 +99,7 @@ class Validation:
             X = self.rows.features(rows, held_out)
             z = import_module(type(model).__module__).log_odds(fitted.arrays, X)
             require_measurable(z)
-            losses = course.losses(model, fitted, X, self.rows.y[held_out], self.rows.take(held_out).weight, z)
+            losses = course.losses(model, fitted, X, scored.y, scored.weight, z)
         return z, resolved.l2 if resolved else None, losses
 
     def mean_scores(self, held: Sequence[Held]) -> dict[str, Interval]:

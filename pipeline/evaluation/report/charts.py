@@ -121,7 +121,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Further to the upper left is better; the dotted diagonal is chance" + bands,
             _spec(("False positive rate", unit), ("True positive rate", unit), chance, band=has_bands),
             [threshold, percent("y", "{} % of the positives found"), percent("x", "{} % of the negatives taken for positive")],
-            [lines.roc(candidate.curves["roc"], limit, has_bands) for candidate in candidates],
+            [lines.of_thresholds(candidate, "roc", limit, has_bands) for candidate in candidates],
         ),
         Chart(
             "precision_recall",
@@ -129,7 +129,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "Further to the upper right is better; the dotted line is the share of positives, which a guess reaches" + bands,
             _spec(("Recall", unit), ("Precision", unit), [(0, share), (1, share)], interpolate="step-before", band=has_bands),
             [threshold, percent("x", "{} % of the positives found"), percent("y", "{} % of those found are positive")],
-            [lines.precision_recall(candidate.curves["precision_recall"], limit, has_bands) for candidate in candidates],
+            [lines.of_thresholds(candidate, "precision_recall", limit, has_bands) for candidate in candidates],
         ),
         Chart(
             "calibration",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.evaluation.curves import BAND
+from pipeline.evaluation.curves import BAND, CURVES
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.files import Table
 
@@ -43,13 +43,10 @@ def _with_band(columns: Columns, curve: Table, limit: int, has_band: bool) -> Co
     return {name: values[kept] for name, values in {**columns, **_band(curve)}.items()}
 
 
-def roc(curve: Table, limit: int, has_band: bool) -> Columns:
-    columns = {"x": curve["false_positive_rate"], "y": curve["true_positive_rate"], "t": curve["threshold"]}
-    return _with_band(columns, curve, limit, has_band)
-
-
-def precision_recall(curve: Table, limit: int, has_band: bool) -> Columns:
-    columns = {"x": curve["recall"], "y": curve["precision"], "t": curve["threshold"]}
+def of_thresholds(candidate: Evaluated, name: str, limit: int, has_band: bool) -> Columns:
+    """One of CURVES with a point a threshold, by its columns: the threshold, x and y."""
+    curve = candidate.curves[name]
+    columns = {key: curve[column] for key, column in zip("txy", CURVES[name].columns, strict=True)}
     return _with_band(columns, curve, limit, has_band)
 
 

@@ -194,10 +194,8 @@ def _model(name: str, of: Evaluated) -> Model:
 
 def _pictures(name: str, of: Evaluated) -> list[Picture]:
     """Those of the best candidate."""
-    pictures = []
-    for title, png in ((FIGURES[figure].title, png) for figure, png in of.pictures.items()):
-        pictures.append(Picture(f"{title} of {isolated(name)}", title, base64.b64encode(_in_few_colours(png)).decode()))
-    return pictures
+    shown = {FIGURES[figure].title: base64.b64encode(_in_few_colours(png)).decode() for figure, png in of.pictures.items()}
+    return [Picture(f"{title} of {isolated(name)}", title, png) for title, png in shown.items()]
 
 
 def _in_few_colours(png: bytes) -> bytes:
