@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import pipeline.tracking.sync  # noqa: F401  so that a child need not import MLflow
+from pipeline.atomic import atomic_dir
 from pipeline.files import read_json
 from pipeline.tracking.events import FAILED, FINISHED, KILLED, Artifacts, Closed, Epoch
 from pipeline.tracking.journal import Events, Journal, new_attempt
@@ -44,7 +45,8 @@ class Story:
         if reason:
             journal.append(Closed(opened.attempt, FAILED, time.time(), reason))
             return
-        (self.folder / f"{stage}.txt").write_text(stage)
+        with atomic_dir(self.folder) as whole:  # as stages write: a file that was linked before keeps its content
+            (whole / f"{stage}.txt").write_text(stage)
         made = Artifacts(stage, [self.folder / f"{stage}.txt"], {f"{stage}/x": 0.5})
         journal.append(journal.link(opened.attempt, made))
         journal.append(Closed.finished(opened.attempt))
