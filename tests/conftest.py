@@ -127,11 +127,14 @@ def trained(shared: Shared) -> Path:
 
 @pytest.fixture(scope="session")
 def clean(shared: Shared, store: Path) -> Path:
-    """The repository, committed to a git of its own, compiled, with an empty store and nothing made; not to be changed."""
+    """The repository, committed to a git of its own, compiled, with an empty store, the script of the charts, and nothing else
+    made; not to be changed."""
 
     def fill(folder: Path) -> None:
-        code = copy_repo(folder / "repo", store) / "pipeline"
-        subprocess.run([sys.executable, "-m", "compileall", "-q", code], check=True)
+        repo = copy_repo(folder / "repo", store)
+        subprocess.run([sys.executable, "-m", "compileall", "-q", repo / "pipeline"], check=True)
+        code = "from pipeline.stages.report import script; script()"
+        subprocess.run([sys.executable, "-c", code], cwd=repo, env=environment(), check=True)
 
     return shared("clean", fill) / "repo"
 

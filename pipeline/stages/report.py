@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from pipeline import console
 from pipeline.atomic import atomic_dir
 from pipeline.config.files import check_candidate_name, check_stage_file, read_stage_file, to_yaml
 from pipeline.config.tracking import Tracking, stage_tracking
+from pipeline.errors import ArtifactError
 from pipeline.evaluation.comparison import Predictions
 from pipeline.evaluation.figures import FIGURES, MAX_CANDIDATES
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.report import charts
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.page import PICTURES, build, render
 from pipeline.evaluation.report.tables import MAX_ROWS
@@ -26,6 +28,7 @@ from pipeline.files import (
     OUT,
     PREDICTIONS_FILE,
     WEIGHTS_FILE,
+    digest,
     write_csv,
 )
 from pipeline.manifest import REPORT, VALIDATION, Manifest, read_evaluation, read_figures, read_validation, write_manifest
@@ -36,11 +39,12 @@ from pipeline.stages._drawing import draw, read_context
 from pipeline.tracking.client import track, wait_at_end, wait_for_delivery
 from pipeline.tracking.events import Artifacts
 from pipeline.tracking.names import data_name
-from pipeline.tracking.store import experiment_in_copy
+from pipeline.tracking.store import experiment_in_copy, project_root
 
 logger = logging.getLogger("pipeline.stages.report")
 
 STAGE = STAGES["report"]
+SCRIPT = "charts.js"
 
 
 def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
@@ -56,7 +60,7 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
         with atomic_dir(root / "report", REPORT, ["figures"]) as made:
             source = data_name(tables.content.source)
             page = build(candidates, tables.content, source)
-            (made / "index.html").write_text(render(page), encoding="utf-8")
+            (made / "index.html").write_text(render(page, script()), encoding="utf-8")
             columns = {name: [candidate.metrics[name] for candidate in candidates.values()] for name in METRICS}
             write_csv(made / "comparison.csv", {"model": list(models), **columns})
             checksums = {name: trained.checksum for name, trained in models.items()}
@@ -65,6 +69,23 @@ def report(root: Path, names: Sequence[str], tracking: Tracking) -> None:
         logger.info(f"{', '.join(models)} -> {root / 'report' / 'index.html'}")
         for name, tracker in trackers.items():
             tracker.files(partial(artifacts, root / MODELS_DIR / name, "DVC_STAGE" in os.environ))
+
+
+def script() -> str:
+    """What draws the charts, from a copy beside the outs that has its SHA-256 in its first line, and what it was made by."""
+    path = project_root() / OUT / SCRIPT
+    with suppress(OSError, UnicodeDecodeError):
+        header, _, script = path.read_text(encoding="utf-8").partition("\n")
+        if header == _header(script):
+            return script
+    script = charts.bundle()
+    with suppress(ArtifactError), atomic_dir(path.parent) as made:
+        (made / path.name).write_text(f"{_header(script)}\n{script}", encoding="utf-8")
+    return script
+
+
+def _header(script: str) -> str:
+    return f"// {charts.bundle_key()} {digest(script.encode())}"
 
 
 def _compare(folder: Path, candidates: Sequence[Evaluated]) -> list[str]:

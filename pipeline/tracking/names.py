@@ -26,7 +26,8 @@ FIRST_KEYS = ("model", "optimizer", "lr", "l2")  # among the overrides in a run'
 IN_DATA = re.compile(r"data\.(name|path|target|positive|csv\..*)")  # what says which data set it is, and how to read it
 SUFFIXES = (".gz", ".zst", ".csv", ".tsv", ".txt", ".parquet", ".svm", ".svmlight", ".libsvm")  # not in a data set's name
 SEPARATOR = " | "
-MAX_NAME, MAX_VALUE, MAX_OVERRIDES, MAX_PART, MAX_SWEEP = 40, 24, 60, 160, 60  # letters in a run's name
+MAX_NAME, MAX_VALUE, MAX_OVERRIDES, MAX_PART, MAX_SWEEP = 40, 24, 60, 160, 60  # letters in a name
+MAX_IN_RUN = 16  # letters of a file or a target in a run's name: MLflow's first column shows some 40 of all
 FINGERPRINT_LETTERS = 6
 MAX_COLUMNS = 10  # in a description
 Section = Mapping[str, Any]
@@ -38,13 +39,16 @@ def data_name(data: Section) -> str:
     return Path(scrub(path)).name if path else str(data["name"])
 
 
-def dataset_name(card: ModelCard) -> str:
-    """What a model was trained on, as MLflow names it: the file without its suffixes, and the target where a user gave one."""
+def dataset_name(card: ModelCard, limit: int = MAX_NAME) -> str:
+    """What a model was trained on, as MLflow names it: the file without its suffixes, and the target where a user gave one.
+
+    limit: letters of each.
+    """
     name = data_name(card.config["data"])
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix) or name
     target = [card.target] if "target" in card.config["data"] else []
-    return scrub(" ".join(_printable(part, MAX_NAME) for part in [name, *target]))
+    return scrub(" ".join(_printable(part, limit) for part in [name, *target]))
 
 
 def run_name(card: ModelCard, candidate: str = "", swept: Collection[str] = ()) -> str:
@@ -54,7 +58,7 @@ def run_name(card: ModelCard, candidate: str = "", swept: Collection[str] = ()) 
     """
     named = [candidate] if candidate and candidate != card.model else []
     differing = [*named, *_shortened(_overrides(card.config, swept))] or [card.model]
-    parts = [dataset_name(card), " ".join(differing), card.fingerprint[:FINGERPRINT_LETTERS]]
+    parts = [dataset_name(card, MAX_IN_RUN), " ".join(differing), card.fingerprint[:FINGERPRINT_LETTERS]]
     return scrub(SEPARATOR.join(_printable(part) for part in parts))
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from pipeline.arrays import Array
 from pipeline.config.code import Code
 from pipeline.evaluation.comparison import Predictions
+from pipeline.evaluation.curves import COURSE
 from pipeline.evaluation.figures import DASHES, FIGURES, PALETTE, largest_coefficients
 from pipeline.evaluation.intervals import paired_bootstrap
 from pipeline.evaluation.metrics import COMPARED_METRICS, METRICS, OBJECTIVE
@@ -53,7 +54,7 @@ def two() -> Page:
 
 @pytest.fixture(scope="module")
 def html(two: Page) -> str:
-    return render(two)
+    return render(two, charts.bundle())
 
 
 def failing(**sentences: str) -> list[dict[str, Any]]:
@@ -208,7 +209,8 @@ def test_curves_are_thinned_to_points_of_the_curve_itself() -> None:
 def test_the_specifications_are_of_the_schema() -> None:
     import altair
 
-    for chart in charts.charts([candidate(Z, Y)]):
+    course = dict.fromkeys(COURSE, np.array([0.0, 1.0]))
+    for chart in charts.charts([candidate(Z, Y, course=course)]):
         altair.Chart.from_dict({key: value for key, value in chart.spec.items() if key != "background"})
 
 
@@ -255,6 +257,26 @@ def test_the_columns_are_shown_as_they_were_recognised() -> None:
         ["age", "number", "6 (5.0%)", "50", "30", "0"],
         ["id", "not used, identifier: names rows", "0", "120", "1", fixed(None)],
     ]
+    assert page.columns.note == ""
+
+
+def test_the_columns_that_are_no_features_are_named() -> None:
+    columns = [Column("ward", "category", "text", 0, 3, "A")]  # which data.keep made a feature
+    source = {"target": "y", "group": "ward", "weight": "w", "time": None, "drop": ["a", "b"]}
+    found = tables.column_table(schema(card(), columns=columns, source=source), None)
+    assert found
+    assert found.note == "Beside these the file has y (data.target), w (data.weight), a (data.drop), b (data.drop)."
+
+
+def test_the_loss_in_validation_is_drawn_of_the_candidates_that_have_it() -> None:
+    course = {"epoch": np.array([0.0, 9.0]), "training": np.array([0.7, 0.3]), "validation": np.array([0.71, 0.4])}
+    plain = candidate(Z, Y)
+    drawn = {chart.name: chart for chart in charts.charts([plain, replace(plain, course=course)])}
+    without, line = (dict(each) for each in drawn["validation"].lines)
+    assert all(len(values) == 0 for values in without.values())
+    assert [line["y"][line["part"] == part].tolist() for part in (0, 1)] == [[0.7, 0.3], [0.71, 0.4]]
+    assert "opacity" in drawn["validation"].svg()
+    assert "validation" not in {chart.name for chart in charts.charts([plain])}
 
 
 def test_two_thousand_columns_are_a_page_of_a_few_rows() -> None:
@@ -266,7 +288,7 @@ def test_two_thousand_columns_are_a_page_of_a_few_rows() -> None:
     for table in (page.columns, *page.coefficients):
         assert (len(table.shown), len(page.data["tables"][table.id])) == (tables.SHOWN, tables.MAX_ROWS - tables.SHOWN)
     assert page.coefficients[0].note.endswith("3,001 smaller ones are in coefficients.csv.")
-    assert page.columns.note == "3,000 more are in schema.json"
+    assert page.columns.note == "3,000 more are in schema.json."
     assert len(charts.to_json(page.data)) < 300_000
 
 
@@ -290,7 +312,7 @@ def test_whatever_a_name_holds_is_text() -> None:
         fingerprint=HOSTILE,
     )
     columns = [Column(name, "category", "text", 0, 2, HOSTILE, HOSTILE) for name in (HOSTILE, RTL) * 15]
-    html = render(page_of(hostile(of), HOSTILE, columns=columns))
+    html = render(page_of(hostile(of), HOSTILE, columns=columns), charts.bundle())
     assert html.count("<script") == 3
     assert html.count("</script>") == 3
     assert "<img" not in html.partition("<script>")[0]
@@ -385,7 +407,7 @@ def test_whether_the_classes_can_be_separated_is_what_the_check_says() -> None:
 
 
 def test_one_file_with_nothing_outside_it_and_equal_bytes(two: Page, html: str) -> None:
-    assert html == render(two)
+    assert html == render(two, charts.bundle())
     assert html.startswith("<!doctype html>\n")
     assert html.endswith("</html>\n")
     outside = html.replace(charts.bundle(), "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pytest
 
+from pipeline.evaluation.report import charts
 from pipeline.evaluation.report.page import build, render
 from pipeline.files import ROOT
 from pipeline.model.columns import Column
@@ -117,7 +118,7 @@ def hostile_page() -> str:
         RTL: candidate(z + rng.standard_normal(len(z)), y, of, Decision.given(0.3, "0.3"), coefficients=rows),
         LONG: candidate(rng.standard_normal(len(z)), y, of, checks=failed),
     }
-    return render(build(candidates, schema(of, columns=columns), HOSTILE))
+    return render(build(candidates, schema(of, columns=columns), HOSTILE), charts.bundle())
 
 
 def test_names_that_would_break_it_in_every_theme_and_width(opened: Callable[[str], Opened]) -> None:
@@ -133,7 +134,7 @@ def test_by_keyboard_and_by_pointer(opened: Callable[[str], Opened]) -> None:
     rows = [coefficient("(intercept)", 0.3), *(coefficient(f"gene_{i}", 3 - 0.01 * i) for i in range(200))]
     of = card(features=[f"gene_{i}" for i in range(200)])
     candidates = {"good": candidate(z, y, of, coefficients=rows), "bad": candidate(-z, y, of)}
-    page = opened(render(build(candidates, schema(of), "patients.csv"))).page
+    page = opened(render(build(candidates, schema(of), "patients.csv"), charts.bundle())).page
     page.evaluate(OPEN_ALL)
 
     wanted = page.eval_on_selector_all(FOCUSABLE, "all => all.filter(each => each.checkVisibility()).length")
@@ -191,7 +192,7 @@ def test_by_keyboard_and_by_pointer(opened: Callable[[str], Opened]) -> None:
 def test_without_javascript_all_numbers_and_pictures_are_there(page: "Page", tmp_path: Path) -> None:
     z, y = scored()
     (tmp_path / "index.html").write_text(
-        render(build({"a": candidate(z, y)}, schema(card()), "patients.csv")), encoding="utf-8"
+        render(build({"a": candidate(z, y)}, schema(card()), "patients.csv"), charts.bundle()), encoding="utf-8"
     )
     assert page.context.browser
     plain = page.context.browser.new_page(java_script_enabled=False)

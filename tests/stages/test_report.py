@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.report import charts
 from pipeline.files import read_json
 from pipeline.manifest import read_manifest, write_manifest
 from pipeline.stages.report import report
@@ -64,3 +66,22 @@ def test_models_of_other_data_are_not_compared(root: Path) -> None:
     write_manifest(path, "generate", described, content["files"])
     with pytest.raises(PipelineError, match="must be what .* was trained on; train again"):
         report(root, ["numpy"], NOWHERE)
+
+
+def test_the_script_is_bundled_once_and_a_damaged_copy_is_not_used(
+    root: Path, project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page() -> str:
+        report(root, ["numpy"], NOWHERE)
+        return (root / "report/index.html").read_text()
+
+    bundled = Mock(wraps=charts.bundle)
+    monkeypatch.setattr(charts, "bundle", bundled)
+    path = project_root / "out" / "charts.js"
+    path.unlink(missing_ok=True)
+    first = page()
+    assert page() == first
+    assert bundled.call_count == 1
+    path.write_bytes(path.read_bytes()[:-1])
+    assert page() == first
+    assert bundled.call_count == 2

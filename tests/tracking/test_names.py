@@ -53,7 +53,7 @@ def test_a_run_s_name_is_short() -> None:
     overrides = [f"data.path={path}.csv", "data.target=t", f"data.positive={words}", "optimizer=sgd", "model.seed=12345"]
     many = ["optimizer.lr=0.25", "model.l2=1e-05", "optimizer.epochs=12345", "optimizer.decay=0.125", "optimizer.batch_size=64"]
     name = run_name(card("data=table", *overrides, *many, target=f"a\n{words}"), "c" * 300)
-    assert name.startswith(f"{'x' * 40}... a {'w' * 38}... | ")
+    assert name.startswith(f"{'x' * 16}... a {'w' * 14}... | ")
     assert "\n" not in name
     assert name.endswith(" | 5370f3")
     assert len(name) < 300

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from pipeline.evaluation.figures import DASHES, MAX_BANDS, PALETTE
 from pipeline.evaluation.report import lines
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.lines import Columns
+from pipeline.files import digest
 from pipeline.interval import CONFIDENCE
 
 MAX_POINTS, MAX_ALL_POINTS = 400, 1600  # of a candidate's curve, and of all candidates' in one chart
 DIGITS = 5  # of a coordinate
 WIDTH, HEIGHT = 380, 290  # of a chart, in units that the page scales
+FAINT = 0.4  # opacity of a line that another explains
 AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 CONFIG = {
@@ -46,6 +49,7 @@ CONFIG = {
     },
     "axisX": {"minExtent": 16, "maxExtent": 16},
 }
+EXPORTED = "window.vegaEmbed = vegaEmbed;"  # what page.js uses of vega-embed
 LABEL = "replace(datum.label, '\u2212', '')"  # of a tick: scores of negatives stand below zero, and are shares, too
 
 
@@ -89,10 +93,15 @@ class Chart:
 
 @cache
 def bundle() -> str:
-    """JavaScript that draws such charts without `eval`, the same for every page."""
+    """JavaScript that draws such charts without `eval`, the same for every page. Making it takes a second."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    return str(vl_convert.javascript_bundle(EXPORTED))
+
+
+def bundle_key() -> str:
+    """What `bundle` depends on."""
+    return digest(version("vl-convert-python").encode(), EXPORTED.encode())
 
 
 def palette_css() -> str:
@@ -114,7 +123,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
     percent = partial(Field, scale=100.0)
     unit, chance = _axis([0, 1]), [(0, 0), (1, 1)]
     rows, found = "Share of rows, highest scores first", "Share of the positives among them"
-    return [
+    drawn = [
         Chart(
             "roc",
             "ROC",
@@ -173,6 +182,21 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             losses,
         ),
     ]
+    return [*drawn, *([_validation(candidates)] if any(each.course for each in candidates) else [])]
+
+
+def _validation(candidates: Sequence[Evaluated]) -> Chart:
+    courses = [lines.course(candidate) for candidate in candidates]
+    epochs, losses = (_range(courses, name) for name in "xy")
+    held_out, fitted = Field("validation", "log loss {} of rows held out"), Field("training", "{} of rows fitted to")
+    return Chart(
+        "validation",
+        "Loss in validation",
+        "The mean log loss of the rows that were held out, fold by fold; fainter, that of the rows fitted to.",
+        _spec(("Epoch", epochs), ("Log loss", losses), [], dots=True, is_first_part_faint=True),
+        [Field("x", "epoch {}"), held_out, fitted],
+        courses,
+    )
 
 
 def _axis(domain: Sequence[float]) -> dict[str, Any]:
@@ -195,8 +219,9 @@ def _spec(
     interpolate: str = "linear",
     dots: bool = False,
     band: bool = False,
+    is_first_part_faint: bool = False,
 ) -> dict[str, Any]:
-    """Of an axis the title and the scale; reference: the ends of a dotted line."""
+    """Of an axis the title and the scale; reference: the ends of a dotted line; a line of several parts has 0, 1 in `part`."""
     position = {
         name: {"field": name, "type": "quantitative", "title": title, "scale": dict(scale), "axis": {"labelExpr": LABEL}}
         for name, (title, scale) in (("x", x), ("y", y))
@@ -217,10 +242,13 @@ def _spec(
         ends = {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}, "x": position["x"]}
         area = {"type": "area", "opacity": 0.13}
         layers.append({"data": {"name": "points"}, "mark": area, "encoding": {**ends, **colour}})
+    if is_first_part_faint:
+        look["opacity"] = {"field": "part", "type": "nominal", "legend": None, "scale": {"domain": [0, 1], "range": [FAINT, 1]}}
     order = {"order": {"field": "i", "type": "quantitative"}, "detail": {"field": "part", "type": "nominal"}}
     layers.append({"data": {"name": "points"}, "mark": line, "encoding": {**position, **look, **order}})
     if dots:
-        layers.append({"data": {"name": "points"}, "mark": _dot(14), "encoding": {**position, **colour}})
+        own = {name: each for name, each in look.items() if name != "strokeDash"}
+        layers.append({"data": {"name": "points"}, "mark": _dot(14), "encoding": {**position, **own}})
     layers.append({"data": {"name": "cut"}, "mark": _dot(60), "encoding": {**position, **colour}})
     focus = {**_dot(90), "stroke": "var(--ink)", "strokeWidth": 1.5}
     layers.append({"data": {"name": "focus"}, "mark": focus, "encoding": {**position, **colour}})

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.evaluation.curves import BAND, CURVES
+from pipeline.evaluation.curves import BAND, COURSE, CURVES
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.files import Table
 
@@ -86,3 +86,11 @@ def loss(candidate: Evaluated, limit: int) -> Columns:
     epoch, loss = candidate.losses
     kept = np.unique(np.linspace(0, len(epoch) - 1, limit).astype(int))
     return {"x": epoch[kept], "y": loss[kept]}
+
+
+def course(candidate: Evaluated) -> Columns:
+    """The mean log loss in folds by epoch: part 0 is of the rows that are fitted to, part 1 of those that are held out."""
+    course = candidate.course or {name: np.empty(0) for name in COURSE}
+    epoch, training, validation = (np.tile(course[name], 2) for name in COURSE)
+    part = np.repeat([0.0, 1.0], len(epoch) // 2)
+    return {"x": epoch, "y": np.where(part, validation, training), "training": training, "validation": validation, "part": part}

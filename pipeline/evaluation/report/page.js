@@ -138,6 +138,12 @@
   slider.max = thresholds.threshold.length - 1;
   slider.value = starts[0];
   slider.dataset.decided = starts.every((start) => start === starts[0]) ? thresholds.threshold[starts[0]] : output.textContent;
+  const TICKS = 5;
+  one(".scale").replaceChildren(...Array.from({ length: TICKS }, (_, i) => {
+    const tick = document.createElement("span");
+    tick.textContent = number(Number(Number(thresholds.threshold[Math.round((slider.max * i) / (TICKS - 1))]).toPrecision(2)));
+    return tick;
+  }));
   slider.addEventListener("input", () => { cut = Number(slider.value); decide(); });
   one("#reset").addEventListener("click", () => { cut = null; slider.value = starts[0]; decide(); });
 

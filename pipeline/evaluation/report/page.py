@@ -136,8 +136,8 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
     )
 
 
-def render(page: Page) -> str:
-    """Its HTML. Equal pages give equal text."""
+def render(page: Page, script: str) -> str:
+    """Its HTML. Equal pages give equal text. script: what draws charts, `charts.bundle`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -150,7 +150,7 @@ def render(page: Page) -> str:
         keep_trailing_newline=True,
     )
     css = charts.palette_css() + threshold.shades_css() + (FOLDER / "page.css").read_text(encoding="utf-8")
-    scripts = [charts.bundle(), (FOLDER / "page.js").read_text(encoding="utf-8")]
+    scripts = [script, (FOLDER / "page.js").read_text(encoding="utf-8")]
     policy = [
         "default-src 'none'",
         f"script-src {' '.join(map(_digest, scripts))}",

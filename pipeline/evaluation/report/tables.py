@@ -7,15 +7,17 @@ from math import isfinite
 
 from pipeline.evaluation.figures import REACH, Coefficient
 from pipeline.evaluation.report.candidate import Evaluated
-from pipeline.evaluation.report.display import UNDEFINED, fixed, sentence, share, significant, whole
+from pipeline.evaluation.report.display import UNDEFINED, fixed, isolated, sentence, share, significant, whole
 from pipeline.interval import CONFIDENCE
 from pipeline.model.card import DataSchema
 from pipeline.model.encoder import Encoder
+from pipeline.text import join_limited
 
 MAX_ROWS = 2000  # that the page holds
 SHOWN = 20  # at first
 SPAN = 1000  # units of a plot in a cell
 DECIMALS, NEAR_ONE = 3, 6  # of an effect, and of an odds ratio that is nearly 1
+NAMING = ("target", "weight", "group", "time", "split", "drop")  # settings under data that name columns which are no features
 FIGURE_SPACE = "\u2007"  # as wide as a digit, so that decimal points stand below each other
 NAME, TEXT, NUMBER, ENDS, PLOT = "name", "text", "number", "ends", "plot"  # kinds of columns
 
@@ -129,4 +131,14 @@ def column_table(schema: DataSchema, encoder: Encoder | None) -> LongTable | Non
         for column in schema.columns[:MAX_ROWS]
     ]
     others = len(schema.columns) - len(rows)
-    return LongTable("columns", "Columns", headings, rows, f"{whole(others)} more are in schema.json" if others else "")
+    more = f"{whole(others)} more are in schema.json." if others else ""
+    return LongTable("columns", "Columns", headings, rows, " ".join(filter(None, [more, _beside(schema)])))
+
+
+def _beside(schema: DataSchema) -> str:
+    """The columns of the file that no row of the table is of, and the settings that name them."""
+    shown = {column.name for column in schema.columns}
+    named = {key: schema.source[key] for key in NAMING if schema.source.get(key)}
+    roles = [(key, name) for key, names in named.items() for name in ([names] if isinstance(names, str) else names)]
+    beside = [f"{isolated(name)} (data.{key})" for key, name in roles if name not in shown]
+    return f"Beside these the file has {join_limited(beside)}." if beside else ""
