@@ -94,12 +94,12 @@ def sweep_json(repo: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "where",
     [
-        "'hydra.sweep.subdir=j/${hydra.job.num}'",
-        "++hydra.sweep.dir=out/elsewhere",
-        "'hydra.sweep.dir=out/sweeps/${now:%Y}' hydra/launcher=joblib",
         "'hydra.sweep.subdir=${hydra.runtime.cwd}/out/away/${hydra.job.num}'",
         "hydra.job.chdir=true",
         "'hydra.sweep.dir=out/${optimizer.lr}' hydra/launcher=joblib",
+        pytest.param("'hydra.sweep.subdir=j/${hydra.job.num}'", marks=pytest.mark.evidence),
+        pytest.param("++hydra.sweep.dir=out/elsewhere", marks=pytest.mark.evidence),
+        pytest.param("'hydra.sweep.dir=out/sweeps/${now:%Y}' hydra/launcher=joblib", marks=pytest.mark.evidence),
     ],
 )
 def test_a_failed_job_wherever_the_folders_are(repo: Path, forked: Shell, where: str) -> None:
@@ -134,7 +134,7 @@ def test_a_sweep_over_a_glob_and_over_text(repo: Path, forked: Shell) -> None:
     assert " data=table data.path=data/survey.csv data.target=3_4 evaluation.validation=none data.positive=2_0\n" in done.stdout
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["joblib", pytest.param("basic", marks=pytest.mark.evidence)])
 def test_a_sweep_over_numbers_and_words_for_l2(repo: Path, forked: Shell, launcher: str) -> None:
     table = f"{survey(repo)} data.target=3_4 evaluation.validation=none"
     done = forked(f"python -m pipeline -m hydra/launcher={launcher} tracking=none {table} model.l2=auto,cv,cv_1se,0.1", repo)
