@@ -127,16 +127,24 @@ def trained(shared: Shared) -> Path:
 
 @pytest.fixture(scope="session")
 def clean(shared: Shared, store: Path) -> Path:
-    """The repository, committed to a git of its own, compiled, with an empty store, the script of the charts, and nothing else
-    made; not to be changed."""
+    """The repository, committed to a git of its own, compiled, with an empty store and nothing made; not to be changed."""
 
     def fill(folder: Path) -> None:
-        repo = copy_repo(folder / "repo", store)
-        subprocess.run([sys.executable, "-m", "compileall", "-q", repo / "pipeline"], check=True)
-        code = "from pipeline.stages.report import script; script()"
-        subprocess.run([sys.executable, "-c", code], cwd=repo, env=environment(), check=True)
+        code = copy_repo(folder / "repo", store) / "pipeline"
+        subprocess.run([sys.executable, "-m", "compileall", "-q", code], check=True)
 
     return shared("clean", fill) / "repo"
+
+
+@pytest.fixture(scope="session")
+def with_script(shared: Shared) -> Path:
+    """A folder out/ that has the script of the report's charts: bundling it takes a second."""
+    code = "from pipeline.stages.report import script; script()"
+
+    def fill(folder: Path) -> None:
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(DVC_ROOT=str(folder)), check=True)
+
+    return shared("script", fill) / "out"
 
 
 @pytest.fixture(scope="session")
@@ -188,9 +196,11 @@ def copy_with_store(original: Path, target: Path) -> Path:
 
 
 @pytest.fixture
-def repo(tmp_path: Path, clean: Path) -> Path:
-    """A copy of that."""
-    return Path(shutil.copytree(clean, tmp_path / "repo", symlinks=True))
+def repo(tmp_path: Path, clean: Path, with_script: Path) -> Path:
+    """A copy of the clean repository, in which the report's script was bundled."""
+    made = Path(shutil.copytree(clean, tmp_path / "repo", symlinks=True))
+    shutil.copytree(with_script, made / "out")
+    return made
 
 
 def copy_repo(target: Path, store: Path) -> Path:

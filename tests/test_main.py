@@ -188,6 +188,7 @@ def test_a_killed_dvc_leaves_nothing_running(repo: Path, how: signal.Signals) ->
 
 
 def test_an_output_folder_that_is_a_file(repo: Path, forked: Shell) -> None:
+    shutil.rmtree(repo / "out")
     (repo / "out").write_text("in the way")
     done = forked("python -m pipeline tracking=none", repo)
     assert done.returncode == 1

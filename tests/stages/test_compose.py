@@ -99,4 +99,4 @@ def test_the_command_ends_in_one_sentence(repo: Path, forked: Shell) -> None:
     done = forked("python -m pipeline.stages.compose", repo)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: optimizer.lr must be > 0 and finite; got -1.0 (candidate a in overrides.yaml)\n"
-    assert not (repo / "out").exists()
+    assert not (repo / "out" / "config").exists()

@@ -341,7 +341,7 @@ def test_hostile_names_break_nothing(tmp_path: Path, local: Tracking) -> None:
     run = story.synced()
     assert (run.info.status, Delivery.read(story.journal.path).lacking) == ("FINISHED", {})
     name = '<b>\'é " %41 #? שלום tar"get <i>'
-    assert run.info.run_name == f"{name} | numpy | {story.card.fingerprint[:6]}"
+    assert run.info.run_name == f"{name[:16]}... {target[:11]} | numpy | {story.card.fingerprint[:6]}"
     assert {given.dataset.name for given in run.inputs.dataset_inputs} == {name}
     on = [{"dataset_name": name}]
     found = MlflowClient(story.uri).search_logged_models(["1"], "metrics.`test/roc_auc` > 0.8", datasets=on)
