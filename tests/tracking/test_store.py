@@ -121,7 +121,7 @@ def seconds_without_mlflow(tmp_path_factory: pytest.TempPathFactory, clean: Path
 
 @pytest.mark.slow
 def test_a_store_in_any_state_holds_nothing_up(
-    tmp_path: Path, clean: Path, seconds_without_mlflow: Callable[[str], float]
+    tmp_path: Path, repo: Path, seconds_without_mlflow: Callable[[str], float]
 ) -> None:
     """Nor do the processes beside the work outlive it for long; these are waited for together."""
     one, several = "python -m pipeline model.l2=1", "python -m pipeline -m model.l2=1,2"
@@ -129,12 +129,12 @@ def test_a_store_in_any_state_holds_nothing_up(
     with ExitStack() as stack:
         pool, waits = stack.enter_context(ThreadPoolExecutor(len(states))), list[Future[None]]()
         for number, (state, command) in enumerate(states):
-            repo = Path(shutil.copytree(clean, tmp_path / str(number), symlinks=True))
+            copy = Path(shutil.copytree(repo, tmp_path / str(number), symlinks=True))
             alone = seconds_without_mlflow(command)
-            spent = seconds(f"{command} {stack.enter_context(state(repo))}", repo)
+            spent = seconds(f"{command} {stack.enter_context(state(copy))}", copy)
             print(f"{state.__name__}: {spent:.1f} s, without MLflow {alone:.1f} s")
             assert spent < BUSY_MACHINE * alone + PROMISED_SECONDS, state.__name__
-            waits.append(pool.submit(wait_for, partial(has_no_publisher, repo), OUTLIVED_SECONDS + 1))
+            waits.append(pool.submit(wait_for, partial(has_no_publisher, copy), OUTLIVED_SECONDS + 1))
         for wait in waits:
             wait.result()
 

@@ -458,6 +458,7 @@ def test_the_damage_of_a_journal_is_logged_once(story: Story, caplog: pytest.Log
     assert logs == [damage_of(story.journal.path)]
 
 
+@pytest.mark.slow
 def test_no_credential_is_written(fitted: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the store is reached with those that the environment has."""
     uri = server.uri.replace("http://", "http://ada:s3cret-Pa55word@")
@@ -550,7 +551,7 @@ from pipeline.tracking.sync import sync
 about = read_json(Path(sys.argv[2]))
 settings = {"uri": sys.argv[1], "experiment": "logistic-regression"}
 children = []
-for i in range(16):
+for i in range(int(sys.argv[4])):
     if not (child := os.fork()):
         card = json.loads(json.dumps(about))
         card["fingerprint_of"]["code"] = f"fork {i % 4}"
@@ -565,9 +566,9 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 
 
-def sync_at_once(uri: str, fitted: Path) -> None:
-    """Sixteen processes of four models: each model has one run."""
-    argv = [sys.executable, "-c", FORKS, uri, str(fitted / "models" / "numpy" / "model.json"), str(fitted)]
+def sync_at_once(uri: str, fitted: Path, processes: int) -> None:
+    """Several processes for each of four models, which has one run."""
+    argv = [sys.executable, "-c", FORKS, uri, str(fitted / "models" / "numpy" / "model.json"), str(fitted), str(processes)]
     done = subprocess.run(argv, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     made_by = read_json(fitted / "models" / "numpy" / "model.json")["fingerprint_of"]
@@ -576,20 +577,26 @@ def sync_at_once(uri: str, fitted: Path) -> None:
     assert [run.info.status for run in shown] == ["FINISHED"] * 4
 
 
-@pytest.mark.slow
-def test_sixteen_processes_make_no_run_twice_on_a_server(fitted: Path, server: Server) -> None:
-    sync_at_once(server.uri, fitted)
+at_once = pytest.mark.parametrize("processes", [8, pytest.param(16, marks=pytest.mark.evidence)])
 
 
 @pytest.mark.slow
-def test_sixteen_processes_make_the_store_at_once(fitted: Path) -> None:
+@at_once
+def test_processes_at_once_make_no_run_twice_on_a_server(fitted: Path, server: Server, processes: int) -> None:
+    sync_at_once(server.uri, fitted, processes)
+
+
+@pytest.mark.slow
+@at_once
+def test_processes_at_once_make_the_store(fitted: Path, processes: int) -> None:
     database = fitted / "new" / "mlflow.db"
     database.parent.mkdir()
-    sync_at_once(f"sqlite:///{database}", fitted)
+    sync_at_once(f"sqlite:///{database}", fitted, processes)
     with closing(sqlite3.connect(database)) as made:
         assert made.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["drop", "lose", 500, 429])
 def test_a_sync_that_fails_anywhere_is_done_again(
     fitted: Path, server: Server, proxy: Proxy, mode: str | int, monkeypatch: pytest.MonkeyPatch
