@@ -2,7 +2,8 @@
 
 python -m benchmarks.tables                   1e6 x 50 as CSV and Parquet, each contender a process of its own, three rounds;
                                               5,000 x 30 in one process, figures, report and tracking left out;
-                                              and the fit to 1e5 x 50 beside its evaluation, with 2,000 resamples of 1e5 rows
+                                              and the fit to 1e5 x 50 beside its evaluation, figures and report, with 2,000
+                                              resamples of 1e5 rows
 python -m benchmarks.tables --rows 100000     a smaller first part
 """
 
@@ -30,6 +31,7 @@ from pipeline.learning.prediction import load_predictor, predicting
 from pipeline.model.card import read_card, read_schema_of
 from pipeline.stages import MODELS_DIR, STAGES
 from pipeline.stages.evaluate import read_rows
+from pipeline.stages.report import report
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {"large": (20, 20, 5, 5), "small": (12, 12, 3, 3)}  # numbers, categories, dates, numbers with gaps
@@ -123,7 +125,8 @@ def small(rounds: int) -> None:
 
 
 def evaluation(rounds: int, rows: int = 100_000) -> None:
-    """Each stage up to the metrics, intervals and checks, and the intervals alone of so many test rows."""
+    """Each stage up to the metrics, intervals and checks, figures and report of two candidates, and the intervals alone of so
+    many test rows."""
     rng = np.random.default_rng(0)
     z, weight = rng.normal(size=rows), rng.uniform(0.5, 2, rows)
     y = (2 * z + rng.logistic(size=rows) > 0).astype(np.float64)
@@ -135,10 +138,20 @@ def evaluation(rounds: int, rows: int = 100_000) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         file, out = Path(temporary) / "t.csv", Path(temporary) / "out"
         pa.csv.write_csv(table(rows, KINDS["large"]), file)
-        config = compose(["data=table", f"data.path={file}", "data.target=y", "tracking=none", "evaluation.validation=none"])
+        given_table = ("data=table", f"data.path={file}", "data.target=y", "tracking=none", "evaluation.validation=none")
+        config, other = (compose([*given_table, f"model={name}"]) for name in ("numpy", "torch"))
+        for stage in ("generate", "validate", "train", "evaluate"):
+            STAGES[stage].run(other, out)
+
+        def draw() -> None:
+            for each in (config, other):
+                STAGES["plot"].run(each, out)
+            report(out, [config.model_name, other.model_name], config.tracking)
+
         contenders: dict[str, Callable[[], object]] = {
             stage: partial(STAGES[stage].run, config, out) for stage in ("generate", "validate", "train", "evaluate")
         }
+        contenders["plot, report of two"] = draw
         contenders |= {f"intervals{name}": partial(bootstrap, z, y, **arrays) for name, arrays in given.items()}
         for name, seconds in interleaved(contenders, rounds).items():
             print(f"{rows} x 50 {name:20} {seconds}")
