@@ -320,17 +320,28 @@ def test_threads_change_no_bit_of_a_large_fit(repo: Path, shell: Shell, forked: 
 
 @pytest.mark.slow
 def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, forked: Shell) -> None:
+    """One in a copy of the repository has a report of its own: a run that both share shows the report that lies here, too."""
     repo = reproduced_repo
-    before = len(runs_of(repo))
-    ran = shell("dvc exp run -S overrides.yaml:++overrides.data=breast_cancer evaluate", repo)
-    assert ran.returncode == 0, ran.stderr
-    assert len(runs_of(repo)) == before + 2
-    temp = shell("dvc exp run --temp -S overrides.yaml:++overrides.optimizer.lr=0.3 evaluate@numpy", repo)
+    page = (repo / "out/report/index.html").read_bytes()
+    other = """dvc exp run --temp -n other -S 'overrides.yaml:candidates.torch=["model=torch","optimizer.lr=0.7"]'"""
+    temp = shell(other, repo)
     assert temp.returncode == 0, temp.stderr
     late = "python -m pipeline.runs doctor"  # sends what came too late for the command's own publisher, on a busy machine
     assert forked(late, repo).returncode == 0
+    new, *before = runs_of(repo)
+    assert (new.data.params["optimizer.lr"], len(before)) == ("0.7", 2)
+    numpy = next(run for run in before if run.data.params["model.name"] == "numpy")
+    reports = [Path(run.info.artifact_uri.removeprefix("file://")) / "report" for run in (numpy, new)]
+    assert (reports[0] / "index.html").read_bytes() == page
+    assert (reports[0] / "other" / "index.html").read_bytes() == (reports[1] / "other" / "index.html").read_bytes() != page
+    verified = forked("python -m pipeline.runs verify", repo)
+    assert verified.returncode == 0, verified.stdout
+
+    ran = shell("dvc exp run -S overrides.yaml:++overrides.data=breast_cancer evaluate", repo)
+    assert ran.returncode == 0, ran.stderr
+    assert forked(late, repo).returncode == 0
     runs: list[Any] = runs_of(repo)
-    assert len(runs) == before + 3
+    assert len(runs) == 5
     assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(repo) for run in runs)
     assert all("dvc.exp" in run.data.tags for run in runs[:3])
     queued = shell("dvc exp run --queue -S overrides.yaml:++overrides.optimizer.lr=0.4,0.5 train@numpy", repo)
@@ -345,21 +356,3 @@ def test_experiments_land_in_the_one_store(reproduced_repo: Path, shell: Shell, 
     assert forked(late, repo).returncode == 0
     lrs = {run.data.params["optimizer.lr"] for run in runs_of(repo) if run.info.status == "FINISHED"}
     assert {"0.4", "0.5"} < lrs
-
-
-@pytest.mark.slow
-def test_an_experiment_in_a_copy_has_a_report_of_its_own(reproduced_repo: Path, shell: Shell, forked: Shell) -> None:
-    """The run that it shares with the repository shows the report that lies here, too."""
-    repo = reproduced_repo
-    page = (repo / "out/report/index.html").read_bytes()
-    other = """dvc exp run --temp -n other -S 'overrides.yaml:candidates.torch=["model=torch","optimizer.lr=0.7"]'"""
-    ran = shell(other, repo)
-    assert ran.returncode == 0, ran.stderr
-    new, *runs = runs_of(repo)
-    assert (new.data.params["optimizer.lr"], len(runs)) == ("0.7", 2)
-    numpy = next(run for run in runs if run.data.params["model.name"] == "numpy")
-    reports = [Path(run.info.artifact_uri.removeprefix("file://")) / "report" for run in (numpy, new)]
-    assert (reports[0] / "index.html").read_bytes() == page
-    assert (reports[0] / "other" / "index.html").read_bytes() == (reports[1] / "other" / "index.html").read_bytes() != page
-    verified = forked("python -m pipeline.runs verify", repo)
-    assert verified.returncode == 0, verified.stdout

@@ -276,7 +276,8 @@ def test_a_killed_ui_leaves_no_server(repo: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", ["", "; true"])  # with more than one command the shell stays between dvc and the stage
+# with more than one command the shell stays between dvc and the stage
+@pytest.mark.parametrize("more", ["", pytest.param("; true", marks=pytest.mark.evidence)])
 @moments((0, 20, 200), (0, 5, 10, 20, 50, 100, 200, 500))
 def test_a_dvc_killed_at_any_moment_leaves_nothing_running(
     repo: Path, shell: Shell, more: str, moments: tuple[int, ...]

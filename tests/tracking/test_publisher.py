@@ -176,10 +176,11 @@ OUTAGES: dict[str, tuple[str | int, int, int]] = {  # how the proxy fails, from 
     "middle, 429": (429, 30, 60),
     "end": ("drop", 80, AFTERWARDS),
 }
+SIMILAR = ("middle, answers lost", "middle, 429")  # to others
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("outage", [pytest.param(name, marks=[pytest.mark.evidence] * (name in SIMILAR)) for name in OUTAGES])
 def test_an_outage_loses_and_doubles_nothing(
     fitted: Path, server: Server, proxy: Proxy, outage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,7 +304,7 @@ wait_for_delivery()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["doctor", "publish"])
+@pytest.mark.parametrize("command", ["publish", pytest.param("doctor", marks=pytest.mark.evidence)])
 def test_a_sweep_whose_server_is_away_at_its_end(repo: Path, forked: Shell, server: Server, proxy: Proxy, command: str) -> None:
     uri = f"http://127.0.0.1:{proxy.port}"
     ways = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -354,7 +355,7 @@ FIT = f"optimizer.epochs={EPOCHS} data.rows=20000 optimizer.record_every=100"  #
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.evidence), signal.SIGKILL])
 @pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.evidence)])
 def test_kills_at_random_moments(repo: Path, forked: Shell, how: signal.Signals, kills: int) -> None:
     """Whenever it strikes: the status is true, nothing is left running, and the next attempt ends as if nothing had been."""

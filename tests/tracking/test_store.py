@@ -5,9 +5,9 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -119,13 +119,23 @@ def seconds_without_mlflow(tmp_path_factory: pytest.TempPathFactory, clean: Path
     return cache(lambda command: seconds(f"{command} tracking=none", repo))
 
 
+ONE, SWEEP = "python -m pipeline model.l2=1", "python -m pipeline -m model.l2=1,2"
+States = Sequence[tuple[Callable[[Path], AbstractContextManager[str]], str]]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "states",
+    [
+        (*((state, ONE) for state in (absent, locked, busy, unreadable)), (silent, SWEEP)),
+        pytest.param(((silent, ONE),), marks=pytest.mark.evidence),
+    ],
+    ids=["all", "silent"],
+)
 def test_a_store_in_any_state_holds_nothing_up(
-    tmp_path: Path, repo: Path, seconds_without_mlflow: Callable[[str], float]
+    tmp_path: Path, repo: Path, seconds_without_mlflow: Callable[[str], float], states: States
 ) -> None:
     """Nor do the processes beside the work outlive it for long; these are waited for together."""
-    one, several = "python -m pipeline model.l2=1", "python -m pipeline -m model.l2=1,2"
-    states = (*((state, one) for state in (absent, locked, busy, unreadable, silent)), (silent, several))
     with ExitStack() as stack:
         pool, waits = stack.enter_context(ThreadPoolExecutor(len(states))), list[Future[None]]()
         for number, (state, command) in enumerate(states):
