@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Array
-from pipeline.errors import DataError
+from pipeline.errors import ArtifactError, DataError
 from pipeline.evaluation.intervals import RESAMPLES, Difference, paired_differences
 from pipeline.evaluation.metrics import METRICS
 from pipeline.interval import Groups
@@ -31,14 +31,11 @@ class Predictions:
 
     @classmethod
     def of(cls, columns: Mapping[str, NDArray[Any]], classes: Sequence[Label], cut: float) -> Self:
-        """From the columns of predictions.parquet."""
+        """From the columns of predictions.parquet. Raises ArtifactError where it has no log-odds."""
+        if "log_odds" not in columns:
+            raise ArtifactError("predictions.parquet must have the column log_odds; one of an earlier version has not")
         y = (columns["actual"] == np.array(classes)[1]).astype(float)
-        return cls(log_odds(columns["probability"]), y, cut, columns.get("weight"), columns.get("group"))
-
-
-def log_odds(p: Array) -> Array:
-    """z (n,) of probabilities p (n,). One that was rounded to 1 counts as 1 - 2^-54, one rounded to 0 as the least float."""
-    return np.asarray(np.log(np.maximum(p, np.nextafter(0, 1))) - np.log(np.maximum(1 - p, 2.0**-54)))
+        return cls(columns["log_odds"], y, cut, columns.get("weight"), columns.get("group"))
 
 
 def differences(models: Sequence[Predictions], resamples: int = RESAMPLES) -> list[dict[str, Difference]]:

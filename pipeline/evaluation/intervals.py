@@ -73,7 +73,8 @@ def bootstrap(
     Chance raises a norm, as a maximum or a sum of distances, in each resample once more. By the triangle inequality it is too
     great by no more than the norm of what chance has changed, which the resamples have beside the table: that is the low end;
     the high one is freed from the mean by which resampling raises it. The interval of a share of equal rows is exact, and so is
-    that of a score which no resample changes (`exact`). A class of one row, or in one group, has no others.
+    that of a score which no resample changes (`exact`). The others reach further where a class has few rows (`_few_rows`), and
+    a class of one row, or in one group, has none.
     """
     (found,), _ = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
     return _intervals(found, (z, y, weight), cut, group)
@@ -108,7 +109,7 @@ def paired_differences(
 
     models: log-odds z (n,) and the cut of each. The first may have been chosen as the best by these very rows, so of more than
     two models the intervals reach further, by the ratio of the normal quantiles with which those of all pairs hold together
-    (Bonferroni).
+    (Bonferroni). A difference that no resample changes is as uncertain as the intervals of its two scores allow.
     """
     from scipy.special import ndtri
 
@@ -116,8 +117,20 @@ def paired_differences(
         sizes = " and ".join(str(len(z)) for z, _ in models)
         raise DataError(f"all models must have predicted the {len(y)} rows; got {sizes}")
     (a, *others), _ = _resampled([(z, cut, COMPARED_METRICS) for z, cut in models], y, weight, group, resamples, seed)
-    reach = float(ndtri(TAILS[0] / comb(max(len(models), 2), 2)) / ndtri(TAILS[0]))
-    return [{name: _difference(name, a[name], b[name], reach) for name in COMPARED_METRICS} for b in others]
+    first, *tables = (ScoredTable.of(z, y, weight, group, cut) for z, cut in models)
+    reach = _few_rows(first) * float(ndtri(TAILS[0] / comb(max(len(models), 2), 2)) / ndtri(TAILS[0]))
+
+    def difference(metric: Metric, a: Resampled, b: Resampled, table: ScoredTable) -> Difference:
+        values = b.values - a.values
+        if b.value != a.value and _is_unchanged(values):
+            (a_low, a_high), (b_low, b_high) = _ends(metric, a, first), _ends(metric, b, table)
+            return Difference(b.value - a.value, b_low - a_high, b_high - a_low)
+        return _difference(metric, b.value - a.value, values, reach)
+
+    return [
+        {name: difference(METRICS[name], a[name], b[name], table) for name in COMPARED_METRICS}
+        for b, table in zip(others, tables, strict=True)
+    ]
 
 
 def resamples_for(rows: int, many: int = MANY_ROWS) -> int:
@@ -192,15 +205,29 @@ def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float,
     return {name: Interval(found[name].value, float(low), float(high)) for name, (low, high) in ends.items()}
 
 
+def _few_rows(table: ScoredTable) -> float:
+    """How many times as far an interval reaches as the percentiles of resamples: the spread of m rows is less than that which
+    they are drawn from, and known from m - 1 alone (Student's t). m: the rows, or groups, of the smaller class."""
+    from scipy.special import ndtri, stdtrit
+
+    m = max(min(table.observations(table.y == label) for label in (0, 1)), MIN_OF_CLASS)
+    return float(stdtrit(m - 1, TAILS[1]) / ndtri(TAILS[1]) * np.sqrt(m / (m - 1)))
+
+
+def _is_unchanged(values: Array) -> bool:
+    """Whether a score is known of resamples, and is the same in all of them."""
+    known = values[~np.isnan(values)]
+    return len(known) > 0 and bool(np.ptp(known) <= ROUNDING * abs(known).max())
+
+
 def _ends(metric: Metric, found: Resampled, table: ScoredTable) -> tuple[float, float]:
-    known = found.values[~np.isnan(found.values)]
-    is_unchanged = len(known) > 0 and np.ptp(known) <= ROUNDING * abs(known).max()
+    known, is_unchanged = found.values[~np.isnan(found.values)], _is_unchanged(found.values)
     if metric.share_of and (is_unchanged or not len(known) or table.is_of_equal_rows):
         return of_share(metric, found.value, table)
     if is_unchanged:
         return of_unchanged(metric, found.value, table)
     if found.noise is None or not len(known):
-        return _percentiles(known)
+        return _reaching(found.value, _percentiles(known), _few_rows(table))
     low, high = np.quantile(known, TAILS)
     raised = known.mean() - found.value
     return float(found.value - np.quantile(found.noise, CONFIDENCE)), float(max(high - raised, 2 * found.value - low))
@@ -211,17 +238,23 @@ def _percentiles(values: Array) -> tuple[float, float]:
     return tuple(np.quantile(values, TAILS).tolist()) if len(values) else (np.nan, np.nan)
 
 
-def _difference(name: str, a: Resampled, b: Resampled, reach: float) -> Difference:
-    """Of a norm the basic interval, mirrored at the value (Davison and Hinkley 1997), which reaches to the value.
+def _reaching(value: float, ends: tuple[float, float], reach: float) -> tuple[float, float]:
+    """An interval that reaches so many times as far from the value."""
+    low, high = ends
+    below, above = ((reach - 1) * max(distance, 0.0) for distance in (value - low, high - value))
+    return low - below, high + above
 
-    reach: how many times as far from the value as an interval of one difference.
+
+def _difference(metric: Metric, value: float, values: Array, reach: float) -> Difference:
+    """Of a norm, which chance raises in both models, the percentiles and the basic interval, which is these mirrored at the
+    value (Davison and Hinkley 1997), together.
+
+    values (resamples,): the difference in each. reach: how many times as far from the value as their percentiles.
     """
-    value, values = b.value - a.value, b.values - a.values
     low, high = _percentiles(values[~np.isnan(values)])
-    if METRICS[name].noise:
-        low, high = np.minimum(value, 2 * value - high), np.maximum(value, 2 * value - low)
-    below, above = ((reach - 1) * np.maximum(distance, 0) for distance in (value - low, high - value))
-    return Difference(value, float(low - below), float(high + above))
+    if metric.noise:
+        low, high = min(low, 2 * value - high), max(high, 2 * value - low)
+    return Difference(value, *_reaching(value, (low, high), reach))
 
 
 def _resampled(

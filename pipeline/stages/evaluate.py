@@ -87,7 +87,7 @@ def evaluate(data: Path, folder: Path, tracking: Tracking, config: Mapping[str, 
             write_json(made / INTERVALS_FILE, nan_as_none(found.intervals()))
             write_json(made / CHECKS_FILE, {"checks": checks})
             given = {name: values for name, values in {"weight": weight, "group": group}.items() if values is not None}
-            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), **given})
+            write_parquet(made / PREDICTIONS_FILE, {**predictions, "probability": probability(z), "log_odds": z, **given})
             for curve in CURVES.values():
                 table = curve.of(z, y, weight, group)
                 write_csv(made / curve.file, {**table, **found.band(curve, table[curve.columns[1]])})

@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import DataError
-from pipeline.evaluation.comparison import Predictions, differences, log_odds
+from pipeline.errors import ArtifactError, DataError
+from pipeline.evaluation.comparison import Predictions, differences
 from pipeline.evaluation.intervals import paired_bootstrap
 from tests.evaluation.context import scores
 
 
-def test_log_odds_of_probabilities_that_were_rounded_away() -> None:
-    z = np.array([-745.0, -40.0, -1.0, 0.0, 1.0, 30.0])
-    with np.errstate(over="ignore"):
-        p = 1 / (1 + np.exp(-z))
-    assert log_odds(p) == pytest.approx(z, rel=1e-3)
-    assert log_odds(np.array([0.0, 1.0])) == pytest.approx([-744.44, 54 * np.log(2)], rel=1e-4)
+def test_a_row_costs_what_it_costs_however_sure_the_model_was() -> None:
+    """A probability that is rounded to 1 does not say how sure."""
+    classes, columns = ["no", "yes"], {"actual": np.array(["no", "yes", "no", "yes"])}
+    a, b = (Predictions.of({**columns, "log_odds": np.array([z, 1, -1, 1.0])}, classes, 0.0) for z in (40.0, 300.0))
+    (difference,) = differences([a, b], resamples=50)
+    assert difference["log_loss"].value == pytest.approx((300 - 40) / 4)
+    with pytest.raises(ArtifactError, match="must have the column log_odds"):
+        Predictions.of({**columns, "probability": np.ones(4)}, classes, 0.0)
 
 
 def test_many_models_are_compared_as_two_are_by_wider_intervals() -> None:

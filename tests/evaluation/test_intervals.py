@@ -327,6 +327,29 @@ def test_the_calibration_error_of_a_calibrated_model_holds_zero(tables: int, res
     assert held >= 0.93 * tables - 2
 
 
+@pytest.mark.parametrize("rows", [(10, 5), (100, 4), pytest.param((500, 5), marks=pytest.mark.evidence)])
+@pytest.mark.parametrize("tables", [60, pytest.param(400, marks=pytest.mark.evidence)])
+def test_equal_models_are_seldom_surely_different_on_few_rows(rows: tuple[int, int], tables: int) -> None:
+    """rows: all, and those that are positive. Percentiles alone call one in seven surely different in log loss."""
+    rng, y = np.random.default_rng(0), (np.arange(rows[0]) < rows[1]).astype(float)
+    signs = dict.fromkeys(COMPARED_METRICS, 0)
+    for seed in range(tables):
+        both = rng.normal(size=len(y)) + 2 * y - 1
+        a, b = (both + 0.6 * rng.normal(size=len(y)) for _ in range(2))
+        for name, difference in paired_bootstrap(a, b, y, resamples=200, seed=seed).items():
+            signs[name] += abs(difference.sign)
+    assert {name: count for name, count in signs.items() if count > 0.08 * tables + 1} == {}
+
+
+def test_a_difference_that_no_resample_changes_is_as_unsure_as_its_scores() -> None:
+    """Of three positives one model finds all, the other none."""
+    y = np.array([1.0, 1, 1, 0, 0, 0, 0])
+    found = paired_bootstrap(2 * y - 1, -np.ones(7), y, resamples=100)["recall"]
+    low, high = clopper_pearson(3, 3)
+    assert (found.value, found.low, found.high) == pytest.approx((-1, -1, 1 - low - low))
+    assert (high, found.sign) == (1, 0)
+
+
 def bands_hold(simulations: int, n: int, resamples: int) -> dict[str, Array]:
     """The share of simulated tables in which a band holds the true curve, at each of POINTS along x; of calibration's bins."""
     found: dict[str, Any] = {

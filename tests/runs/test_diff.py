@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.comparison import log_odds, verdict
+from pipeline.evaluation.comparison import verdict
 from pipeline.evaluation.intervals import Difference, paired_bootstrap
 from pipeline.files import digest
 from pipeline.runs.diff import _describe
@@ -38,7 +38,7 @@ def test_all_that_differs_is_shown(made: Path, runs: Commands, forked: Shell) ->
     assert answer["environment"]["version.numpy"] == [np.__version__, "1.0"]
     kept = [pd.read_parquet(made / folder / "predictions.parquet") for folder in ("out/models/numpy", f"{SINGLE}/models/numpy")]
     y = (kept[0]["actual"] == kept[0]["actual"].max()).to_numpy(float)
-    z_a, z_b = (log_odds(table["probability"].to_numpy()) for table in kept)
+    z_a, z_b = (table["log_odds"].to_numpy() for table in kept)
     expected = paired_bootstrap(z_a, z_b, y, cuts=(0.0, np.log(3 / 7)))
     for name, found in answer["metrics"].items():
         assert (found["value"], found["low"], found["high"]) == (expected[name].value, expected[name].low, expected[name].high)

@@ -179,8 +179,8 @@ def test_what_is_measured_uses_the_weights_and_groups_of_the_test_rows(
     groups = "the intervals are of whole groups drawn anew (data.group), 8 in the test table, fewer than 40: mostly too narrow"
     assert groups in capsys.readouterr().out
     table = pd.read_parquet(folder / "predictions.parquet")
-    p, y = table["probability"].to_numpy(), table["actual"].to_numpy(np.float64)
-    z = np.log(p / (1 - p))
+    z, y = table["log_odds"].to_numpy(), table["actual"].to_numpy(np.float64)
+    assert table["probability"].to_numpy() == pytest.approx(1 / (1 + np.exp(-z)))
     assert values == pytest.approx(measure(z, y, weight))
     assert values["rows"] == weight.sum() == 60
     for name, curve in CURVES.items():
@@ -188,8 +188,8 @@ def test_what_is_measured_uses_the_weights_and_groups_of_the_test_rows(
         np.testing.assert_allclose(pd.read_csv(folder / curve.file)[[*curve.columns]], expected, atol=1e-9, err_msg=name)
     of = SimpleNamespace(info=SimpleNamespace(run_id="a", run_name="a"))
     a = Records(of, folder, read_card(folder).content, {}, Decision(), values, read_predictions(folder))
-    b = replace(a, predictions={**a.predictions, "probability": p**2})
-    found, z_b = compare(a, b)["log_loss"], np.log(p**2 / (1 - p**2))
+    b = replace(a, predictions={**a.predictions, "log_odds": 2 * z})
+    found, z_b = compare(a, b)["log_loss"], 2 * z
     assert found.value == pytest.approx(measure(z_b, y, weight)["log_loss"] - values["log_loss"])
     assert found.low == pytest.approx(paired_bootstrap(z, z_b, y, weight=weight, group=group)["log_loss"].low)
     low = bootstrap(z, y, weight, group=group)["roc_auc"].low
