@@ -12,7 +12,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.data.dataset import Source
 from pipeline.data.sources import SOURCES
 from pipeline.errors import ConfigError
-from pipeline.evaluation.options import EvaluationOptions
+from pipeline.evaluation.options import NONE, EvaluationOptions
 from pipeline.flatten import flatten
 from pipeline.learning.model import Model
 from pipeline.learning.models import MODELS
@@ -24,6 +24,7 @@ from pipeline.text import shorten
 
 REGISTRIES: dict[str, Registry] = {"data": SOURCES, "model": MODELS, "optimizer": OPTIMIZERS}
 SECTIONS: dict[str, type[Any]] = {"evaluation": EvaluationOptions, "tracking": Tracking}
+OF_COLUMNS = ("columns", "drop", "keep", "kinds")  # settings of the data that leave a table's rows as they are
 VOCABULARY = vocabulary(REGISTRIES, *SECTIONS.values())
 
 
@@ -83,10 +84,20 @@ def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Con
             raise ConfigError(f"a sweep must be over what is trained, since jobs with equal models would be one run; got {key}")
     first = [overrides[0] for overrides in choices]
     config = check(composed(first, primary))
+    validated = [config] if config.evaluation.validation != NONE else []
     for i, overrides in enumerate(choices):
         for override in overrides[1:]:
-            check(composed([*first[:i], override, *first[i + 1 :]], primary))
+            other = check(composed([*first[:i], override, *first[i + 1 :]], primary))
+            validated += [other] if other.evaluation.validation != NONE else []
+            if validated and _rows_of(validated[-1]) != _rows_of(validated[0]):
+                rule = "a sweep that chooses by validation must be over models of the same rows"
+                raise ConfigError(f"{rule}; got {shorten(override, MAX_VALUE)}: sweep it with evaluation.validation=none")
     return config
+
+
+def _rows_of(config: Config) -> dict[str, Any]:
+    """The settings of the data that decide which rows there are, and in which part."""
+    return {name: value for name, value in config.to_dict()["data"].items() if name not in OF_COLUMNS}
 
 
 @cache

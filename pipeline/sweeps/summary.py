@@ -80,8 +80,9 @@ def _log_best(jobs: Sequence[Status], swept: Sequence[str], table: Path) -> None
 
 
 def _warn_of_edges(swept: Sequence[str], best: Status, jobs: Sequence[Status]) -> None:
-    """Log where the best of the numbers that a key had is the least or the greatest of at least MIN_VALUES."""
-    for key in swept:
+    """Log where the best of the numbers that a key had is the least or the greatest of at least MIN_VALUES; a seed has no edge,
+    and data are not chosen by what is measured on them."""
+    for key in (key for key in swept if not key.startswith("data.") and not key.endswith("seed")):
         with suppress(KeyError, ValueError):  # a job without it; no numbers
             tried = {float(job["overrides"][key]) for job in jobs}
             found = edge_of(key, float(best["overrides"][key]), tried)

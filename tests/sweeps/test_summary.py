@@ -82,3 +82,8 @@ def test_the_best_value_at_the_edge_of_a_sweep(
     first, *others = capsys.readouterr().err.splitlines()
     assert "evaluation.validation=cv" in first
     assert others == ([sentence] if warned else [])
+
+
+def test_a_seed_has_no_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summarize(tmp_path, [job(i, loss=1 / (i + 1), **{"model.seed": str(i), "data.rows": str(i)}) for i in range(3)])
+    assert "a value beyond it" not in capsys.readouterr().err
