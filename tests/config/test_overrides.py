@@ -123,9 +123,10 @@ def test_a_sweep_over_text(given: str, values: list[str]) -> None:
 
 def test_an_interpolation_in_a_sweep_is_left_to_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARD", "7_8")
-    overrides = [*TABLE, "evaluation.validation=none", "data.target=${oc.env:WARD},${data.path}", "hydra.sweep.subdir=j/${hydra.job.num}"]
+    target = "data.target=${oc.env:WARD},${data.path}"
+    overrides = [*TABLE, "evaluation.validation=none", target, "hydra.sweep.subdir=j/${hydra.job.num}"]
     sweep = plan(as_typed(overrides, text_keys(), sweep=True), lambda config: None)
-    assert [unquoted(override)[1] for override in sweep.choices[-1]] == ["${oc.env:WARD}", "${data.path}"]
+    assert [unquoted(override)[1] for override in sweep.choices[-2]] == ["${oc.env:WARD}", "${data.path}"]
     assert check_sweep(sweep.choices).to_dict()["data"]["target"] == "7_8"
 
 
