@@ -39,7 +39,7 @@ class FactTable:
 
 
 def fact_tables(names: Sequence[str], facts: Sequence[Fact]) -> list[FactTable]:
-    """As many candidates a table as a page has room for."""
+    """As many candidates a table as fit beside each other on a page."""
     starts = range(0, len(names), SIDE_BY_SIDE)
     parts = [slice(start, start + SIDE_BY_SIDE) for start in starts]
     return [FactTable(names[part], [replace(fact, values=fact.values[part]) for fact in facts]) for part in parts]
