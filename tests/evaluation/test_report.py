@@ -317,6 +317,12 @@ def test_the_loss_in_validation_is_drawn_of_the_candidates_that_have_it() -> Non
     assert "validation" not in {chart.name for chart in charts.charts([plain])}
 
 
+def test_a_loss_in_validation_that_is_not_known_is_no_point() -> None:
+    course = {"epoch": np.array([0.0, 9.0]), "training": np.full(2, np.nan), "validation": np.array([0.71, 0.4])}
+    line = lines.course(candidate(Z, Y, course=course))
+    assert [line[name].tolist() for name in ("x", "y", "part")] == [[0.0, 9.0], [0.71, 0.4], [1.0, 1.0]]
+
+
 def test_two_thousand_columns_are_a_page_of_a_few_rows() -> None:
     columns = [Column(f"gene_{i}", "number", "number", 0, 50, "0.5") for i in range(5000)]
     rows = [coefficient("(intercept)", 0.0), *(coefficient(f"gene_{i}", 5 - 0.001 * i) for i in range(1999))]

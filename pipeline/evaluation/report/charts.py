@@ -25,7 +25,7 @@ from pipeline.interval import CONFIDENCE
 MAX_POINTS, MAX_ALL_POINTS = 400, 1600  # of a candidate's curve, and of all candidates' in one chart
 DIGITS = 5  # of a coordinate
 WIDTH, HEIGHT = 380, 290  # of a chart, in units that the page scales
-FAINT = 0.4  # opacity of a line that another explains
+FAINT = 0.6  # opacity of a line that another explains
 AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 CONFIG = {
@@ -192,7 +192,7 @@ def _validation(candidates: Sequence[Evaluated]) -> Chart:
     return Chart(
         "validation",
         "Loss in validation",
-        "The mean log loss of the rows that were held out, fold by fold; fainter, that of the rows fitted to.",
+        "The log loss of the rows that were held out, a mean over the folds; fainter, that of the rows fitted to.",
         _spec(("Epoch", epochs), ("Log loss", losses), [], dots=True, is_first_part_faint=True),
         [Field("x", "epoch {}"), held_out, fitted],
         courses,

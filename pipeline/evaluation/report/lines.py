@@ -89,8 +89,14 @@ def loss(candidate: Evaluated, limit: int) -> Columns:
 
 
 def course(candidate: Evaluated) -> Columns:
-    """The mean log loss in folds by epoch: part 0 is of the rows that are fitted to, part 1 of those that are held out."""
+    """The mean log loss in folds by epoch: part 0 is of the rows that are fitted to, part 1 of those that are held out.
+
+    No points where the loss is not known, as in training with model.class_weight.
+    """
     course = candidate.course or {name: np.empty(0) for name in COURSE}
     epoch, training, validation = (np.tile(course[name], 2) for name in COURSE)
     part = np.repeat([0.0, 1.0], len(epoch) // 2)
-    return {"x": epoch, "y": np.where(part, validation, training), "training": training, "validation": validation, "part": part}
+    y = np.where(part, validation, training)
+    known = np.isfinite(y)
+    columns = {"x": epoch, "y": y, "training": training, "validation": validation, "part": part}
+    return {name: values[known] for name, values in columns.items()}
