@@ -46,7 +46,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page says, from its top to its end."""
+    """All that the page shows, from its top to its end."""
 
     title: str
     heading: str
