@@ -317,6 +317,15 @@ def test_the_loss_in_validation_is_drawn_of_the_candidates_that_have_it() -> Non
     assert "validation" not in {chart.name for chart in charts.charts([plain])}
 
 
+def test_epochs_that_differ_much_are_drawn_by_their_logarithm() -> None:
+    few, many = (
+        candidate(Z, Y, card(fit=replace(FIT, epochs=epochs)), history={"epoch": np.arange(3.0), "loss": np.ones(3)})
+        for epochs in (7, 5000)
+    )
+    near, far = (charts.charts(of)[5].spec["layer"][0]["encoding"]["x"] for of in ([few, few], [few, many]))
+    assert ("type" in near["scale"], far["scale"]["type"], far["axis"]["values"]) == (False, "symlog", [0, 10, 100, 1000])
+
+
 def test_a_loss_in_validation_that_is_not_known_is_no_point() -> None:
     course = {"epoch": np.array([0.0, 9.0]), "training": np.full(2, np.nan), "validation": np.array([0.71, 0.4])}
     line = lines.course(candidate(Z, Y, course=course))
