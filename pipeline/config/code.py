@@ -19,6 +19,7 @@ from pipeline.files import OUT, ROOT, write_json
 PACKAGE = "pipeline"
 # the code that a run's fingerprint names
 NUMERICAL = ("data", "model", "learning", "evaluation.folds", "evaluation.penalty", "arrays", "determinism")
+FINGERPRINTING = f"{PACKAGE}.stages._fitting"  # imported by the stages that make a run's fingerprint
 CACHE = OUT / "code.json"  # what is in each file, by the SHA-256 of its bytes: written by `compose`, so stages parse nothing
 SYNTAX = Path(syntax.__file__)  # its bytes are in the cache's keys, too
 
@@ -50,15 +51,19 @@ class Code:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def stage(self, name: str) -> str:
-        """The hash of all code that a stage imports."""
-        return self.hash_of(self.reached(f"{PACKAGE}.stages.{name}"))
+        """The hash of all code that a stage imports and, where it writes a run's fingerprint, of all that this names."""
+        modules = self.reached(f"{PACKAGE}.stages.{name}")
+        return self.hash_of(modules | self._numerical() if FINGERPRINTING in modules else modules)
 
     def numerical(self) -> str:
         """The hash of the code that a model's numbers depend on, beside its data: all of it is `train`'s, so that whatever
         changes this hash lets DVC train again."""
+        return self.hash_of(self._numerical())
+
+    def _numerical(self) -> set[str]:
         parts = [f"{PACKAGE}.{part}" for part in NUMERICAL]
         counted = {*parts, *(name for part in parts for name in self._below(part))}
-        return self.hash_of(counted & self.reached(f"{PACKAGE}.stages.train"))
+        return counted & self.reached(f"{PACKAGE}.stages.train")
 
     def write_cache(self) -> None:
         """Write what is in the files that were read."""

@@ -12,6 +12,7 @@ from pipeline.learning.features import standardised
 from pipeline.learning.inference import Inference, infer, unknown
 from pipeline.learning.model import Fit, Model, TrainingRows
 from pipeline.learning.models import LinearModel, Logistic, linear_model
+from pipeline.learning.weights import NONE
 from pipeline.model.encoder import Encoder
 
 INTERCEPT = "(intercept)"
@@ -36,7 +37,7 @@ def coefficients(
         inference = infer(rows, model, fit, encoder.choices if encoder else ())
     else:
         inference = unknown(fitted, "the model is no logistic regression of the project")
-    is_scaled = isinstance(model, Logistic) and model.standardize
+    is_scaled = isinstance(model, Logistic) and model.standardize and model.class_weight == NONE
     table = _table(fitted, inference, fitted.scale if is_scaled else _deviations(rows), rows.features, encoder)
     return table, {"method": inference.method, "sentence": inference.sentence}
 

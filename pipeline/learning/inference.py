@@ -105,16 +105,16 @@ def infer(rows: TrainingRows, model: Logistic, fit: Fit, choices: Sequence[range
             return unknown(fitted, why)
         problem = _problem(rows, model, fitted)
         order = _order(rows, len(problem.theta), choices)
-        kept, factor = independent(problem.hessian, order)
-        if model.strength and len(kept) < len(order):
+        chosen, factor = independent(problem.hessian, order)
+        if model.strength and len(chosen) < len(order):
             return unknown(fitted, "columns are combinations of others, and the penalty is too weak to tell them apart")
-        if not (distance := _distance(problem, kept, factor)) <= MAX_DISTANCE:
+        if not (distance := _distance(problem, chosen, factor)) <= MAX_DISTANCE:
             ways = "optimizer=auto or a smaller optimizer.tol may help"
             return unknown(fitted, f"the fit ended {distance:.2g} standard errors from the optimum; {ways}")
         if model.strength:
-            found = _bootstrapped(problem, fitted, kept, factor, model)
+            found = _bootstrapped(problem, fitted, chosen, factor, model)
         else:
-            found = _wald(problem, fitted, kept, factor, model.inference, rows.features, choices)
+            found = _wald(problem, fitted, chosen, factor, model.inference, rows.features, choices)
     if rows.group is None:
         return found
     sentence = f"{found.sentence}; whole groups are drawn" if found.method == BOOTSTRAP else found.sentence
@@ -193,31 +193,31 @@ def independent(H: Array, order: Sequence[int]) -> tuple[list[int], Array]:
     unit = np.sqrt(np.diag(H))
     unit[unit == 0] = 1
     scaled_H = H / (unit[:, None] * unit)
-    kept = list(order)
-    upper, failure = dpotrf(scaled_H[np.ix_(kept, kept)])
+    chosen = list(order)
+    upper, failure = dpotrf(scaled_H[np.ix_(chosen, chosen)])
     if failure or np.square(np.diag(upper)).min() < MIN_PIVOT:
-        lower, kept = np.zeros_like(H), []
+        lower, chosen = np.zeros_like(H), []
         for j in order:
-            k = len(kept)
-            row = solve_triangular(lower[:k, :k], scaled_H[kept, j], lower=True) if k else np.empty(0)
+            k = len(chosen)
+            row = solve_triangular(lower[:k, :k], scaled_H[chosen, j], lower=True) if k else np.empty(0)
             pivot = scaled_H[j, j] - row @ row
             if pivot >= MIN_PIVOT:
                 lower[k, :k], lower[k, k] = row, np.sqrt(pivot)
-                kept.append(j)
-        upper = lower.T[: len(kept), : len(kept)]
-    return kept, np.asfortranarray(upper * unit[kept])
+                chosen.append(j)
+        upper = lower.T[: len(chosen), : len(chosen)]
+    return chosen, np.asfortranarray(upper * unit[chosen])
 
 
-def _distance(problem: _Problem, kept: Sequence[int], factor: Array) -> float:
+def _distance(problem: _Problem, chosen: Sequence[int], factor: Array) -> float:
     """From the optimum, in standard errors: the Newton decrement of the sum over the rows."""
-    gradient = problem.gradient[kept]
+    gradient = problem.gradient[chosen]
     return float(np.sqrt(problem.f.sum() * (gradient @ solved(factor, gradient))))
 
 
 def _wald(
     problem: _Problem,
     fitted: LinearModel,
-    kept: Sequence[int],
+    chosen: Sequence[int],
     factor: Array,
     method: str,
     names: Sequence[str],
@@ -228,17 +228,17 @@ def _wald(
     from scipy.special import ndtri
 
     size = len(problem.theta)
-    left_out = sorted({*range(size)} - {*kept})
-    combinations = solved(factor, problem.hessian[np.ix_(kept, left_out)])  # A[:, left_out] = A[:, kept] @ combinations
+    left_out = sorted({*range(size)} - {*chosen})
+    combinations = solved(factor, problem.hessian[np.ix_(chosen, left_out)])  # A[:, left_out] = A[:, chosen] @ combinations
     theta = np.zeros(size)
-    theta[kept] = problem.theta[kept] + combinations @ problem.theta[left_out]
+    theta[chosen] = problem.theta[chosen] + combinations @ problem.theta[left_out]
     value = np.append(*LinearModel.at(theta, fitted.mean, fitted.scale).raw_weights())
     units = np.diag(1 / np.append(fitted.scale, 1.0))
     units[-1, :-1] = -fitted.mean / fitted.scale
-    L = units[np.ix_(kept, kept)]
+    L = units[np.ix_(chosen, chosen)]
     error = np.full(size, np.nan)
-    error[kept] = np.sqrt(((L @ _covariance(problem, kept, factor, method)) * L).sum(axis=1))
-    against = _references(kept, left_out, combinations, np.append(fitted.scale, 1.0), choices)
+    error[chosen] = np.sqrt(((L @ _covariance(problem, chosen, factor, method)) * L).sum(axis=1))
+    against = _references(chosen, left_out, combinations, np.append(fitted.scale, 1.0), choices)
     aliased = [j for j in left_out if j not in against.values()]
     value[aliased] = np.nan
     sentence = SENTENCES.get(method, f"standard errors by {method}, which allow for a wrong model of the variance")
@@ -250,7 +250,7 @@ def _wald(
 
 
 def _references(
-    kept: Sequence[int], left_out: Sequence[int], combinations: Array, scale: Array, choices: Sequence[range]
+    chosen: Sequence[int], left_out: Sequence[int], combinations: Array, scale: Array, choices: Sequence[range]
 ) -> dict[int, int]:
     """By the position of a weight, that of the one left out of its choice, where it has become the difference to this alone.
 
@@ -258,7 +258,7 @@ def _references(
     """
     choice_of = {j: i for i, choice in enumerate(choices) for j in choice}
     found: dict[int, int] = {}
-    for j, row in zip(kept, combinations, strict=True):
+    for j, row in zip(chosen, combinations, strict=True):
         (columns,) = np.nonzero(abs(row) > ROUNDING)
         if j in choice_of and len(columns) == 1:
             reference = left_out[columns[0]]
@@ -268,32 +268,32 @@ def _references(
     return found
 
 
-def _covariance(problem: _Problem, kept: Sequence[int], factor: Array, method: str) -> Array:
-    """Of the weights that are kept, on the scale that was trained on (k, k)."""
-    total, k = problem.f.sum(), len(kept)
+def _covariance(problem: _Problem, chosen: Sequence[int], factor: Array, method: str) -> Array:
+    """Of the weights that are chosen, on the scale that was trained on (k, k)."""
+    total, k = problem.f.sum(), len(chosen)
     inverse = solved(factor, np.eye(k))
     if method == CLASSIC:
         return inverse / total
     bread = inverse / problem.n
     if method == CLUSTER:
-        sums = _sums(problem, problem.unit)[:, kept]
+        sums = _sums(problem, problem.unit)[:, chosen]
         groups = len(sums)
         return bread @ (sums.T @ sums) @ bread * (groups / (groups - 1) * (total - 1) / (total - k))
     squares = np.square(problem.m * problem.u) / problem.f
     if method in LEVERAGE_POWER:
-        squares /= (1 - _leverages(problem, kept, factor)) ** LEVERAGE_POWER[method]
+        squares /= (1 - _leverages(problem, chosen, factor)) ** LEVERAGE_POWER[method]
     meat = np.zeros_like(problem.hessian)
     for rows in problem.blocks():
         meat += problem.A.take(rows).gram(squares[rows])
-    return bread @ meat[np.ix_(kept, kept)] @ bread * (total / (total - k) if method == "HC1" else 1.0)
+    return bread @ meat[np.ix_(chosen, chosen)] @ bread * (total / (total - k) if method == "HC1" else 1.0)
 
 
-def _leverages(problem: _Problem, kept: Sequence[int], factor: Array) -> Array:
+def _leverages(problem: _Problem, chosen: Sequence[int], factor: Array) -> Array:
     """h (n,), of one of the rows that a row counts as."""
-    root = np.zeros((len(problem.theta), len(kept)))
-    root[kept] = np.linalg.inv(factor) / np.sqrt(problem.n)  # its product with its transpose is the inverse
+    root = np.zeros((len(problem.theta), len(chosen)))
+    root[chosen] = np.linalg.inv(factor) / np.sqrt(problem.n)  # its product with its transpose is the inverse
     sizes = [
-        np.square(A.times(root, np.empty((A.shape[0], len(kept))))).sum(axis=1)
+        np.square(A.times(root, np.empty((A.shape[0], len(chosen))))).sum(axis=1)
         for A in (problem.A.take(rows) for rows in problem.blocks())
     ]
     wrong = abs(problem.u)
@@ -310,7 +310,7 @@ def _sums(problem: _Problem, unit: NDArray[np.int64]) -> Array:
     return np.column_stack([sums if isinstance(sums, np.ndarray) else sums.toarray(), by_unit.sum(axis=1)])
 
 
-def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], factor: Array, model: Logistic) -> Inference:
+def _bootstrapped(problem: _Problem, fitted: LinearModel, chosen: Sequence[int], factor: Array, model: Logistic) -> Inference:
     """Rows, or groups, are drawn with equal chances and bring their weights; many are drawn in MAX_UNITS bins."""
     rng = np.random.default_rng(model.seed)
     unit = problem.unit
@@ -321,7 +321,7 @@ def _bootstrapped(problem: _Problem, fitted: LinearModel, kept: Sequence[int], f
     penalty = np.append(np.full(len(fitted.w), model.strength), 0.0)
     gradients = penalty * problem.theta - slopes
     theta = np.empty_like(gradients)
-    theta[:, kept] = problem.theta[kept] - solved(factor, gradients[:, kept].T).T
+    theta[:, chosen] = problem.theta[chosen] - solved(factor, gradients[:, chosen].T).T
     theta[:, :-1] /= fitted.scale
     theta[:, -1] -= theta[:, :-1] @ fitted.mean
     ends = np.quantile(theta, TAILS, axis=0)

@@ -157,11 +157,11 @@ def _table(shown: Sequence[Listed], best: str | None, width: int) -> tuple[str, 
         "status": [STATUS_UNKNOWN if each["process"] in UNSEEN else each["status"] for each in shown],
     }
     score = dict(_scores(shown, [first]))
-    room = width - _ends({**head, **score})[-1] - GAP - len("...")
+    available_width = width - _ends({**head, **score})[-1] - GAP - len("...")
     names = [f"{'  ' if each['sweep'] in known else ''}{each['name']}" for each in shown]
     columns = {
         **head,
-        "name": [shorten(name, min(MAX_NAME, max(MIN_NAME, room))) for name in names],
+        "name": [shorten(name, min(MAX_NAME, max(MIN_NAME, available_width))) for name in names],
         **score,
         **dict(_scores(shown, [first] if any(each["validation"] for each in shown) else [], "validation")),
         **dict(_differing(shown)),

@@ -117,14 +117,14 @@ def predict(folder: Path, table: Path, out: Path | None = None, ids: Sequence[st
                 progress.show(rows, f"of {table}")
         if not rows:  # the columns alone
             write(pd.DataFrame(columns=[*id_columns, *ANSWER]))
-    tell = logger.info if out else logger.warning  # stdout has the answers
+    log = logger.info if out else logger.warning  # stdout has the answers
     if decision.log_odds:
-        tell(decision.sentence)
+        log(decision.sentence)
     for sentence in unknown_cells.sentences():
-        tell(sentence)
+        log(sentence)
     without = f", without {join_limited(ignored)}, which the model does not take" if ignored else ""
     if out or ignored:
-        tell(f"{rows} rows of {table}{without} -> {out or 'stdout'}")
+        log(f"{rows} rows of {table}{without} -> {out or 'stdout'}")
 
 
 def _id_columns(card: ModelCard, names: Sequence[str], ids: Sequence[str], table: Path) -> list[str]:

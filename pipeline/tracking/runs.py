@@ -14,6 +14,7 @@ from pipeline.errors import CommandError, PipelineError
 from pipeline.files import OUT
 from pipeline.manifest import CARD, DECISION, EVALUATION
 from pipeline.model.card import read_card
+from pipeline.model.decision import read_decision
 from pipeline.redaction import first_line, without_credentials
 from pipeline.text import join_limited
 from pipeline.tracking.publisher import wait_for_publishers
@@ -168,19 +169,30 @@ def download(store: Store, run: "Run", path: str, folder: Path) -> Path:
         raise CommandError(f"run {name_of(run)} must have its artifact {path}; it cannot be read: {reason}") from None
 
 
+def _local_folder(fingerprint: str) -> Path | None:
+    """The folder in out/ of the one model whose fingerprint begins so. Raises CommandError where copies decide differently."""
+    found: dict[str, dict[float, Path]] = {}  # by fingerprint and decision
+    for path in sorted(OUT.rglob(f"models/*/{CARD}")):
+        with suppress(PipelineError):  # of a damaged one
+            model = read_card(path.parent)
+            if model.content.fingerprint.startswith(fingerprint):
+                found.setdefault(model.content.fingerprint, {})[read_decision(model).log_odds] = path.parent
+    if len(found) != 1:
+        return None
+    (folders,) = found.values()
+    if len(folders) > 1:
+        ours = "a model whose copies decide by different thresholds must be named by its folder"
+        raise CommandError(f"{ours}; {fingerprint} may be any of {join_limited([str(folder) for folder in folders.values()])}")
+    return next(iter(folders.values()))
+
+
 def model_folder(reference: str, artifacts: str, evaluation: str, temporary: Path) -> Path:
     """The folder of a model by its run id, fingerprint or alias: in out/ or, downloaded into `temporary`, of its run.
 
     artifacts: the folder of a run's artifacts that holds the model. evaluation: the one that holds its decision.
     """
-    if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference):
-        found = {}
-        for path in OUT.rglob(f"models/*/{CARD}"):
-            with suppress(PipelineError):  # of a damaged one
-                found[read_card(path.parent).content.fingerprint] = path.parent
-        matches = [folder for fingerprint, folder in found.items() if fingerprint.startswith(reference)]
-        if len(matches) == 1:
-            return matches[0]
+    if re.fullmatch(f"[0-9a-f]{{{MIN_FINGERPRINT},64}}", reference) and (folder := _local_folder(reference)):
+        return folder
     store = open_store()
     found = find(store, reference)
     folder = download(store, found, artifacts, temporary)

@@ -57,6 +57,11 @@ def html(two: Page) -> str:
     return render(two, charts.bundle())
 
 
+def without_charts(page: Page) -> str:
+    """The HTML of what is read: drawing takes longer."""
+    return render(replace(page, charts=[]), "")
+
+
 def failing(**sentences: str) -> list[dict[str, Any]]:
     """The checks, of which those with a sentence failed."""
     return [
@@ -144,6 +149,25 @@ def test_validation_is_a_column_where_there_is_one() -> None:
     assert next(fact for fact in page.fit[0].rows if fact.label == "validation").values == ["5 folds"]
 
 
+@pytest.mark.parametrize(("threshold", "accuracy"), [(0.5, fixed(Y.mean())), (0.9, fixed(None))])
+def test_the_training_rate_has_a_dash_where_the_candidates_thresholds_differ(threshold: float, accuracy: str) -> None:
+    """The share of positives is above one half, and below 0.9."""
+    page = page_of({"a": candidate(Z, Y), "b": candidate(Z, Y, decision=Decision.given(threshold, ""))})
+    every = {row.name: row.cells[-1].text for row in page.all_scores[0].rows}
+    leading = {name: cell.text for name, cell in zip(page.leaderboard.columns, page.leaderboard.rows[-1].cells, strict=False)}
+    assert (every["accuracy"], leading["accuracy"]) == (accuracy, accuracy)
+    assert every["log loss"] == leading["log loss"] != fixed(None)
+    assert ("dash" in page.training_rate_note) == (accuracy == fixed(None))
+
+
+def test_validation_is_at_another_threshold_than_a_decision_by_a_note() -> None:
+    scores = {OBJECTIVE: {"value": 0.4, "low": None, "high": None}}
+    decided, validated = {"decision": Decision.given(0.3, "0.3")}, {"validation": {"scores": scores, "by": "5 folds"}}
+    pages = [page_of({"a": candidate(Z, Y, **given)}) for given in ({**decided, **validated}, decided, validated)]
+    assert [bool(page.validation_note) for page in pages] == [True, False, False]
+    assert pages[0].validation_note in without_charts(pages[0])
+
+
 def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once() -> None:
     one = candidate(Z, Y, checks=failing(baseline="no better", drift="they differ"))
     other = candidate(Z, Y, checks=failing(drift="they differ"))
@@ -155,6 +179,20 @@ def test_checks_that_failed_come_first_severe_ones_before_and_what_is_alike_once
     assert page.failed_count == f"2 of {len(PASSED)} checks failed, 1 of them severely, which bars promotion:"
     assert not any(found.advice for check in page.others for found in check.findings), "what passed needs no advice"
     assert page.models[0].limits[-1].startswith("It failed the checks baseline and drift")
+
+
+def test_a_failure_is_severe_of_the_candidates_whose_own_is() -> None:
+    mild, severe = ([{**PASSED[0], "passed": False, "severe": each, "sentence": f"is {each}"}] for each in (False, True))
+    page = page_of({"A": candidate(Z, Y, checks=mild), "B": candidate(Z, Y, checks=severe)})
+    shown = re.findall(r'<li class="(.*?)">.*?<bdi>(.)</bdi>: (.*?)</li>', without_charts(page))
+    assert shown == [("severe", "B", "is True"), ("", "A", "is False")]
+
+
+def test_the_verdict_lists_some_findings_of_a_check_and_counts_the_others() -> None:
+    many = {f"c{i}": candidate(Z, Y, checks=failing(drift=f"found {i}")) for i in range(6)}
+    html = without_charts(page_of(many)).partition('id="scores"')[0]
+    assert re.findall(r"found \d", html) == [f"found {i}" for i in range(4)]
+    assert "</a> and 2 more findings</li>" in html
 
 
 def test_a_check_that_did_not_apply_to_a_candidate_has_found_nothing_out_about_it() -> None:
@@ -279,6 +317,21 @@ def test_the_loss_in_validation_is_drawn_of_the_candidates_that_have_it() -> Non
     assert "validation" not in {chart.name for chart in charts.charts([plain])}
 
 
+def test_epochs_that_differ_much_are_drawn_by_their_logarithm() -> None:
+    few, many = (
+        candidate(Z, Y, card(fit=replace(FIT, epochs=epochs)), history={"epoch": np.arange(3.0), "loss": np.ones(3)})
+        for epochs in (7, 5000)
+    )
+    near, far = (charts.charts(of)[5].spec["layer"][0]["encoding"]["x"] for of in ([few, few], [few, many]))
+    assert ("type" in near["scale"], far["scale"]["type"], far["axis"]["values"]) == (False, "symlog", [0, 10, 100, 1000])
+
+
+def test_a_loss_in_validation_that_is_not_known_is_no_point() -> None:
+    course = {"epoch": np.array([0.0, 9.0]), "training": np.full(2, np.nan), "validation": np.array([0.71, 0.4])}
+    line = lines.course(candidate(Z, Y, course=course))
+    assert [line[name].tolist() for name in ("x", "y", "part")] == [[0.0, 9.0], [0.71, 0.4], [1.0, 1.0]]
+
+
 def test_two_thousand_columns_are_a_page_of_a_few_rows() -> None:
     columns = [Column(f"gene_{i}", "number", "number", 0, 50, "0.5") for i in range(5000)]
     rows = [coefficient("(intercept)", 0.0), *(coefficient(f"gene_{i}", 5 - 0.001 * i) for i in range(1999))]
@@ -365,7 +418,10 @@ def test_pictures_are_those_that_the_document_draws_of_the_best() -> None:
 
 def test_the_card_says_how_to_make_it_again(two: Page) -> None:
     model = two.models[0]
-    assert model.commands[0].values == ["python -m pipeline.runs reproduce 0123456789ab"]
+    assert [fact.values[0] for fact in model.commands] == [
+        "python -m pipeline.runs reproduce 0123456789ab",
+        "python -m pipeline.stages.predict 0123456789ab NEW.csv --out answers.csv",
+    ]
     assert {fact.label: fact.values[0] for fact in model.hashes} == {
         "fingerprint": "0123456789abcdef",
         "training table (SHA-256)": "a",

@@ -88,6 +88,18 @@ def assert_equal(table: pd.DataFrame, expected: Any, rtol: float = 1e-6) -> None
         np.testing.assert_allclose(table[name], values, rtol, err_msg=name)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+def test_a_deviation_is_of_the_rows_whatever_their_classes_weigh(standardize: bool) -> None:
+    """By the weights of the rows, which are numbers of rows; the training itself standardises by the classes' weights, too."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(500) < 0.1).astype(np.float64)
+    X, weight = rng.standard_normal((500, 1)) + 3 * y[:, None], rng.integers(0, 4, 500)
+    rows = rows_of(X, y, weight=weight.astype(np.float64))
+    table, _ = inferred(rows, NumpyModel(inference="HC1", standardize=standardize, class_weight="balanced"))
+    deviation = table["per_deviation"].iloc[1] / table["per_unit"].iloc[1]
+    assert deviation == pytest.approx(np.repeat(X, weight).std(), rel=1e-12)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("load", [fair, spector, anes96])
 def test_without_a_penalty_all_is_statsmodels(load: Callable[[], tuple[Array, Array]], method: str) -> None:

@@ -1,5 +1,6 @@
 """Predicting a table with a model's folder, from the command line."""
 
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.errors import PipelineError
 from pipeline.learning.prediction import load_predictor
 from pipeline.model.card import read_card
+from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import generate
 from pipeline.stages.predict import main
 from pipeline.stages.train import train
@@ -42,6 +44,23 @@ def test_what_evaluate_predicts_is_predicted_again(root: Path, suffix: str, tmp_
     assert answer.columns.tolist() == ["prediction", "probability"]
     assert answer["prediction"].tolist() == expected["predicted"].tolist()
     np.testing.assert_array_equal(answer["probability"], expected["probability"])
+
+
+def test_a_fingerprint_names_the_model_wherever_in_out_it_is(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the report's page names it; not where copies of it have different thresholds."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("x2,x1\n0,9\n9,0\n")
+    name = read_card(root / "models" / "numpy").content.fingerprint[:12]
+    run, job = (Path("out", *parts, "models", "numpy") for parts in (("runs", "2026-01-01"), ("sweeps", "2026-01-01", "0")))
+    for folder in (run, job):
+        shutil.copytree(root / "models" / "numpy", folder)
+        main([name, "t.csv"])
+        assert pd.read_csv(StringIO(capsys.readouterr().out))["prediction"].tolist() == [1, 0]
+    evaluate(root / "data", job, Tracking(None, "t"), {"evaluation": {"threshold": 0.3}})
+    with pytest.raises(PipelineError, match=f"must be named by its folder; {name} may be any of {run}, {job}$"):
+        main([name, "t.csv"])
 
 
 def test_without_a_file_the_answer_goes_to_stdout(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

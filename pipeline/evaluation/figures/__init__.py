@@ -17,7 +17,7 @@ from pipeline.evaluation.figures.context import (
     FigureContext,
     largest_coefficients,
 )
-from pipeline.evaluation.figures.curves import calibration, gain_lift, loss, precision_recall, roc, threshold
+from pipeline.evaluation.figures.curves import MAX_EPOCHS, calibration, gain_lift, loss, precision_recall, roc, threshold
 from pipeline.evaluation.figures.models import coefficients, confusion, scores
 from pipeline.evaluation.figures.panel import DASHES, MAX_CANDIDATES, PALETTE, stable_rendering
 
@@ -30,6 +30,7 @@ __all__ = [
     "MAX_BANDS",
     "MAX_CANDIDATES",
     "MAX_COEFFICIENTS",
+    "MAX_EPOCHS",
     "MAX_POINTS",
     "PALETTE",
     "REACH",

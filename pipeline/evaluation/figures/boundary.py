@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-MAX_NAME = 3.0  # inches, which leave room for the axes
+MAX_NAME = 3.0  # inches, so that they fit beside the axes
 MAX_POINTS = 5000  # of a scatter: more hide each other
 GRID = 200  # points along each axis, of a boundary that is no line
 

@@ -39,14 +39,14 @@ def _lines(axes: "Axes", candidates: Sequence[FigureContext], line: Callable[[Fi
     """A curve of each candidate."""
     for index, candidate in enumerate(candidates):
         x, y, band, value = line(candidate)
-        kept = thinned(x, y)
-        dot = {"marker": "o", "markevery": 1} if len(kept) == 1 else {}
+        chosen = thinned(x, y)
+        dot = {"marker": "o", "markevery": 1} if len(chosen) == 1 else {}
         look = {**line_style(index), **dot, **style}
         if band and len(candidates) <= MAX_BANDS:
-            low, high = (end[kept] for end in band)
+            low, high = (end[chosen] for end in band)
             label = "" if index else f"{CONFIDENCE:.0%} pointwise band"
-            axes.fill_between(x[kept], low, high, color=look["color"], alpha=0.18, linewidth=0, label=label)
-        axes.plot(x[kept], y[kept], label=_label(candidate, value), **look)
+            axes.fill_between(x[chosen], low, high, color=look["color"], alpha=0.18, linewidth=0, label=label)
+        axes.plot(x[chosen], y[chosen], label=_label(candidate, value), **look)
 
 
 def _label(candidate: FigureContext, value: str) -> str:

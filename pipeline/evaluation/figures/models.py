@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.evaluation.curves import COUNTS
 from pipeline.evaluation.figures.context import REACH, FigureContext
 from pipeline.evaluation.figures.panel import (
     GREY,
@@ -42,8 +43,8 @@ def scores(context: FigureContext) -> "mpl.Figure":
 
 def confusion(context: FigureContext) -> "mpl.Figure":
     """How many rows of each actual class (down) were predicted as each class (across)."""
-    names = (("true_negatives", "false_positives"), ("false_negatives", "true_positives"))
-    counts = np.array([[context.metrics[name] for name in row] for row in names], float)
+    tp, fp, fn, tn = (context.metrics[name] for name in COUNTS)
+    counts = np.array([[tn, fp], [fn, tp]], float)
     shares = counts / counts.sum(axis=1, keepdims=True)
     title = f"Confusion at threshold {context.decision.threshold:.3g}"
     figure, (axes,) = panels(title, [("Predicted", "Actual (percent: of these)")], (3.6, 3.6))

@@ -45,7 +45,7 @@ def stable_rendering() -> Iterator[None]:
 def panels(
     title: str, labels: Sequence[tuple[str, str]], size: tuple[float, float] = (5.2, 3.4), left: float = LEFT
 ) -> "tuple[mpl.Figure, list[Axes]]":
-    """Axes of this size for each pair of labels, of x and y, two in a row. left: the room for what stands on that side."""
+    """Axes of this size for each pair of labels, of x and y, two in a row. left: the width of what stands on that side."""
     from matplotlib.figure import Figure
 
     columns = min(2, len(labels))
@@ -73,9 +73,9 @@ def with_legend(figure: "mpl.Figure") -> "mpl.Figure":
     """The figure, made higher by a legend below its axes of all that has a label, no wider than NAME, in the first ones."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     (width, height), area = figure.get_size_inches(), figure.subplotpars
-    room = (area.right - area.left) * width
+    available_width = (area.right - area.left) * width
     widest = max(map(text_width, labels)) + HANDLE + 0.3
-    columns = max(1, min(3, int(room / widest)))
+    columns = max(1, min(3, int(available_width / widest)))
     below = ROW * -(-len(handles) // columns) + 0.1
     figure.set_size_inches(width, height + below)
     bottom, top = ((edge * height + below) / (height + below) for edge in (area.bottom, area.top))
@@ -113,13 +113,13 @@ def line_style(index: int) -> dict[str, Any]:
 
 def thinned(x: Array, y: Array) -> NDArray[np.bool_]:
     """Which points (n,) of a curve to draw: without those that would fall onto the one before."""
-    kept = np.zeros(len(x), bool)
+    chosen = np.zeros(len(x), bool)
     for values in (x, y):
         known = values[np.isfinite(values)]
         span = float(np.ptp(known) if len(known) else 0) or 1
-        kept[1:] |= np.diff(np.round(values * (POINTS / span))) != 0
-    kept[[0, -1]] = True
-    return kept
+        chosen[1:] |= np.diff(np.round(values * (POINTS / span))) != 0
+    chosen[[0, -1]] = True
+    return chosen
 
 
 def fitted(text: str, width: float, size: float = SMALL) -> str:

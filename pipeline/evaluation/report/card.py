@@ -11,6 +11,7 @@ from pipeline.model.card import ENDS, DataSchema, ModelCard
 from pipeline.text import join_limited
 
 SIDE_BY_SIDE = 4  # candidates in one table
+HASH_LETTERS = 12  # of a fingerprint, in commands
 AT_RANDOM = "rows drawn from the same source as the training rows"
 HELD_OUT = {  # by data.NAME, which rows were tested on where they were not drawn at random
     "test_path": "the rows of a file of their own",
@@ -39,7 +40,7 @@ class FactTable:
 
 
 def fact_tables(names: Sequence[str], facts: Sequence[Fact]) -> list[FactTable]:
-    """As many candidates a table as a page has room for."""
+    """As many candidates a table as fit beside each other on a page."""
     starts = range(0, len(names), SIDE_BY_SIDE)
     parts = [slice(start, start + SIDE_BY_SIDE) for start in starts]
     return [FactTable(names[part], [replace(fact, values=fact.values[part]) for fact in facts]) for part in parts]
@@ -100,11 +101,12 @@ def hashes(of: Evaluated) -> list[Fact]:
     return [Fact(label, [digest], code=True) for label, digest in named.items()]
 
 
-def commands(name: str, of: Evaluated) -> list[Fact]:
-    """What to type for this candidate."""
+def commands(of: Evaluated) -> list[Fact]:
+    """What to type for this candidate, wherever its folder is."""
+    fingerprint = of.card.fingerprint[:HASH_LETTERS]
     return [
-        Fact("make it again, bit for bit", [f"python -m pipeline.runs reproduce {of.card.fingerprint[:12]}"], code=True),
-        Fact("predict new rows", [f"python -m pipeline.stages.predict {name} NEW.csv --out answers.csv"], code=True),
+        Fact("make it again, bit for bit", [f"python -m pipeline.runs reproduce {fingerprint}"], code=True),
+        Fact("predict new rows", [f"python -m pipeline.stages.predict {fingerprint} NEW.csv --out answers.csv"], code=True),
     ]
 
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
 
 from pipeline.arrays import Array
-from pipeline.evaluation.figures import DASHES, MAX_BANDS, PALETTE
+from pipeline.evaluation.figures import DASHES, MAX_BANDS, MAX_EPOCHS, PALETTE
 from pipeline.evaluation.report import lines
 from pipeline.evaluation.report.candidate import Evaluated
 from pipeline.evaluation.report.lines import Columns
@@ -25,7 +26,7 @@ from pipeline.interval import CONFIDENCE
 MAX_POINTS, MAX_ALL_POINTS = 400, 1600  # of a candidate's curve, and of all candidates' in one chart
 DIGITS = 5  # of a coordinate
 WIDTH, HEIGHT = 380, 290  # of a chart, in units that the page scales
-FAINT = 0.4  # opacity of a line that another explains
+FAINT = 0.6  # opacity of a line that another explains
 AXIS_EXTENT = 36  # of an axis' labels, whatever their font
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 CONFIG = {
@@ -177,7 +178,7 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
             "loss",
             "Training loss",
             "The mean log loss and the penalty before each recorded epoch.",
-            _spec(("Epoch", _range(losses, "x")), ("Loss", _range(losses, "y")), [], dots=True),
+            _spec(("Epoch", _epochs(losses)), ("Loss", _range(losses, "y")), [], dots=True),
             [Field("x", "epoch {}"), Field("y", "loss {}")],
             losses,
         ),
@@ -187,20 +188,19 @@ def charts(candidates: Sequence[Evaluated]) -> list[Chart]:
 
 def _validation(candidates: Sequence[Evaluated]) -> Chart:
     courses = [lines.course(candidate) for candidate in candidates]
-    epochs, losses = (_range(courses, name) for name in "xy")
     held_out, fitted = Field("validation", "log loss {} of rows held out"), Field("training", "{} of rows fitted to")
     return Chart(
         "validation",
         "Loss in validation",
-        "The mean log loss of the rows that were held out, fold by fold; fainter, that of the rows fitted to.",
-        _spec(("Epoch", epochs), ("Log loss", losses), [], dots=True, is_first_part_faint=True),
+        "The log loss of the rows that were held out, a mean over the folds; fainter, that of the rows fitted to.",
+        _spec(("Epoch", _epochs(courses)), ("Log loss", _range(courses, "y")), [], dots=True, is_first_part_faint=True),
         [Field("x", "epoch {}"), held_out, fitted],
         courses,
     )
 
 
 def _axis(domain: Sequence[float]) -> dict[str, Any]:
-    return {"domain": list(domain), "nice": False, "zero": False}
+    return {"scale": {"domain": list(domain), "nice": False, "zero": False}, "axis": {"labelExpr": LABEL}}
 
 
 def _range(lines: Sequence[Columns], name: str) -> dict[str, Any]:
@@ -212,6 +212,17 @@ def _range(lines: Sequence[Columns], name: str) -> dict[str, Any]:
     return _axis([low - margin, high + margin])
 
 
+def _epochs(lines: Sequence[Columns]) -> dict[str, Any]:
+    """An axis of epochs, by their logarithm where one candidate has many times those of another."""
+    last = [max(float(line["x"][-1]), 1.0) for line in lines if len(line["x"])]
+    few, many = min(last), max(last)
+    if many <= MAX_EPOCHS * few:
+        return _range(lines, "x")
+    axis = _axis([-0.1 * few, 1.1 * many])
+    ticks = [0, *(10**i for i in range(ceil(log10(few)), floor(log10(many)) + 1))]
+    return {"scale": {**axis["scale"], "type": "symlog", "constant": few}, "axis": {**axis["axis"], "values": ticks}}
+
+
 def _spec(
     x: tuple[str, Mapping[str, Any]],
     y: tuple[str, Mapping[str, Any]],
@@ -221,10 +232,10 @@ def _spec(
     band: bool = False,
     is_first_part_faint: bool = False,
 ) -> dict[str, Any]:
-    """Of an axis the title and the scale; reference: the ends of a dotted line; a line of several parts has 0, 1 in `part`."""
+    """Of an axis the title, and what it looks like; reference: the ends of a dotted line; a line of several parts has 0, 1 in
+    `part`."""
     position = {
-        name: {"field": name, "type": "quantitative", "title": title, "scale": dict(scale), "axis": {"labelExpr": LABEL}}
-        for name, (title, scale) in (("x", x), ("y", y))
+        name: {"field": name, "type": "quantitative", "title": title, **axis} for name, (title, axis) in (("x", x), ("y", y))
     }
     number = len(PALETTE)
     domain = list(range(number * len(DASHES)))

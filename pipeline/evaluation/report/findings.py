@@ -13,6 +13,7 @@ from pipeline.text import join_limited
 
 FAILED, PASSED, NOT_APPLICABLE = "failed", "passed", "not applicable"
 MAX_NAMES = 4  # of candidates, in the verdict
+MAX_SHOWN = 4  # findings of one check, in the verdict
 MIN_SELECTED = 3  # candidates, from which the best one is better on the test table than on new rows
 
 
@@ -23,6 +24,7 @@ class Finding:
     candidates: str
     sentence: str
     advice: str
+    severe: bool = False  # it bars promotion
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,17 @@ class CheckOutcome:
     name: str
     looks_at: str
     outcome: str
-    severe: bool  # a failure bars promotion
-    findings: Sequence[Finding]
+    findings: Sequence[Finding]  # severe ones first
     others: str = ""  # who passed, where it failed for some
+
+    @property
+    def severe(self) -> bool:
+        return any(found.severe for found in self.findings)
+
+    @property
+    def shown(self) -> Sequence[Finding]:
+        """Those that the verdict lists."""
+        return self.findings[:MAX_SHOWN]
 
     @property
     def badness(self) -> int:
@@ -65,22 +75,23 @@ def _outcome(check: str, entries: Mapping[str, Mapping[str, object]]) -> CheckOu
         passed = {name: entry for name, entry in entries.items() if entry["passed"]}
         shown = passed or entries
         outcome = PASSED if passed else NOT_APPLICABLE
-        return CheckOutcome(check, str(first["looks_at"]), outcome, False, _grouped(shown, len(entries), advises=False))
+        return CheckOutcome(check, str(first["looks_at"]), outcome, _grouped(shown, len(entries)))
     others = [isolated(name) for name, entry in entries.items() if entry["passed"]]
-    severe = any(bool(entry["severe"]) for entry in failed.values())
-    findings = _grouped(failed, len(entries), advises=True)
-    return CheckOutcome(check, str(first["looks_at"]), FAILED, severe, findings, join_limited(others))
+    return CheckOutcome(check, str(first["looks_at"]), FAILED, _grouped(failed, len(entries)), join_limited(others))
 
 
-def _grouped(entries: Mapping[str, Mapping[str, object]], of: int, advises: bool) -> list[Finding]:
-    """Candidates of which the same was found together."""
-    groups: dict[tuple[str, str], list[str]] = {}
+def _grouped(entries: Mapping[str, Mapping[str, object]], of: int) -> list[Finding]:
+    """Candidates of which the same was found together, severe findings first."""
+    groups: dict[tuple[str, str, bool], list[str]] = {}
     for name, entry in entries.items():
-        groups.setdefault((str(entry["sentence"]), str(entry["advice"]) if advises else ""), []).append(name)
-    return [
-        Finding("" if len(names) == of else listed([isolated(name) for name in names]), sentence, advice)
-        for (sentence, advice), names in groups.items()
+        has_failed = entry["passed"] is False
+        advice, severe = str(entry["advice"]) if has_failed else "", has_failed and bool(entry["severe"])
+        groups.setdefault((str(entry["sentence"]), advice, severe), []).append(name)
+    findings = [
+        Finding("" if len(names) == of else listed([isolated(name) for name in names]), *found)
+        for found, names in groups.items()
     ]
+    return sorted(findings, key=lambda found: not found.severe)
 
 
 def build_verdict(candidates: Mapping[str, Evaluated], differences: Mapping[str, Mapping[str, Difference]]) -> Verdict:

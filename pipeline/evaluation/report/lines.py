@@ -20,17 +20,17 @@ def _thinned(x: Array, y: Array, limit: int) -> NDArray[np.intp]:
     """Which of a curve's points to draw: its corners or, where they are more than the limit, some of them, evenly along it."""
     dx, dy = np.diff(x), np.diff(y)
     turns = dx[:-1] * dy[1:] != dx[1:] * dy[:-1]
-    kept = np.unique([0, *(1 + np.flatnonzero(turns)), len(x) - 1])
-    if len(kept) <= limit:
-        return kept
-    along = np.concatenate([[0], np.cumsum(np.abs(np.diff(x[kept])) + np.abs(np.diff(y[kept])))])
+    corners = np.unique([0, *(1 + np.flatnonzero(turns)), len(x) - 1])
+    if len(corners) <= limit:
+        return corners
+    along = np.concatenate([[0], np.cumsum(np.abs(np.diff(x[corners])) + np.abs(np.diff(y[corners])))])
     chosen = np.searchsorted(along, np.linspace(0, along[-1], limit))
-    return kept[np.unique(np.append(chosen, [0, len(kept) - 1]))]
+    return corners[np.unique(np.append(chosen, [0, len(corners) - 1]))]
 
 
 def _picked(columns: Columns, limit: int) -> Columns:
-    kept = _thinned(columns["x"], columns["y"], limit)
-    return {name: values[kept] for name, values in columns.items()}
+    chosen = _thinned(columns["x"], columns["y"], limit)
+    return {name: values[chosen] for name, values in columns.items()}
 
 
 def _with_band(columns: Columns, curve: Table, limit: int, has_band: bool) -> Columns:
@@ -39,8 +39,8 @@ def _with_band(columns: Columns, curve: Table, limit: int, has_band: bool) -> Co
         return _picked(columns, limit)
     x = columns["x"]
     along = np.searchsorted(x, np.linspace(x[0], x[-1], BAND_POINTS))
-    kept = np.union1d(_thinned(x, columns["y"], limit - BAND_POINTS), along)
-    return {name: values[kept] for name, values in {**columns, **_band(curve)}.items()}
+    chosen = np.union1d(_thinned(x, columns["y"], limit - BAND_POINTS), along)
+    return {name: values[chosen] for name, values in {**columns, **_band(curve)}.items()}
 
 
 def of_thresholds(candidate: Evaluated, name: str, limit: int, has_band: bool) -> Columns:
@@ -84,13 +84,19 @@ def scores(candidate: Evaluated, edges: Array) -> Columns:
 def loss(candidate: Evaluated, limit: int) -> Columns:
     """Of up to `limit` recorded epochs, the first and the last among them, and of the end."""
     epoch, loss = candidate.losses
-    kept = np.unique(np.linspace(0, len(epoch) - 1, limit).astype(int))
-    return {"x": epoch[kept], "y": loss[kept]}
+    chosen = np.unique(np.linspace(0, len(epoch) - 1, limit).astype(int))
+    return {"x": epoch[chosen], "y": loss[chosen]}
 
 
 def course(candidate: Evaluated) -> Columns:
-    """The mean log loss in folds by epoch: part 0 is of the rows that are fitted to, part 1 of those that are held out."""
+    """The mean log loss in folds by epoch: part 0 is of the rows that are fitted to, part 1 of those that are held out.
+
+    No points where the loss is not known, as in training with model.class_weight.
+    """
     course = candidate.course or {name: np.empty(0) for name in COURSE}
     epoch, training, validation = (np.tile(course[name], 2) for name in COURSE)
     part = np.repeat([0.0, 1.0], len(epoch) // 2)
-    return {"x": epoch, "y": np.where(part, validation, training), "training": training, "validation": validation, "part": part}
+    y = np.where(part, validation, training)
+    known = np.isfinite(y)
+    columns = {"x": epoch, "y": y, "training": training, "validation": validation, "part": part}
+    return {name: values[known] for name, values in columns.items()}

@@ -1,4 +1,4 @@
-"""The page: all that it says, as one typed structure, and its HTML, rendered from page.html.j2, page.css and page.js."""
+"""The page: all that it shows, as one typed structure, and its HTML, rendered from page.html.j2, page.css and page.js."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page says, from its top to its end."""
+    """All that the page shows, from its top to its end."""
 
     title: str
     heading: str
@@ -58,6 +58,8 @@ class Page:
     all_scores: Sequence[scores.Table]
     differences: Sequence[scores.Table]
     method: str  # how intervals and differences were found
+    training_rate_note: str
+    validation_note: str
     charts: Sequence[charts.Chart]
     classes: Sequence[str]
     matrices: Sequence[threshold.Matrix]
@@ -116,6 +118,8 @@ def build(candidates: Mapping[str, Evaluated], schema: DataSchema, source: str) 
         all_scores=scores.all_scores(candidates),
         differences=scores.difference_tables(best, by_name),
         method=_method(ordered[best], len(ordered), resamples),
+        training_rate_note=scores.training_rate_note(candidates),
+        validation_note=scores.validation_note(candidates),
         charts=drawn,
         classes=[isolated(label) for label in schema.classes],
         matrices=[threshold.matrix(name, i, each) for i, (name, each) in enumerate(candidates.items())],
@@ -189,7 +193,7 @@ def _method(best: Evaluated, candidates: int, resamples: int) -> str:
 
 def _model(name: str, of: Evaluated) -> Model:
     failed = [entry["name"] for entry in of.checks if entry["passed"] is False]
-    return Model(name, card.intended_use(of.card), card.limits(of, failed), card.commands(name, of), card.hashes(of))
+    return Model(name, card.intended_use(of.card), card.limits(of, failed), card.commands(of), card.hashes(of))
 
 
 def _pictures(name: str, of: Evaluated) -> list[Picture]:

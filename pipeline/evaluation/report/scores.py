@@ -13,7 +13,7 @@ from pipeline.evaluation.report.display import MINUS, ends, fixed
 from pipeline.interval import CONFIDENCE
 
 BASELINE = "training rate"
-SIDE_BY_SIDE = 2  # candidates in one wide table, which a page has room for
+SIDE_BY_SIDE = 2  # candidates in one wide table that fits a page
 T = TypeVar("T")
 SURELY = {SURELY_BETTER: "good", SURELY_WORSE: "bad"}  # the classes of such cells
 
@@ -57,8 +57,7 @@ def leaderboard(candidates: Mapping[str, Evaluated], differences: Mapping[str, M
         if differences:
             cells.append(_difference(differences[name]) if name in differences else Cell("best"))
         rows.append(Row(name, cells, series[name]))
-    baseline = next(iter(candidates.values())).intervals["baseline"]
-    cells = [Cell(fixed(baseline[metric])) for metric in LEADING_METRICS]
+    cells = [Cell(fixed(_of_training_rate(metric, candidates))) for metric in LEADING_METRICS]
     rows.append(Row(BASELINE, [*cells, Cell("")] if differences else cells))
     columns = [METRICS[name].label for name in LEADING_METRICS]
     if differences:
@@ -70,13 +69,12 @@ def all_scores(candidates: Mapping[str, Evaluated]) -> list[Table]:
     """Each metric on the test table, on the training table and, where there is one, in validation; some candidates a table."""
     is_validated = any(each.validated(OBJECTIVE) for each in candidates.values())
     parts = ["test", "interval", "training", *(["validation"] if is_validated else [])]
-    baseline = next(iter(candidates.values())).intervals["baseline"]
     found = []
     for some in batched(candidates.items(), SIDE_BY_SIDE):
         rows = []
         for name in COMPARED_METRICS:
             cells = [cell for _, each in some for cell in _parts(each, name, is_validated)]
-            rows.append(Row(METRICS[name].label, [*cells, Cell(fixed(baseline[name]))]))
+            rows.append(Row(METRICS[name].label, [*cells, Cell(fixed(_of_training_rate(name, candidates)))]))
         groups = [(name, len(parts)) for name, _ in some]
         columns = [*(parts * len(some)), BASELINE]
         found.append(Table("All scores", columns, rows, "metric", [*groups, ("baseline", 1)]))
@@ -84,15 +82,30 @@ def all_scores(candidates: Mapping[str, Evaluated]) -> list[Table]:
 
 
 def difference_tables(best: str, differences: Mapping[str, Mapping[str, Difference]]) -> list[Table]:
-    """Each metric of each other candidate minus that of the best, with its interval and what it says; some a table."""
+    """Each metric of each other candidate minus that of the best, with its interval and verdict; some a table."""
     found = []
     for some in batched(differences.items(), SIDE_BY_SIDE):
-        rows = [
-            Row(METRICS[name].label, [cell for _, of in some for cell in _says(name, of[name])]) for name in COMPARED_METRICS
-        ]
+        rows = []
+        for name in COMPARED_METRICS:
+            rows.append(Row(METRICS[name].label, [cell for _, of in some for cell in _verdict_cells(name, of[name])]))
         groups = [(f"{name} {MINUS} {best}", 3) for name, _ in some]
         found.append(Table("Paired differences", ["difference", "interval", "which is"] * len(some), rows, "metric", groups))
     return found
+
+
+def training_rate_note(candidates: Mapping[str, Evaluated]) -> str:
+    """What the training rate is and, if so, why it lacks a score."""
+    note = "The training rate predicts the share of positives for every row"
+    if all(len(_training_rates(name, candidates)) == 1 for name in COMPARED_METRICS):
+        return f"{note}."
+    return f"{note}; it has a dash where its score depends on the threshold, since those of the candidates differ."
+
+
+def validation_note(candidates: Mapping[str, Evaluated]) -> str:
+    """Which scores of a validation are not comparable with those beside them; nothing where all are."""
+    if not any(each.decision.log_odds for each in candidates.values() if each.validated(OBJECTIVE)):
+        return ""
+    return "Scores that depend on the threshold are at 0.5 in validation, and elsewhere at the decided one."
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -102,10 +115,21 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def _says(metric: str, difference: Difference) -> list[Cell]:
-    says = verdict(metric, difference)
+def _training_rates(metric: str, candidates: Mapping[str, Evaluated]) -> set[float | None]:
+    """The scores of the training rate at the candidates' thresholds."""
+    return {each.intervals["baseline"][metric] for each in candidates.values()}
+
+
+def _of_training_rate(metric: str, candidates: Mapping[str, Evaluated]) -> float | None:
+    """Its score; None where the candidates' thresholds make it several."""
+    found = _training_rates(metric, candidates)
+    return found.pop() if len(found) == 1 else None
+
+
+def _verdict_cells(metric: str, difference: Difference) -> list[Cell]:
+    which = verdict(metric, difference)
     value, interval = fixed(difference.value, sign="+"), ends(difference, sign="+")
-    return [Cell(value), Cell(interval), Cell(says, kind=SURELY.get(says, "says"))]
+    return [Cell(value), Cell(interval), Cell(which, kind=SURELY.get(which, "unsure"))]
 
 
 def _parts(of: Evaluated, metric: str, is_validated: bool) -> list[Cell]:
