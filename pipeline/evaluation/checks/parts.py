@@ -89,13 +89,13 @@ def _discriminant(X: Array, is_test: NDArray[np.bool_], X_other: Array) -> Array
 
 
 def time_order(context: Context) -> Finding:
-    """Whether test rows are surely earlier than training rows, by the column of the split's time or any dates."""
+    """Whether test rows are surely earlier than training rows, by the split's time or the dates that show it best."""
     train, test = context.samples
     if train.rows.time is not None and test.rows.time is not None:
         columns = {"the time of the split": (train.rows.time, test.rows.time)}
     else:
         columns = {quote_if_needed(name): parts for name, parts in context.dates.items()}
-    earliest: Finding | None = None
+    found = list[tuple[float, Finding]]()
     for name, parts in columns.items():
         before, after = parts
         if min(len(before), len(after)) < MIN_ROWS:
@@ -104,8 +104,7 @@ def time_order(context: Context) -> Finding:
         later_units, earlier_units = (min(len(of), part.observations(0, 1)) for of, part in ((after, test), (before, train)))
         low, high = auc_interval(later, later_units, earlier_units, LEVEL / len(columns))
         sentence = f"by {name}, a test row is later than a training row with a probability of {later:.1%}"
-        if earliest is None or later < (earliest.value or 0.0):
-            earliest = Finding(high < 0.5, sentence, later, low, high)
-    if earliest is None:
+        found.append((high, Finding(high < 0.5, sentence, later, low, high)))
+    if not found:
         raise NotApplicable(f"no column of dates has {MIN_ROWS} rows in each table")
-    return earliest
+    return min(found, key=lambda pair: pair[0])[1]
