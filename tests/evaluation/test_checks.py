@@ -21,8 +21,10 @@ from pipeline.data.sources.table import Table
 from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, Part, failed_checks, run_checks
 from pipeline.evaluation.checks.check import LEVEL
 from pipeline.evaluation.checks.columns import chance_that_all_differ
+from pipeline.evaluation.checks.context import SAMPLED_ROWS, SAMPLED_VALUES
 from pipeline.evaluation.checks.intervals import auc_interval, mean_interval
 from pipeline.evaluation.checks.parts import time_order
+from pipeline.evaluation.checks.scores import BASELINE_LEVEL
 from pipeline.files import ROOT
 from pipeline.interval import share_interval
 from pipeline.learning.losses import log_losses
@@ -215,6 +217,45 @@ def test_leak_says_in_how_many_rows_it_has_looked() -> None:
     assert re.fullmatch(r"none of 2 columns alone has an AUC of 0.95 in the (9\d\d|8\d\d) or 4,000 rows looked at", sentence)
 
 
+def nested(rows: int, zips: int) -> pd.DataFrame:
+    """Columns that are each a function of the one before."""
+    rng = np.random.default_rng(1)
+    place = rng.integers(zips, size=rows)
+    names = {
+        name: [f"{name}{each}" for each in (place // size).tolist()] for name, size in (("zip", 1), ("city", 3), ("state", 60))
+    }
+    return pd.DataFrame({**names, "y": (rng.random(rows) < 1 / (1 + np.exp(1.5 - place % 7 / 2))).astype(int)})
+
+
+def of_few_values(rows: int, values: int, columns: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({**{f"x{j}": rng.integers(values, size=rows) for j in range(columns)}, "y": rng.integers(2, size=rows)})
+
+
+BY_CHANCE = {
+    "a hierarchy": lambda: nested(4000, 300),
+    "a hierarchy of rare values": lambda: nested(4000, 3000),
+    "one column": lambda: of_few_values(40_000, 2000, 1),
+    "one column of rare values": lambda: of_few_values(4000, 4000, 1),
+    "five columns": lambda: of_few_values(4000, 8, 5),
+}
+
+
+@pytest.mark.parametrize("name", BY_CHANCE)
+def test_rows_that_are_equal_by_chance_are_not_shared(name: str) -> None:
+    rows = BY_CHANCE[name]()
+    found = CHECKS["shared_rows"].run(context_of(table(rows, keep=[*rows.columns[:-1]]), model=NumpyModel(l2=0.01)))
+    assert found["passed"], found["sentence"]
+
+
+def test_copies_are_found_among_rows_that_are_equal_by_chance() -> None:
+    rows = of_few_values(4000, 8, 5).assign(income=np.random.default_rng(1).integers(3000, size=4000))
+    for whole in (rows, rows.drop(columns="income")):
+        copied = pd.concat([whole, whole[:600]])
+        found = CHECKS["shared_rows"].run(context_of(table(copied), model=NumpyModel(l2=0.01)))
+        assert (found["passed"], found["severe"]) == (False, True)
+
+
 def test_a_fit_that_training_calls_far_from_its_optimum_has_not_converged() -> None:
     X, y = load_breast_cancer(return_X_y=True)
     context = context_of(dataset(X, y.astype(np.float64)), "gd", NumpyModel(l2=0.01), epochs=30)
@@ -338,6 +379,10 @@ def test_the_chance_that_all_differ_is_that_of_birthdays() -> None:
 
 
 def test_the_documentation_has_a_row_for_each_check() -> None:
-    rows = [line.split(" | ") for line in (ROOT / "docs" / "checks.md").read_text().splitlines() if line.startswith("| `")]
+    text = (ROOT / "docs" / "checks.md").read_text()
+    assert f"it is {LEVEL}, " in text
+    assert f"{BASELINE_LEVEL} is how often a model of pure noise" in text
+    assert f"{SAMPLED_ROWS:,} rows or {SAMPLED_VALUES:,} values" in text
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     shown = [(name.strip("| `"), severe == "yes") for name, _, severe, *_ in rows]
     assert shown == [(check.name, check.severe) for check in CHECKS.values()]
