@@ -172,7 +172,7 @@ def test_a_sentence_says_where_the_factors_of_classes_count() -> None:
 
 @pytest.mark.parametrize("signal", [1.0, 0.0])
 def test_factors_of_classes_make_no_loss_less(signal: float) -> None:
-    X, y = rare(4000, signal)
+    X, y = rare(4000, signal, d=4, far=3.2)
     context = context_of(dataset(X, y), model=NumpyModel(class_weight="balanced"))
     baseline, calibration = (CHECKS[name].run(context) for name in ("baseline", "calibration"))
     loss, of_rate = (
@@ -187,11 +187,11 @@ def test_factors_of_classes_make_no_loss_less(signal: float) -> None:
     assert "model.class_weight" in calibration["advice"]
 
 
-def rare(rows: int, signal: float = 1.0, d: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """X (rows, d), and labels of which about one in twenty is positive."""
+def rare(rows: int, signal: float, d: int, far: float) -> tuple[np.ndarray, np.ndarray]:
+    """X (rows, d), and labels, positive by the log-odds signal * X[:, 0] - far."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, d))
-    return X, (rng.random(rows) < 1 / (1 + np.exp(3.2 - signal * X[:, 0]))).astype(np.float64)
+    return X, (rng.random(rows) < 1 / (1 + np.exp(far - signal * X[:, 0]))).astype(np.float64)
 
 
 def rate_of(context: Context) -> float:
@@ -264,8 +264,10 @@ def test_a_fit_that_training_calls_far_from_its_optimum_has_not_converged() -> N
 
 @pytest.mark.parametrize("class_weight", ["none", "balanced"])
 def test_the_optimum_of_all_rows_has_converged_in_a_sample(class_weight: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.evaluation.checks.context.SAMPLED_ROWS", 1000)
-    context = context_of(dataset(*rare(12_000)), "lbfgs", NumpyModel(class_weight=class_weight), tol=0.0, epochs=60)
+    monkeypatch.setattr("pipeline.evaluation.checks.context.SAMPLED_ROWS", 4000)
+    context = context_of(
+        dataset(*rare(24_000, signal=1.0, d=8, far=4.6)), "lbfgs", NumpyModel(class_weight=class_weight), tol=0.0, epochs=60
+    )
     found = CHECKS["unconverged"].run(context)
     assert (found["passed"], "ended the fit at epoch" in found["sentence"]) == (True, True)
     arrays = context.predictor.arrays
