@@ -34,18 +34,15 @@ def leak(context: Context) -> Finding:
     if len(y) < 2 * MIN_ROWS or min(y.sum(), (1 - y).sum()) < MIN_OF_CLASS:
         raise NotApplicable(f"it takes {2 * MIN_ROWS} rows among those that were drawn, {MIN_OF_CLASS} of each class")
     shown = sample_of(y, max(200, min(SCREENED_ROWS, SCREENED_VALUES // len(columns))))
-    is_coded = {name: cells.dtype.kind == "i" for name, cells in columns.items()}
+    coded = {name for name, cells in columns.items() if cells.dtype.kind == "i"}  # of which few rows show nothing
     name, area = "", SUSPICIOUS
     for each, cells in columns.items():
-        if is_coded[each] or _best_area(cells[shown], y[shown], is_test[shown]) >= SUSPICIOUS:
+        if each in coded or _best_area(cells[shown], y[shown], is_test[shown]) >= SUSPICIOUS:
             found = _best_area(cells, y, is_test)
             name, area = (each, found) if found > area else (name, area)
     if not name:
-        rows = {len(y) if coded else len(shown) for coded in is_coded.values()}
-        looked_at = " or ".join(f"{count:,}" for count in sorted(rows))
-        return Finding(
-            False, f"none of {len(columns)} columns alone has an AUC of {SUSPICIOUS} in the {looked_at} rows looked at"
-        )
+        rows = f"{len(y):,} rows (numbers: {len(shown):,})" if coded else f"{len(shown):,} rows"
+        return Finding(False, f"none of {len(columns)} columns alone has an AUC of {SUSPICIOUS} in {rows}")
     positives, negatives = (train.observations(label) + test.observations(label) for label in (1, 0))
     low, high = auc_interval(area, positives, negatives, LEVEL / len(columns))
     failed, column, target = area >= LEAKING and low > SURE, quote_if_needed(name), context.card.target

@@ -99,13 +99,9 @@ class Context:
 
     @cached_property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """`columns_of` the sampled rows, the training rows first."""
-        return self.columns_of(*self.samples)
-
-    def columns_of(self, *given: Part) -> dict[str, NDArray[Any]]:
-        """The raw columns of parts, one below the other: float64 (nan: missing), datetime64, or integers that stand for texts
-        (-1: missing). Raises NotApplicable where they are too many."""
-        parts = [part.rows.X for part in given]
+        """The raw columns of the sampled rows, the training rows first: float64 (nan: missing), datetime64, or integers that
+        stand for texts (-1: missing). Raises NotApplicable where they are too many."""
+        parts = [part.rows.X for part in self.samples]
         if (width := len(self.card.columns or self.card.features)) > MAX_COLUMNS:
             raise NotApplicable(f"not looked at: {width:,} columns, more than {MAX_COLUMNS:,}")
         if not self.train.rows.is_table:

@@ -9,14 +9,14 @@ from pipeline.evaluation.checks.context import Context, NotApplicable
 from pipeline.learning.models import LinearModel, linear_model
 from pipeline.learning.optimizers import OPTIMIZERS
 from pipeline.learning.signed_rows import MAX_COLUMNS
-from pipeline.learning.suboptimality import FAR, Distance, distance
+from pipeline.learning.suboptimality import Distance, distance
 from pipeline.model.card import ENDS, separation_sentence
 
 MAX_RATIO = 1000.0  # of standard deviations, with which gradients still cope
 
 
 def unconverged(context: Context) -> Finding:
-    """Whether the loss could still fall by more than FAR of it, or than sampling explains: the gradient's score test on n of N
+    """Whether the fit has ended far from its optimum, and farther than sampling explains: the gradient's score test on n of N
     training rows.
 
     At the optimum of all rows, 2 n / (1 - n/N) times what a Newton step would gain on n of them is chi-squared or less; of rows
@@ -39,7 +39,7 @@ def unconverged(context: Context) -> Finding:
     variance = float((m * m).mean()) * (1 - len(rows) / len(context.train))
     chance = variance * float(chdtri(len(model.theta), LEVEL)) / (2 * len(rows))
     sentence = f"{ENDS[fit.stopped_by]} ended the fit at epoch {fit.epochs}, where the loss of {left.loss:.4g} could still fall"
-    failed = left.decrease > max(chance, FAR * left.loss)
+    failed = left.is_far and left.decrease > chance
     sentence += f" by about {left.decrease:.2g}" if failed else f" by {left.decrease:.2g} or less"
     return Finding(failed, sentence, left.decrease, advice=", or ".join(_remedies(context, left)))
 

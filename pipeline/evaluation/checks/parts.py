@@ -103,7 +103,7 @@ def time_order(context: Context) -> Finding:
         columns = {"the time of the split": (train.rows.time, test.rows.time)}
     else:
         columns = {quote_if_needed(name): parts for name, parts in context.dates.items()}
-    found = list[tuple[float, Finding]]()
+    found = dict[float, Finding]()  # by the high end of the interval
     for name, parts in columns.items():
         before, after = parts
         if min(len(before), len(after)) < MIN_ROWS:
@@ -112,7 +112,7 @@ def time_order(context: Context) -> Finding:
         later_units, earlier_units = (min(len(of), part.observations(0, 1)) for of, part in ((after, test), (before, train)))
         low, high = auc_interval(later, later_units, earlier_units, LEVEL / len(columns))
         sentence = f"by {name}, a test row is later than a training row with a probability of {later:.1%}"
-        found.append((high, Finding(high < 0.5, sentence, later, low, high)))
+        found.setdefault(high, Finding(high < 0.5, sentence, later, low, high))
     if not found:
         raise NotApplicable(f"no column of dates has {MIN_ROWS} rows in each table")
-    return min(found, key=lambda pair: pair[0])[1]
+    return found[min(found)]
