@@ -248,6 +248,20 @@ def test_rows_that_are_equal_by_chance_are_not_shared(name: str) -> None:
     assert found["passed"], found["sentence"]
 
 
+def test_rows_that_are_equal_by_chance_are_not_shared_in_many_tables() -> None:
+    """Columns of which each may follow from the one before, and the label, not surely, from the first."""
+    found = Counter[bool]()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        X = rng.integers(rng.choice([3, 12, 100, 3000]), size=(4000, 5))
+        follows = rng.random(5) < 0.5
+        for j in range(1, 5):
+            X[:, j] = X[:, j - 1] // 2 if follows[j] else X[:, j]
+        y = (rng.random(4000) < 0.3 + 0.4 * (X[:, 0] % 2)).astype(np.float64)
+        found[CHECKS["shared_rows"].run(context_of(dataset(X.astype(np.float64), y), model=NumpyModel(l2=0.01)))["passed"]] += 1
+    assert found[False] <= 1
+
+
 def test_copies_are_found_among_rows_that_are_equal_by_chance() -> None:
     rows = of_few_values(4000, 8, 5).assign(income=np.random.default_rng(1).integers(3000, size=4000))
     for whole in (rows, rows.drop(columns="income")):
