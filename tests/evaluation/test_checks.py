@@ -37,7 +37,7 @@ REAL = (
     *("AER/SmokeBan", "AER/CreditCard", "AER/DoctorVisits", "ISLR/Default", "modeldata/credit_data", "MASS/Pima.tr2"),
     *("carData/TitanicSurvival", "carData/Mroz", "Ecdat/Participation", "Ecdat/Train", "mosaicData/Whickham"),
     *("modeldata/attrition", "MASS/biopsy", "Ecdat/Computers"),
-)  # of tables without a fault; in the others charges are sums of minutes, a class is never predicted, or the model is too extreme
+)  # of tables without a fault; in the others charges are sums of minutes, a class is never predicted, or a model is extreme
 
 
 @pytest.mark.parametrize("name", FAULTS)
