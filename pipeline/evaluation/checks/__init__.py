@@ -44,7 +44,6 @@ CHECKS = {
             fits.separation,
             "set model.l2, such as model.l2=0.01",
             severe=True,
-            level=None,
         ),
         Check(
             "baseline",
@@ -52,7 +51,6 @@ CHECKS = {
             scores.baseline,
             "do not use the model: look for columns that tell more, or for more rows",
             severe=True,
-            level=scores.BASELINE_LEVEL,
         ),
         Check(
             "overfitting",
@@ -95,7 +93,6 @@ CHECKS = {
             "standard deviations of features that are not standardised",
             fits.scales,
             "set model.standardize=true",
-            level=None,
         ),
         Check("unconverged", "how far the loss could still fall", fits.unconverged, "set optimizer=auto"),
         Check(
@@ -103,7 +100,6 @@ CHECKS = {
             "whether the best penalty is the weakest or the strongest that was tried",
             fits.edge,
             "set model.l2 to a number beyond it",
-            level=None,
         ),
         Check(
             "reference",

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.evaluation.checks.context import Context, NotApplicable
 
-LEVEL = 0.001  # how often a check fails by chance: all together, about one evaluation in a hundred
+LEVEL = 0.001  # how often a check that tests fails by chance: all together, about one evaluation in a hundred
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One of CHECKS. function: raises NotApplicable where it cannot look; advice: where it has failed; level: how often it is
-    wrong by chance."""
+    """One of CHECKS. function: raises NotApplicable where it cannot look; advice: where it has failed."""
 
     name: str
     looks_at: str
     function: Callable[[Context], Finding]
     advice: str
     severe: bool = False
-    level: float | None = LEVEL  # None: it tests nothing, but compares with a limit
 
     def run(self, context: Context) -> dict[str, Any]:
         """The check's entry in checks.json; passed is None where it is not applicable."""

@@ -13,7 +13,7 @@ from pipeline.learning.signed_rows import sample_of
 from pipeline.model.encoder import Category
 from pipeline.text import join_limited, quote_if_needed
 
-SCREENED_VALUES, SCREENED_ROWS = 1_000_000, 1_000  # by which columns are chosen that are looked at in all sampled rows
+SCREENED_VALUES, SCREENED_ROWS = 1_000_000, 1_000  # by which numbers are chosen that are looked at in all sampled rows
 SUSPICIOUS, LEAKING, SURE = 0.95, 0.99, 0.9  # areas under the ROC curve: of a few rows, of all, and the low end of that
 MIN_OF_CLASS = 5  # rows
 MAX_LEVELS = 50  # distinct numbers that are taken as levels
@@ -34,13 +34,15 @@ def leak(context: Context) -> Finding:
     if len(y) < 2 * MIN_ROWS or min(y.sum(), (1 - y).sum()) < MIN_OF_CLASS:
         raise NotApplicable(f"it takes {2 * MIN_ROWS} rows among those that were drawn, {MIN_OF_CLASS} of each class")
     shown = sample_of(y, max(200, min(SCREENED_ROWS, SCREENED_VALUES // len(columns))))
-    name, area = "", 0.0
+    coded = {name for name, cells in columns.items() if cells.dtype.kind == "i"}  # of which few rows show nothing
+    name, area = "", SUSPICIOUS
     for each, cells in columns.items():
-        if _best_area(cells[shown], y[shown], is_test[shown]) >= SUSPICIOUS:
+        if each in coded or _best_area(cells[shown], y[shown], is_test[shown]) >= SUSPICIOUS:
             found = _best_area(cells, y, is_test)
             name, area = (each, found) if found > area else (name, area)
     if not name:
-        return Finding(False, f"none of {len(columns)} columns alone has an AUC of {SUSPICIOUS}")
+        rows = f"{len(y):,} rows (numbers: {len(shown):,})" if coded else f"{len(shown):,} rows"
+        return Finding(False, f"none of {len(columns)} columns alone has an AUC of {SUSPICIOUS} in {rows}")
     positives, negatives = (train.observations(label) + test.observations(label) for label in (1, 0))
     low, high = auc_interval(area, positives, negatives, LEVEL / len(columns))
     failed, column, target = area >= LEAKING and low > SURE, quote_if_needed(name), context.card.target

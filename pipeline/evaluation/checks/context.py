@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Array, Features
 from pipeline.data.dataset import Split
+from pipeline.interval import observations
 from pipeline.learning.encoding import encode
 from pipeline.learning.weights import NONE, training_rows
 from pipeline.model.card import ModelCard
@@ -48,10 +49,15 @@ class Part:
     def y(self) -> Array:
         return self.rows.y
 
-    def observations(self, *labels: int) -> int:
-        """How many rows have one of the labels, or of rows in groups how many groups have such rows."""
-        chosen = np.isin(self.y, labels)
-        return int(chosen.sum()) if self.rows.group is None else len(np.unique(self.rows.group[chosen]))
+    @property
+    def weight(self) -> Array:
+        """What the rows count (n,): 1 in a table without weights."""
+        return np.ones(len(self)) if self.rows.weight is None else self.rows.weight.astype(np.float64)
+
+    def observations(self, *labels: int) -> float:
+        """How many independent rows those with one of the labels are, or of rows in groups how many equal groups."""
+        chosen, group = np.isin(self.y, labels), self.rows.group
+        return observations(np.ones(chosen.sum()), None if group is None else group[chosen])
 
     def __len__(self) -> int:
         return len(self.rows.y)
@@ -93,13 +99,9 @@ class Context:
 
     @cached_property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """`columns_of` the sampled rows, the training rows first."""
-        return self.columns_of(*self.samples)
-
-    def columns_of(self, *given: Part) -> dict[str, NDArray[Any]]:
-        """The raw columns of parts, one below the other: float64 (nan: missing), datetime64, or integers that stand for texts
-        (-1: missing). Raises NotApplicable where they are too many."""
-        parts = [part.rows.X for part in given]
+        """The raw columns of the sampled rows, the training rows first: float64 (nan: missing), datetime64, or integers that
+        stand for texts (-1: missing). Raises NotApplicable where they are too many."""
+        parts = [part.rows.X for part in self.samples]
         if (width := len(self.card.columns or self.card.features)) > MAX_COLUMNS:
             raise NotApplicable(f"not looked at: {width:,} columns, more than {MAX_COLUMNS:,}")
         if not self.train.rows.is_table:
@@ -146,13 +148,17 @@ class Context:
 
     def weights(self, part: Part) -> Array:
         """What each row counts in a fit's loss (n,), with the factors of the classes."""
-        weight = np.ones(len(part)) if part.rows.weight is None else part.rows.weight.astype(np.float64)
-        return np.asarray(weight * self._class_factors[part.y.astype(int)])
+        return np.asarray(part.weight * self._class_factors[part.y.astype(int)])
 
     @property
     def weighting(self) -> str:
         """What follows a number in a sentence in which the factors of the classes count."""
-        return "" if np.isclose(*self._class_factors) else ", with model.class_weight,"
+        return ", with model.class_weight," if self.has_class_weight else ""
+
+    @property
+    def has_class_weight(self) -> bool:
+        """Whether the rows of one class count more in the fit than those of the other, so that its log-odds are shifted."""
+        return not np.isclose(*self._class_factors)
 
     @cached_property
     def _class_factors(self) -> Array:

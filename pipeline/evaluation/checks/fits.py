@@ -16,9 +16,11 @@ MAX_RATIO = 1000.0  # of standard deviations, with which gradients still cope
 
 
 def unconverged(context: Context) -> Finding:
-    """Whether the loss could still fall by more than sampling explains: the gradient's score test on some training rows.
+    """Whether the fit has ended far from its optimum, and farther than sampling explains: the gradient's score test on n of N
+    training rows.
 
-    At the optimum of all rows, 2 n times what a Newton step would gain on n of them is chi-squared or less.
+    At the optimum of all rows, 2 n / (1 - n/N) times what a Newton step would gain on n of them is chi-squared or less; of rows
+    with weights m of mean 1, mean(m^2) times that.
     """
     fit, model = context.card.ended, _linear(context)
     if fit.separation:
@@ -30,13 +32,15 @@ def unconverged(context: Context) -> Finding:
     if not 0 < rows.y.sum() < len(rows):
         raise NotApplicable("the training rows that were drawn are of one class")
     m = context.weights(rows)
-    left = distance(X, rows.y, model, context.strength, m / m.mean())
+    m /= m.mean()
+    left = distance(X, rows.y, model, context.strength, m)
     from scipy.special import chdtri
 
-    chance = float(chdtri(len(model.theta), LEVEL)) / (2 * len(rows))
+    variance = float((m * m).mean()) * (1 - len(rows) / len(context.train))
+    chance = variance * float(chdtri(len(model.theta), LEVEL)) / (2 * len(rows))
     sentence = f"{ENDS[fit.stopped_by]} ended the fit at epoch {fit.epochs}, where the loss of {left.loss:.4g} could still fall"
-    failed = left.decrease > chance
-    sentence += f" by about {left.decrease:.2g}" if failed else " by no more than chance explains"
+    failed = left.is_far and left.decrease > chance
+    sentence += f" by about {left.decrease:.2g}" if failed else f" by {left.decrease:.2g} or less"
     return Finding(failed, sentence, left.decrease, advice=", or ".join(_remedies(context, left)))
 
 

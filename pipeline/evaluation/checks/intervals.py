@@ -61,13 +61,13 @@ def auc(score: Array, positive: NDArray[np.bool_]) -> float:
     return float(roc_auc(ScoredRows(score, positive.astype(np.float64)).table)[0])
 
 
-def auc_interval(value: float, positives: int, negatives: int, level: float) -> tuple[float, float]:
+def auc_interval(value: float, positives: float, negatives: float, level: float) -> tuple[float, float]:
     """Of an area under the ROC curve: all areas whose own standard error (Hanley and McNeil 1982) `value` lies within
     (Newcombe 2006, method 5); so it has a length where the area is 1, too."""
     return _auc_end(value, 0.0, positives, negatives, level), _auc_end(value, 1.0, positives, negatives, level)
 
 
-def _auc_end(value: float, end: float, positives: int, negatives: int, level: float) -> float:
+def _auc_end(value: float, end: float, positives: float, negatives: float, level: float) -> float:
     """Between `value` and `end`, by bisection."""
     inside, outside, quantile = value, end, normal_quantile(level)
     pairs, spare = positives * negatives, (positives + negatives) / 2 - 1

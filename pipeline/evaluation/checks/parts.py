@@ -13,35 +13,43 @@ from pipeline.text import quote_if_needed
 
 SEVERE_SHARE = 0.01  # of the test rows, that may surely stand in the training table before that bars promotion
 USUAL_SHARE = 0.001  # of the test rows, that are entered twice in any table
-CHANCE_TWINS = 0.001  # in the training table, from which on a twin of a row tells nothing
-MAX_TWINS = 2_000  # that are looked at
+CHANCE_FACTOR = 2.0  # by which the estimate of what chance explains may be too low
 RIDGE = 0.01  # of a standardised feature's variance
 
 
 def shared_rows(context: Context) -> Finding:
-    """Test rows that the training table has, too, with the same label, and that would hardly have a twin there by chance."""
+    """Test rows that the training table has, too, with the same label, beyond the share that chance explains."""
     context.require_rows()
-    n, repeated = len(context.test), np.flatnonzero(repeated_rows(context.train.rows, context.test.rows))
-    shown = repeated[:MAX_TWINS]
-    surprising = float((_chance_twins(context, context.test.take(shown)) < CHANCE_TWINS).mean()) if len(shown) else 0.0
-    found = round(surprising * len(repeated))
-    low, high = share_interval(found, n, LEVEL)
-    sentence = f"{found} of {n} test rows have a twin in the training table that chance does not explain"
-    failed = count_probability(found, n, USUAL_SHARE) < LEVEL
-    return Finding(failed, sentence, found / n, low, high, severe=low > SEVERE_SHARE)
+    n, repeated = len(context.test), int(repeated_rows(context.train.rows, context.test.rows).sum())
+    chance = CHANCE_FACTOR * _chance_twins(context) if repeated else 0.0
+    surprising, low, high = (max(0.0, share - chance) for share in (repeated / n, *share_interval(repeated, n, LEVEL)))
+    sentence = f"{surprising * n:.0f} of {n} test rows have a twin in the training table that chance does not explain"
+    failed = count_probability(repeated, n, USUAL_SHARE + chance) < LEVEL
+    return Finding(failed, sentence, surprising, low, high, severe=low > SEVERE_SHARE)
 
 
-def _chance_twins(context: Context, part: Part) -> Array:
-    """Of each row (k,), how many training rows would be its equals, were the columns and the label independent."""
-    sample = context.samples[0]
-    size, columns = len(sample), context.columns_of(sample, part)
-    twins = np.full(len(part), float(len(context.train)))
-    for cells in (np.concatenate([sample.y, part.y]), *columns.values()):
-        numbers = np.nan_to_num(cells, nan=-np.inf) if cells.dtype.kind == "f" else cells.astype(np.int64)
-        known = np.sort(numbers[:size])
-        equal = np.searchsorted(known, numbers[size:], "right") - np.searchsorted(known, numbers[size:], "left")
-        twins *= np.maximum(equal - 1, 0) / size  # but for the twin itself
-    return twins
+def _chance_twins(context: Context) -> float:
+    """How many training rows equal a test row by chance, on average, where one column does not depend on the others.
+
+    By each column: the different training rows that agree with the test row in all others but not in this one, times the odds
+    of the test row's value there. The greatest of these counts, since dependence makes them less; copies of rows add nothing.
+    """
+    train, test = context.samples
+    n, rng = len(train), np.random.default_rng(0)
+    cells = [np.concatenate([train.y, test.y]), *context.columns.values()]
+    codes = [np.unique(each, return_inverse=True)[1] for each in cells]
+    keys = [rng.integers(2**63, size=code.max() + 1, dtype=np.uint64)[code] for code in codes]
+    rows = np.sum(keys, axis=0)  # equal where all columns are
+    different, first = np.unique(rows[:n], return_index=True)
+    twin, most = np.isin(rows[n:], different), 0.0
+    for code, key in zip(codes, keys, strict=True):
+        rest = rows - key  # equal where all other columns are
+        known = np.sort(rest[first])
+        near = np.searchsorted(known, rest[n:], "right") - np.searchsorted(known, rest[n:], "left") - twin
+        share = (np.bincount(code[first], minlength=code.max() + 1) / len(first))[code[n:]]
+        odds = share / np.maximum(1 - share, 1 / len(first))
+        most = max(most, float((near * odds).mean()))
+    return most * len(context.train) / n
 
 
 def drift(context: Context) -> Finding:
@@ -89,13 +97,13 @@ def _discriminant(X: Array, is_test: NDArray[np.bool_], X_other: Array) -> Array
 
 
 def time_order(context: Context) -> Finding:
-    """Whether test rows are surely earlier than training rows, by the column of the split's time or any dates."""
+    """Whether test rows are surely earlier than training rows, by the split's time or the dates that show it best."""
     train, test = context.samples
     if train.rows.time is not None and test.rows.time is not None:
         columns = {"the time of the split": (train.rows.time, test.rows.time)}
     else:
         columns = {quote_if_needed(name): parts for name, parts in context.dates.items()}
-    earliest: Finding | None = None
+    found = dict[float, Finding]()  # by the high end of the interval
     for name, parts in columns.items():
         before, after = parts
         if min(len(before), len(after)) < MIN_ROWS:
@@ -104,8 +112,7 @@ def time_order(context: Context) -> Finding:
         later_units, earlier_units = (min(len(of), part.observations(0, 1)) for of, part in ((after, test), (before, train)))
         low, high = auc_interval(later, later_units, earlier_units, LEVEL / len(columns))
         sentence = f"by {name}, a test row is later than a training row with a probability of {later:.1%}"
-        if earliest is None or later < (earliest.value or 0.0):
-            earliest = Finding(high < 0.5, sentence, later, low, high)
-    if earliest is None:
+        found.setdefault(high, Finding(high < 0.5, sentence, later, low, high))
+    if not found:
         raise NotApplicable(f"no column of dates has {MIN_ROWS} rows in each table")
-    return earliest
+    return found[min(found)]

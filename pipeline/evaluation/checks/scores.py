@@ -19,6 +19,7 @@ from pipeline.learning.losses import log_losses
 from pipeline.model.predictor import probability
 
 BASELINE_LEVEL = 0.05
+CLASS_WEIGHT = "use the ranking only, since model.class_weight shifts the probabilities, or set model.class_weight=none"
 FAR_WORSE = 0.05  # of the loss, by which another kind of model must surely be better
 MAX_CELLS = 20_000_000  # in the training features that another kind of model is fitted to
 
@@ -37,23 +38,23 @@ def overfitting(context: Context) -> Finding:
 
 def baseline(context: Context) -> Finding:
     """The loss of the training rate minus the model's, row by row. On few rows, where a few losses may hide a difference, it is
-    enough that the loss is less and that positives surely score above negatives."""
+    enough that the loss is less and that positives surely score above negatives. Where model.class_weight has shifted the
+    log-odds, a greater loss does not bar promotion if they surely do.
+    """
     context.require_rows(context.test)
-    z, y, m = context.test.z, context.test.y, context.weights(context.test)
-    rate = float(np.average(context.train.y, weights=context.weights(context.train)))
+    z, y, m = context.test.z, context.test.y, context.test.weight
+    rate = float(np.average(context.train.y, weights=context.train.weight))
     losses, of_rate = log_losses(z, y), log_losses(np.full(len(y), np.log(rate) - np.log1p(-rate)), y)
     gain, low, high = mean_interval(of_rate - losses, m, BASELINE_LEVEL, context.test.rows.group)
     (positives, negatives), orders = map(context.test.observations, (1, 0)), False
-    if gain > 0 >= low and positives and negatives:
+    if low <= 0 and (gain > 0 or context.has_class_weight) and positives and negatives:
         orders = auc_interval(auc(z, y == 1), positives, negatives, BASELINE_LEVEL)[0] > 0.5
-    is_better = low > 0 or orders
+    is_better = low > 0 or (gain > 0 and orders)
     how = "surely better" if is_better else "not surely better" if gain > 0 else "no better"
     loss = float(np.average(losses, weights=m))
     ends = f"{-gain:+.4f}, {-high:+.4f} to {-low:+.4f}{'; positives surely score above negatives' if orders else ''}"
-    sentence = (
-        f"the model is {how} than the training rate: log loss{context.weighting} {loss:.4f} against {loss + gain:.4f} ({ends})"
-    )
-    return Finding(not is_better, sentence, gain, low, high)
+    sentence = f"the model is {how} than the training rate: log loss {loss:.4f} against {loss + gain:.4f} ({ends})"
+    return Finding(not is_better, sentence, gain, low, high, severe=not orders, advice=CLASS_WEIGHT if orders else "")
 
 
 def predicted_classes(context: Context) -> Finding:
@@ -75,11 +76,11 @@ def calibration(context: Context) -> Finding:
     variance of a and b larger (Rao and Scott 1984).
     """
     context.require_rows()
-    z, y, m, group = context.test.z, context.test.y, context.weights(context.test), context.test.rows.group
+    z, y, m, group = context.test.z, context.test.y, context.test.weight, context.test.rows.group
     if not 0 < y.sum() < len(y):
         raise NotApplicable("the test rows are of one class")
     if (units := context.test.observations(0, 1)) < MIN_ROWS:
-        raise NotApplicable(f"it takes {MIN_ROWS} groups of test rows; {units} are there")
+        raise NotApplicable(f"it takes {MIN_ROWS} groups of test rows of equal size; those there tell as much as {units:.3g}")
     from scipy.special import chdtrc, fdtrc
 
     m = m / m.mean()
@@ -94,14 +95,14 @@ def calibration(context: Context) -> Finding:
     gain = 2 * max(float(m @ (log_losses(z, y) - log_losses(fitted, y))), 0.0) / effect / (1 + len(y) / len(context.train))
     k = 1 + varies
     chance = float(chdtrc(k, gain) if group is None else fdtrc(k, units - k, gain / k))
-    failed = chance < LEVEL
+    failed, advice = chance < LEVEL, CLASS_WEIGHT if context.has_class_weight else ""
     if not varies:
-        return Finding(failed, f"a test of calibration has p = {chance:.2g}")
+        return Finding(failed, f"a test of calibration has p = {chance:.2g}", advice=advice)
     half = normal_quantile(LEVEL) * error
     how = f": the probabilities are too {'extreme' if slope < 1 else 'moderate'}, or too high or too low on the whole"
-    found = f"the slope of the calibration{context.weighting} is {slope:.2f}, where 1 is right"
+    found = f"the slope of the calibration is {slope:.2f}, where 1 is right"
     sentence = f"{found}{how if failed else ''} (p = {chance:.2g})"
-    return Finding(failed, sentence, slope, slope - half, slope + half)
+    return Finding(failed, sentence, slope, slope - half, slope + half, advice=advice)
 
 
 def _design_effect(z: Array, u: Array, m: Array, group: Groups | None) -> tuple[float, float]:
