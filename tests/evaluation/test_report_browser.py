@@ -113,8 +113,9 @@ def hostile_page() -> str:
     of = card(target=HOSTILE, classes=[RTL, HOSTILE], features=names, fit=replace(FIT, optimizer=LONG))
     failed = [{**check, "passed": False, "sentence": f"{LONG} {HOSTILE}"} if check["severe"] else check for check in PASSED]
     columns = [Column(name, "category", "text", i, 2, name, LONG) for i, name in enumerate(names)]
+    course = {"epoch": np.array([0.0, 9.0]), "training": np.array([0.7, 0.3]), "validation": np.array([0.71, 0.4])}
     candidates = {
-        HOSTILE: candidate(z, y, of, coefficients=rows, checks=failed),
+        HOSTILE: candidate(z, y, of, coefficients=rows, checks=failed, course=course),
         RTL: candidate(z + rng.standard_normal(len(z)), y, of, Decision.given(0.3, "0.3"), coefficients=rows),
         LONG: candidate(rng.standard_normal(len(z)), y, of, checks=failed),
     }

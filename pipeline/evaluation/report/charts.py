@@ -254,7 +254,7 @@ def _spec(
         area = {"type": "area", "opacity": 0.13}
         layers.append({"data": {"name": "points"}, "mark": area, "encoding": {**ends, **colour}})
     if is_first_part_faint:
-        look["opacity"] = {"field": "part", "type": "nominal", "legend": None, "scale": {"domain": [0, 1], "range": [FAINT, 1]}}
+        look["opacity"] = {"field": "part", "type": "ordinal", "legend": None, "scale": {"domain": [0, 1], "range": [FAINT, 1]}}
     order = {"order": {"field": "i", "type": "quantitative"}, "detail": {"field": "part", "type": "nominal"}}
     layers.append({"data": {"name": "points"}, "mark": line, "encoding": {**position, **look, **order}})
     if dots:

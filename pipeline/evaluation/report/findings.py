@@ -13,7 +13,6 @@ from pipeline.text import join_limited
 
 FAILED, PASSED, NOT_APPLICABLE = "failed", "passed", "not applicable"
 MAX_NAMES = 4  # of candidates, in the verdict
-MAX_SHOWN = 4  # findings of one check, in the verdict
 MIN_SELECTED = 3  # candidates, from which the best one is better on the test table than on new rows
 
 
@@ -40,11 +39,6 @@ class CheckOutcome:
     @property
     def severe(self) -> bool:
         return any(found.severe for found in self.findings)
-
-    @property
-    def shown(self) -> Sequence[Finding]:
-        """Those that the verdict lists."""
-        return self.findings[:MAX_SHOWN]
 
     @property
     def badness(self) -> int:
