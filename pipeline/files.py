@@ -191,13 +191,14 @@ def list_column(ends: NDArray[Any], values: NDArray[Any]) -> Any:
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
     """Columns by name. Floats are written so that they read back exactly."""
-    cells = [np.asarray(values).tolist() for values in columns.values()]
-    has_return = any(isinstance(cell, str) and "\r" in cell for column in cells for cell in column)
+    arrays = [np.asarray(values) for values in columns.values()]
+    texts = (cell for array in arrays if array.dtype.kind in "UO" for cell in array.tolist() if isinstance(cell, str))
+    has_return = any("\r" in text for text in texts)
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves "\r" without quotes
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         writer.writerow(columns)
-        writer.writerows(zip(*cells, strict=True))
+        writer.writerows(zip(*(array.tolist() for array in arrays), strict=True))
 
 
 def read_csv(path: Path, *columns: str, content: bytes | None = None) -> Table:
