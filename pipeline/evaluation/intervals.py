@@ -134,8 +134,8 @@ def paired_differences(
 
 
 def resamples_for(rows: int, many: int = MANY_ROWS) -> int:
-    """RESAMPLES and, beyond `many` rows, fewer, so that they take less time. By MIN_RESAMPLES an end varies by 6 % of how far it
-    is from the value, by RESAMPLES by 3 %."""
+    """RESAMPLES and, beyond `many` rows, fewer, so that they take less time. By MIN_RESAMPLES an end varies by 6 % of its
+    distance from the value, by RESAMPLES by 3 %."""
     return max(MIN_RESAMPLES, int(RESAMPLES * min(1.0, many / rows) ** 2))
 
 
