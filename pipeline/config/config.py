@@ -84,19 +84,21 @@ def check_sweep(choices: Sequence[Sequence[str]], primary: str = PRIMARY) -> Con
             raise ConfigError(f"a sweep must be over what is trained, since jobs with equal models would be one run; got {key}")
     first = [overrides[0] for overrides in choices]
     config = check(composed(first, primary))
-    validated = [config] if config.evaluation.validation != NONE else []
+    compared = _validated_rows(config)
     for i, overrides in enumerate(choices):
         for override in overrides[1:]:
-            other = check(composed([*first[:i], override, *first[i + 1 :]], primary))
-            validated += [other] if other.evaluation.validation != NONE else []
-            if validated and _rows_of(validated[-1]) != _rows_of(validated[0]):
+            rows = _validated_rows(check(composed([*first[:i], override, *first[i + 1 :]], primary)))
+            compared = compared or rows
+            if rows and rows != compared:
                 rule = "a sweep that chooses by validation must be over models of the same rows"
                 raise ConfigError(f"{rule}; got {shorten(override, MAX_VALUE)}: sweep it with evaluation.validation=none")
     return config
 
 
-def _rows_of(config: Config) -> dict[str, Any]:
-    """The settings of the data that decide which rows there are, and in which part."""
+def _validated_rows(config: Config) -> dict[str, Any] | None:
+    """The settings of the data that decide which rows there are, and in which part; None where nothing is validated."""
+    if config.evaluation.validation == NONE:
+        return None
     return {name: value for name, value in config.to_dict()["data"].items() if name not in OF_COLUMNS}
 
 

@@ -73,8 +73,8 @@ def bootstrap(
     Chance raises a norm, as a maximum or a sum of distances, in each resample once more. By the triangle inequality it is too
     great by no more than the norm of what chance has changed, which the resamples have beside the table: that is the low end;
     the high one is freed from the mean by which resampling raises it. The interval of a share of equal rows is exact, and so is
-    that of a score which no resample changes (`exact`). The others reach further where a class has few rows (`_few_rows`), and
-    a class of one row, or in one group, has none.
+    that of a score which no resample changes (`exact`). The others are wider where a class has few rows
+    (`_small_sample_factor`), and a class of one row, or in one group, has none.
     """
     (found,), _ = _resampled([(z, cut, COMPARED_METRICS)], y, weight, group, resamples, seed)
     return _intervals(found, (z, y, weight), cut, group)
@@ -118,14 +118,15 @@ def paired_differences(
         raise DataError(f"all models must have predicted the {len(y)} rows; got {sizes}")
     (a, *others), _ = _resampled([(z, cut, COMPARED_METRICS) for z, cut in models], y, weight, group, resamples, seed)
     first, *tables = (ScoredTable.of(z, y, weight, group, cut) for z, cut in models)
-    reach = _few_rows(first) * float(ndtri(TAILS[0] / comb(max(len(models), 2), 2)) / ndtri(TAILS[0]))
+    factor = _small_sample_factor(first)
+    factor_of_all = factor * float(ndtri(TAILS[0] / comb(max(len(models), 2), 2)) / ndtri(TAILS[0]))
 
     def difference(metric: Metric, a: Resampled, b: Resampled, table: ScoredTable) -> Difference:
         values = b.values - a.values
         if b.value != a.value and _is_unchanged(values):
-            (a_low, a_high), (b_low, b_high) = _ends(metric, a, first), _ends(metric, b, table)
+            (a_low, a_high), (b_low, b_high) = _ends(metric, a, first, factor), _ends(metric, b, table, factor)
             return Difference(b.value - a.value, b_low - a_high, b_high - a_low)
-        return _difference(metric, b.value - a.value, values, reach)
+        return _difference(metric, b.value - a.value, values, factor_of_all)
 
     return [
         {name: difference(METRICS[name], a[name], b[name], table) for name in COMPARED_METRICS}
@@ -202,13 +203,14 @@ def _band(found: ResampledShares, factor: float) -> tuple[Array, Array]:
 
 def _intervals(found: Mapping[str, Resampled], predicted: Predicted, cut: float, group: Groups | None) -> dict[str, Interval]:
     table = ScoredTable.of(*predicted, group, cut)
-    ends = {name: np.clip(_ends(METRICS[name], found[name], table), *METRICS[name].bounds) for name in COMPARED_METRICS}
+    factor = _small_sample_factor(table)
+    ends = {name: np.clip(_ends(METRICS[name], found[name], table, factor), *METRICS[name].bounds) for name in COMPARED_METRICS}
     return {name: Interval(found[name].value, float(low), float(high)) for name, (low, high) in ends.items()}
 
 
-def _few_rows(table: ScoredTable) -> float:
-    """How many times as far an interval reaches as the percentiles of resamples: the spread of m rows is less than that which
-    they are drawn from, and known from m - 1 alone (Student's t). m: the rows, or groups, of the smaller class."""
+def _small_sample_factor(table: ScoredTable) -> float:
+    """By how much an interval is wider than the percentiles of resamples: the spread of m rows is less than that which they are
+    drawn from, and known from m - 1 alone (Student's t). m: the rows, or groups, of the smaller class."""
     from scipy.special import ndtri, stdtrit
 
     m = max(min(table.observations(table.y == label) for label in (0, 1)), MIN_OF_CLASS)
@@ -221,14 +223,15 @@ def _is_unchanged(values: Array) -> bool:
     return len(known) > 0 and bool(np.ptp(known) <= ROUNDING * abs(known).max())
 
 
-def _ends(metric: Metric, found: Resampled, table: ScoredTable) -> tuple[float, float]:
+def _ends(metric: Metric, found: Resampled, table: ScoredTable, factor: float) -> tuple[float, float]:
+    """factor: by which an interval is wider than the percentiles."""
     known, is_unchanged = found.values[~np.isnan(found.values)], _is_unchanged(found.values)
     if metric.share_of and (is_unchanged or not len(known) or table.is_of_equal_rows):
         return of_share(metric, found.value, table)
     if is_unchanged:
         return of_unchanged(metric, found.value, table)
     if found.noise is None or not len(known):
-        return _reaching(found.value, _percentiles(known), _few_rows(table))
+        return _widened(found.value, _percentiles(known), factor)
     low, high = np.quantile(known, TAILS)
     raised = known.mean() - found.value
     return float(found.value - np.quantile(found.noise, CONFIDENCE)), float(max(high - raised, 2 * found.value - low))
@@ -239,23 +242,23 @@ def _percentiles(values: Array) -> tuple[float, float]:
     return tuple(np.quantile(values, TAILS).tolist()) if len(values) else (np.nan, np.nan)
 
 
-def _reaching(value: float, ends: tuple[float, float], reach: float) -> tuple[float, float]:
-    """An interval that reaches so many times as far from the value."""
+def _widened(value: float, ends: tuple[float, float], factor: float) -> tuple[float, float]:
+    """An interval whose ends are so many times as far from the value."""
     low, high = ends
-    below, above = ((reach - 1) * max(distance, 0.0) for distance in (value - low, high - value))
+    below, above = ((factor - 1) * max(distance, 0.0) for distance in (value - low, high - value))
     return low - below, high + above
 
 
-def _difference(metric: Metric, value: float, values: Array, reach: float) -> Difference:
+def _difference(metric: Metric, value: float, values: Array, factor: float) -> Difference:
     """Of a norm, which chance raises in both models, the percentiles and the basic interval, which is these mirrored at the
     value (Davison and Hinkley 1997), together.
 
-    values (resamples,): the difference in each. reach: how many times as far from the value as their percentiles.
+    values (resamples,): the difference in each. factor: by which the interval is wider than that.
     """
     low, high = _percentiles(values[~np.isnan(values)])
     if metric.noise:
         low, high = min(low, 2 * value - high), max(high, 2 * value - low)
-    return Difference(value, *_reaching(value, (low, high), reach))
+    return Difference(value, *_widened(value, (low, high), factor))
 
 
 def _resampled(

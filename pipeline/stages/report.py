@@ -75,13 +75,13 @@ def script() -> str:
     """What draws the charts, from a copy beside the outs that has its SHA-256 in its first line, and what it was made by."""
     path = project_root() / OUT / SCRIPT
     with suppress(OSError, UnicodeDecodeError):
-        header, _, script = path.read_text(encoding="utf-8").partition("\n")
-        if header == _header(script):
-            return script
-    script = charts.bundle()
+        header, _, bundled = path.read_text(encoding="utf-8").partition("\n")
+        if header == _header(bundled):
+            return bundled
+    bundled = charts.bundle()
     with suppress(ArtifactError), atomic_dir(path.parent) as made:
-        (made / path.name).write_text(f"{_header(script)}\n{script}", encoding="utf-8")
-    return script
+        (made / path.name).write_text(f"{_header(bundled)}\n{bundled}", encoding="utf-8")
+    return bundled
 
 
 def _header(script: str) -> str:
